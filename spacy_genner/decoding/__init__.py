@@ -1,0 +1,1 @@
+"""Decoders: the marked copy that a language model prefers, and how sure it is."""

@@ -1,0 +1,209 @@
+"""Greedy decoding of many tasks at once, one token or one draft a pass."""
+
+from dataclasses import dataclass, field
+from typing import Iterable, Iterator, Sequence
+
+from torch import Tensor
+
+from ..errors import Errors
+from ..grammar import State
+from .drafting import Plan, draft, replan
+from .rows import Engine, Rows
+from .tasks import Decision, Decoded, Task, scored_spans
+
+# Padding, in tokens, for which a forward pass of its own is the better bargain.
+SLACK = 48
+
+
+class StepDecoder:
+    """The reference: one token a pass, the most probable of the legal ones.
+
+    batch_tokens (int): The most tokens (prompts and copies) of one batch.
+    """
+
+    drafting = False
+
+    def __init__(self, batch_tokens: int = 2048):
+        if batch_tokens < 1:
+            raise ValueError(Errors.G106.format(found=batch_tokens))
+        self.batch_tokens = batch_tokens
+
+    def decode(self, engine: Engine, tasks: Sequence[Task]) -> list[Decoded]:
+        """Decode some tasks.
+
+        engine (Engine): The model behind the prefix that the tasks share.
+        tasks (Sequence[Task]): The tasks, of any lengths.
+        RETURNS (List[Decoded]): One result for each task, in their order.
+        """
+        results: list[Decoded | None] = [None] * len(tasks)
+        for batch in self._batches(tasks):
+            decoded = self._decode_batch(engine, [tasks[index] for index in batch])
+            for index, result in zip(batch, decoded):
+                results[index] = result
+        return [result for result in results if result is not None]
+
+    def _batches(self, tasks: Sequence[Task]) -> Iterator[list[int]]:
+        """Indices of the tasks, long ones together with long ones."""
+        batch: list[int] = []
+        order = sorted(range(len(tasks)), key=lambda index: -len(tasks[index]))
+        for index in order:
+            if batch and len(tasks[batch[0]]) * (len(batch) + 1) > self.batch_tokens:
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
+
+    def _decode_batch(self, engine: Engine, tasks: list[Task]) -> list[Decoded]:
+        rows = [_Row(task) for task in tasks]
+        open_rows = [index for index, row in enumerate(rows) if not row.state.finished]
+        # Room for some marks; the rows grow where a text has more.
+        kept = engine.rows(len(rows), max(map(len, tasks)) * 5 // 4 + 16)
+        while open_rows:
+            for index in open_rows:
+                rows[index].guess(self.drafting)
+            hidden = _feed(kept, rows, open_rows)
+            _decide(engine, rows, hidden)
+            open_rows = [index for index in open_rows if not rows[index].state.finished]
+        return [row.result() for row in rows]
+
+
+class DraftDecoder(StepDecoder):
+    """The same outputs in a few passes: guess the rest, check it in one, go on.
+
+    The draft starts as the plain copy of the source; each pass accepts it up to the
+    first place where the model prefers another token, takes that token, and puts
+    all the marks that the model wanted further on into the next draft. Greedy
+    decoding with drafts from the input: Sun et al., "Instantaneous Grammatical
+    Error Correction with Shallow Aggressive Decoding", 2021.
+
+    batch_tokens (int): The most tokens (prompts and copies) of one batch.
+    """
+
+    drafting = True
+
+
+@dataclass
+class _Row:
+    """One task on its way."""
+
+    task: Task
+    state: State = field(init=False)
+    output: list[int] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    # What is accepted and not yet run, and at which place of the row it starts.
+    pending: list[int] = field(init=False)
+    start: int = 0
+    plan: Plan = field(default_factory=Plan)
+    ids: list[int] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+    passes: int = 0
+    fed: int = 0
+
+    def __post_init__(self) -> None:
+        self.state = self.task.grammar.start()
+        self.pending = list(self.task.prompt)
+
+    def guess(self, drafting: bool) -> None:
+        """Draft the rest of the output, or nothing."""
+        self.ids, self.states = draft(self.state, self.plan) if drafting else ([], [])
+        # A draft's last token decides nothing more, so it need not be run.
+        self.passes += 1
+
+    @property
+    def feeding(self) -> list[int]:
+        return [*self.pending, *self.ids[:-1]]
+
+    def asked(self) -> list[tuple[int, State]]:
+        """The places of the draft that have a choice, with the states there."""
+        states = self.states or [self.state]
+        return [
+            (index, state)
+            for index, state in enumerate(states)
+            if len(state.choices) > 1
+        ]
+
+    def accept(self, chosen: dict[int, tuple[int, float, float]]) -> None:
+        """Take over the draft up to the first token that the model does not prefer,
+        and that place's own token.
+
+        chosen (Dict[int, Tuple[int, float, float]]): Id, log-probability and margin
+            for each place that has a choice.
+        """
+        self.fed += len(self.feeding)
+        self.start += len(self.pending)
+        if not self.ids:
+            self._take(0, self.state.choices[0], chosen)
+            self.pending = self.output[-1:]
+            return
+        for index, drafted in enumerate(self.ids):
+            id_ = self._take(index, drafted, chosen)
+            if id_ != drafted:
+                self.start += index
+                self.pending = [id_]
+                rest = {
+                    place - index - 1: choice[0]
+                    for place, choice in chosen.items()
+                    if place > index
+                }
+                states, ids = self.states[index + 1 :], self.ids[index + 1 :]
+                self.plan = replan(states, ids, rest, self.plan)
+                return
+        self.pending = []
+
+    def _take(
+        self, index: int, drafted: int, chosen: dict[int, tuple[int, float, float]]
+    ) -> int:
+        id_ = drafted
+        if index in chosen:
+            id_, logp, margin = chosen[index]
+            self.decisions.append(Decision(len(self.output), id_, logp, margin))
+        self.output.append(id_)
+        self.state = self.state.advance(id_)
+        return id_
+
+    def result(self) -> Decoded:
+        grammar = self.task.grammar
+        spans = scored_spans(grammar, self.output, self.decisions)
+        return Decoded(
+            tuple(self.output), spans, tuple(self.decisions), self.passes, self.fed
+        )
+
+
+def _feed(kept: Rows, rows: list[_Row], indices: list[int]) -> dict[int, Tensor]:
+    """Run each row's tokens, rows of like lengths together."""
+    hidden: dict[int, Tensor] = {}
+    for group in _groups({index: len(rows[index].feeding) for index in indices}):
+        feeding = [rows[index].feeding for index in group]
+        starts = [rows[index].start for index in group]
+        hidden.update(zip(group, kept.feed(group, feeding, starts)))
+    return hidden
+
+
+def _groups(lengths: dict[int, int]) -> Iterable[list[int]]:
+    group: list[int] = []
+    slack = 0
+    for index in sorted(lengths, key=lambda key: -lengths[key]):
+        if group:
+            slack += lengths[group[0]] - lengths[index]
+            if slack > SLACK:
+                yield sorted(group)
+                group, slack = [], 0
+        group.append(index)
+    if group:
+        yield sorted(group)
+
+
+def _decide(engine: Engine, rows: list[_Row], hidden: dict[int, Tensor]) -> None:
+    """Choose wherever a draft has a choice, all rows at once, and take over."""
+    asked = {index: rows[index].asked() for index in hidden}
+    states, legal = [], []
+    for index, places in asked.items():
+        before = len(rows[index].pending) - 1
+        for place, state in places:
+            states.append(hidden[index][before + place])
+            legal.append(state.choices)
+    answers = iter(zip(*engine.choose(states, legal)))
+    for index, places in asked.items():
+        rows[index].accept({place: next(answers) for place, _ in places})
+

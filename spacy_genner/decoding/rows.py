@@ -1,0 +1,217 @@
+"""Several rows of tokens run through a model, each row at its own place."""
+
+import inspect
+from typing import Any, Sequence
+
+import torch
+from torch import Tensor
+
+from ..models.cache import RowCache
+from ..models.head import RestrictedHead
+
+ATTENTION = {"full_attention", "sliding_attention", "attention"}
+PROBE = 6
+
+
+class Rows:
+    """Rows that share a prefix. Rows are numbered from 0.
+
+    `feed` gives the hidden states of new tokens; feeding at an earlier place than
+    where a row ended takes back what stood there.
+    """
+
+    def feed(
+        self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
+    ) -> list[Tensor]:
+        """Run new tokens of some rows.
+
+        rows (Sequence[int]): The rows.
+        ids (Sequence[Sequence[int]]): New ids for each, at least one.
+        starts (Sequence[int]): Where each row's new ids start, counted from the end
+            of the prefix.
+        RETURNS (List[Tensor]): Hidden states for each row, shape (new ids, width).
+        """
+        raise AssertionError("abstract")
+
+
+class Engine:
+    """A causal LM that runs rows behind a shared prefix.
+
+    network (PreTrainedModel): The model, in evaluation mode.
+    prefix (Sequence[int]): The ids that every row begins with, at least one.
+    """
+
+    def __init__(self, network: Any, decoder: Any, prefix: Sequence[int]):
+        self.decoder = decoder
+        self.head = RestrictedHead(network)
+        self.prefix = list(prefix)
+        self.device = self.head.weight.device
+        config = network.config.get_text_config()
+        self.limit: int | None = getattr(config, "max_position_embeddings", None)
+        self.window: int | None = getattr(config, "sliding_window", None)
+        kinds = set(getattr(config, "layer_types", None) or ())
+        kinds |= set(getattr(config, "layers_block_type", None) or ())
+        self.sliding = "sliding_attention" in kinds
+        names = inspect.signature(type(decoder).forward).parameters
+        self.cache_name = "cache" if "cache" in names else "past_key_values"
+        self.cached = kinds <= ATTENTION
+        self._prefix_cache: RowCache | None = None
+        self._probe(network)
+
+    @torch.inference_mode()
+    def _probe(self, network: Any) -> None:
+        """Hold what is computed here against the model's own forward pass.
+
+        The head must agree; where keys and values kept by row do not, as with
+        layers that carry a state, rows are computed anew at each pass.
+        """
+        ids = (self.prefix * PROBE)[:PROBE]
+        batch = torch.tensor([ids], device=self.device)
+        hidden = self._hidden(network, batch)
+        logits = network(input_ids=batch, use_cache=False).logits[0]
+        self.head.check(network, hidden[0], logits)
+        if self.cached:
+            try:
+                rows = CachedRows(self, RowCache(2, PROBE), 2, 0)
+                first, _ = rows.feed([0, 1], [ids[:4], ids[:2]], [0, 0])
+                second = rows.feed([0], [ids[3:]], [3])[0]
+            except (TypeError, AttributeError, KeyError, RuntimeError, IndexError):
+                self.cached = False
+            else:
+                mine = torch.cat([first[:3], second]).float()
+                gap = (mine - hidden[0].float()).abs().max()
+                self.cached = bool(gap <= 0.05 * hidden.abs().max().float())
+
+    def _hidden(self, network: Any, batch: Tensor) -> Tensor:
+        output: Tensor = self.decoder(input_ids=batch, use_cache=False)[0]
+        return output
+
+    def rows(self, count: int, capacity: int) -> Rows:
+        """New rows.
+
+        count (int): How many.
+        capacity (int): The most tokens that one of them will hold.
+        RETURNS (Rows): The rows.
+        """
+        if not self.cached:
+            return RecomputedRows(self, count)
+        length = len(self.prefix)
+        if self._prefix_cache is None:
+            cache = RowCache(1, length)
+            CachedRows(self, cache, 1, 0).feed([0], [self.prefix], [0])
+            self._prefix_cache = cache
+        cache = self._prefix_cache.fork(count, length + capacity, length)
+        return CachedRows(self, cache, count, length)
+
+    def choose(
+        self, hidden: Sequence[Tensor], ids: Sequence[Sequence[int]]
+    ) -> tuple[list[int], list[float], list[float]]:
+        """Decide among the allowed tokens.
+
+        hidden (Sequence[Tensor]): One hidden state for each decision, shape (width,).
+        ids (Sequence[Sequence[int]]): The allowed ids for each, in the order that
+            settles ties.
+        RETURNS (Tuple[List[int], List[float], List[float]]): The ids chosen, the
+            natural logarithms of their probabilities among the allowed ones, and by
+            how much their logits lead the second best.
+        """
+        if not hidden:
+            return [], [], []
+        width = max(len(row) for row in ids)
+        padded = [[*row, *[row[0]] * (width - len(row))] for row in ids]
+        sizes = torch.tensor([len(row) for row in ids], device=self.device)
+        table = torch.tensor(padded, device=self.device)
+        logits = self.head.rows(torch.stack(list(hidden)), table)
+        places = torch.arange(width, device=self.device)
+        logits = logits.masked_fill(places >= sizes[:, None], -torch.inf)
+        best, second = logits.topk(2, dim=1).values.unbind(1)
+        index = torch.where(logits == best[:, None], places, width).amin(1)
+        chosen = table.gather(1, index[:, None])[:, 0]
+        logp = best - logits.logsumexp(1)
+        return chosen.tolist(), logp.tolist(), (best - second).tolist()
+
+
+class CachedRows(Rows):
+    """Rows whose keys and values are kept."""
+
+    def __init__(self, engine: Engine, cache: RowCache, count: int, offset: int):
+        self.engine = engine
+        self.cache = cache
+        self.count = count
+        self.offset = offset
+
+    @torch.inference_mode()
+    def feed(
+        self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
+    ) -> list[Tensor]:
+        engine = self.engine
+        longest = max(len(row) for row in ids)
+        padded = [[*row, *[row[-1]] * (longest - len(row))] for row in ids]
+        device = engine.device
+        first = torch.tensor(starts, device=device) + self.offset
+        positions = first[:, None] + torch.arange(longest, device=device)
+        used = max(start + len(row) for start, row in zip(starts, ids)) + self.offset
+        whole = list(rows) == list(range(len(rows)))
+        selected = None if whole else torch.tensor(rows, device=device)
+        self.cache.aim(selected, positions, used)
+        hidden = engine.decoder(
+            input_ids=torch.tensor(padded, device=device),
+            position_ids=positions,
+            attention_mask=self._mask(positions, used),
+            use_cache=True,
+            **{engine.cache_name: self.cache},
+        )[0]
+        return [hidden[index, : len(row)] for index, row in enumerate(ids)]
+
+    def _mask(self, positions: Tensor, width: int) -> Any:
+        """What each query sees, as numbers to be added: shape (batch, 1, tokens,
+        slots); one for each kind of layer where there are two."""
+        engine = self.engine
+        slots = torch.arange(width, device=positions.device)
+        past = slots <= positions[:, None, :, None]
+        full = _additive(past, engine.decoder.dtype)
+        if not engine.sliding:
+            return full
+        assert engine.window is not None
+        near = past & (slots > positions[:, None, :, None] - engine.window)
+        sliding = _additive(near, engine.decoder.dtype)
+        return {"full_attention": full, "sliding_attention": sliding}
+
+
+class RecomputedRows(Rows):
+    """Rows that are computed anew at each pass: right for every kind of layer."""
+
+    def __init__(self, engine: Engine, count: int):
+        self.engine = engine
+        self._ids: list[list[int]] = [[] for _ in range(count)]
+
+    @torch.inference_mode()
+    def feed(
+        self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
+    ) -> list[Tensor]:
+        prefix = self.engine.prefix
+        whole = []
+        for row, new, start in zip(rows, ids, starts):
+            self._ids[row] = [*self._ids[row][:start], *new]
+            whole.append([*prefix, *self._ids[row]])
+        longest = max(len(row) for row in whole)
+        device = self.engine.device
+        batch = torch.tensor(
+            [[*row, *[row[-1]] * (longest - len(row))] for row in whole], device=device
+        )
+        mask = torch.tensor(
+            [[1] * len(row) + [0] * (longest - len(row)) for row in whole],
+            device=device,
+        )
+        hidden = self.engine.decoder(
+            input_ids=batch, attention_mask=mask, use_cache=False
+        )[0]
+        return [
+            hidden[index, len(row) - len(new) : len(row)]
+            for index, (row, new) in enumerate(zip(whole, ids))
+        ]
+
+
+def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    return mask.masked_fill_(~seen, torch.finfo(dtype).min)

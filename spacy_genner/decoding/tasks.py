@@ -1,0 +1,90 @@
+"""What a decoder is given and what it gives back."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..grammar import Grammar
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model input.
+
+    grammar (Grammar): The legal outputs, with the source.
+    prompt (Tuple[int, ...]): The ids between the shared prefix and the output, at
+        least one.
+    """
+
+    grammar: Grammar
+    prompt: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + sum(map(len, self.grammar.source.ids))
+
+
+class Decision(NamedTuple):
+    """A choice among several legal tokens.
+
+    step (int): Its place in the output.
+    id (int): The token chosen.
+    logp (float): Natural logarithm of its probability among the legal ones.
+    margin (float): By how much its logit leads the second best.
+    """
+
+    step: int
+    id: int
+    logp: float
+    margin: float
+
+
+class ScoredSpan(NamedTuple):
+    """A decoded span: units (end exclusive), label index, probability of its marks."""
+
+    start: int
+    end: int
+    label: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A complete output.
+
+    ids (Tuple[int, ...]): The output's token ids.
+    spans (Tuple[ScoredSpan, ...]): Its spans, in the order in which they close.
+    decisions (Tuple[Decision, ...]): The choices, in the order of the output.
+    passes (int): Forward passes that the task took part in.
+    fed (int): Tokens that were run through the model for it, padding left out.
+    """
+
+    ids: tuple[int, ...]
+    spans: tuple[ScoredSpan, ...]
+    decisions: tuple[Decision, ...]
+    passes: int
+    fed: int
+
+
+def scored_spans(
+    grammar: Grammar, ids: list[int], decisions: list[Decision]
+) -> tuple[ScoredSpan, ...]:
+    """The spans of an output with their probabilities.
+
+    A span's score is the product of the probabilities of the choices that its own
+    marks took: P(open) × P(label) × P(close). Forced tokens count as certain.
+
+    grammar (Grammar): The grammar.
+    ids (List[int]): The complete output.
+    decisions (List[Decision]): Its choices.
+    RETURNS (Tuple[ScoredSpan, ...]): The spans.
+    """
+    logps = {decision.step: decision.logp for decision in decisions}
+    return tuple(
+        ScoredSpan(
+            span.start,
+            span.end,
+            span.label,
+            math.exp(min(0.0, sum(logps.get(step, 0.0) for step in span.steps))),
+        )
+        for span in grammar.walk(ids)[-1].marked
+    )

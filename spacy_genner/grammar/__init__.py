@@ -1,0 +1,7 @@
+"""The automaton of legal outputs over a tokenizer's ids. Pure Python."""
+
+from .automaton import Grammar, State
+from .marks import Marks, make_marks
+from .source import Source, make_source
+
+__all__ = ["Grammar", "Marks", "Source", "State", "make_marks", "make_source"]

@@ -1,0 +1,396 @@
+"""The automaton: at each unit boundary copy on, close a span, or open one.
+
+What it accepts is always well formed, always a copy of the source, and never
+marks one span twice. For a moment it may stand in several places at once, where
+the source itself holds the first characters of a mark; the choice then falls at
+the first token that differs, and the copy wins where none does.
+
+Order of choices, which settles ties: copy, close, open; then label order.
+"""
+
+from typing import NamedTuple
+
+from ..errors import Errors
+from .marks import Marks, Node
+from .source import Source
+
+COPY, CLOSE, OPEN = 0, 1, 2
+
+
+class Opened(NamedTuple):
+    """A span that is open: its first unit, its label (-1: not yet named), and the
+    output positions at which its opening was decided."""
+
+    start: int
+    label: int
+    steps: tuple[int, ...]
+
+
+class Marked(NamedTuple):
+    """A span that is done: units, label, and the output positions of its marks."""
+
+    start: int
+    end: int
+    label: int
+    steps: tuple[int, ...]
+
+
+class Place(NamedTuple):
+    """One place of the automaton.
+
+    kind (int): COPY (at a boundary where offset is 0), CLOSE or OPEN (in a mark).
+    unit (int): The unit that is copied next, or whose copying is under way.
+    offset (int): How many of that unit's ids are copied.
+    node (Optional[Node]): The place in the mark's trie.
+    steps (Tuple[int, ...]): The output positions of the mark so far.
+    stack (Tuple[Opened, ...]): The open spans, outermost first.
+    last (Optional[Tuple[int, int]]): First unit and label of the span that was
+        closed last at this very boundary.
+    marked (Optional[Tuple]): The spans done so far, as a linked list.
+    """
+
+    kind: int
+    unit: int
+    offset: int
+    node: Node | None
+    steps: tuple[int, ...]
+    stack: tuple[Opened, ...]
+    last: tuple[int, int] | None
+    marked: tuple | None
+
+
+class State:
+    """Where the automaton stands after some output tokens. Immutable.
+
+    finished (bool): Whether the output is complete.
+    choices (List[int]): The legal next ids, in the order that settles ties; empty
+        where the output is complete.
+    """
+
+    __slots__ = ("_choices", "_next", "_places", "grammar", "length")
+
+    def __init__(self, grammar: "Grammar", places: tuple[Place, ...], length: int):
+        self.grammar = grammar
+        self._places = places
+        self.length = length
+        self._choices: list[int] | None = None
+        self._next: dict[int, tuple[int, list[Place]]] = {}
+
+    @property
+    def place(self) -> Place:
+        """The place that wins where the automaton stands in several."""
+        return self._places[0]
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether the automaton stands between two units and nowhere else."""
+        place = self._places[0]
+        return len(self._places) == 1 and place.kind == COPY and place.offset == 0
+
+    @property
+    def finished(self) -> bool:
+        place = self._places[0]
+        return (
+            place.kind == COPY
+            and place.unit == len(self.grammar.source)
+            and not place.stack
+        )
+
+    @property
+    def choices(self) -> list[int]:
+        if self._choices is None:
+            self._expand()
+        return self._choices  # type: ignore[return-value]
+
+    def kind_of(self, id_: int) -> int:
+        """What a legal next id does: COPY, CLOSE or OPEN.
+
+        id_ (int): One of `choices`.
+        RETURNS (int): The kind; of several, the one that settles ties first.
+        """
+        _ = self.choices
+        return self._next[id_][0]
+
+    def advance(self, id_: int) -> "State":
+        """The state after one more token.
+
+        id_ (int): One of `choices`.
+        RETURNS (State): The next state.
+        RAISES (ValueError): The id is not legal here.
+        """
+        if id_ not in self.choices:
+            raise ValueError(
+                Errors.G102.format(found=id_, before=self.length, legal=self.choices)
+            )
+        places = self._next[id_][1]
+        if len(places) > 1:
+            places = _distinct(places)
+        return State(self.grammar, tuple(places), self.length + 1)
+
+    @property
+    def marked(self) -> list[Marked]:
+        """The spans that are done, in the order in which they were closed."""
+        spans, link = [], self._places[0].marked
+        while link is not None:
+            link, span = link
+            spans.append(span)
+        return spans[::-1]
+
+    def _expand(self) -> None:
+        if self.finished:
+            self._choices = []
+            return
+        moves: list[tuple[int, int, Place]] = []
+        for place in self._places:
+            self.grammar.add_moves(place, self.length, moves)
+        if len(self._places) > 1:
+            moves.sort(key=lambda move: move[0])
+        for kind, id_, place in moves:
+            self._next.setdefault(id_, (kind, []))[1].append(place)
+        self._choices = list(self._next)
+
+
+class Grammar:
+    """The legal outputs for one source.
+
+    marks (Marks): The marks of the format and labels.
+    source (Source): The text to be copied.
+    max_depth (int): How many spans may be open at once.
+    RAISES (ValueError): max_depth is below 1.
+    """
+
+    def __init__(self, marks: Marks, source: Source, max_depth: int):
+        if max_depth < 1:
+            raise ValueError(Errors.G103.format(found=max_depth))
+        self.marks = marks
+        self.source = source
+        self.max_depth = max_depth
+        self._all = frozenset(range(len(marks.labels)))
+        size = len(source)
+        self._no_open: dict[int, set[int]] = {}
+        self._no_close: dict[int, set[int]] = {}
+        if any(mark in source.text for mark in set(marks.open_texts)):
+            self._no_open = self._literal(source.starts, marks.open_texts, 0)
+        if any(mark in source.text for mark in marks.close_texts):
+            self._no_close = self._literal(source.ends, marks.close_texts, 1)
+        # The boundaries where any span can end, counted from the end of the text:
+        # a span has no white space at its edge, and none of its marks is a copy.
+        self._ends_after = [0] * (size + 2)
+        for boundary in range(size, 0, -1):
+            self._ends_after[boundary] = self._ends_after[boundary + 1] + (
+                self._can_end(boundary)
+            )
+        self._ends_after[0] = self._ends_after[1]
+
+    def start(self) -> State:
+        """The state before the first output token."""
+        return State(self, (Place(COPY, 0, 0, None, (), (), None, None),), 0)
+
+    def target(self, spans: list[tuple[int, int, int]]) -> list[int]:
+        """The output that says some spans.
+
+        spans (List[Tuple[int, int, int]]): First unit, unit after the last, and
+            label index of each; none crosses another.
+        RETURNS (List[int]): The token ids.
+        """
+        opens: dict[int, list[tuple[int, int, int]]] = {}
+        closes: dict[int, list[tuple[int, int, int]]] = {}
+        for span in sorted(set(spans), key=lambda s: (s[0], -s[1], -s[2])):
+            opens.setdefault(span[0], []).append(span)
+            closes.setdefault(span[1], []).append(span)
+        ids: list[int] = []
+        for unit in range(len(self.source) + 1):
+            for span in reversed(closes.get(unit, ())):
+                ids.extend(self.marks.close_ids[span[2]])
+            for span in opens.get(unit, ()):
+                ids.extend(self.marks.open_ids[span[2]])
+            if unit < len(self.source):
+                ids.extend(self.source.ids[unit])
+        return ids
+
+    def walk(self, ids: list[int]) -> list[State]:
+        """The states before each token of an output, and the one after the last.
+
+        ids (List[int]): A legal output or the beginning of one.
+        RETURNS (List[State]): One state more than ids.
+        RAISES (ValueError): An id is not legal at its place.
+        """
+        states = [self.start()]
+        for id_ in ids:
+            states.append(states[-1].advance(id_))
+        return states
+
+    def add_moves(
+        self, place: Place, step: int, moves: list[tuple[int, int, Place]]
+    ) -> None:
+        """Append the moves that lead on from one place, as (kind, id, next place)."""
+        if place.kind == COPY:
+            if place.unit < len(self.source):
+                self._add_copy(place, moves)
+            if place.offset == 0:
+                labels = self._closable(place)
+                if labels:
+                    self._add_mark(place, self.marks.closing, CLOSE, labels, step, moves)
+                labels = self._openable(place)
+                if labels:
+                    self._add_mark(place, self.marks.opening, OPEN, labels, step, moves)
+        elif place.kind == CLOSE:
+            assert place.node is not None
+            labels = self._closable(place)
+            self._add_mark(place, place.node, CLOSE, labels, step, moves)
+        else:
+            assert place.node is not None
+            labels = self._openable(place)
+            self._add_mark(place, place.node, OPEN, labels, step, moves)
+
+    def _add_copy(self, place: Place, moves: list[tuple[int, int, Place]]) -> None:
+        unit = self.source.ids[place.unit]
+        id_ = unit[place.offset]
+        if place.offset == 0 and not self._feasible(place.stack, place.unit + 1, None):
+            return
+        if place.offset + 1 < len(unit):
+            moves.append((COPY, id_, place._replace(offset=place.offset + 1)))
+            return
+        after = place._replace(unit=place.unit + 1, offset=0, last=None)
+        moves.append((COPY, id_, after))
+
+    def _add_mark(
+        self,
+        place: Place,
+        node: Node,
+        kind: int,
+        labels: frozenset[int],
+        step: int,
+        moves: list[tuple[int, int, Place]],
+    ) -> None:
+        steps = (*place.steps, step)
+        for id_, child in node.children.items():
+            if child.label < 0:
+                if not child.below.isdisjoint(labels):
+                    after = place._replace(kind=kind, node=child, steps=steps)
+                    moves.append((kind, id_, after))
+            elif child.label in labels or (
+                kind == OPEN and not self.marks.open_names_label
+            ):
+                done = self._closed if kind == CLOSE else self._opened
+                moves.append((kind, id_, done(place, child.label, steps)))
+
+    def _opened(self, place: Place, label: int, steps: tuple[int, ...]) -> Place:
+        named = label if self.marks.open_names_label else -1
+        stack = (*place.stack, Opened(place.unit, named, steps))
+        return Place(COPY, place.unit, 0, None, (), stack, None, place.marked)
+
+    def _closed(self, place: Place, label: int, steps: tuple[int, ...]) -> Place:
+        top = place.stack[-1]
+        span = Marked(top.start, place.unit, label, top.steps + steps)
+        last = (top.start, label)
+        link = (place.marked, span)
+        return Place(COPY, place.unit, 0, None, (), place.stack[:-1], last, link)
+
+    def _closable(self, place: Place) -> frozenset[int]:
+        """The labels with which the innermost span can end at this boundary."""
+        unit = place.unit
+        if not place.stack or unit == 0 or self.source.blank[unit - 1]:
+            return frozenset()
+        top = place.stack[-1]
+        if top.start >= unit:
+            return frozenset()
+        labels = self._all if top.label < 0 else frozenset((top.label,))
+        if unit in self._no_close:
+            labels -= self._no_close[unit]
+        if place.last is not None and place.last[0] == top.start:
+            floor = place.last[1]
+            labels = frozenset(label for label in labels if label > floor)
+        if self._roomy(place.stack, unit):
+            return labels
+        rest = place.stack[:-1]
+        return frozenset(
+            label
+            for label in labels
+            if self._feasible(rest, unit, (top.start, label))
+        )
+
+    def _openable(self, place: Place) -> frozenset[int]:
+        """The labels with which a span can start at this boundary."""
+        unit, stack = place.unit, place.stack
+        if unit >= len(self.source) or self.source.blank[unit]:
+            return frozenset()
+        if len(stack) >= self.max_depth:
+            return frozenset()
+        labels = self._all
+        if unit in self._no_open:
+            labels -= self._no_open[unit]
+            if not self.marks.open_names_label and labels != self._all:
+                return frozenset()
+        if self._roomy((*stack, Opened(unit, -1, ())), unit):
+            return labels
+        if not self.marks.open_names_label:
+            fits = self._feasible((*stack, Opened(unit, -1, ())), unit, None)
+            return labels if fits else frozenset()
+        return frozenset(
+            label
+            for label in labels
+            if self._feasible((*stack, Opened(unit, label, ())), unit, None)
+        )
+
+    def _roomy(self, stack: tuple[Opened, ...], boundary: int) -> bool:
+        """Whether there are boundaries enough for each open span to end at its own."""
+        after = min(boundary + 1, len(self.source) + 1)
+        return self._ends_after[after] > len(stack)
+
+    def _feasible(
+        self, stack: tuple[Opened, ...], boundary: int, last: tuple[int, int] | None
+    ) -> bool:
+        """Whether every open span can still end, each as early as it can.
+
+        Of two spans over the same units the inner has the earlier label, so spans
+        that start together may need several boundaries to end at.
+        """
+        if not stack:
+            return True
+        if self._roomy(stack, boundary):
+            return True
+        size, count = len(self.source), len(self.marks.labels)
+        at, closed = boundary, last
+        for span in reversed(stack):
+            if at <= span.start:
+                at, closed = span.start + 1, None
+            while at <= size:
+                floor = closed[1] if closed and closed[0] == span.start else -1
+                label = floor + 1 if span.label < 0 else span.label
+                if self._can_end(at) and floor < label < count:
+                    break
+                at, closed = at + 1, None
+            else:
+                return False
+            closed = (span.start, label)
+        return True
+
+    def _can_end(self, boundary: int) -> bool:
+        return not self.source.blank[boundary - 1] and boundary not in self._no_close
+
+    def _literal(
+        self, places: tuple[int, ...], texts: tuple[str, ...], shift: int
+    ) -> dict[int, set[int]]:
+        """The marks which the source itself goes on with, by boundary."""
+        found: dict[int, set[int]] = {}
+        for index, place in enumerate(places):
+            literal = {
+                label
+                for label, mark in enumerate(texts)
+                if self.source.text.startswith(mark, place)
+            }
+            if literal:
+                found[index + shift] = literal
+        return found
+
+
+def _distinct(places: list[Place]) -> list[Place]:
+    """The places without those that only differ in what is already decided."""
+    seen, kept = set(), []
+    for place in places:
+        key = (place.kind, place.unit, place.offset, id(place.node), len(place.stack))
+        if key not in seen:
+            seen.add(key)
+            kept.append(place)
+    return kept

@@ -1,0 +1,105 @@
+"""Keys and values of several rows, each at its own place."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+
+class RowCache(Cache):
+    """A key-value cache whose slots are positions, with a cursor for each row.
+
+    Whatever a row feeds is written to the slots of its positions. To take tokens
+    back, a row feeds the next ones at an earlier position: what stands beyond is
+    hidden by the causal mask until it is overwritten. So a rejected draft costs
+    nothing, and rows need not be at the same place.
+
+    rows (int): How many rows.
+    capacity (int): Slots that a row begins with.
+    """
+
+    def __init__(self, rows: int, capacity: int):
+        super().__init__(layers=[])
+        self.capacity = capacity
+        self._rows = rows
+        self._keys: dict[int, Tensor] = {}
+        self._values: dict[int, Tensor] = {}
+        self._selected: Tensor | None = None
+        self._slots = torch.empty(0, dtype=torch.long)
+        self._width = 0
+
+    def aim(self, selected: Tensor | None, positions: Tensor, width: int) -> None:
+        """Say where the next forward pass writes and what it reads.
+
+        selected (Optional[Tensor]): The rows that take part, shape (batch,); None
+            for the first `batch` rows.
+        positions (Tensor): Shape (batch, tokens).
+        width (int): The slots that are read; more than there are make all rows longer.
+        """
+        if width > self.capacity:
+            self._grow(max(width, self.capacity * 3 // 2))
+        self._selected = selected
+        self._slots = positions.clamp(max=self.capacity)
+        self._width = width
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        layer_idx: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Write a layer's new keys and values, and read those of the whole rows.
+
+        key_states (Tensor): Shape (batch, heads, tokens, width).
+        value_states (Tensor): Shape (batch, heads, tokens, width).
+        layer_idx (int): The layer.
+        RETURNS (Tuple[Tensor, Tensor]): Shape (batch, heads, slots, width).
+        """
+        return (
+            self._write(self._keys, layer_idx, key_states),
+            self._write(self._values, layer_idx, value_states),
+        )
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self._width
+
+    def fork(self, rows: int, capacity: int, length: int) -> "RowCache":
+        """A cache whose every row begins with the first slots of row 0 of this one.
+
+        rows (int): How many rows.
+        capacity (int): Slots a row has.
+        length (int): How many slots are taken over.
+        RETURNS (RowCache): The new cache.
+        """
+        other = RowCache(rows, capacity)
+        for mine, its in ((self._keys, other._keys), (self._values, other._values)):
+            for layer, buffer in mine.items():
+                its[layer] = other._buffer(buffer)
+                its[layer][:, :, :length] = buffer[:1, :, :length]
+        return other
+
+    def _grow(self, capacity: int) -> None:
+        old, self.capacity = self.capacity, capacity
+        for buffers in (self._keys, self._values):
+            for layer, buffer in buffers.items():
+                buffers[layer] = self._buffer(buffer)
+                buffers[layer][:, :, :old] = buffer[:, :, :old]
+
+    def _write(self, buffers: dict[int, Tensor], layer: int, new: Tensor) -> Tensor:
+        if layer not in buffers:
+            buffers[layer] = self._buffer(new)
+        buffer, selected = buffers[layer], self._selected
+        batch = new.shape[0]
+        rows = torch.arange(batch, device=new.device) if selected is None else selected
+        buffer[rows[:, None], :, self._slots] = new.transpose(1, 2)
+        if selected is None:
+            return buffer[:batch, :, : self._width]
+        return buffer[:, :, : self._width].index_select(0, selected)
+
+    def _buffer(self, like: Tensor) -> Tensor:
+        # One slot more than the capacity takes what padding writes.
+        shape = (self._rows, like.shape[1], self.capacity + 1, like.shape[3])
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)

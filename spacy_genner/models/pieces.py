@@ -1,0 +1,68 @@
+"""User text to token ids, as data."""
+
+from typing import Any
+
+# More pieces than a large corpus has frequent ones; a cache that grew without
+# bound would leak in a service that never stops.
+MAX_CACHED = 200_000
+
+
+class PieceEncoder:
+    """Encodes pieces of text by themselves, so that pieces joined are text joined.
+
+    No control token is ever made of text: `<eos>` in a document is five characters.
+    Tokenizers that put a space before whatever they are given (SentencePiece with
+    a dummy prefix) are called with an anchor that is cut off again.
+
+    tokenizer (PreTrainedTokenizerBase): The tokenizer.
+    """
+
+    ANCHOR = "\n"
+
+    def __init__(self, tokenizer: Any):
+        self.tokenizer = tokenizer
+        self._cache: dict[str, tuple[int, ...]] = {}
+        self._anchor: tuple[int, ...] = ()
+        if self._raw("a") == self._raw(" a"):
+            self._anchor = self._raw(self.ANCHOR)
+
+    def __call__(self, text: str) -> tuple[int, ...]:
+        """Encode one piece.
+
+        text (str): The piece.
+        RETURNS (Tuple[int, ...]): Its ids.
+        """
+        ids = self._cache.get(text)
+        if ids is None:
+            ids = self._raw(text)
+            if self._anchor:
+                joined = self._raw(self.ANCHOR + text)
+                if joined[: len(self._anchor)] == self._anchor:
+                    ids = joined[len(self._anchor) :]
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[text] = ids
+        return ids
+
+    @property
+    def begin_ids(self) -> tuple[int, ...]:
+        """The ids that the tokenizer puts before a text of its own accord."""
+        plain = self._raw("a")
+        full = tuple(self.tokenizer.encode("a"))
+        for start in range(len(full) - len(plain) + 1):
+            if full[start : start + len(plain)] == plain:
+                return full[:start]
+        return ()
+
+    @property
+    def end_id(self) -> int | None:
+        """The id that ends an output, None where the tokenizer names none."""
+        end: int | None = self.tokenizer.eos_token_id
+        return end
+
+    def _raw(self, text: str) -> tuple[int, ...]:
+        return tuple(
+            self.tokenizer.encode(
+                text, add_special_tokens=False, split_special_tokens=True
+            )
+        )

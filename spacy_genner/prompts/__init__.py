@@ -1,0 +1,5 @@
+"""Instruction, label definitions, demonstrations."""
+
+from .layout import PromptLayout
+
+__all__ = ["PromptLayout"]

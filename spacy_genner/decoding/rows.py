@@ -1,15 +1,14 @@
 """Several rows of tokens run through a model, each row at its own place."""
 
-import inspect
 from typing import Any, Sequence
 
 import torch
 from torch import Tensor
 
+from ..models.backbone import Backbone
 from ..models.cache import RowCache
 from ..models.head import RestrictedHead
 
-ATTENTION = {"full_attention", "sliding_attention", "attention"}
 PROBE = 6
 
 
@@ -38,23 +37,16 @@ class Engine:
     """A causal LM that runs rows behind a shared prefix.
 
     network (PreTrainedModel): The model, in evaluation mode.
+    decoder (nn.Module): Its text decoder, without the head.
     prefix (Sequence[int]): The ids that every row begins with, at least one.
     """
 
     def __init__(self, network: Any, decoder: Any, prefix: Sequence[int]):
-        self.decoder = decoder
+        self.backbone = Backbone(network, decoder)
         self.head = RestrictedHead(network)
         self.prefix = list(prefix)
         self.device = self.head.weight.device
-        config = network.config.get_text_config()
-        self.limit: int | None = getattr(config, "max_position_embeddings", None)
-        self.window: int | None = getattr(config, "sliding_window", None)
-        kinds = set(getattr(config, "layer_types", None) or ())
-        kinds |= set(getattr(config, "layers_block_type", None) or ())
-        self.sliding = "sliding_attention" in kinds
-        names = inspect.signature(type(decoder).forward).parameters
-        self.cache_name = "cache" if "cache" in names else "past_key_values"
-        self.cached = kinds <= ATTENTION
+        self.cached = self.backbone.attention_only
         self._prefix_cache: RowCache | None = None
         self._probe(network)
 
@@ -67,7 +59,7 @@ class Engine:
         """
         ids = (self.prefix * PROBE)[:PROBE]
         batch = torch.tensor([ids], device=self.device)
-        hidden = self._hidden(network, batch)
+        hidden = self.backbone.plain(batch)
         logits = network(input_ids=batch, use_cache=False).logits[0]
         self.head.check(network, hidden[0], logits)
         if self.cached:
@@ -81,10 +73,6 @@ class Engine:
                 mine = torch.cat([first[:3], second]).float()
                 gap = (mine - hidden[0].float()).abs().max()
                 self.cached = bool(gap <= 0.05 * hidden.abs().max().float())
-
-    def _hidden(self, network: Any, batch: Tensor) -> Tensor:
-        output: Tensor = self.decoder(input_ids=batch, use_cache=False)[0]
-        return output
 
     def rows(self, count: int, capacity: int) -> Rows:
         """New rows.
@@ -154,28 +142,9 @@ class CachedRows(Rows):
         whole = list(rows) == list(range(len(rows)))
         selected = None if whole else torch.tensor(rows, device=device)
         self.cache.aim(selected, positions, used)
-        hidden = engine.decoder(
-            input_ids=torch.tensor(padded, device=device),
-            position_ids=positions,
-            attention_mask=self._mask(positions, used),
-            use_cache=True,
-            **{engine.cache_name: self.cache},
-        )[0]
+        batch = torch.tensor(padded, device=device)
+        hidden = engine.backbone.cached(batch, positions, used, self.cache)
         return [hidden[index, : len(row)] for index, row in enumerate(ids)]
-
-    def _mask(self, positions: Tensor, width: int) -> Any:
-        """What each query sees, as numbers to be added: shape (batch, 1, tokens,
-        slots); one for each kind of layer where there are two."""
-        engine = self.engine
-        slots = torch.arange(width, device=positions.device)
-        past = slots <= positions[:, None, :, None]
-        full = _additive(past, engine.decoder.dtype)
-        if not engine.sliding:
-            return full
-        assert engine.window is not None
-        near = past & (slots > positions[:, None, :, None] - engine.window)
-        sliding = _additive(near, engine.decoder.dtype)
-        return {"full_attention": full, "sliding_attention": sliding}
 
 
 class RecomputedRows(Rows):
@@ -199,19 +168,10 @@ class RecomputedRows(Rows):
         batch = torch.tensor(
             [[*row, *[row[-1]] * (longest - len(row))] for row in whole], device=device
         )
-        mask = torch.tensor(
-            [[1] * len(row) + [0] * (longest - len(row)) for row in whole],
-            device=device,
-        )
-        hidden = self.engine.decoder(
-            input_ids=batch, attention_mask=mask, use_cache=False
-        )[0]
+        lengths = torch.tensor([len(row) for row in whole], device=device)
+        hidden = self.engine.backbone.plain(batch, lengths)
         return [
             hidden[index, len(row) - len(new) : len(row)]
             for index, (row, new) in enumerate(zip(whole, ids))
         ]
 
-
-def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-    return mask.masked_fill_(~seen, torch.finfo(dtype).min)

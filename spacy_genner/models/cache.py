@@ -1,4 +1,4 @@
-"""Keys and values of several rows, each at its own place."""
+"""Keys and values that rows share or have for themselves."""
 
 from typing import Any
 
@@ -103,3 +103,49 @@ class RowCache(Cache):
         # One slot more than the capacity takes what padding writes.
         shape = (self._rows, like.shape[1], self.capacity + 1, like.shape[3])
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
+
+
+class PrefixCache(Cache):
+    """Keys and values of one shared prefix, put before those of every row.
+
+    Gradients flow back through them, so a prefix that is run once learns from all
+    the rows as if each had run it for itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(layers=[])
+        self._stored: dict[int, tuple[Tensor, Tensor]] = {}
+        self._recording = True
+
+    def share(self) -> None:
+        """Stop recording: what comes next are rows behind the prefix."""
+        self._recording = False
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        layer_idx: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Keep the prefix's keys and values, or put them before a layer's new ones.
+
+        key_states (Tensor): Shape (batch, heads, tokens, width).
+        value_states (Tensor): Shape (batch, heads, tokens, width).
+        layer_idx (int): The layer.
+        RETURNS (Tuple[Tensor, Tensor]): Shape (batch, heads, slots, width).
+        """
+        if self._recording:
+            self._stored[layer_idx] = (key_states, value_states)
+            return key_states, value_states
+        keys, values = self._stored[layer_idx]
+        batch = key_states.shape[0]
+        return (
+            torch.cat([keys.expand(batch, -1, -1, -1), key_states], dim=2),
+            torch.cat([values.expand(batch, -1, -1, -1), value_states], dim=2),
+        )
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        stored = self._stored.get(layer_idx)
+        return 0 if stored is None else stored[0].shape[2]

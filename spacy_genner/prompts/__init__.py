@@ -1,5 +1,6 @@
-"""Instruction, label definitions, demonstrations."""
+"""Instruction, label definitions, demonstrations; texts to model inputs."""
 
+from .encoder import Choice, Target, TaskEncoder
 from .layout import PromptLayout
 
-__all__ = ["PromptLayout"]
+__all__ = ["Choice", "PromptLayout", "Target", "TaskEncoder"]

@@ -1,0 +1,142 @@
+"""Texts to model inputs: one format, one label set, one tokenizer."""
+
+from typing import NamedTuple, Sequence
+
+from ..grammar import Grammar, Marks, Source, make_marks, make_source
+from ..grammar.marks import InlineFormat
+from ..grammar.source import Encode
+from .layout import PromptLayout
+
+
+class Choice(NamedTuple):
+    """A place of a target where several tokens are legal.
+
+    place (int): Its place in the target.
+    legal (Tuple[int, ...]): The legal ids.
+    right (int): Which of them the target has, as an index.
+    """
+
+    place: int
+    legal: tuple[int, ...]
+    right: int
+
+
+class Target(NamedTuple):
+    """A reference output.
+
+    ids (Tuple[int, ...]): Its ids, without the one that ends an output.
+    choices (Tuple[Choice, ...]): The places where decoding has a choice.
+    """
+
+    ids: tuple[int, ...]
+    choices: tuple[Choice, ...]
+
+
+class TaskEncoder:
+    """Makes prompts, grammars and targets.
+
+    fmt (InlineFormat): The output format.
+    layout (PromptLayout): The prompt's layout, which holds the labels.
+    encode (PieceEncoder): Encodes one piece of text as data.
+    begin_ids (Sequence[int]): What the tokenizer puts before every text.
+    max_depth (int): How many spans may be open at once.
+    """
+
+    def __init__(
+        self,
+        fmt: InlineFormat,
+        layout: PromptLayout,
+        encode: Encode,
+        begin_ids: Sequence[int],
+        max_depth: int,
+    ):
+        self.layout = layout
+        self.encode = encode
+        self.max_depth = max_depth
+        self.marks: Marks = make_marks(fmt, layout.labels, encode)
+        self.prefix_ids: tuple[int, ...] = (*begin_ids, *encode(layout.prefix))
+        self._again_ids = encode(layout.again_cue)
+        self._output_ids = encode(layout.output_cue)
+
+    def source(self, words: Sequence[str], spaces: Sequence[bool]) -> Source:
+        """Cut a tokenised text into units.
+
+        words (Sequence[str]): The tokens' texts.
+        spaces (Sequence[bool]): Whether a single space follows each token.
+        RETURNS (Source): The source.
+        """
+        return make_source(words, spaces, self.encode)
+
+    def grammar(self, source: Source) -> Grammar:
+        """The legal outputs for a source.
+
+        source (Source): The source.
+        RETURNS (Grammar): The grammar.
+        """
+        return Grammar(self.marks, source, self.max_depth)
+
+    def prompt(self, source: Source) -> tuple[int, ...]:
+        """What stands between the shared prefix and the output.
+
+        source (Source): The source.
+        RETURNS (Tuple[int, ...]): The ids.
+        """
+        ids = self.layout.prompt_ids(
+            source.flat_ids, self._again_ids, self._output_ids
+        )
+        return tuple(ids)
+
+    def prompt_length(self, text_ids: int) -> int:
+        """How long the prompt of a text is.
+
+        text_ids (int): The number of ids of the text.
+        RETURNS (int): The number of ids between prefix and output.
+        """
+        readings = self.layout.readings
+        cues = (readings - 1) * len(self._again_ids) + len(self._output_ids)
+        return readings * text_ids + cues
+
+    def target(
+        self, grammar: Grammar, spans: Sequence[tuple[int, int, int]]
+    ) -> tuple[Target, list[tuple[int, int, int]]]:
+        """The reference output for some spans, with its choices.
+
+        grammar (Grammar): The legal outputs.
+        spans (Sequence[Tuple[int, int, int]]): First unit, unit after the last and
+            label index of each; none crosses another.
+        RETURNS (Tuple[Target, List[Tuple[int, int, int]]]): The output, and the spans
+            that no legal output says, which are left out of it.
+        """
+        kept = sorted(set(spans), key=lambda span: (span[0] - span[1], span))
+        lost: list[tuple[int, int, int]] = []
+        while True:
+            ids = grammar.target(kept)
+            choices: list[Choice] = []
+            state = grammar.start()
+            for place, id_ in enumerate(ids):
+                legal = state.choices
+                if id_ not in legal:
+                    break
+                if len(legal) > 1:
+                    choices.append(Choice(place, tuple(legal), legal.index(id_)))
+                state = state.advance(id_)
+            else:
+                said = {(span.start, span.end, span.label) for span in state.marked}
+                if state.finished and said == set(kept):
+                    return Target(tuple(ids), tuple(choices)), lost
+            # The mark that the automaton refuses belongs to one of the spans; take
+            # out those that can't be said even alone, or else the shortest.
+            alone = [span for span in kept if not self._sayable(grammar, [span])]
+            out = alone or [min(kept, key=lambda span: span[1] - span[0])]
+            lost += out
+            kept = [span for span in kept if span not in out]
+
+    def _sayable(self, grammar: Grammar, spans: list[tuple[int, int, int]]) -> bool:
+        ids = grammar.target(spans)
+        state = grammar.start()
+        for id_ in ids:
+            if id_ not in state.choices:
+                return False
+            state = state.advance(id_)
+        said = [(span.start, span.end, span.label) for span in state.marked]
+        return state.finished and said == spans

@@ -1,0 +1,89 @@
+"""One update: the gradients of some rows behind a shared prefix."""
+
+from typing import Any, Sequence
+
+import torch
+from torch import Tensor
+
+from ..models.backbone import Backbone
+from ..models.cache import PrefixCache
+from ..models.head import RestrictedHead
+from .batches import Batch, Row, by_length, collate
+from .losses import constrained_loss, lm_loss
+
+
+class Trainer:
+    """Computes gradients; the optimizer is somebody else's.
+
+    network (PreTrainedModel): The causal LM with its adapter.
+    decoder (nn.Module): Its text decoder, without the head.
+    prefix (Sequence[int]): The ids that every row begins with.
+    constrained (float): Weight of the loss over the legal tokens.
+    lm (float): Weight of the loss over the whole vocabulary.
+    max_tokens (int): Padded tokens that are run at once.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        decoder: Any,
+        prefix: Sequence[int],
+        constrained: float,
+        lm: float,
+        max_tokens: int,
+    ):
+        self.network = network
+        self.backbone = Backbone(network, decoder)
+        self.head = RestrictedHead(network)
+        self.prefix = torch.tensor([list(prefix)], device=self.head.weight.device)
+        self.constrained = constrained
+        self.lm = lm
+        self.max_tokens = max_tokens
+
+    def accumulate(self, rows: Sequence[Row]) -> float:
+        """Add the gradients of some rows to those of the adapter.
+
+        The loss is the mean over all choices plus the mean over all output tokens,
+        each with its weight, whatever the rows are split into on the way.
+
+        rows (Sequence[Row]): The rows.
+        RETURNS (float): The loss.
+        """
+        choices = max(1, sum(len(row.target.choices) for row in rows))
+        tokens = max(1, sum(len(row.target.ids) for row in rows))
+        total = 0.0
+        self.network.train()
+        try:
+            for group in by_length(rows, self.max_tokens):
+                batch = collate(group, self.prefix.device)
+                hidden = self._hidden(batch)
+                loss = hidden.new_zeros((), dtype=self.head.dtype)
+                if self.constrained:
+                    part = constrained_loss(self.head, hidden, batch)
+                    loss = loss + self.constrained * part / choices
+                if self.lm:
+                    part = lm_loss(self.head, hidden, batch)
+                    loss = loss + self.lm * part / tokens
+                loss.backward()
+                total += float(loss.detach())
+        finally:
+            self.network.eval()
+        return total
+
+    def _hidden(self, batch: Batch) -> Tensor:
+        """Hidden states of a batch laid flat, shape (rows * length, width)."""
+        length = self.prefix.shape[1]
+        if self.backbone.attention_only:
+            cache = PrefixCache()
+            positions = torch.arange(length, device=self.prefix.device)[None]
+            self.backbone.cached(self.prefix, positions, length, cache)
+            cache.share()
+            columns = torch.arange(batch.ids.shape[1], device=self.prefix.device)
+            slots = length + len(columns)
+            positions = (length + columns)[None].expand(len(batch.ids), -1)
+            hidden = self.backbone.cached(batch.ids, positions, slots, cache)
+        else:
+            prefix = self.prefix.expand(len(batch.ids), -1)
+            ids = torch.cat([prefix, batch.ids], dim=1)
+            hidden = self.backbone.plain(ids, batch.lengths + length)[:, length:]
+        return hidden.reshape(-1, hidden.shape[-1])

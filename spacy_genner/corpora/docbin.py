@@ -1,0 +1,63 @@
+"""Corpora that are `.spacy` files already, to be tokenised anew or joined."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import spacy
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
+
+from ..errors import Errors
+from ..formats import CharSpan
+from .annotated import Annotated, ConvertOptions
+
+UNALIGNED = "genner_unaligned"
+
+
+def read_docbin(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
+    """Read the texts and spans of a `.spacy` file: those of the group, else the
+    entities; and the spans that no token boundary fitted.
+
+    path (Path): The file.
+    options (ConvertOptions): Names the group and the language.
+    YIELDS (Annotated): The documents.
+    RAISES (ValueError): The file is no DocBin.
+    """
+    vocab = spacy.blank(options.lang).vocab
+    for number, doc in enumerate(load_docs(path, vocab), 1):
+        key = options.spans_key
+        gold = doc.spans[key] if key in doc.spans else doc.ents
+        spans = [CharSpan(s.start_char, s.end_char, s.label_) for s in gold]
+        spans.extend(unaligned_spans(doc))
+        starts: list[int] | None = None
+        if len(doc) and doc.has_annotation("SENT_START"):
+            starts = [sentence.start_char for sentence in doc.sents]
+        doc_id = str(doc.user_data.get("doc_id", number))
+        yield Annotated(doc.text, spans, doc_id, starts)
+
+
+def load_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
+    """Read a `.spacy` file.
+
+    path (Path): The file.
+    vocab (Vocab): The vocabulary of the documents.
+    YIELDS (Doc): The documents, with their user data.
+    RAISES (ValueError): The file is no DocBin.
+    """
+    data = path.read_bytes()
+    try:
+        docbin = DocBin().from_bytes(data)
+    # zlib, msgpack and spaCy each have errors of their own for this.
+    except Exception as error:
+        raise ValueError(Errors.G515.format(path=path, reason=error)) from error
+    yield from docbin.get_docs(vocab)
+
+
+def unaligned_spans(doc: Doc) -> list[CharSpan]:
+    """The gold spans of a Doc that no token boundary fits.
+
+    doc (Doc): A Doc of a converted corpus.
+    RETURNS (List[CharSpan]): The spans.
+    """
+    found = doc.user_data.get(UNALIGNED, ())
+    return [CharSpan(int(start), int(end), str(label)) for start, end, label in found]

@@ -1,0 +1,36 @@
+"""Write a file so that a reader never meets half of it."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EISDIR
+from pathlib import Path
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Replace a file by what the block writes, all or nothing.
+
+    path (Path): The file to write; its folder is made where it is missing.
+    YIELDS (Path): An empty file beside it. When the block ends without an error it
+        becomes `path`; otherwise it is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+    handle, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".new"
+    )
+    os.close(handle)
+    fresh = Path(name)
+    try:
+        # mkstemp makes it for the owner alone.
+        umask = os.umask(0)
+        os.umask(umask)
+        fresh.chmod(0o666 & ~umask)
+        yield fresh
+        os.replace(fresh, path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,173 @@
+"""Make a `.spacy` file of an annotated corpus."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin, SpanGroup
+
+from ..errors import Errors
+from ..formats import CharSpan
+from .annotated import Annotated, ConvertOptions
+from .converters import get_converter
+from .docbin import UNALIGNED
+from .files import replaced_file
+from .tokenizer import make_fine_tokenizer
+
+TOKENIZERS = ("blank", "fine")
+LISTED = 5
+
+
+@dataclass
+class ConversionCounts:
+    """What a conversion has met.
+
+    documents (int): Documents written.
+    empty (int): Documents without text, which are left out.
+    sentences (int): Sentences, where the source parts them.
+    spans (int): Spans, each once.
+    duplicates (int): Spans that the source says more than once.
+    unaligned (int): Those of `spans` that no token boundary fits.
+    labels (Dict[str, int]): The spans of each label.
+    examples (List[str]): The first few that do not fit.
+    """
+
+    documents: int = 0
+    empty: int = 0
+    sentences: int = 0
+    spans: int = 0
+    duplicates: int = 0
+    unaligned: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+
+
+class DocMaker:
+    """Makes Docs of annotated texts, and counts.
+
+    lang (str): The language, as `spacy.blank` takes it.
+    spans_key (str): The group of `doc.spans` that the spans go to.
+    tokenizer (str): "blank" for the language's own, "fine" for one that parts every
+        change between letters, digits and other characters.
+    RAISES (ValueError): The language or the tokenizer is unknown.
+    """
+
+    def __init__(
+        self, lang: str = "en", spans_key: str = "sc", tokenizer: str = "blank"
+    ):
+        if tokenizer not in TOKENIZERS:
+            raise ValueError(
+                Errors.G502.format(found=tokenizer, expected=", ".join(TOKENIZERS))
+            )
+        self.nlp = _blank(lang)
+        if tokenizer == "fine":
+            self.nlp.tokenizer = make_fine_tokenizer()(self.nlp)
+        self.spans_key = spans_key
+        self.counts = ConversionCounts()
+
+    def __call__(self, texts: Iterable[Annotated]) -> Iterator[Doc]:
+        """Make Docs.
+
+        texts (Iterable[Annotated]): The annotated texts.
+        YIELDS (Doc): One for each that is not empty. `doc.user_data` has the source's
+            `doc_id`, and under `genner_unaligned` what no token boundary fits, as
+            lists of start, end (in characters) and label.
+        """
+        for annotated in texts:
+            if not annotated.text:
+                self.counts.empty += 1
+                continue
+            # Not `make_doc`: its limit is there for parsers, not for tokenizers.
+            doc = self.nlp.tokenizer(annotated.text)
+            doc.user_data["doc_id"] = annotated.doc_id
+            self._set_sentences(doc, annotated.sentence_starts)
+            self._set_spans(doc, annotated.spans)
+            self.counts.documents += 1
+            yield doc
+
+    def _set_sentences(self, doc: Doc, starts: list[int] | None) -> None:
+        if starts is None:
+            return
+        self.counts.sentences += len(starts)
+        for token in doc:
+            token.is_sent_start = token.i == 0
+        waiting = iter(starts[1:])
+        start = next(waiting, None)
+        for token in doc:
+            if start is None:
+                break
+            if token.idx >= start:
+                token.is_sent_start = True
+                start = next(waiting, None)
+
+    def _set_spans(self, doc: Doc, gold: list[CharSpan]) -> None:
+        unique = sorted(set(gold), key=lambda span: (span[0], -span[1], span[2]))
+        fitting = []
+        unaligned: list[list[int | str]] = []
+        for start, end, label in unique:
+            span = doc.char_span(start, end, label=label)
+            if span is None:
+                unaligned.append([start, end, label])
+                self._list(doc, start, end, label)
+            else:
+                fitting.append(span)
+            self.counts.labels[label] = self.counts.labels.get(label, 0) + 1
+        key = self.spans_key
+        doc.spans[key] = SpanGroup(doc, name=key, spans=fitting)
+        doc.user_data[UNALIGNED] = unaligned
+        self.counts.spans += len(unique)
+        self.counts.duplicates += len(gold) - len(unique)
+        self.counts.unaligned += len(unaligned)
+
+    def _list(self, doc: Doc, start: int, end: int, label: str) -> None:
+        if len(self.counts.examples) >= LISTED:
+            return
+        covering = doc.char_span(start, end, alignment_mode="expand")
+        inside = "" if covering is None else f" in {covering.text!r}"
+        text = doc.text[start:end]
+        where = doc.user_data["doc_id"]
+        self.counts.examples.append(f"{text!r} ({label}){inside}, document {where}")
+
+
+def _blank(lang: str) -> Language:
+    try:
+        return spacy.blank(lang)
+    except ImportError as error:
+        raise ValueError(Errors.G503.format(lang=lang, reason=error)) from error
+
+
+def convert_file(
+    source: Path,
+    output: Path,
+    name: str,
+    *,
+    options: ConvertOptions | None = None,
+    tokenizer: str = "blank",
+    progress: Callable[[Iterable[Doc]], Iterable[Doc]] | None = None,
+) -> ConversionCounts:
+    """Convert a corpus to a `.spacy` file, which is there in whole or not at all.
+
+    source (Path): The corpus.
+    output (Path): The `.spacy` file.
+    name (str): The converter.
+    options (Optional[ConvertOptions]): How the source is read, and the group that the
+        spans go to.
+    tokenizer (str): "blank" or "fine".
+    progress (Optional[Callable]): Wraps the stream of documents.
+    RETURNS (ConversionCounts): What was met.
+    RAISES (ValueError): The source is not well formed, or holds no document.
+    """
+    options = options or ConvertOptions()
+    converter = get_converter(name)
+    maker = DocMaker(options.lang, options.spans_key, tokenizer)
+    docbin = DocBin(store_user_data=True)
+    docs: Iterable[Doc] = maker(converter(source, options))
+    for doc in progress(docs) if progress else docs:
+        docbin.add(doc)
+    if not len(docbin):
+        raise ValueError(Errors.G504.format(path=source, name=name))
+    with replaced_file(output) as fresh:
+        fresh.write_bytes(docbin.to_bytes())
+    return maker.counts

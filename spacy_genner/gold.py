@@ -1,0 +1,185 @@
+"""Reference spans as training targets, with a count of what can't be one."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Sequence
+
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from .annotator import WindowCutter
+from .errors import Errors
+from .formats import CharSpan, crossings, drop_crossing
+
+if TYPE_CHECKING:
+    from .training.batches import Row
+
+LISTED = 5
+
+
+@dataclass
+class GoldCounts:
+    """What the reference had, and what training can't use of it.
+
+    examples (int): Examples seen.
+    spans (int): Reference spans.
+    off_grid (int): Those that no token boundary of the pipeline's tokenizer fits.
+    cut (int): Those that lie across a window's cut.
+    crossing (int): Those dropped because they cross another one.
+    unsayable (int): Those dropped because the format can't say them.
+    listed (Dict[str, List[str]]): The first few of each kind.
+    """
+
+    examples: int = 0
+    spans: int = 0
+    off_grid: int = 0
+    cut: int = 0
+    crossing: int = 0
+    unsayable: int = 0
+    listed: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, kind: str, span: str) -> None:
+        """Count a span that is lost.
+
+        kind (str): "off_grid", "cut", "crossing" or "unsayable".
+        span (str): The span, for the list.
+        """
+        setattr(self, kind, getattr(self, kind) + 1)
+        texts = self.listed.setdefault(kind, [])
+        if len(texts) < LISTED:
+            texts.append(span)
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """The kinds of loss that occurred, with their counts."""
+        kinds = ("off_grid", "cut", "crossing", "unsayable")
+        return {kind: getattr(self, kind) for kind in kinds if getattr(self, kind)}
+
+
+class GoldReader:
+    """Turns examples into training rows.
+
+    cutter (WindowCutter): Cuts documents as prediction does.
+    spans_key (str): The group that holds the reference spans.
+    crossing (str): "refuse" or "drop" what brackets can't say.
+    end_id (Optional[int]): The id that ends an output.
+    """
+
+    def __init__(
+        self, cutter: WindowCutter, spans_key: str, crossing: str, end_id: int | None
+    ):
+        self.cutter = cutter
+        self.encoder = cutter.encoder
+        self.spans_key = spans_key
+        self.crossing = crossing
+        self.end_id = end_id
+        self.counts = GoldCounts()
+        self._places = {label: i for i, label in enumerate(self.encoder.marks.labels)}
+
+    def rows(self, examples: Sequence[Example]) -> list["Row"]:
+        """The training rows of some examples, one for each window.
+
+        examples (Sequence[Example]): The examples.
+        RETURNS (List[Row]): The rows.
+        RAISES (ValueError): A label is not among the component's; or spans cross, or
+            can't be said, and are to be refused.
+        """
+        from .training.batches import Row
+
+        rows = []
+        for example in examples:
+            doc = example.predicted
+            spans = self._aligned(example)
+            seen: set[tuple[int, int, int]] = set()
+            for window in self.cutter.windows(doc):
+                source = self.cutter.source(doc, window)
+                if not len(source):
+                    continue
+                inside = {}
+                for span in spans:
+                    if window.start <= span[0] and span[1] <= window.end:
+                        units = source.units_of(
+                            span[0] - window.start, span[1] - window.start
+                        )
+                        seen.add(span)
+                        if units is None:
+                            self._unsayable(doc, span)
+                        else:
+                            inside[(*units, span[2])] = span
+                grammar = self.encoder.grammar(source)
+                target, lost = self.encoder.target(grammar, list(inside))
+                for units_span in lost:
+                    self._unsayable(doc, inside[units_span])
+                rows.append(Row(self.encoder.prompt(source), target, self.end_id))
+            for span in spans:
+                if span not in seen:
+                    self.counts.note("cut", self._text(doc, span))
+        return rows
+
+    def _aligned(self, example: Example) -> list[tuple[int, int, int]]:
+        """The reference spans on the tokens of the predicted Doc, none crossing."""
+        self.counts.examples += 1
+        group = list(example.reference.spans.get(self.spans_key, ()))
+        self.counts.spans += len(group)
+        for start, end, label in example.reference.user_data.get(
+            "genner_unaligned", ()
+        ):
+            self.counts.spans += 1
+            text = example.reference.text[start:end]
+            self.counts.note("off_grid", f"{text!r} ({label})")
+        found = {}
+        for span in group:
+            if span.label_ not in self._places:
+                raise ValueError(
+                    Errors.G303.format(
+                        label=span.label_, span=span.text, labels=list(self._places)
+                    )
+                )
+            aligned = self._on_grid(example, span)
+            if aligned is None:
+                self.counts.note("off_grid", f"{span.text!r} ({span.label_})")
+            else:
+                key = (aligned.start, aligned.end, self._places[span.label_])
+                found[CharSpan(aligned.start, aligned.end, span.label_)] = key
+        return [found[span] for span in self._uncrossed(example, list(found))]
+
+    def _on_grid(self, example: Example, span: Span) -> Span | None:
+        doc = example.predicted
+        if doc.text == example.reference.text:
+            return doc.char_span(span.start_char, span.end_char)
+        aligned = example.get_aligned_spans_y2x([span], allow_overlap=True)
+        return aligned[0] if aligned else None
+
+    def _uncrossed(self, example: Example, spans: list[CharSpan]) -> list[CharSpan]:
+        pairs = crossings(spans)
+        if not pairs:
+            return spans
+        doc = example.predicted
+        if self.crossing == "refuse":
+            first, second = pairs[0]
+            raise ValueError(
+                Errors.G304.format(
+                    text=doc.text[:200],
+                    first=f"{doc[first.start : first.end].text!r} ({first.label})",
+                    second=f"{doc[second.start : second.end].text!r} ({second.label})",
+                )
+            )
+        kept, dropped = drop_crossing(spans)
+        for span in dropped:
+            text = f"{doc[span.start : span.end].text!r} ({span.label})"
+            self.counts.note("crossing", text)
+        return kept
+
+    def _unsayable(self, doc: Doc, span: tuple[int, int, int]) -> None:
+        if self.crossing == "refuse":
+            raise ValueError(
+                Errors.G305.format(
+                    span=self._text(doc, span),
+                    text=doc.text[:200],
+                    depth=self.encoder.max_depth,
+                )
+            )
+        self.counts.note("unsayable", self._text(doc, span))
+
+    def _text(self, doc: Doc, span: tuple[int, int, int]) -> str:
+        label = self.encoder.marks.labels[span[2]]
+        return f"{doc[span[0] : span[1]].text!r} ({label})"

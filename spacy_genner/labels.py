@@ -1,0 +1,100 @@
+"""Labels with their definitions: from the config, from a file, from the examples."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from spacy.training import Example
+from thinc.api import Config
+
+from .errors import Errors, Warnings, warn
+
+
+def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
+    """Check labels as a user gives them.
+
+    labels (Optional[Union[List[str], Dict[str, str]]]): Labels, or label to
+        definition.
+    fmt (InlineFormat): The format that has to carry them.
+    RETURNS (Dict[str, str]): Label to definition, which may be empty.
+    RAISES (ValueError): A label occurs twice or is not legal.
+    """
+    if labels is None:
+        return {}
+    if isinstance(labels, dict):
+        pairs = list(labels.items())
+    elif isinstance(labels, (list, tuple)):
+        pairs = [(label, "") for label in labels]
+    else:
+        raise ValueError(Errors.G419.format(found=labels))
+    if not all(isinstance(a, str) and isinstance(b, str) for a, b in pairs):
+        raise ValueError(Errors.G419.format(found=labels))
+    for label, definition in pairs:
+        fmt.check_label(label)
+        if "\n" in definition:
+            raise ValueError(Errors.G420.format(label=label))
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError(Errors.G421.format(found=labels))
+    return made
+
+
+def check_carried(labels: Any, name: str) -> None:
+    """Check that a config file can hold the labels' definitions.
+
+    A dict becomes sections and keys of an INI file, which mangles some characters.
+
+    labels (Any): The labels of a config.
+    name (str): The component's name, for the message.
+    RAISES (ValueError): They would come back otherwise than they are.
+    """
+    if not isinstance(labels, dict):
+        return
+    try:
+        text = Config({"labels": labels}).to_str()
+        again = Config().from_str(text)["labels"]
+    except Exception:
+        # Whatever confection makes of it, the file would not be read again.
+        again = None
+    if again != labels or list(again) != list(labels):
+        raise ValueError(Errors.G422.format(found=labels, name=name))
+
+
+def collect_labels(
+    get_examples: Callable[[], Iterable[Example]],
+    key: str,
+    allowed: dict[str, str] | None,
+) -> list[str]:
+    """The labels that occur in examples.
+
+    get_examples (Callable[[], Iterable[Example]]): Gives the examples.
+    key (str): The group of `doc.spans` that holds the spans.
+    allowed (Optional[Dict[str, str]]): The labels there may be; None for any.
+    RETURNS (List[str]): The labels, sorted.
+    RAISES (ValueError): There are no examples, none has the group, or a label is not
+        among those allowed.
+    """
+    found: set[str] = set()
+    count = without = 0
+    for example in get_examples():
+        count += 1
+        reference = example.reference
+        if key not in reference.spans:
+            without += 1
+            continue
+        for span in reference.spans[key]:
+            if allowed is not None and span.label_ not in allowed:
+                raise ValueError(
+                    Errors.G303.format(
+                        label=span.label_, span=span.text, labels=list(allowed)
+                    )
+                )
+            found.add(span.label_)
+        for _, _, label in reference.user_data.get("genner_unaligned", ()):
+            found.add(label)
+    if not count:
+        raise ValueError(Errors.G306.format())
+    if without == count and allowed is None:
+        raise ValueError(Errors.G307.format(key=key))
+    if 0 < without:
+        warn(Warnings.W301.format(count=without, all=count, key=key))
+    return sorted(found)

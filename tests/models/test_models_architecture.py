@@ -10,7 +10,7 @@ import pytest
 import torch
 from thinc.api import SGD, Adam, Config, Model, registry
 
-from spacy_genner.models.architecture import LoraCausalLM, get_language_model
+from spacy_genner.models.architecture import build_lora_causal_lm, get_language_model
 
 LORA = {"rank": 4, "alpha": 8}
 IDS = torch.arange(4, 40)[None]
@@ -19,7 +19,7 @@ IDS = torch.arange(4, 40)[None]
 @pytest.fixture
 def model(tiny_base):
     folder = str(tiny_base("llama"))
-    return LoraCausalLM(folder, lora=LORA, dtype="float32", device="cpu")
+    return build_lora_causal_lm(folder, lora=LORA, dtype="float32", device="cpu")
 
 
 def loss_backward(model):
@@ -37,7 +37,7 @@ def values(model):
 def test_import_is_light():
     script = (
         "import sys, spacy_genner.models.architecture as a\n"
-        "a.LoraCausalLM('no/such-base', lora={})\n"
+        "a.build_lora_causal_lm('no/such-base', lora={})\n"
         "found = [n for n in ('transformers', 'peft', 'huggingface_hub') "
         "if n in sys.modules]\n"
         "assert not found, found\n"
@@ -48,7 +48,7 @@ def test_import_is_light():
 
 def test_from_config(tiny_base):
     name = "test-genner.LoraCausalLM.v1"
-    registry.layers.register(name, func=LoraCausalLM)
+    registry.layers.register(name, func=build_lora_causal_lm)
     text = f"""
     [model]
     @layers = "{name}"
@@ -104,7 +104,7 @@ def test_step_is_thincs_own(model):
 
 
 def test_unused_model_is_not_loaded_by_an_update(tiny_base):
-    model = LoraCausalLM(str(tiny_base("llama")), lora=LORA)
+    model = build_lora_causal_lm(str(tiny_base("llama")), lora=LORA)
     model.finish_update(Adam(0.1))
     with model.use_params({}):
         pass
@@ -147,7 +147,7 @@ def test_bytes_and_disk(model, tiny_base, tmp_path):
         lambda m: m.from_bytes(data),
         lambda m: m.from_disk(tmp_path / "model"),
     ):
-        other = LoraCausalLM(folder, lora=LORA, dtype="float32", device="cpu")
+        other = build_lora_causal_lm(folder, lora=LORA, dtype="float32", device="cpu")
         load(other)
         assert not get_language_model(other).is_loaded
         numpy.testing.assert_equal(values(other), values(model))
@@ -178,7 +178,7 @@ def test_forward(model):
 
 def test_bfloat16_base(tiny_base):
     folder = str(tiny_base("gemma3"))
-    model = LoraCausalLM(folder, lora=LORA, dtype="bfloat16", device="cpu")
+    model = build_lora_causal_lm(folder, lora=LORA, dtype="bfloat16", device="cpu")
     optimizer = Adam(0.01)
     losses = []
     for _ in range(6):

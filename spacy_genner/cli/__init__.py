@@ -1,0 +1,13 @@
+"""`python -m spacy genner ...`: loading this module adds the commands to spaCy's own.
+
+What a command needs is imported when it runs, so that `--help` is quick.
+"""
+
+from spacy.cli import app as spacy_app
+
+from . import annotate, convert, export_base  # noqa: F401
+from ._app import app
+
+spacy_app.add_typer(app, name="genner")
+
+__all__ = ["app"]

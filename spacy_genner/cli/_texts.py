@@ -1,0 +1,70 @@
+"""What `annotate` reads: lines of text, JSON objects, or Docs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from ..corpora.docbin import load_docs
+from ..corpora.jsonl import json_objects
+from ..corpora.lines import numbered_lines
+from ..errors import Errors
+
+INPUTS = (".txt", ".jsonl", ".spacy")
+
+
+class Text(NamedTuple):
+    """One text to annotate.
+
+    text (str): The text.
+    fields (Dict[str, Any]): The keys of its JSON object, else none.
+    doc (Optional[Doc]): The Doc, where the input holds Docs.
+    """
+
+    text: str
+    fields: dict[str, Any]
+    doc: Doc | None
+
+
+def read_texts(path: Path, vocab: Vocab) -> Iterator[Text]:
+    """Read the texts of a file, by its ending.
+
+    path (Path): A `.txt` file, where every line is a text, also an empty one; a
+        `.jsonl` file; or a `.spacy` file.
+    vocab (Vocab): The vocabulary of the Docs.
+    YIELDS (Text): The texts.
+    RAISES (ValueError): The file is not well formed.
+    """
+    if path.suffix == ".txt":
+        for _, line in numbered_lines(path):
+            yield Text(line, {}, None)
+    elif path.suffix == ".jsonl":
+        for number, record in json_objects(path):
+            text = record.get("text")
+            if not isinstance(text, str):
+                raise ValueError(
+                    Errors.G516.format(path=path, line=number, found=text)
+                )
+            yield Text(text, record, None)
+    elif path.suffix == ".spacy":
+        for doc in load_docs(path, vocab):
+            yield Text(doc.text, {}, doc)
+    else:
+        raise ValueError(
+            Errors.G525.format(
+                path=path, found=path.suffix, expected=", ".join(INPUTS)
+            )
+        )
+
+
+def count_texts(path: Path, vocab: Vocab) -> int:
+    """Read a file through once, so that a bad line is met before hours of work.
+
+    path (Path): The file.
+    vocab (Vocab): The vocabulary of the Docs.
+    RETURNS (int): How many texts it holds.
+    RAISES (ValueError): The file is not well formed.
+    """
+    return sum(1 for _ in read_texts(path, vocab))

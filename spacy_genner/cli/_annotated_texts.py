@@ -42,7 +42,8 @@ class TextAnnotator:
         self.spans_key = spans_key
         self._waiting: deque[tuple[int, Annotation]] = deque()
         self._errors: dict[int, str] = {}
-        nlp.set_error_handler(self._note)
+        # spaCy types handlers as if none ever came back.
+        nlp.set_error_handler(self._note)  # type: ignore[arg-type]
 
     def __call__(
         self, texts: Iterable[Text], batch_size: int | None = None

@@ -12,6 +12,4 @@ A first round:
       metrics/demo.json
 """
 
-app = typer.Typer(
-    name="genner", help=HELP, no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(name="genner", help=HELP, no_args_is_help=True, rich_markup_mode=None)

@@ -44,18 +44,14 @@ def read_texts(path: Path, vocab: Vocab) -> Iterator[Text]:
         for number, record in json_objects(path):
             text = record.get("text")
             if not isinstance(text, str):
-                raise ValueError(
-                    Errors.G516.format(path=path, line=number, found=text)
-                )
+                raise ValueError(Errors.G516.format(path=path, line=number, found=text))
             yield Text(text, record, None)
     elif path.suffix == ".spacy":
         for doc in load_docs(path, vocab):
             yield Text(doc.text, {}, doc)
     else:
         raise ValueError(
-            Errors.G525.format(
-                path=path, found=path.suffix, expected=", ".join(INPUTS)
-            )
+            Errors.G525.format(path=path, found=path.suffix, expected=", ".join(INPUTS))
         )
 
 

@@ -80,7 +80,7 @@ def convert(
 
     \b
     Example:
-      python -m spacy genner convert corpus/train.txt corpus/train.spacy --from bracketed
+      python -m spacy genner convert corpus/dev.txt corpus/dev.spacy --from bracketed
     """
     if output.suffix != ".spacy":
         fail(Errors.G525.format(path=output, found=output.suffix, expected=".spacy"))

@@ -1,6 +1,6 @@
 """Readers and converters of annotated corpora."""
 
-from .annotated import Annotated, ConvertOptions, Converter, Sentence
+from .annotated import Annotated, Converter, ConvertOptions, Sentence
 from .converters import CONVERTERS, get_converter
 from .to_docs import UNALIGNED, ConversionCounts, DocMaker, convert_file
 

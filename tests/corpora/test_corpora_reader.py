@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.tokens import DocBin
+
+from spacy_genner.corpora import UNALIGNED, Annotated, DocMaker
+from spacy_genner.corpora.reader import make_corpus
+from spacy_genner.corpora.tokenizer import make_fine_tokenizer
+from spacy_genner.formats import CharSpan
+
+SIZE = 30
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    maker = DocMaker()
+    texts = [
+        Annotated(f"Text NF-kappa {i}-B.", [CharSpan(5, 13, "P")], str(i), None)
+        for i in range(SIZE)
+    ]
+    docs = list(maker(texts))
+    DocBin(docs=docs[:20], store_user_data=True).to_disk(tmp_path / "a.spacy")
+    DocBin(docs=docs[20:], store_user_data=True).to_disk(tmp_path / "b.spacy")
+    return tmp_path
+
+
+def ids(examples) -> list[int]:
+    return [int(example.reference.user_data["doc_id"]) for example in examples]
+
+
+def test_all_are_read_with_their_user_data(corpus):
+    nlp = spacy.blank("en")
+    examples = list(make_corpus(str(corpus))(nlp))
+    assert ids(examples) == list(range(SIZE))
+    assert UNALIGNED in examples[0].reference.user_data
+    assert len(examples[0].predicted.spans) == 0
+    assert examples[0].predicted.text == examples[0].reference.text
+
+
+def test_limit_is_a_fixed_sample(corpus):
+    nlp = spacy.blank("en")
+    reader = make_corpus(str(corpus), limit=8, seed=1)
+    chosen = ids(reader(nlp))
+    assert len(chosen) == 8
+    assert chosen == sorted(chosen) == ids(reader(nlp))
+    assert chosen != list(range(8))
+    assert any(i >= 20 for i in chosen)
+    assert ids(make_corpus(str(corpus), limit=8, seed=2)(nlp)) != chosen
+    assert ids(make_corpus(str(corpus), limit=99)(nlp)) == list(range(SIZE))
+
+
+def test_predicted_docs_have_the_pipelines_tokens(corpus):
+    nlp = spacy.blank("en")
+    nlp.tokenizer = make_fine_tokenizer()(nlp)
+    example = next(iter(make_corpus(str(corpus))(nlp)))
+    assert len(example.predicted) > len(example.reference)
+
+
+def test_wrong_settings():
+    with pytest.raises(ValueError, match="G505"):
+        make_corpus(None)
+    with pytest.raises(ValueError, match="G506"):
+        make_corpus("x.spacy", limit=-1)

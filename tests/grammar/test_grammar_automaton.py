@@ -1,0 +1,181 @@
+"""The automaton: what it accepts, and that it never gets stuck."""
+
+import itertools
+import random
+
+import pytest
+from grammar_cases import BRACKETED, WORDS, XML, grammar_of, output_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacy_genner.formats import CharSpan
+from spacy_genner.grammar.automaton import CLOSE, COPY, OPEN
+
+
+def units(state):
+    return [(span.start, span.end, span.label) for span in state.marked]
+
+
+def char_spans(grammar, marked):
+    source, labels = grammar.source, grammar.marks.labels
+    return [
+        CharSpan(source.starts[a], source.ends[b - 1], labels[label])
+        for a, b, label in marked
+    ]
+
+
+def test_plain_copy_is_legal():
+    grammar = grammar_of(BRACKETED, ["A"], ["x", "yy"])
+    state = grammar.walk(grammar.source.flat_ids)[-1]
+    assert state.finished
+    assert state.choices == []
+    assert state.marked == []
+
+
+def test_choices_come_in_the_order_that_settles_ties():
+    grammar = grammar_of(BRACKETED, ["A", "B"], ["x", "y", "z"])
+    state = grammar.walk([ord("["), ord("x")])[-1]
+    # copy " y", close " | A]", open "[": the first two share the space.
+    assert state.choices == [ord(" "), ord("[")]
+    assert state.kind_of(ord(" ")) == COPY
+    assert state.kind_of(ord("[")) == OPEN
+    after = state.advance(ord(" "))
+    assert after.choices == [ord("y"), ord("|")]
+    assert [after.kind_of(id_) for id_ in after.choices] == [COPY, CLOSE]
+
+
+def test_choice_falls_at_the_first_token_that_differs():
+    # The source goes on with the beginning of a close.
+    grammar = grammar_of(BRACKETED, ["A", "B"], ["x", "|", "B"])
+    ids = [ord("["), *map(ord, "x | ")]
+    state = grammar.walk(ids)[-1]
+    assert not state.at_boundary
+    closed = state.advance(ord("A"))
+    assert closed.choices == [ord("]")]
+    copied = state.advance(ord("B"))
+    assert units(closed.advance(ord("]"))) == [(0, 1, 0)]
+    assert units(copied.advance(ord("]"))) == [(0, 1, 1)]
+
+
+def test_copy_wins_where_the_source_has_the_whole_mark():
+    grammar = grammar_of(BRACKETED, ["A"], ["x", "|", "A", "]"], [True, True, False, True])
+    text = "[x | A]"
+    state = grammar.walk(list(map(ord, text)))[-1]
+    # All of it is copy, and the span is still open.
+    assert state.marked == []
+    assert [span.start for span in state.place.stack] == [0]
+    assert state.place.unit == 4
+
+
+def test_no_span_opens_before_a_literal_bracket():
+    grammar = grammar_of(BRACKETED, ["A"], ["[", "x"], [False, False])
+    start = grammar.start()
+    assert start.choices == [ord("[")]
+    assert start.kind_of(ord("[")) == COPY
+
+
+def test_marks_stand_outside_white_space():
+    grammar = grammar_of(BRACKETED, ["A"], ["x", "\n", "y"], [False, False, False])
+    seen = set()
+    todo = [grammar.start()]
+    while todo:
+        state = todo.pop()
+        if state.finished:
+            seen |= set(units(state))
+        todo += [state.advance(id_) for id_ in state.choices]
+    assert seen == {(0, 1, 0), (2, 3, 0), (0, 3, 0)}
+
+
+def all_outputs(grammar):
+    todo = [([], grammar.start())]
+    while todo:
+        ids, state = todo.pop()
+        if state.finished:
+            yield ids, state
+        for id_ in state.choices:
+            todo.append(([*ids, id_], state.advance(id_)))
+
+
+@pytest.mark.parametrize("fmt", [BRACKETED, XML], ids=lambda fmt: fmt.name)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_says_every_set_of_nested_spans_once(fmt, depth):
+    """Against a count by brute force over all sets of spans."""
+    labels = ["A", "B"]
+    grammar = grammar_of(fmt, labels, ["x", "y"], max_depth=depth)
+    said = [frozenset(units(state)) for _, state in all_outputs(grammar)]
+    assert len(said) == len(set(said))
+    spans = [(a, b, k) for a in range(2) for b in range(a + 1, 3) for k in (0, 1)]
+    expected = set()
+    for size in range(len(spans) + 1):
+        for chosen in itertools.combinations(spans, size):
+            crossed = any(
+                s[0] < t[0] < s[1] < t[1] for s in chosen for t in chosen
+            )
+            deepest = max(
+                (sum(s[0] <= unit < s[1] for s in chosen) for unit in range(2)),
+                default=0,
+            )
+            if not crossed and deepest <= depth:
+                expected.add(frozenset(chosen))
+    assert set(said) == expected
+
+
+@pytest.mark.parametrize("fmt", [BRACKETED, XML], ids=lambda fmt: fmt.name)
+@settings(max_examples=300, deadline=None)
+@given(
+    words=st.lists(st.sampled_from(WORDS), max_size=7),
+    spaces=st.lists(st.booleans(), min_size=7, max_size=7),
+    depth=st.integers(1, 5),
+    labels=st.sampled_from([["A"], ["B", "A"], ["A", "B", "AB"]]),
+    seed=st.integers(0, 2**32),
+)
+def test_random_walks_end_in_outputs_that_parse(fmt, words, spaces, depth, labels, seed):
+    """Never stuck, never a span twice, and the format's reader agrees."""
+    grammar = grammar_of(fmt, labels, words, spaces[: len(words)], depth)
+    choose = random.Random(seed)
+    state, ids = grammar.start(), []
+    while not state.finished:
+        assert state.choices, (words, output_text(ids))
+        ids.append(choose.choice(state.choices))
+        state = state.advance(ids[-1])
+    found = units(state)
+    assert len(set(found)) == len(found)
+    assert grammar.target(found) == ids
+    assert grammar.walk(ids)[-1].marked == state.marked
+    source = grammar.source
+    spans = char_spans(grammar, found)
+    text = source.text
+    assert all(text[s.start : s.end].strip() == text[s.start : s.end] for s in spans)
+    assert fmt.unsayable(text, spans) == []
+    rendered = fmt.render(text, spans, labels)
+    parsed = fmt.parse(rendered, text, labels)
+    assert not parsed.issues
+    assert set(parsed.spans) == set(spans)
+
+
+def test_depth_is_kept():
+    grammar = grammar_of(BRACKETED, ["A", "B", "C"], ["x", "y", "z"], max_depth=2)
+    deepest = max(
+        len(state.place.stack)
+        for ids, _ in itertools.islice(all_outputs(grammar), 500)
+        for state in grammar.walk(ids)
+    )
+    assert deepest == 2
+
+
+@pytest.mark.parametrize("depth", [0, -1])
+def test_depth_must_be_positive(depth):
+    with pytest.raises(ValueError, match="G103"):
+        grammar_of(BRACKETED, ["A"], ["x"], max_depth=depth)
+
+
+def test_illegal_token_is_refused():
+    grammar = grammar_of(BRACKETED, ["A"], ["x"])
+    with pytest.raises(ValueError, match="G102"):
+        grammar.start().advance(ord("q"))
+
+
+def test_empty_text_is_finished_at_once():
+    grammar = grammar_of(BRACKETED, ["A"], [])
+    assert grammar.start().finished
+    assert grammar.target([]) == []

@@ -1,0 +1,95 @@
+"""Sources and marks under real kinds of tokenizers."""
+
+import pytest
+from grammar_cases import BRACKETED, XML
+
+from spacy_genner.grammar import Grammar, make_marks, make_source
+from spacy_genner.models.pieces import PieceEncoder
+
+KINDS = ["bytelevel", "metaspace", "metaspace_prefix"]
+LABELS = ["cell_line", "cell_type", "cell", "DNA"]
+TEXTS = {
+    "plain": ["Lisbon", "hosts", "it", "."],
+    "white space": ["a", "\t", "b", "\n\n", "c", "\u00a0", "d", "\u3000", "e"],
+    "emoji": ["👩\u200d🚀", "🇵🇹", "x"],
+    "combining": ["e\u0301", "a\u0308o", "\u0301"],
+    "right to left": ["שלום", "עולם", "مرحبا"],
+    "CJK": ["東京", "都", "北京", "大学"],
+    "specials": ["<eos>", "<bos>", "<unk>", "<pad>", "</s>"],
+    "bytes": ["<0x0A>", "▁", "Ġ", "\x00", "\x7f"],
+    "one": ["x"],
+}
+
+
+@pytest.fixture(params=KINDS)
+def encode(request, tiny_tokenizers):
+    return PieceEncoder(tiny_tokenizers[request.param])
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_sources_copy_exactly(encode, name):
+    words = TEXTS[name]
+    source = make_source(words, [True] * len(words), encode)
+    assert source.text == " ".join(words) + " "
+    tokenizer = encode.tokenizer
+    specials = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    assert specials.isdisjoint(source.flat_ids)
+    for unit, token in enumerate(source.tokens):
+        start, end = source.starts[unit], source.ends[unit]
+        assert source.text[start:end] == words[token]
+    grammar = Grammar(make_marks(BRACKETED, LABELS, encode), source, 3)
+    assert grammar.walk(source.flat_ids)[-1].finished
+
+
+@pytest.mark.parametrize("fmt", [BRACKETED, XML], ids=lambda fmt: fmt.name)
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_span_is_said_and_read_back(encode, fmt, name):
+    words = TEXTS[name]
+    source = make_source(words, [True] * len(words), encode)
+    grammar = Grammar(make_marks(fmt, LABELS, encode), source, 3)
+    for start in range(len(source)):
+        for end in range(start + 1, len(source) + 1):
+            if source.blank[start] or source.blank[end - 1]:
+                continue
+            for label in range(len(LABELS)):
+                spans = [(start, end, label)]
+                state = grammar.walk(grammar.target(spans))[-1]
+                assert state.finished
+                assert [span[:3] for span in state.marked] == spans
+
+
+def test_text_is_decoded_as_it_was(encode):
+    """Pieces put together say the text, whatever the tokenizer puts before them."""
+    words = ["Lisbon", ",", "the", "University", "of", "Lisbon", "."]
+    spaces = [False, True, True, True, True, False, False]
+    source = make_source(words, spaces, encode)
+    decoded = encode.tokenizer.decode(source.flat_ids)
+    assert decoded.strip() == source.text
+
+
+def test_labels_share_their_first_tokens(encode):
+    marks = make_marks(BRACKETED, LABELS, encode)
+    first = {ids[0] for ids in marks.close_ids}
+    assert len(first) == 1
+    assert set(marks.closing.children) == first
+    assert marks.closing.below == {0, 1, 2, 3}
+
+
+def test_marks_that_look_alike_are_refused():
+    def unknowing(text):
+        return [0 if character.isalpha() else ord(character) for character in text]
+
+    with pytest.raises(ValueError, match="G101"):
+        make_marks(BRACKETED, ["A", "B"], unknowing)
+
+
+def test_tokens_without_ids_are_part_of_the_text_but_no_unit():
+    def forgetful(text):
+        return [ord(character) for character in text if character != "\u200b"]
+
+    source = make_source(["a", "\u200b", "b"], [False, False, False], forgetful)
+    assert source.text == "a\u200bb"
+    assert source.tokens == (0, 2)
+    assert source.units_of(0, 3) == (0, 2)
+    assert source.units_of(0, 1) == (0, 1)
+    assert source.units_of(0, 2) is None

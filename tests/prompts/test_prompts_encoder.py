@@ -1,0 +1,89 @@
+"""Prompts and reference outputs."""
+
+import pytest
+
+from spacy_genner.formats import get_format
+from spacy_genner.models.pieces import PieceEncoder
+from spacy_genner.prompts import PromptLayout, TaskEncoder
+
+LABELS = ("ORG", "GPE")
+
+
+@pytest.fixture
+def encoder(tiny_tokenizers):
+    encode = PieceEncoder(tiny_tokenizers["bytelevel"])
+    layout = PromptLayout(LABELS, {"ORG": "an organisation"}, readings=2)
+    fmt = get_format("inline_bracketed")
+    return TaskEncoder(fmt, layout, encode, encode.begin_ids, 3)
+
+
+def words(encoder, text):
+    return encoder.source(text.split(), [True] * len(text.split()))
+
+
+def test_prefix_holds_labels_definitions_and_demonstrations():
+    layout = PromptLayout(
+        LABELS, {"ORG": "an organisation"}, demonstrations=(("x", "[x | ORG]"),)
+    )
+    assert "- ORG: an organisation\n- GPE" in layout.prefix
+    assert "\nText:\nx\nMarked:\n[x | ORG]\n\nText:\n" in layout.prefix
+    assert layout.prefix.endswith("\nText:\n")
+    assert "Labels: ORG, GPE" in PromptLayout(LABELS).prefix
+
+
+@pytest.mark.parametrize("readings", [1, 2])
+def test_prompt_holds_the_text_as_often_as_it_is_read(tiny_tokenizers, readings):
+    encode = PieceEncoder(tiny_tokenizers["bytelevel"])
+    layout = PromptLayout(LABELS, readings=readings)
+    fmt = get_format("inline_bracketed")
+    encoder = TaskEncoder(fmt, layout, encode, encode.begin_ids, 3)
+    source = words(encoder, "Lisbon hosts it")
+    prompt = encoder.prompt(source)
+    text = encode.tokenizer.decode(prompt)
+    assert text.count("Lisbon hosts it") == readings
+    assert len(prompt) == encoder.prompt_length(len(source.flat_ids))
+    assert encoder.prefix_ids[0] == encode.tokenizer.bos_token_id
+
+
+@pytest.mark.parametrize("readings", [0, 3])
+def test_readings_are_one_or_two(readings):
+    with pytest.raises(ValueError, match="G104"):
+        PromptLayout(LABELS, readings=readings)
+
+
+def test_target_says_the_spans_and_lists_the_choices(encoder):
+    source = words(encoder, "the University of Lisbon .")
+    grammar = encoder.grammar(source)
+    target, lost = encoder.target(grammar, [(1, 4, 0), (3, 4, 1)])
+    assert lost == []
+    text = encoder.encode.tokenizer.decode(list(target.ids))
+    assert text == "the[ University of[ Lisbon | GPE] | ORG] ."
+    states = grammar.walk(list(target.ids))
+    for choice in target.choices:
+        assert list(choice.legal) == states[choice.place].choices
+        assert choice.legal[choice.right] == target.ids[choice.place]
+    asked = {choice.place for choice in target.choices}
+    assert all(
+        len(state.choices) == 1
+        for place, state in enumerate(states[:-1])
+        if place not in asked
+    )
+
+
+def test_target_leaves_out_what_cannot_be_said(encoder):
+    source = words(encoder, "see [ 3 ] there")
+    grammar = encoder.grammar(source)
+    target, lost = encoder.target(grammar, [(1, 4, 0), (4, 5, 1)])
+    assert lost == [(1, 4, 0)]
+    assert [span[:3] for span in grammar.walk(list(target.ids))[-1].marked] == [
+        (4, 5, 1)
+    ]
+
+
+def test_target_leaves_out_what_is_too_deep(encoder):
+    source = words(encoder, "a b c d")
+    grammar = encoder.grammar(source)
+    nested = [(0, 4, 0), (0, 3, 0), (0, 2, 0), (0, 1, 0)]
+    target, lost = encoder.target(grammar, nested)
+    assert lost == [(0, 1, 0)]
+    assert len(grammar.walk(list(target.ids))[-1].marked) == 3

@@ -1,0 +1,73 @@
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+from spacy_genner import __version__
+
+HEAVY = ("transformers", "peft")
+GROUPS = {
+    "spacy_factories": ["generative_ner"],
+    "spacy_architectures": ["spacy-genner.LoraCausalLM.v1"],
+    "spacy_misc": ["spacy-genner.DraftDecoder.v1", "spacy-genner.StepDecoder.v1"],
+    "spacy_tokenizers": ["spacy-genner.FineTokenizer.v1"],
+    "spacy_readers": ["spacy-genner.Corpus.v1"],
+    "spacy_scorers": ["spacy-genner.span_scorer.v1"],
+    "thinc_schedules": ["spacy-genner.CosineWarmup.v1"],
+    "spacy_cli": ["genner"],
+}
+NAMES = [(group, name) for group, names in GROUPS.items() for name in names]
+
+
+@pytest.mark.parametrize("group, name", NAMES)
+def test_every_entry_point_loads(group, name):
+    [point] = {p for p in entry_points(group=group) if p.name == name}
+    assert callable(point.load())
+
+
+def test_no_entry_point_is_untested():
+    named = {
+        (point.group, point.name)
+        for group in {*GROUPS, "spacy_callbacks", "spacy_loggers", "spacy_batchers"}
+        for point in entry_points(group=group)
+        if point.value.startswith("spacy_genner")
+    }
+    assert named == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import spacy_genner",
+        "import spacy_genner.formats, spacy_genner.grammar",
+        "import spacy_genner.component",
+        "import spacy; spacy.blank('en').add_pipe('generative_ner')",
+        "import spacy_genner.cli",
+    ],
+)
+def test_nothing_heavy_is_imported(statement):
+    code = f"{statement}\nimport sys\nprint([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_formats_and_grammar_are_pure_python():
+    code = (
+        "import sys, spacy_genner.formats, spacy_genner.grammar\n"
+        "print([m for m in ('torch', 'spacy', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_version():
+    from importlib.metadata import version
+
+    assert version("spacy-genner") == __version__

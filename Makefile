@@ -14,7 +14,7 @@ DEMO_PYTHON := $(abspath $(DEMO_VENV))/bin/python
 TEST_PYTHON := $(abspath $(TEST_VENV))/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all lint typecheck clean
+.PHONY: demo test test-all lint typecheck unit clean
 
 # $(1) the environment, $(2) the extras. The stamp tells that an install is complete.
 define install
@@ -48,8 +48,10 @@ lint: $(TEST_VENV)/.installed
 typecheck: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m mypy
 
-test: lint typecheck
+unit: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m pytest
+
+test: lint typecheck unit
 
 test-all: lint typecheck $(TEST_VENV)/.installed-gemma
 	$(TEST_PYTHON) -m pytest -m "slow or not slow"

@@ -33,6 +33,20 @@ class _Coded(type):
 
 class Errors(metaclass=_Coded):
     # G0: formats
+    G001 = (
+        "The span {span} is empty or lies outside the text of {size} characters. Give "
+        "start and end in characters of that text, end exclusive."
+    )
+    G002 = (
+        "The span {span} starts or ends with white space: {found!r}. Move its ends to "
+        "the first and last characters that are none."
+    )
+    G003 = "The label {label!r} can't stand in the format {format}: expected {rule}."
+    G004 = (
+        "The spans {first} and {second} cross, which marks in the text can't say. "
+        "Leave one out, or use a JSON format."
+    )
+    G005 = "There is no format {found!r}. The formats are {expected}."
 
     # G1: grammar and decoding
     G101 = (
@@ -228,7 +242,12 @@ class Errors(metaclass=_Coded):
     )
 
     # G3: training
-    G301 = "'total_steps' is {found!r}: expected the number of optimizer steps, from 1."
+    G301 = (
+        "'total_steps' of the schedule spacy-genner.CosineWarmup.v1 is {found!r}: "
+        "expected the number of optimizer steps, from 1. 'spacy genner train' counts "
+        "the steps where it is 0; 'spacy train' can't: write a config that has the "
+        "number with 'spacy genner init-config', or set it."
+    )
     G303 = (
         "The label {label!r} of the span {span!r} is not among the component's labels "
         "{labels}. Add it to 'labels', or correct the data."
@@ -254,6 +273,38 @@ class Errors(metaclass=_Coded):
         "the group that the data uses, or convert the data with that key."
     )
     G302 = "{name!r} is {found!r}: expected a share between 0 and 1."
+    G308 = "{name!r} is {found!r}: expected a number."
+    G311 = (
+        "There is no checkpoint at {folder}. Expected the output folder of a run of "
+        "'spacy genner train'; to begin one, give --output in place of --resume."
+    )
+    G312 = (
+        "The checkpoint can't be used: {reason}. Begin the run anew: --output in place "
+        "of --resume."
+    )
+    G313 = (
+        "The config is not the one of the run that stopped ({folder}): {changed}. Take "
+        "the changes back, or begin a new run with --output. Only paths, max_steps, "
+        "max_epochs, patience and eval_frequency may change."
+    )
+    G314 = (
+        "The corpus {name!r} is not the one of the run that stopped ({folder}): its "
+        "texts, tokens or annotations differ. Restore it, or begin a new run with "
+        "--output."
+    )
+    G315 = (
+        "The checkpoint {folder} was written by another version of spacy-genner "
+        "(state {found!r}). Go on with that version, or begin a new run with --output."
+    )
+    G316 = (
+        "'total_steps' of the schedule is 0, to be counted, and the training has no "
+        "end: 'training.max_steps' and 'training.max_epochs' are both 0. Set one of "
+        "them."
+    )
+    G317 = (
+        "There is no GPU {found}: torch finds {count}. Leave --gpu-id out, or install "
+        "a torch build for your GPU."
+    )
 
     # G4: component
     G401 = "'window.unit' is {found!r}: expected one of {expected}."

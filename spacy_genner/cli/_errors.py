@@ -2,9 +2,10 @@
 
 import errno
 import re
+import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from confection import ConfigValidationError
@@ -32,7 +33,9 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return command(*args, **kwargs)
         except ConfigValidationError as error:
             fail(str(error))
         except OSError as error:
@@ -62,6 +65,10 @@ def warn_on_stderr(message: str) -> None:
     message (str): The message.
     """
     typer.echo(Printer(no_print=True).warn(message), err=True)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    warn_on_stderr(str(message))
 
 
 def _os_message(error: OSError) -> str:

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors, Warnings
+from ..errors import Errors, Warnings, warn
 from ..formats import CharSpan
-from ..warning import warn
 from .annotated import Annotated, ConvertOptions, Sentence, group_sentences
 from .lines import numbered_lines
 

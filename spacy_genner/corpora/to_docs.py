@@ -135,6 +135,9 @@ def _blank(lang: str) -> Language:
     try:
         return spacy.blank(lang)
     except ImportError as error:
+        # A plugin that is broken is no missing language.
+        if (error.name or "").startswith("spacy_genner"):
+            raise
         raise ValueError(Errors.G503.format(lang=lang, reason=error)) from error
 
 

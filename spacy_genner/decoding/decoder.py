@@ -1,7 +1,7 @@
 """Greedy decoding of many tasks at once, one token or one draft a pass."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Iterable, Iterator, Sequence
 
 from torch import Tensor
 
@@ -38,7 +38,7 @@ class StepDecoder:
         results: list[Decoded | None] = [None] * len(tasks)
         for batch in self._batches(tasks):
             decoded = self._decode_batch(engine, [tasks[index] for index in batch])
-            for index, result in zip(batch, decoded):
+            for index, result in zip(batch, decoded, strict=True):
                 results[index] = result
         return [result for result in results if result is not None]
 
@@ -176,7 +176,7 @@ def _feed(kept: Rows, rows: list[_Row], indices: list[int]) -> dict[int, Tensor]
     for group in _groups({index: len(rows[index].feeding) for index in indices}):
         feeding = [rows[index].feeding for index in group]
         starts = [rows[index].start for index in group]
-        hidden.update(zip(group, kept.feed(group, feeding, starts)))
+        hidden.update(zip(group, kept.feed(group, feeding, starts), strict=True))
     return hidden
 
 
@@ -203,7 +203,6 @@ def _decide(engine: Engine, rows: list[_Row], hidden: dict[int, Tensor]) -> None
         for place, state in places:
             states.append(hidden[index][before + place])
             legal.append(state.choices)
-    answers = iter(zip(*engine.choose(states, legal)))
+    answers = iter(zip(*engine.choose(states, legal), strict=True))
     for index, places in asked.items():
         rows[index].accept({place: next(answers) for place, _ in places})
-

@@ -75,7 +75,7 @@ def replan(
     RETURNS (Plan): The next one.
     """
     new = Plan(usual=plan.usual)
-    for index, (state, drafted) in enumerate(zip(states, ids)):
+    for index, (state, drafted) in enumerate(zip(states, ids, strict=True)):
         unit = state.place.unit
         wanted = chosen.get(index, drafted)
         kind = state.kind_of(wanted)

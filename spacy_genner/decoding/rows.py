@@ -1,6 +1,7 @@
 """Several rows of tokens run through a model, each row at its own place."""
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -138,7 +139,10 @@ class CachedRows(Rows):
         device = engine.device
         first = torch.tensor(starts, device=device) + self.offset
         positions = first[:, None] + torch.arange(longest, device=device)
-        used = max(start + len(row) for start, row in zip(starts, ids)) + self.offset
+        used = (
+            max(start + len(row) for start, row in zip(starts, ids, strict=True))
+            + self.offset
+        )
         whole = list(rows) == list(range(len(rows)))
         selected = None if whole else torch.tensor(rows, device=device)
         self.cache.aim(selected, positions, used)
@@ -160,7 +164,7 @@ class RecomputedRows(Rows):
     ) -> list[Tensor]:
         prefix = self.engine.prefix
         whole = []
-        for row, new, start in zip(rows, ids, starts):
+        for row, new, start in zip(rows, ids, starts, strict=True):
             self._ids[row] = [*self._ids[row][:start], *new]
             whole.append([*prefix, *self._ids[row]])
         longest = max(len(row) for row in whole)
@@ -172,6 +176,5 @@ class RecomputedRows(Rows):
         hidden = self.engine.backbone.plain(batch, lengths)
         return [
             hidden[index, len(row) - len(new) : len(row)]
-            for index, (row, new) in enumerate(zip(whole, ids))
+            for index, (row, new) in enumerate(zip(whole, ids, strict=True))
         ]
-

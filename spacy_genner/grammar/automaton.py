@@ -230,7 +230,9 @@ class Grammar:
             if place.offset == 0:
                 labels = self._closable(place)
                 if labels:
-                    self._add_mark(place, self.marks.closing, CLOSE, labels, step, moves)
+                    self._add_mark(
+                        place, self.marks.closing, CLOSE, labels, step, moves
+                    )
                 labels = self._openable(place)
                 if labels:
                     self._add_mark(place, self.marks.opening, OPEN, labels, step, moves)
@@ -305,9 +307,7 @@ class Grammar:
             return labels
         rest = place.stack[:-1]
         return frozenset(
-            label
-            for label in labels
-            if self._feasible(rest, unit, (top.start, label))
+            label for label in labels if self._feasible(rest, unit, (top.start, label))
         )
 
     def _openable(self, place: Place) -> frozenset[int]:

@@ -1,7 +1,8 @@
 """The marks of an inline format as tries over token ids."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Iterable, Protocol, Sequence
+from typing import Protocol
 
 from ..errors import Errors
 from .source import Encode

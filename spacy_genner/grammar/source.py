@@ -1,7 +1,7 @@
 """One model input's text, cut into the units that are copied whole."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, Sequence
 
 Encode = Callable[[str], Sequence[int]]
 
@@ -63,7 +63,7 @@ def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) ->
     text = ""
     before = ""
     ids, tokens, starts, ends, blank = [], [], [], [], []
-    for index, (word, space) in enumerate(zip(words, spaces)):
+    for index, (word, space) in enumerate(zip(words, spaces, strict=True)):
         piece = tuple(encode(before + word)) if word else ()
         text += before
         if piece:
@@ -75,5 +75,10 @@ def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) ->
         text += word
         before = " " if space else ""
     return Source(
-        text + before, tuple(ids), tuple(tokens), tuple(starts), tuple(ends), tuple(blank)
+        text + before,
+        tuple(ids),
+        tuple(tokens),
+        tuple(starts),
+        tuple(ends),
+        tuple(blank),
     )

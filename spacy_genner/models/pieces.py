@@ -22,6 +22,7 @@ class PieceEncoder:
     def __init__(self, tokenizer: Any):
         self.tokenizer = tokenizer
         self._cache: dict[str, tuple[int, ...]] = {}
+        self._control = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
         self._anchor: tuple[int, ...] = ()
         if self._raw("a") == self._raw(" a"):
             self._anchor = self._raw(self.ANCHOR)
@@ -34,11 +35,11 @@ class PieceEncoder:
         """
         ids = self._cache.get(text)
         if ids is None:
-            ids = self._raw(text)
-            if self._anchor:
-                joined = self._raw(self.ANCHOR + text)
-                if joined[: len(self._anchor)] == self._anchor:
-                    ids = joined[len(self._anchor) :]
+            ids = self._bare(text)
+            if len(text) > 1 and not self._control.isdisjoint(ids):
+                # The vocabulary of a Unigram model may hold the names of control
+                # tokens among its pieces.
+                ids = tuple(id_ for char in text for id_ in self._bare(char))
             if len(self._cache) >= MAX_CACHED:
                 self._cache.clear()
             self._cache[text] = ids
@@ -59,6 +60,13 @@ class PieceEncoder:
         """The id that ends an output, None where the tokenizer names none."""
         end: int | None = self.tokenizer.eos_token_id
         return end
+
+    def _bare(self, text: str) -> tuple[int, ...]:
+        if self._anchor:
+            joined = self._raw(self.ANCHOR + text)
+            if joined[: len(self._anchor)] == self._anchor:
+                return joined[len(self._anchor) :]
+        return self._raw(text)
 
     def _raw(self, text: str) -> tuple[int, ...]:
         return tuple(

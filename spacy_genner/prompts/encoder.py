@@ -1,6 +1,7 @@
 """Texts to model inputs: one format, one label set, one tokenizer."""
 
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..grammar import Grammar, Marks, Source, make_marks, make_source
 from ..grammar.marks import InlineFormat
@@ -81,9 +82,7 @@ class TaskEncoder:
         source (Source): The source.
         RETURNS (Tuple[int, ...]): The ids.
         """
-        ids = self.layout.prompt_ids(
-            source.flat_ids, self._again_ids, self._output_ids
-        )
+        ids = self.layout.prompt_ids(source.flat_ids, self._again_ids, self._output_ids)
         return tuple(ids)
 
     def prompt_length(self, text_ids: int) -> int:

@@ -1,7 +1,7 @@
 """The prompt: a prefix that all documents share, and the text to be marked."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Mapping, Sequence
 
 from ..errors import Errors
 

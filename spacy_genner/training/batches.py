@@ -1,7 +1,7 @@
 """Training examples as rows of tensors."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Iterator, Sequence
 
 import torch
 from torch import Tensor

@@ -1,6 +1,7 @@
 """One update: the gradients of some rows behind a shared prefix."""
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor

@@ -118,3 +118,15 @@ def test_help_teaches_with_an_example(command):
     result = run(command.name, "--help")
     assert result.exit_code == 0
     assert f"python -m spacy genner {command.name}" in result.output
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_message_on_stderr(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text(
+        '{"text": "a", "spans": []}\n{"text": "b", "spans": [], "answer": "reject"}\n'
+    )
+    result = run("convert", source, tmp_path / "out.spacy", "--from", "jsonl")
+    assert result.exit_code == 0
+    assert "[W501]" in result.stderr
+    assert "UserWarning" not in result.output

@@ -23,7 +23,20 @@ FAMILIES = [
     ("granite4", "bytelevel", "inline_bracketed"),
 ]
 LABELS = ("cell_line", "cell", "DNA")
-ALPHABET = ["x", "Lisbon", "[", "]", "|", "cell]", "<DNA>", "</", "é", "🙂", "\n", "(IL-2)"]
+ALPHABET = [
+    "x",
+    "Lisbon",
+    "[",
+    "]",
+    "|",
+    "cell]",
+    "<DNA>",
+    "</",
+    "é",
+    "🙂",
+    "\n",
+    "(IL-2)",
+]
 
 
 class Setting:
@@ -32,9 +45,7 @@ class Setting:
         self.base = get_base(str(folder), dtype=dtype, device="cpu")
         encode = PieceEncoder(self.base.tokenizer)
         layout = PromptLayout(LABELS, readings=readings)
-        self.encoder = TaskEncoder(
-            get_format(fmt), layout, encode, encode.begin_ids, 3
-        )
+        self.encoder = TaskEncoder(get_format(fmt), layout, encode, encode.begin_ids, 3)
         network = self.base.model
         self.engine = Engine(network, text_decoder(network), self.encoder.prefix_ids)
 
@@ -45,7 +56,9 @@ class Setting:
             size = choose.randint(0, longest)
             words = [choose.choice(ALPHABET) for _ in range(size)]
             source = self.encoder.source(words, [choose.random() < 0.7 for _ in words])
-            tasks.append(Task(self.encoder.grammar(source), self.encoder.prompt(source)))
+            tasks.append(
+                Task(self.encoder.grammar(source), self.encoder.prompt(source))
+            )
         return tasks
 
     def plainly(self, task):
@@ -73,7 +86,9 @@ def setting(request, tiny_base):
 
 def test_step_decoder_is_plain_greedy_decoding(setting):
     tasks = setting.tasks(6, seed=1, longest=6)
-    for task, decoded in zip(tasks, StepDecoder().decode(setting.engine, tasks)):
+    for task, decoded in zip(
+        tasks, StepDecoder().decode(setting.engine, tasks), strict=True
+    ):
         ids, logps = setting.plainly(task)
         assert decoded.ids == ids
         assert [d.logp for d in decoded.decisions] == pytest.approx(logps, abs=1e-9)
@@ -86,7 +101,7 @@ def test_draft_decoder_equals_step_decoder(setting, batch_tokens):
     drafts = DraftDecoder(batch_tokens).decode(setting.engine, tasks)
     assert [d.ids for d in drafts] == [d.ids for d in steps]
     assert sum(d.passes for d in drafts) < sum(d.passes for d in steps)
-    for mine, its in zip(drafts, steps):
+    for mine, its in zip(drafts, steps, strict=True):
         assert [d[:2] for d in mine.decisions] == [d[:2] for d in its.decisions]
         scores = [span.score for span in its.spans]
         assert [span.score for span in mine.spans] == pytest.approx(scores, abs=1e-9)
@@ -118,10 +133,10 @@ def test_scores_are_the_product_of_a_spans_own_decisions(setting):
     decoded = StepDecoder().decode(setting.engine, setting.tasks(12, seed=9))
     tasks = setting.tasks(12, seed=9)
     seen = 0
-    for task, result in zip(tasks, decoded):
+    for task, result in zip(tasks, decoded, strict=True):
         logps = {d.step: d.logp for d in result.decisions}
         marked = task.grammar.walk(list(result.ids))[-1].marked
-        for span, scored in zip(marked, result.spans):
+        for span, scored in zip(marked, result.spans, strict=True):
             assert scored[:3] == span[:3]
             total = sum(logps.get(step, 0.0) for step in span.steps)
             assert scored.score == pytest.approx(float(torch.tensor(total).exp()))
@@ -135,7 +150,9 @@ def test_ties_take_copy_before_close_before_open(tiny_base):
     weight = setting.engine.head.weight
     setting.engine.head.weight = torch.zeros_like(weight)
     tasks = setting.tasks(5, seed=3)
-    for task, decoded in zip(tasks, DraftDecoder().decode(setting.engine, tasks)):
+    for task, decoded in zip(
+        tasks, DraftDecoder().decode(setting.engine, tasks), strict=True
+    ):
         assert decoded.ids == tuple(task.grammar.source.flat_ids)
         assert all(decision.margin == 0.0 for decision in decoded.decisions)
 
@@ -153,12 +170,14 @@ def test_a_tie_among_labels_takes_the_first(tiny_base):
 
 def test_float32_agrees_but_for_near_ties(tiny_base):
     """Where the decoders differ in float32, the reference itself was in doubt."""
-    setting = Setting(tiny_base("gemma3", "metaspace"), "inline_bracketed", "float32", 2)
+    setting = Setting(
+        tiny_base("gemma3", "metaspace"), "inline_bracketed", "float32", 2
+    )
     tasks = setting.tasks(40, seed=11)
     steps = StepDecoder().decode(setting.engine, tasks)
     drafts = DraftDecoder(900).decode(setting.engine, tasks)
-    for step, draft in zip(steps, drafts):
-        for mine, its in zip(draft.decisions, step.decisions):
+    for step, draft in zip(steps, drafts, strict=True):
+        for mine, its in zip(draft.decisions, step.decisions, strict=False):
             if mine[:2] != its[:2]:
                 assert its.margin < 1e-4
                 break

@@ -58,7 +58,9 @@ def test_choice_falls_at_the_first_token_that_differs():
 
 
 def test_copy_wins_where_the_source_has_the_whole_mark():
-    grammar = grammar_of(BRACKETED, ["A"], ["x", "|", "A", "]"], [True, True, False, True])
+    grammar = grammar_of(
+        BRACKETED, ["A"], ["x", "|", "A", "]"], [True, True, False, True]
+    )
     text = "[x | A]"
     state = grammar.walk(list(map(ord, text)))[-1]
     # All of it is copy, and the span is still open.
@@ -108,9 +110,7 @@ def test_says_every_set_of_nested_spans_once(fmt, depth):
     expected = set()
     for size in range(len(spans) + 1):
         for chosen in itertools.combinations(spans, size):
-            crossed = any(
-                s[0] < t[0] < s[1] < t[1] for s in chosen for t in chosen
-            )
+            crossed = any(s[0] < t[0] < s[1] < t[1] for s in chosen for t in chosen)
             deepest = max(
                 (sum(s[0] <= unit < s[1] for s in chosen) for unit in range(2)),
                 default=0,
@@ -129,7 +129,9 @@ def test_says_every_set_of_nested_spans_once(fmt, depth):
     labels=st.sampled_from([["A"], ["B", "A"], ["A", "B", "AB"]]),
     seed=st.integers(0, 2**32),
 )
-def test_random_walks_end_in_outputs_that_parse(fmt, words, spaces, depth, labels, seed):
+def test_random_walks_end_in_outputs_that_parse(
+    fmt, words, spaces, depth, labels, seed
+):
     """Never stuck, never a span twice, and the format's reader agrees."""
     grammar = grammar_of(fmt, labels, words, spaces[: len(words)], depth)
     choose = random.Random(seed)

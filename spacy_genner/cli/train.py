@@ -1,0 +1,191 @@
+"""`train`: spaCy's training, which can be taken up again."""
+
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from wasabi import msg
+
+from ..errors import Errors
+from ._app import app
+from ._errors import fail, reports_errors
+
+
+@app.command(
+    "train",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+@reports_errors
+def train(
+    ctx: typer.Context,
+    config_path: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="The training config.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Where the result goes."),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="DIR",
+            help="The output folder of a run that stopped; it goes on from its last "
+            "checkpoint, in DIR or in --output.",
+        ),
+    ] = None,
+    code: Annotated[
+        Path | None,
+        typer.Option(
+            "--code", "-c", metavar="FILE", help="Python file with registered functions."
+        ),
+    ] = None,
+    gpu_id: Annotated[
+        int,
+        typer.Option(
+            "--gpu-id",
+            "-g",
+            help="The GPU; -1 leaves the choice to 'device' in the config. cupy is "
+            "not needed.",
+        ),
+    ] = -1,
+    checkpoint_minutes: Annotated[
+        float,
+        typer.Option(
+            help="Minutes between checkpoints, besides those of the evaluations."
+        ),
+    ] = 10.0,
+) -> None:
+    """Train a pipeline as 'spacy train' does, with checkpoints.
+
+    The result is the same as of 'spacy train' with the same config. DIR gets
+    model-best, model-last, training_log.jsonl and checkpoint. A run that goes on
+    with --resume ends as if it had never stopped; config and corpora must be the
+    same, apart from paths, max_steps, max_epochs, patience and eval_frequency.
+    Settings are overridden as in spaCy: --training.max_steps 100
+
+    Where 'total_steps' of the schedule spacy-genner.CosineWarmup.v1 is 0, it is
+    counted from the corpus.
+
+    \b
+    Example:
+      python -m spacy genner train configs/demo.cfg --output training/demo
+      python -m spacy genner train configs/demo.cfg --resume training/demo
+    """
+    from spacy.cli._util import import_code, parse_config_overrides
+    from spacy.training.initialize import init_nlp
+    from spacy.util import load_config
+
+    from ..training.checkpoint import FOLDER, Checkpoint
+    from ..training.loop import Stop
+    from ..training.loop import train as train_pipeline
+    from ..training.steps import fill_total_steps
+
+    overrides = parse_config_overrides(ctx.args)
+    if output is None and resume is None:
+        raise typer.BadParameter("Give --output DIR, or --resume DIR to go on.")
+    if not config_path.is_file():
+        fail(Errors.G520.format(path=config_path))
+    import_code(code)
+    checkpoint = None if resume is None else Checkpoint.read(resume / FOLDER)
+    target = output or resume
+    assert target is not None
+    target.mkdir(parents=True, exist_ok=True)
+    use_gpu = choose_gpu(gpu_id)
+    config = load_config(config_path, overrides=overrides, interpolate=False)
+    known = None if checkpoint is None else checkpoint.identity.config
+    total = fill_total_steps(config, known)
+    if total is not None:
+        msg.info(f"The learning rate falls over {total} steps")
+    msg.divider("Initializing pipeline")
+    nlp = init_nlp(config, use_gpu=use_gpu)
+    msg.good("Initialized pipeline")
+    msg.divider("Training pipeline")
+    if checkpoint is not None and resume is not None and not _same(target, resume):
+        _take_over(resume, target)
+    with stop_signals() as stopped:
+        try:
+            train_pipeline(
+                nlp,
+                target,
+                checkpoint=checkpoint,
+                checkpoint_minutes=checkpoint_minutes,
+                stopping=lambda: bool(stopped),
+                stdout=sys.stdout,
+                stderr=sys.stderr,
+            )
+        except Stop:
+            raise typer.Exit(128 + stopped[0]) from None
+
+
+def choose_gpu(gpu_id: int) -> int:
+    """Choose the GPU for torch, and for thinc where it can use one.
+
+    gpu_id (int): The GPU, or -1.
+    RETURNS (int): The same where thinc uses it, else -1.
+    RAISES (ValueError): torch finds no such GPU.
+    """
+    if gpu_id < 0:
+        return -1
+    import torch
+    from thinc.api import require_gpu
+    from thinc.compat import has_cupy_gpu
+
+    count = torch.cuda.device_count()
+    if gpu_id >= count:
+        raise ValueError(Errors.G317.format(found=gpu_id, count=count))
+    torch.cuda.set_device(gpu_id)
+    if not has_cupy_gpu:
+        return -1
+    require_gpu(gpu_id)
+    return gpu_id
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Turn the first Ctrl-C or SIGTERM within the block into a wish to stop; the
+    second acts at once.
+
+    YIELDS (List[int]): Gets the signal's number.
+    """
+    stopped: list[int] = []
+    kept: dict[int, Any] = {}
+
+    def note(number: int, frame: Any) -> None:
+        stopped.append(number)
+        msg.warn("Stopping after this step. Once more to stop at once.")
+        for each, handler in kept.items():
+            signal.signal(each, handler)
+
+    handler: Callable[[int, Any], None] = note
+    for number in (signal.SIGINT, signal.SIGTERM):
+        kept[number] = signal.signal(number, handler)
+    try:
+        yield stopped
+    finally:
+        for number, before in kept.items():
+            signal.signal(number, before)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _take_over(source: Path, target: Path) -> None:
+    """Copy what a run has left: the best model may stay the best."""
+    from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
+
+    from ..models.safe_folder import replaced_folder
+    from ..training.training_log import FILE
+
+    for name in (DIR_MODEL_BEST, DIR_MODEL_LAST):
+        if (source / name).is_dir():
+            with replaced_folder(target / name) as folder:
+                shutil.copytree(source / name, folder, dirs_exist_ok=True)
+    if (source / FILE).is_file():
+        shutil.copyfile(source / FILE, target / FILE)

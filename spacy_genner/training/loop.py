@@ -1,0 +1,308 @@
+"""A training run over spaCy's own parts, which can be taken up again where it stopped.
+
+`spacy train` begins at step 0 and never saves its optimizer. The loop here makes the
+same steps in the same order, with the same result for the same seed, and writes
+checkpoints.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import IO, Any
+
+from spacy.language import Language
+from spacy.schemas import ConfigSchemaTraining
+from spacy.training import Example
+from spacy.training.loop import (
+    DIR_MODEL_BEST,
+    DIR_MODEL_LAST,
+    clean_output_dir,
+    create_before_to_disk_callback,
+    create_evaluation_callback,
+    create_train_batches,
+    subdivide_batch,
+    update_meta,
+)
+from spacy.util import registry, resolve_dot_names
+from thinc.api import Optimizer, fix_random_seed
+from wasabi import Printer
+
+from ..errors import Errors
+from ..models.safe_folder import replaced_folder
+from .checkpoint import (
+    FOLDER,
+    Checkpoint,
+    Identity,
+    Progress,
+    flat_config,
+    write_checkpoint,
+)
+from .corpus_digest import STREAMED, corpus_digest
+from .random_states import python_state
+from .training_log import FILE, write_row
+from .training_log import NAME as LOGGER
+
+
+class Stop(Exception):
+    """A run is asked to stop after the step it is in."""
+
+
+@dataclass
+class Run:
+    """A run: a pipeline, its settings, and how far it is.
+
+    nlp (Language): The initialized pipeline.
+    settings (Dict[str, Any]): The resolved section `[training]`.
+    train_corpus (Callable[[Language], Iterable[Example]]): The training corpus.
+    evaluate (Callable[[], Tuple[float, Dict[str, Any]]]): Evaluates.
+    identity (Identity): What it is a run of.
+    progress (Progress): How far it is.
+    """
+
+    nlp: Language
+    settings: dict[str, Any]
+    train_corpus: Callable[[Language], Iterable[Example]]
+    evaluate: Callable[[], tuple[float, dict[str, Any]]]
+    identity: Identity
+    progress: Progress
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """RETURNS (Optimizer): The optimizer."""
+        optimizer: Optimizer = self.settings["optimizer"]
+        return optimizer
+
+    @property
+    def over(self) -> bool:
+        """RETURNS (bool): Whether patience or the steps have run out."""
+        step, results = self.progress.step - 1, self.progress.results
+        if step < 0:
+            return False
+        # Of equal scores the earlier one counts, as in spaCy.
+        best_step = -max((score, -at) for score, at in results)[1]
+        patience, max_steps = self.settings["patience"], self.settings["max_steps"]
+        if patience and step - best_step >= patience:
+            return True
+        return bool(max_steps and step >= max_steps)
+
+    def steps(self, checkpoint: Checkpoint | None) -> Iterator[dict[str, Any]]:
+        """Make the steps of the run.
+
+        checkpoint (Optional[Checkpoint]): Where it goes on.
+        YIELDS (Dict[str, Any]): After each step what spaCy tells loggers, `is_best`
+            besides: None where nothing was evaluated.
+        """
+        progress, optimizer = self.progress, self.optimizer
+        max_epochs = self.settings["max_epochs"]
+        batches = create_train_batches(
+            self.nlp, self.train_corpus, self.settings["batcher"], max_epochs
+        )
+        before = progress.seconds
+        if checkpoint is not None:
+            _skip(batches, checkpoint)
+            checkpoint.restore_random_states()
+        started = perf_counter()
+        while not self.over:
+            state = python_state()
+            try:
+                epoch, batch = next(batches)
+            except StopIteration:
+                return
+            if epoch >= len(progress.epoch_batches):
+                progress.epoch_batches.append(0)
+                progress.epoch_states.append(state)
+            progress.epoch_batches[epoch] += 1
+            progress.epoch = epoch
+            self._update(epoch, batch)
+            score, other_scores, is_best = None, None, None
+            if progress.step % self.settings["eval_frequency"] == 0:
+                averages = optimizer.averages
+                with self.nlp.use_params(averages) if averages else nullcontext():
+                    score, other_scores = self.evaluate()
+                progress.results.append((float(score), progress.step))
+                is_best = score == max(progress.results)[0]
+            progress.words += sum(len(example) for example in batch)
+            progress.seconds = before + perf_counter() - started
+            info = {
+                "epoch": epoch,
+                "step": progress.step,
+                "score": score,
+                "other_scores": other_scores,
+                "losses": progress.losses,
+                "checkpoints": progress.results,
+                "seconds": int(progress.seconds),
+                "words": progress.words,
+                "is_best": is_best,
+            }
+            progress.step += 1
+            if is_best is not None:
+                # Whoever gets this info keeps the old dict.
+                progress.losses = {}
+            yield info
+
+    def _update(self, epoch: int, batch: list[Example]) -> None:
+        nlp, settings = self.nlp, self.settings
+        if settings["before_update"]:
+            settings["before_update"](nlp, {"step": self.progress.step, "epoch": epoch})
+        frozen = settings["frozen_components"]
+        for part in subdivide_batch(batch, settings["accumulate_gradient"]):
+            nlp.update(
+                part,
+                drop=settings["dropout"],
+                losses=self.progress.losses,
+                sgd=False,  # type: ignore[arg-type]
+                exclude=frozen,
+                annotates=settings["annotating_components"],
+            )
+        for name, pipe in nlp.pipeline:
+            trainable = getattr(pipe, "is_trainable", False)
+            if name not in frozen and trainable and pipe.model not in (True, False, None):  # type: ignore[attr-defined]
+                pipe.finish_update(self.optimizer)  # type: ignore[attr-defined]
+        self.optimizer.step_schedules()
+
+
+def train(
+    nlp: Language,
+    output: Path,
+    *,
+    checkpoint: Checkpoint | None = None,
+    checkpoint_minutes: float = 10.0,
+    stopping: Callable[[], bool] = lambda: False,
+    stdout: IO = sys.stdout,
+    stderr: IO = sys.stderr,
+) -> Path:
+    """Train a pipeline as `spacy train` does, with checkpoints.
+
+    nlp (Language): The initialized pipeline with the whole config.
+    output (Path): Gets `model-best`, `model-last`, `checkpoint` and
+        `training_log.jsonl`.
+    checkpoint (Optional[Checkpoint]): Where to go on; None to begin.
+    checkpoint_minutes (float): A checkpoint is written at each evaluation, and when
+        this time has passed without one.
+    stopping (Callable[[], bool]): Asked after each step whether to stop there.
+    stdout (IO): Where the log goes.
+    stderr (IO): Where the progress bar goes.
+    RETURNS (Path): The folder `model-last`.
+    RAISES (ValueError): The checkpoint is one of another config or corpus.
+    RAISES (Stop): It was stopped; the checkpoint is written.
+    """
+    msg = Printer(no_print=True)
+    run = prepare(nlp, checkpoint, output / FOLDER)
+    settings, optimizer = run.settings, run.optimizer
+    before_to_disk = create_before_to_disk_callback(settings["before_to_disk"])
+    frozen = settings["frozen_components"]
+
+    def save_models(is_best: bool) -> None:
+        last, best = output / DIR_MODEL_LAST, output / DIR_MODEL_BEST
+        averages = optimizer.averages
+        with nlp.use_params(averages) if averages else nullcontext():
+            with replaced_folder(last) as folder:
+                before_to_disk(nlp).to_disk(folder)
+        if is_best:
+            with replaced_folder(best) as folder:
+                shutil.copytree(last, folder, dirs_exist_ok=True)
+
+    def save_checkpoint() -> None:
+        run.progress.performance = dict(nlp.meta.get("performance", {}))
+        write_checkpoint(output / FOLDER, nlp, optimizer, run.progress, run.identity)
+
+    if checkpoint is None:
+        clean_output_dir(output)
+        for leftover in (output / FOLDER, output / FILE):
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            elif leftover.exists():
+                leftover.unlink()
+    stdout.write(msg.info(f"Pipeline: {nlp.pipe_names}") + "\n")
+    if frozen:
+        stdout.write(msg.info(f"Frozen components: {frozen}") + "\n")
+    if settings["annotating_components"]:
+        names = settings["annotating_components"]
+        stdout.write(msg.info(f"Set annotations on update for: {names}") + "\n")
+    stdout.write(msg.info(f"Learn rate: {optimizer.learn_rate}") + "\n")
+    if checkpoint is not None:
+        done = run.progress.step
+        stdout.write(msg.info(f"Going on after {done} steps") + "\n")
+    with nlp.select_pipes(disable=frozen):
+        log_step, finalize_logger = settings["logger"](nlp, stdout, stderr)
+    writes_log = nlp.config["training"]["logger"].get("@loggers") == LOGGER
+    saved_at = perf_counter()
+    ended = False
+    try:
+        for info in run.steps(checkpoint):
+            is_best = info.pop("is_best")
+            if is_best is not None:
+                with nlp.select_pipes(disable=frozen):
+                    update_meta(settings, nlp, info)
+                save_models(is_best)
+                info["output_path"] = str(output / DIR_MODEL_LAST)
+                log_step(info)
+                if not writes_log:
+                    write_row(output / FILE, info)
+            else:
+                log_step(None)
+            due = perf_counter() - saved_at >= 60 * checkpoint_minutes
+            stop = stopping()
+            if is_best is not None or due or stop:
+                save_checkpoint()
+                saved_at = perf_counter()
+            if stop:
+                raise Stop
+        save_checkpoint()
+        ended = True
+    finally:
+        finalize_logger()
+        if run.progress.step:
+            save_models(False)
+        if not ended and (output / FOLDER).is_dir():
+            text = f"Go on from the checkpoint: --resume {output}"
+            stdout.write(msg.warn(text) + "\n")
+    stdout.write(
+        msg.good("Saved pipeline to output directory", output / DIR_MODEL_LAST) + "\n"
+    )
+    return output / DIR_MODEL_LAST
+
+
+def prepare(nlp: Language, checkpoint: Checkpoint | None, folder: Path) -> Run:
+    """Resolve a pipeline's training settings, and go where a checkpoint is.
+
+    nlp (Language): The initialized pipeline.
+    checkpoint (Optional[Checkpoint]): The checkpoint.
+    folder (Path): Where checkpoints go.
+    RETURNS (Run): The run. The seed is set as `spacy train` sets it.
+    RAISES (ValueError): The checkpoint is one of another config or corpus.
+    """
+    config = nlp.config.interpolate()
+    if config["training"]["seed"] is not None:
+        fix_random_seed(config["training"]["seed"])
+    settings = registry.resolve(config["training"], schema=ConfigSchemaTraining)  # type: ignore[arg-type]
+    corpora = [settings["train_corpus"], settings["dev_corpus"]]
+    train_corpus, dev_corpus = resolve_dot_names(config, corpora)
+    limit = STREAMED if settings["max_epochs"] < 0 else None
+    identity = Identity(
+        flat_config(config),
+        corpus_digest(train_corpus, nlp, limit),
+        corpus_digest(dev_corpus, nlp),
+    )
+    progress = Progress()
+    if checkpoint is not None:
+        identity.check(checkpoint.identity, checkpoint.folder)
+        progress = checkpoint.progress
+        checkpoint.restore(nlp, settings["optimizer"])
+    evaluate = create_evaluation_callback(nlp, dev_corpus, settings["score_weights"])
+    return Run(nlp, settings, train_corpus, evaluate, identity, progress)
+
+
+def _skip(batches: Iterator[tuple[int, list[Example]]], checkpoint: Checkpoint) -> None:
+    """Take the batches that were trained on, each epoch shuffled as it was then."""
+    for epoch, count in enumerate(checkpoint.progress.epoch_batches):
+        checkpoint.enter_epoch(epoch)
+        for _ in range(count):
+            found, _batch = next(batches, (None, None))
+            if found != epoch:
+                reason = f"epoch {epoch} has fewer than {count} batches"
+                raise ValueError(Errors.G312.format(reason=reason))

@@ -301,6 +301,12 @@ class Errors(metaclass=_Coded):
         "end: 'training.max_steps' and 'training.max_epochs' are both 0. Set one of "
         "them."
     )
+    G318 = "Give --minutes or --steps, not both."
+    G319 = "{name!r} is {found!r}: expected a number above 0."
+    G320 = (
+        "{path} has spans under the keys {found}: expected one. Name it: --spans-key "
+        "KEY"
+    )
     G317 = (
         "There is no GPU {found}: torch finds {count}. Leave --gpu-id out, or install "
         "a torch build for your GPU."
@@ -440,7 +446,21 @@ class Errors(metaclass=_Coded):
     G528 = "The document was lost in the pipeline: {reason}."
 
     # G6: evaluation
-    pass
+    G601 = (
+        "There are {gold} documents on one side and {found} on the other. Score the "
+        "same documents on both."
+    )
+    G602 = "There are no documents to evaluate. Check the path and the file."
+    G604 = (
+        "There is no evaluation in {folder}: no .json file. Run 'python -m spacy genner "
+        "evaluate' with --output in that folder first."
+    )
+    G605 = "The evaluation {path} is damaged: {reason}. Run 'evaluate' again."
+    G606 = "There is no file {path}."
+    G603 = (
+        "No document has spans under 'doc.spans[{key!r}]'; there are {found}. Name the "
+        "group with --spans-key, or convert the data with that key."
+    )
 
 
 class Warnings(metaclass=_Coded):

@@ -5,7 +5,7 @@ What a command needs is imported when it runs, so that `--help` is quick.
 
 from spacy.cli import app as spacy_app
 
-from . import annotate, convert, export_base  # noqa: F401
+from . import annotate, convert, export_base, init_config, train  # noqa: F401
 from ._app import app
 
 spacy_app.add_typer(app, name="genner")

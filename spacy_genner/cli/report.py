@@ -1,0 +1,30 @@
+"""`genner report`: one HTML file on a folder of evaluations."""
+
+from pathlib import Path
+
+import typer
+
+from ._app import app
+from ._errors import reports_errors
+
+
+@app.command("report")
+@reports_errors
+def report(
+    folder: Path = typer.Argument(..., help="Holds what `evaluate` wrote."),
+    output: Path = typer.Argument(..., help="The HTML file to write."),
+    training_log: Path = typer.Option(
+        None, "--training-log", help="The training_log.jsonl of the training run."
+    ),
+) -> None:
+    """Write a report: scores, curves, and examples of what was missed and invented.
+
+    \b
+    Example:
+      python -m spacy genner report metrics reports/demo.html
+          --training-log training/demo/training_log.jsonl
+    """
+    from ..evaluation.report import write_report
+
+    names = write_report(folder, output, training_log)
+    typer.echo(f"Report on {', '.join(names)}: {output}")

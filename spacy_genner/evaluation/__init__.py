@@ -1,0 +1,1 @@
+"""Exact span scores, nested and per label, intervals, curves, and the report."""

@@ -1,0 +1,77 @@
+"""One HTML file on a folder of evaluations."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import Errors
+from .examples import error_examples
+from .plots import curve_plot, training_plot
+
+SUFFIX = ".spans.jsonl"
+
+
+def write_report(
+    folder: Path, output: Path, training_log: Path | None = None
+) -> list[str]:
+    """Write the report. It stands alone: no outside link, no script.
+
+    folder (Path): Holds `NAME.json` and `NAME.spans.jsonl` of each evaluation.
+    output (Path): The HTML file.
+    training_log (Optional[Path]): The `training_log.jsonl` of the run.
+    RETURNS (List[str]): The names of the evaluations in it.
+    RAISES (ValueError): The folder holds no evaluation, or a damaged one.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    from ..corpora.files import replaced_file
+
+    sections = [_section(path) for path in sorted(folder.glob("*.json"))]
+    if not sections:
+        raise ValueError(Errors.G604.format(folder=folder))
+    log = [] if training_log is None else list(_rows(training_log))
+    environment = Environment(
+        loader=PackageLoader("spacy_genner.evaluation"), autoescape=True
+    )
+    page = environment.get_template("report.html.jinja").render(
+        sections=sections, training=training_plot(log) if log else "", log=log
+    )
+    with replaced_file(output) as fresh:
+        fresh.write_text(page, encoding="utf8")
+    return [section["name"] for section in sections]
+
+
+def _section(path: Path) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf8"))
+        spans = path.with_suffix(SUFFIX)
+        rows = list(_rows(spans)) if spans.is_file() else []
+        return {
+            "name": path.stem,
+            "result": result,
+            "kinds": [
+                ("all", {key: result[f"micro_{key}"] for key in "prf"}),
+                ("nested", {key: result[f"nested_{key}"] for key in "prf"}),
+                ("flat", {key: result[f"flat_{key}"] for key in "prf"}),
+            ],
+            "curve": curve_plot(result["threshold_curve"]),
+            "examples": error_examples(rows),
+            "issues": [(row["text"], issue) for row in rows for issue in row["issues"]][
+                :20
+            ],
+        }
+    except (KeyError, TypeError, json.JSONDecodeError) as err:
+        raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        raise ValueError(Errors.G606.format(path=path))
+    with path.open(encoding="utf8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as err:
+                reason = f"line {number}: {err}"
+                raise ValueError(Errors.G605.format(path=path, reason=reason)) from err

@@ -1,0 +1,140 @@
+"""Configs made for a corpus, and the configs that come with the project."""
+
+import json
+from pathlib import Path
+
+import pytest
+from spacy.schemas import ConfigSchemaTraining
+from spacy.util import load_config, load_model_from_config, registry
+from thinc.api import Config
+from training_cases import TEXTS, write_corpus
+
+from spacy_genner.training.init_config import make_plan, write_config
+from spacy_genner.training.measure import Speed
+from spacy_genner.training.steps import count_steps
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SPEED = Speed(1.0, 0.5, 5, 8, 300, 30, 100, "cpu", "float32", 2)
+
+
+@pytest.fixture(scope="module")
+def written(tiny_base, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    corpus = write_corpus(folder / "train.spacy", TEXTS * 3)
+    dev = write_corpus(folder / "dev.spacy")
+    base = str(tiny_base("llama"))
+    return write_config(corpus, folder / "made.cfg", base, dev_path=dev, steps=30)
+
+
+def test_a_written_config_is_complete(written, tiny_base):
+    config = load_config(written.path)
+    assert config["components"]["generative_ner"]["model"]["name"] == str(
+        tiny_base("llama")
+    )
+    assert config["initialize"]["components"]["generative_ner"]["labels"] == [
+        "GPE",
+        "ORG",
+    ]
+    training = config["training"]
+    assert training["max_steps"] % training["eval_frequency"] == 0
+    assert training["max_steps"] <= 30
+    total = training["optimizer"]["learn_rate"]["total_steps"]
+    assert total == training["max_steps"] + 1 == count_steps(config)
+    # Every section resolves.
+    registry.resolve(config["training"])
+    registry.resolve(config["corpora"])
+    nlp = load_model_from_config(load_config(written.path, interpolate=False), True)
+    assert nlp.pipe_names == ["generative_ner"]
+    assert nlp.get_pipe("generative_ner").cfg["crossing"] == "refuse"
+
+
+def test_a_written_config_says_what_was_measured(written):
+    text = written.path.read_text(encoding="utf8")
+    assert "# Corpus: 18 documents, 27 spans, 2 labels" in text
+    assert f"{written.speed.step_seconds:.2f} s a training step" in text
+    assert written.speed.batch_words < 2048
+    assert written.speed.steps >= 1 and written.speed.docs == len(TEXTS)
+
+
+def test_lines_and_inner_tokens_are_seen(tiny_base, tmp_path):
+    import spacy
+    from spacy.tokens import DocBin
+
+    nlp = spacy.blank("en")
+    docs = []
+    for _ in range(4):
+        doc = nlp.make_doc("Maria likes X1-bound cells.\nShe lives in Porto.")
+        start = doc.text.index("Porto")
+        doc.spans["own"] = [doc.char_span(start, start + 5, "GPE")]
+        place = doc.text.index("bound")
+        doc.user_data["genner_unaligned"] = [[place, place + 5, "STATE"]]
+        docs.append(doc)
+    path = tmp_path / "lines.spacy"
+    DocBin(docs=docs, store_user_data=True).to_disk(path)
+    made = write_config(
+        path, tmp_path / "m.cfg", str(tiny_base("llama")), dev_path=path, minutes=0.1
+    )
+    assert made.facts.labels == ["GPE", "STATE"]
+    nlp = load_model_from_config(load_config(made.path), True)
+    assert nlp.pipe_names == ["sentencizer", "generative_ner"]
+    assert "\n" in nlp.get_pipe("sentencizer").punct_chars
+    assert [t.text for t in nlp.make_doc("X1-bound")] == ["X", "1", "-", "bound"]
+    weights = nlp.config["training"]["score_weights"]
+    assert weights["spans_own_f"] == 1.0 and weights["spans_sc_f"] is None
+
+
+def test_budget_and_keys_are_checked(tiny_base, tmp_path):
+    corpus = write_corpus(tmp_path / "train.spacy")
+    for settings, code in (
+        ({"minutes": 1.0, "steps": 1}, "G318"),
+        ({"minutes": 0.0}, "G319"),
+        ({"spans_key": "other"}, "G307"),
+    ):
+        with pytest.raises(ValueError, match=code):
+            write_config(
+                corpus, tmp_path / "x.cfg", "nowhere", dev_path=corpus, **settings
+            )
+    assert not (tmp_path / "x.cfg").exists()
+
+
+@pytest.mark.parametrize("minutes", [1, 10, 100, 1000])
+@pytest.mark.parametrize("dev_docs", [5, 300, 20000])
+def test_a_budget_is_kept(minutes, dev_docs):
+    plan = make_plan(SPEED, dev_docs, minutes, None)
+    assert plan.max_steps % plan.eval_frequency == 0
+    assert plan.seconds <= 60 * minutes * 1.4
+    assert plan.seconds >= 60 * minutes * 0.7
+    docs = plan.limit or dev_docs
+    assert docs <= dev_docs
+    evaluations = plan.max_steps // plan.eval_frequency + 1
+    if minutes > 1:
+        share = evaluations * docs * SPEED.doc_seconds / plan.seconds
+        assert share < 0.15
+
+
+@pytest.mark.parametrize("name", ["demo.cfg", "genia.cfg"])
+def test_the_project_s_configs_fill(name, tiny_base, tmp_path):
+    corpus = write_corpus(tmp_path / "train.spacy")
+    overrides = {
+        "vars.base": str(tiny_base("llama")),
+        "paths.train": str(corpus),
+        "paths.dev": str(corpus),
+    }
+    config = load_config(CONFIGS / name, overrides=overrides, interpolate=False)
+    nlp = load_model_from_config(config, auto_fill=True)
+    filled = nlp.config.interpolate()
+    # What `spacy debug config` checks.
+    registry.resolve(filled["training"], schema=ConfigSchemaTraining)
+    registry.resolve(filled["corpora"])
+    assert nlp.get_pipe("generative_ner").lm.name == overrides["vars.base"]
+    training = filled["training"]
+    assert training["max_steps"] % training["eval_frequency"] == 0
+    assert isinstance(training["max_steps"], int)
+    assert Config().from_str(filled.to_str()) == filled
+
+
+def test_genia_s_labels_have_definitions():
+    path = CONFIGS / "genia-labels.json"
+    labels = json.loads(path.read_text(encoding="utf8"))
+    assert list(labels) == ["protein", "DNA", "RNA", "cell_line", "cell_type"]
+    assert all(labels.values())

@@ -5,7 +5,15 @@ What a command needs is imported when it runs, so that `--help` is quick.
 
 from spacy.cli import app as spacy_app
 
-from . import annotate, convert, export_base, init_config, train  # noqa: F401
+from . import (  # noqa: F401
+    annotate,
+    convert,
+    evaluate,
+    export_base,
+    init_config,
+    report,
+    train,
+)
 from ._app import app
 
 spacy_app.add_typer(app, name="genner")

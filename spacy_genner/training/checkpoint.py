@@ -139,6 +139,7 @@ def write_checkpoint(
         "identity": asdict(identity),
     }
     with replaced_folder(folder) as fresh:
+        (fresh / _COMPONENTS).mkdir()
         for name, pipe in nlp.pipeline:
             if hasattr(pipe, "to_disk"):
                 pipe.to_disk(fresh / _COMPONENTS / name, exclude=["vocab"])

@@ -245,11 +245,12 @@ def _values(
     labels_path: Path | None,
 ) -> dict[str, Any]:
     sentences = ["sentencizer"] if facts.lines else []
-    weights = {f"spans_{facts.spans_key}_{score}": 0.0 for score in "pr"}
-    weights = {f"spans_{facts.spans_key}_f": 1.0, **weights}
-    if facts.spans_key != "sc":
-        # The factory's own weights name the key "sc".
-        weights.update(dict.fromkeys(["spans_sc_f", "spans_sc_p", "spans_sc_r"]))  # type: ignore[arg-type]
+    weights: dict[str, float | None] = {f"spans_{facts.spans_key}_f": 1.0}
+    weights |= {f"spans_{facts.spans_key}_{score}": 0.0 for score in "pr"}
+    # spaCy adds each factory's own weights, which for this one name the key "sc".
+    others = ["sents"] if facts.lines else []
+    others += ["spans_sc"] if facts.spans_key != "sc" else []
+    weights |= {f"{name}_{score}": None for name in others for score in "fpr"}
     punct_chars = [*Sentencizer.default_punct_chars, "\n"] if facts.lines else None
     return {
         "notes": [],

@@ -1,6 +1,7 @@
 """How fast a base trains and annotates on this machine."""
 
 import random
+import warnings
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
@@ -11,6 +12,8 @@ from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.util import registry, resolve_dot_names
 from thinc.api import Config, Optimizer
+
+from ..errors import GennerWarning
 
 # The first step pays for what is made once.
 WARM_UP = 1
@@ -61,7 +64,10 @@ def measure_speed(
     """
     import torch
 
-    nlp = init_nlp(config)
+    with warnings.catch_warnings():
+        # Training itself warns of what there is to warn of.
+        warnings.simplefilter("ignore", GennerWarning)
+        nlp = init_nlp(config)
     settings = nlp.config.interpolate()["training"]
     corpora = [settings["train_corpus"], settings["dev_corpus"]]
     train, dev = resolve_dot_names(nlp.config.interpolate(), corpora)

@@ -51,7 +51,8 @@ class Trainer:
         RETURNS (float): The loss.
         """
         choices = max(1, sum(len(row.target.choices) for row in rows))
-        tokens = max(1, sum(len(row.target.ids) for row in rows))
+        ends = sum(row.end_id is not None for row in rows)
+        tokens = max(1, ends + sum(len(row.target.ids) for row in rows))
         total = 0.0
         self.network.train()
         try:

@@ -1,0 +1,121 @@
+"""The corpus inside the project is well formed, and what its README says it is."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from spacy_genner.corpora.annotated import ConvertOptions
+from spacy_genner.corpora.bracketed import read_bracketed
+from spacy_genner.corpora.jsonl import read_jsonl
+from spacy_genner.evaluation.scores import nested_among
+from spacy_genner.formats import crossings, get_format
+
+CORPUS = Path(__file__).parents[2] / "corpus"
+PARTS = ("train", "dev", "test")
+# Documents, sentences, and sentences of the test set.
+MIN_DOCUMENTS, MIN_SENTENCES, MIN_TEST = 90, 800, 150
+LABELS = list(json.loads((CORPUS / "labels.json").read_text(encoding="utf8")))
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    """Text and spans of each sentence, by part."""
+    apart = ConvertOptions(join_sentences=False)
+    return {
+        part: list(read_bracketed(CORPUS / f"{part}.txt", apart)) for part in PARTS
+    }
+
+
+@pytest.fixture(scope="module")
+def hard():
+    return list(read_jsonl(CORPUS / "hard.jsonl", ConvertOptions()))
+
+
+def test_sizes(sentences):
+    documents = sum(
+        len({row.doc_id for row in sentences[part]}) for part in PARTS
+    )
+    assert documents >= MIN_DOCUMENTS
+    assert sum(map(len, sentences.values())) >= MIN_SENTENCES
+    assert len(sentences["test"]) >= MIN_TEST
+
+
+def test_no_sentence_stands_twice(sentences):
+    counts = Counter(row.text for part in PARTS for row in sentences[part])
+    assert [text for text, count in counts.items() if count > 1] == []
+
+
+def test_spans_are_whole_and_nested(sentences, hard):
+    fmt = get_format("inline_bracketed")
+    for row in [*hard, *(row for part in PARTS for row in sentences[part])]:
+        assert crossings(row.spans) == []
+        assert len(set(row.spans)) == len(row.spans)
+        assert fmt.unsayable(row.text, row.spans) == []
+        output = fmt.render(row.text, row.spans, LABELS)
+        assert set(fmt.parse(output, row.text, LABELS).spans) == set(row.spans)
+
+
+def test_no_span_cuts_a_word(sentences):
+    for part in PARTS:
+        for row in sentences[part]:
+            text = row.text
+            for start, end, label in row.spans:
+                before = text[max(0, start - 1) : start + 1] if start else ""
+                around = before, text[end - 1 : end + 1]
+                assert not any(len(p) == 2 and p.isalnum() for p in around), (
+                    text[start:end],
+                    label,
+                )
+
+
+def test_shares_of_nested_and_of_empty(sentences):
+    rows = [row for part in PARTS for row in sentences[part]]
+    spans = sum(len(row.spans) for row in rows)
+    nested = sum(nested_among(s, row.spans) for row in rows for s in row.spans)
+    assert 0.2 <= nested / spans <= 0.3
+    assert sum(not row.spans for row in rows) >= 0.05 * len(rows)
+
+
+def test_every_label_occurs_in_every_part(sentences):
+    for part in PARTS:
+        found = Counter(s.label for row in sentences[part] for s in row.spans)
+        assert set(found) == set(LABELS)
+
+
+def test_deep_spans_and_two_labels_on_one_range(sentences):
+    rows = [row for part in PARTS for row in sentences[part]]
+    deep = sum(
+        sum(o != s and o.start <= s.start and s.end <= o.end for o in row.spans) >= 2
+        for row in rows
+        for s in row.spans
+    )
+    double = sum(
+        len(row.spans) > len({span[:2] for span in row.spans}) for row in rows
+    )
+    assert deep >= 20
+    assert double >= 20
+
+
+def test_a_mention_has_different_labels_at_different_places(sentences):
+    labels: dict[str, set[str]] = {}
+    for part in PARTS:
+        for row in sentences[part]:
+            for start, end, label in row.spans:
+                labels.setdefault(row.text[start:end], set()).add(label)
+    assert sum(len(found) > 1 for found in labels.values()) >= 20
+    foreign = [m for m in labels if not m.isascii()]
+    assert len(foreign) >= 100
+
+
+def test_the_hard_set_is_hard(hard):
+    texts = " ".join(row.text for row in hard)
+    assert set('[]|<>{}"') <= set(texts)
+    assert "  " in texts and "\t" in texts
+    depth = max(
+        sum(o.start <= s.start and s.end <= o.end for o in row.spans)
+        for row in hard
+        for s in row.spans
+    )
+    assert depth >= 4

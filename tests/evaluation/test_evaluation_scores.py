@@ -1,0 +1,162 @@
+"""Scores against numbers counted by hand, and against spaCy's own."""
+
+import numpy
+import pytest
+import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.scorer import Scorer
+from spacy.tokens import Doc, SpanGroup
+from spacy.training import Example
+
+from spacy_genner.evaluation.curve import best_threshold, threshold_curve
+from spacy_genner.evaluation.scorer import make_span_scorer
+from spacy_genner.evaluation.scores import (
+    bootstrap_interval,
+    document_counts,
+    nested_among,
+    paired_bootstrap,
+    score_documents,
+)
+from spacy_genner.formats import CharSpan
+
+OUTER, INNER = CharSpan(0, 10, "ORG"), CharSpan(4, 10, "GPE")
+FLAT = CharSpan(20, 25, "GPE")
+
+
+def test_a_hand_computed_case():
+    gold = [[OUTER, INNER, FLAT], [CharSpan(0, 3, "GPE")]]
+    wrong_inside = CharSpan(0, 3, "GPE")
+    predicted = [[OUTER, wrong_inside, FLAT], []]
+    scores = score_documents(gold, predicted)
+    assert (scores["gold"], scores["predicted"], scores["correct"]) == (4, 3, 2)
+    assert scores["micro_p"] == pytest.approx(2 / 3)
+    assert scores["micro_r"] == pytest.approx(2 / 4)
+    assert scores["micro_f"] == pytest.approx(4 / 7)
+    # Nested: INNER in gold, the wrong one (in OUTER) in the prediction.
+    assert scores["nested_gold"] == 1
+    assert (scores["nested_p"], scores["nested_r"], scores["nested_f"]) == (0, 0, 0)
+    assert scores["flat_p"] == 1.0
+    assert scores["flat_r"] == pytest.approx(2 / 3)
+    assert scores["per_type"]["ORG"]["f"] == 1.0
+    assert scores["per_type"]["GPE"] == {
+        "p": 1 / 2,
+        "r": 1 / 3,
+        "f": 2 / 5,
+        "gold": 3,
+        "predicted": 2,
+        "correct": 1,
+    }
+
+
+def test_one_range_with_two_labels_is_nested_both_ways():
+    one, two = CharSpan(0, 5, "GPE"), CharSpan(0, 5, "ORG")
+    assert nested_among(one, [one, two])
+    assert nested_among(two, [one, two])
+    assert not nested_among(OUTER, [OUTER, INNER])
+    assert nested_among(INNER, [OUTER, INNER])
+
+
+def test_nothing_is_scored_as_nothing():
+    scores = score_documents([[]], [[]])
+    assert scores["micro_f"] == 0.0
+    assert scores["gold"] == scores["predicted"] == 0
+
+
+def test_documents_must_be_the_same():
+    with pytest.raises(ValueError, match="G601"):
+        score_documents([[]], [])
+    with pytest.raises(ValueError, match="G601"):
+        paired_bootstrap([(1, 1, 1)], [])
+
+
+def doc_with(nlp, spans):
+    doc = Doc(nlp.vocab, words=list("abcdefgh"))
+    found = [doc[start:end] for start, end, _ in spans]
+    group = [
+        spacy.tokens.Span(doc, span.start, span.end, label=label)
+        for span, (_, _, label) in zip(found, spans, strict=True)
+    ]
+    doc.spans["sc"] = SpanGroup(doc, name="sc", spans=group)
+    return doc
+
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 6), st.integers(1, 8), st.sampled_from("XY")).filter(
+        lambda span: span[0] < span[1]
+    ),
+    max_size=6,
+    unique=True,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(SPANS, SPANS), min_size=1, max_size=4))
+def test_micro_scores_are_those_of_spacy(pairs):
+    nlp = spacy.blank("en")
+    examples = [Example(doc_with(nlp, b), doc_with(nlp, a)) for a, b in pairs]
+    ours = make_span_scorer("sc")(examples)
+    theirs = Scorer.score_spans(
+        examples,
+        "spans_sc",
+        getter=lambda doc, key: doc.spans["sc"],
+        has_annotation=lambda doc: "sc" in doc.spans,
+        allow_overlap=True,
+    )
+    for key in ("spans_sc_p", "spans_sc_r", "spans_sc_f"):
+        assert ours[key] == pytest.approx(theirs[key] or 0.0)
+
+
+def test_gold_off_the_grid_counts_as_missed():
+    nlp = spacy.blank("en")
+    reference, predicted = doc_with(nlp, [(0, 1, "X")]), doc_with(nlp, [(0, 1, "X")])
+    reference.user_data["genner_unaligned"] = [[2, 3, "Y"]]
+    scores = make_span_scorer("sc")([Example(predicted, reference)])
+    assert scores["spans_sc_r"] == 0.5
+
+
+def test_data_without_annotation_is_not_scored():
+    nlp = spacy.blank("en")
+    docs = Doc(nlp.vocab, words=["a"]), Doc(nlp.vocab, words=["a"])
+    assert make_span_scorer("sc")([Example(*docs)])["spans_sc_f"] is None
+
+
+def test_bootstrap_is_fixed_by_its_seed_and_holds_the_score():
+    random = numpy.random.default_rng(1)
+    counts = [
+        (10, 10, int(hits)) for hits in random.binomial(10, 0.7, size=80)
+    ]
+    low, high = bootstrap_interval(counts, seed=3)
+    assert (low, high) == bootstrap_interval(counts, seed=3)
+    assert (low, high) != bootstrap_interval(counts, seed=4)
+    f = sum(row[2] for row in counts) / 800
+    assert low < f < high
+    assert 0.03 < high - low < 0.09
+
+
+def test_paired_bootstrap_tells_a_difference_from_none():
+    random = numpy.random.default_rng(1)
+    hits = random.binomial(10, 0.6, size=100)
+    first = [(10, 10, int(min(10, h + 2))) for h in hits]
+    second = [(10, 10, int(h)) for h in hits]
+    better = paired_bootstrap(first, second)
+    assert better["difference"] > 0.1
+    assert better["p"] < 0.01
+    assert better["low"] > 0
+    same = paired_bootstrap(second, second)
+    assert same["difference"] == 0.0
+    assert same["p"] == 1.0
+
+
+def test_counts_of_a_document():
+    assert document_counts([OUTER, INNER], [OUTER, FLAT, FLAT]) == (2, 2, 1)
+
+
+def test_curve_by_hand():
+    curve = threshold_curve([0.9, 0.8, 0.8, 0.3], [True, True, False, True], gold=4)
+    assert [point["min_score"] for point in curve] == [0.3, 0.8, 0.9]
+    assert [point["p"] for point in curve] == pytest.approx([3 / 4, 2 / 3, 1])
+    assert [point["r"] for point in curve] == pytest.approx([3 / 4, 2 / 4, 1 / 4])
+    assert best_threshold(curve)["min_score"] == 0.3
+    assert threshold_curve([], [], 3) == []
+    assert best_threshold([]) is None

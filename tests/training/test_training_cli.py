@@ -1,0 +1,137 @@
+"""`python -m spacy genner train` and `init-config`."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from spacy.util import load_config
+from training_cases import make_config, weights, write_config, write_corpus
+from typer.testing import CliRunner
+
+from spacy_genner.cli import app
+from spacy_genner.training.training_log import FILE, read_rows
+
+RUNNER = CliRunner()
+
+
+def run(*args):
+    return RUNNER.invoke(app, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def config(tiny_base, tmp_path):
+    corpus = write_corpus(tmp_path / "train.spacy")
+    return write_config(
+        tmp_path / "tiny.cfg",
+        make_config(
+            tiny_base("llama"), corpus, training__optimizer__learn_rate__total_steps=0
+        ),
+    )
+
+
+def test_train_and_go_on(config, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    result = run("train", config, "--output", whole)
+    assert result.exit_code == 0, result.output
+    assert "falls over 9 steps" in result.output
+    result = run("train", config, "--output", parts, "--training.max_steps", 4)
+    assert result.exit_code == 0, result.output
+    # It has counted 5 steps, and keeps to that.
+    result = run("train", config, "--resume", parts)
+    assert result.exit_code == 0, result.output
+    assert "Going on after 5 steps" in result.output
+    assert [row["step"] for row in read_rows(parts / FILE)] == [0, 4, 8]
+    saved = load_config(parts / "model-last" / "config.cfg")
+    assert saved["training"]["optimizer"]["learn_rate"]["total_steps"] == 5
+    saved = load_config(whole / "model-last" / "config.cfg")
+    assert saved["training"]["optimizer"]["learn_rate"]["total_steps"] == 9
+
+
+def test_go_on_in_another_folder(config, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run("train", config, "--output", first).exit_code == 0
+    before = weights(first / "model-best")
+    result = run(
+        "train", config, "--resume", first, "--output", second,
+        "--training.max_steps", 12, "--training.eval_frequency", 100,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    # No evaluation came after: the best is still the first run's.
+    assert weights(second / "model-best") == before
+    assert weights(second / "model-last") != weights(first / "model-last")
+    assert [row["step"] for row in read_rows(second / FILE)] == [0, 4, 8]
+
+
+def test_exit_codes(config, tmp_path):
+    result = run("train", config)
+    assert result.exit_code == 2
+    result = run("train", config, "--output", tmp_path / "x", "--max-steps", 3)
+    assert result.exit_code == 2
+    result = run("train", tmp_path / "none.cfg", "--output", tmp_path / "x")
+    assert result.exit_code == 1 and "G520" in result.output
+    result = run("train", config, "--resume", tmp_path / "nothing")
+    assert result.exit_code == 1 and "G311" in result.output
+    result = run("train", config, "--output", tmp_path / "x", "--gpu-id", 99)
+    assert result.exit_code == 1 and "G317" in result.output
+    assert run("train", config, "--output", tmp_path / "out").exit_code == 0
+    result = run("train", config, "--resume", tmp_path / "out", "--system.seed", 9)
+    assert result.exit_code == 1 and "G313" in result.output
+
+
+def test_spacy_train_names_the_remedy(config, tmp_path):
+    from spacy.cli.train import train
+
+    with pytest.raises(ValueError, match=r"\[G301\].*init-config"):
+        train(config, tmp_path / "out")
+
+
+def test_sigterm_stops_after_a_step_with_a_checkpoint(config, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    code = tmp_path / "slow.py"
+    # Steps slow enough for the signal to come within the run.
+    code.write_text(
+        "import time\nimport spacy\n\n"
+        "@spacy.registry.callbacks('slow')\n"
+        "def slow():\n    return lambda nlp, info: time.sleep(0.2)\n"
+    )
+    args = [
+        "train", config, "--code", code,
+        "--training.before_update", '{"@callbacks": "slow"}',
+        "--training.max_steps", "20", "--training.eval_frequency", "100",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spacy", "genner", *map(str, args), "--output", parts],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    deadline = time.monotonic() + 60
+    while not (parts / "checkpoint" / "state.json").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert "--resume" in output
+    result = run(*args, "--resume", parts)
+    assert result.exit_code == 0, result.output
+    result = run(*args, "--output", whole)
+    assert result.exit_code == 0, result.output
+    assert weights(whole / "model-last") == weights(parts / "model-last")
+
+
+def test_init_config(tiny_base, tmp_path):
+    corpus = write_corpus(tmp_path / "train.spacy")
+    output = tmp_path / "new" / "made.cfg"
+    args = ["init-config", corpus, output, "--dev", corpus, "--base"]
+    result = run(*args, tiny_base("llama"), "--steps", 4)
+    assert result.exit_code == 0, result.output
+    assert "s a training step" in result.output
+    result = run("train", output, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "model-best" / "generative_ner" / "adapter").is_dir()
+    missing = ["init-config", corpus, output, "--dev", tmp_path / "none.spacy"]
+    result = run(*missing)
+    assert result.exit_code == 1 and "G520" in result.output
+    assert run("init-config", corpus, output).exit_code == 2

@@ -77,6 +77,7 @@ def train(
       python -m spacy genner train configs/demo.cfg --output training/demo
       python -m spacy genner train configs/demo.cfg --resume training/demo
     """
+    from click import NoSuchOption
     from spacy.cli._util import import_code, parse_config_overrides
     from spacy.training.initialize import init_nlp
     from spacy.util import load_config
@@ -86,7 +87,11 @@ def train(
     from ..training.loop import train as train_pipeline
     from ..training.steps import fill_total_steps
 
-    overrides = parse_config_overrides(ctx.args)
+    try:
+        overrides = parse_config_overrides(ctx.args)
+    except NoSuchOption as error:
+        # spaCy's is click's own, which not every typer shows as wrong usage.
+        raise typer.BadParameter(error.message) from None
     if output is None and resume is None:
         raise typer.BadParameter("Give --output DIR, or --resume DIR to go on.")
     if not config_path.is_file():

@@ -1,9 +1,9 @@
 """`python -m spacy genner train` and `init-config`."""
 
+import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from spacy.util import load_config
@@ -51,11 +51,12 @@ def test_train_and_go_on(config, tmp_path):
 
 def test_go_on_in_another_folder(config, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    assert run("train", config, "--output", first).exit_code == 0
+    share = ["--training.optimizer.learn_rate.final_share", 0.5]
+    assert run("train", config, "--output", first, *share).exit_code == 0
     before = weights(first / "model-best")
     result = run(
         "train", config, "--resume", first, "--output", second,
-        "--training.max_steps", 12, "--training.eval_frequency", 100,
+        "--training.max_steps", 12, "--training.eval_frequency", 100, *share,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     # No evaluation came after: the best is still the first run's.
@@ -87,37 +88,55 @@ def test_spacy_train_names_the_remedy(config, tmp_path):
         train(config, tmp_path / "out")
 
 
-def test_sigterm_stops_after_a_step_with_a_checkpoint(config, tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    code = tmp_path / "slow.py"
-    # Steps slow enough for the signal to come within the run.
+@pytest.fixture
+def interrupted(tmp_path):
+    """A file of code: a callback that ends the run by a signal, once, before step 5;
+    and the arguments that use it."""
+    code = tmp_path / "code.py"
+    armed = tmp_path / "armed"
     code.write_text(
-        "import time\nimport spacy\n\n"
-        "@spacy.registry.callbacks('slow')\n"
-        "def slow():\n    return lambda nlp, info: time.sleep(0.2)\n"
+        "import os\nfrom pathlib import Path\nimport spacy\n\n"
+        "@spacy.registry.callbacks('interrupt')\n"
+        "def make(armed: str):\n"
+        "    def before_update(nlp, info):\n"
+        "        if info['step'] == 5 and Path(armed).exists():\n"
+        "            number = int(Path(armed).read_text())\n"
+        "            Path(armed).unlink()\n"
+        "            os.kill(os.getpid(), number)\n"
+        "    return before_update\n"
     )
-    args = [
-        "train", config, "--code", code,
-        "--training.before_update", '{"@callbacks": "slow"}',
-        "--training.max_steps", "20", "--training.eval_frequency", "100",
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "spacy", "genner", *map(str, args), "--output", parts],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    deadline = time.monotonic() + 60
-    while not (parts / "checkpoint" / "state.json").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0].decode()
-    assert process.returncode == 128 + signal.SIGTERM, output
-    assert "--resume" in output
-    result = run(*args, "--resume", parts)
-    assert result.exit_code == 0, result.output
-    result = run(*args, "--output", whole)
-    assert result.exit_code == 0, result.output
+    callback = json.dumps({"@callbacks": "interrupt", "armed": str(armed)})
+    return armed, ["--code", code, "--training.before_update", callback]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_after_the_step(config, tmp_path, interrupted, number):
+    armed, args = interrupted
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run("train", config, *args, "--output", whole).exit_code == 0
+    armed.write_text(str(int(number)))
+    handler = signal.getsignal(number)
+    result = run("train", config, *args, "--output", parts)
+    assert result.exit_code == 128 + number, result.output
+    assert signal.getsignal(number) == handler
+    assert not armed.exists()
+    result = run("train", config, *args, "--resume", parts)
+    assert result.exit_code == 0 and "after 6 steps" in result.output
+    assert weights(whole / "model-last") == weights(parts / "model-last")
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on(config, tmp_path, interrupted):
+    armed, args = interrupted
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run("train", config, *args, "--output", whole).exit_code == 0
+    armed.write_text(str(int(signal.SIGKILL)))
+    command = [sys.executable, "-m", "spacy", "genner", "train", config, *args]
+    command += ["--checkpoint-minutes", "0", "--output", parts]
+    done = subprocess.run(list(map(str, command)), timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    result = run("train", config, *args, "--resume", parts)
+    assert result.exit_code == 0 and "after 5 steps" in result.output
     assert weights(whole / "model-last") == weights(parts / "model-last")
 
 

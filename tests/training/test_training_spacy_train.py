@@ -30,7 +30,8 @@ def trained(tiny_base, corpus, tmp_path):
 
     def after(**changes):
         folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
-        changes = {"training__max_steps": 2, "training__dropout": 0.0} | changes
+        few = {"training__max_steps": 2, "corpora__dev__limit": 1}
+        changes = few | {"training__dropout": 0.0} | changes
         return run(make_config(tiny_base("llama"), corpus, **changes), folder)[0]
 
     return after

@@ -1,7 +1,8 @@
 """Docs to spans: windows, prompts, decoding, and what comes back put together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spacy.tokens import Doc
 
@@ -141,7 +142,7 @@ class Annotator:
             return self._annotate(docs)
         except Exception as error:
             if len(docs) == 1:
-                return [_failed(error)]
+                return [_failed(docs[0], error)]
             return [self.annotate([doc])[0] for doc in docs]
 
     def _annotate(self, docs: Sequence[Doc]) -> list[Outcome]:
@@ -160,7 +161,7 @@ class Annotator:
             for _, _, source in parts
         ]
         decoded = self.decoder.decode(self.engine, tasks)
-        for (index, window, source), result in zip(parts, decoded):
+        for (index, window, source), result in zip(parts, decoded, strict=True):
             outcomes[index].spans += self._spans(window, source, result)
         places = {label: place for place, label in enumerate(self.encoder.marks.labels)}
         for outcome in outcomes:
@@ -182,7 +183,12 @@ class Annotator:
         return spans
 
 
-def _failed(error: Exception) -> Outcome:
+def _failed(doc: Doc, error: Exception) -> Outcome:
+    if isinstance(error, KeyError):
+        # spaCy takes a KeyError for a component that is not initialized.
+        cause = error
+        error = ValueError(Errors.G424.format(text=doc.text[:40], reason=repr(cause)))
+        error.__cause__ = cause
     issue = {"code": "failed", "message": str(error)}
     return Outcome([], FAILED, [issue], error)
 

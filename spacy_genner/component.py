@@ -17,14 +17,14 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from .annotator import FAILED, Outcome
+from .demonstrations import read_demonstrations
 from .errors import Errors, Warnings, warn
 from .formats import get_format
 from .gold import GoldReader
 from .labels import check_carried, collect_labels, read_labels
 from .models.architecture import get_language_model
-from .models.bases import base_requirement
+from .models.bases import base_requirement, resolve_base
 from .models.safe_folder import check_folder, replaced_folder
-from .demonstrations import read_demonstrations
 from .prompts import PromptLayout
 from .runtime import Runtime
 from .settings import CROSSING, SET_ENTS, LossWeights, check_choice
@@ -73,7 +73,7 @@ overlap = 64
 spans_key = "sc"
 """
 DEFAULTS = Config().from_str(DEFAULT_CONFIG)["generative_ner"]
-SCORE_WEIGHTS = {"spans_sc_f": 1.0, "spans_sc_p": 0.0, "spans_sc_r": 0.0}
+SCORE_WEIGHTS: dict[str, float | None] = {"spans_sc_f": 1.0, "spans_sc_p": 0.0, "spans_sc_r": 0.0}
 
 
 @Language.factory(
@@ -191,6 +191,10 @@ class GenerativeNER(TrainablePipe):
         self.window = WindowSettings.from_config(window)
         check_choice("set_ents", set_ents, SET_ENTS)
         check_choice("crossing", crossing, CROSSING)
+        if int(max_depth) < 1:
+            raise ValueError(Errors.G103.format(found=max_depth))
+        if int(batch_tokens) < 1:
+            raise ValueError(Errors.G106.format(found=batch_tokens))
         check_carried(labels, name)
         self.cfg: dict[str, Any] = {
             "spans_key": spans_key,
@@ -272,7 +276,7 @@ class GenerativeNER(TrainablePipe):
         outcomes = self.predict(docs)
         self.set_annotations(docs, outcomes)
         handler = self.get_error_handler()
-        for doc, outcome in zip(docs, outcomes):
+        for doc, outcome in zip(docs, outcomes, strict=True):
             if outcome.error is not None:
                 handler(self.name, self, [doc], outcome.error)
             yield doc
@@ -298,7 +302,7 @@ class GenerativeNER(TrainablePipe):
         outcomes (List[Outcome]): What `predict` found in each.
         """
         min_score = float(self.cfg["min_score"])
-        for doc, outcome in zip(docs, outcomes):
+        for doc, outcome in zip(docs, outcomes, strict=True):
             found = [span for span in outcome.spans if span.score >= min_score]
             spans = [Span(doc, s.start, s.end, label=s.label) for s in found]
             scores = [span.score for span in found]
@@ -357,7 +361,12 @@ class GenerativeNER(TrainablePipe):
             warn(Warnings.W401.format(name=self.name, key=self.key))
         chosen = self._labels if labels is None else read_labels(labels, self.format)
         explicit = self._explicit or labels is not None
-        found = collect_labels(get_examples, self.key, chosen if explicit else None)
+        found = collect_labels(
+            get_examples,
+            self.key,
+            chosen if explicit else None,
+            required=not chosen,
+        )
         if not explicit:
             new = {label: "" for label in found if label not in chosen}
             chosen = read_labels({**chosen, **new}, self.format)
@@ -439,7 +448,9 @@ class GenerativeNER(TrainablePipe):
         util.from_bytes(
             bytes_data,
             {
-                "genner": lambda b: self._restore(SavedState.from_json(srsly.json_loads(b))),
+                "genner": lambda b: self._restore(
+                    SavedState.from_json(srsly.json_loads(b))
+                ),
                 "adapter": lambda b: self.lm.from_bytes(b),
             },
             exclude,
@@ -468,16 +479,27 @@ class GenerativeNER(TrainablePipe):
         RETURNS (GenerativeNER): Itself.
         RAISES (ValueError): The folder is incomplete, or was saved in another format.
         """
-        path = util.ensure_path(path)
-        check_folder(path)
-        if not (path / "genner.json").is_file():
-            raise ValueError(Errors.G413.format(path=path))
-        self._restore(SavedState.from_json(srsly.read_json(path / "genner.json")))
-        if (path / "adapter").is_dir():
-            self.lm.load(path / "adapter")
+        folder: Path = util.ensure_path(path)
+        check_folder(folder)
+        if not (folder / "genner.json").is_file():
+            raise ValueError(Errors.G413.format(path=folder))
+        self._restore(SavedState.from_json(srsly.read_json(folder / "genner.json")))
+        if (folder / "adapter").is_dir():
+            self.lm.load(folder / "adapter")
         elif self.lm.lora is not None:
-            raise ValueError(Errors.G414.format(path=path))
+            raise ValueError(Errors.G414.format(path=folder))
+        else:
+            self.lm.reset_adapter()
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Settings and adapter, for `n_process` and copies: locks and what is made
+        anew at first use stay behind."""
+        own = {**self.__dict__, "_bound": None, "_seen": None}
+        del own["_lock"]
+        inherited = ("vocab", "model", "name", "cfg", "scorer")
+        own |= {key: getattr(self, key) for key in inherited}
+        return _remade, (type(self), own)
 
     def _runtime(self) -> Runtime:
         """The model bound to labels and prompt, made anew when these change."""
@@ -518,7 +540,8 @@ class GenerativeNER(TrainablePipe):
 
     def _state(self) -> SavedState:
         if self._base_checksum is None:
-            self._base_checksum = self.lm.base.source.checksum
+            # Found without loading the base.
+            self._base_checksum = resolve_base(self.lm.name, self.lm.revision).checksum
         return SavedState(
             labels=self._labels,
             format=self.format.name,
@@ -539,3 +562,12 @@ class GenerativeNER(TrainablePipe):
             self._demonstrations = state.demonstrations
             self._base_checksum = state.checksum
             self._bound = None
+            self._seen = None
+
+
+def _remade(cls: type[GenerativeNER], own: dict[str, Any]) -> GenerativeNER:
+    component = cls.__new__(cls)
+    for key, value in own.items():
+        setattr(component, key, value)
+    component._lock = threading.RLock()
+    return component

@@ -337,7 +337,8 @@ class Errors(metaclass=_Coded):
     G407 = "{key!r} is {found!r}: expected one of {expected}."
     G408 = (
         "'loss' is {found!r}: expected \"constrained\", \"lm\", or weights such as "
-        "{{\"constrained\": 1.0, \"lm\": 0.2}}, not all of them 0."
+        "{{\"constrained\": 1.0, \"lm\": 0.2, \"lm_share\": 0.25}}: none below 0, not "
+        "both 0, and the share above 0 and at most 1."
     )
     G410 = (
         "The component {name!r} has no labels. Set 'labels' in its config, call "
@@ -383,6 +384,7 @@ class Errors(metaclass=_Coded):
         "\"spacy.read_labels.v1\"', or give 'labels' as a list, without definitions."
     )
     G423 = "There is no file of demonstrations at {path!r}."
+    G424 = "The document {text!r} could not be annotated: {reason}."
 
     # G5: corpora and command line
     G501 = "No converter is called {name!r}. Expected one of: {expected}."
@@ -452,11 +454,15 @@ class Errors(metaclass=_Coded):
     )
     G602 = "There are no documents to evaluate. Check the path and the file."
     G604 = (
-        "There is no evaluation in {folder}: no .json file. Run 'python -m spacy genner "
-        "evaluate' with --output in that folder first."
+        "There is no evaluation in {folder}: no .json file. Run 'python -m spacy "
+        "genner evaluate' with --output in that folder first."
     )
     G605 = "The evaluation {path} is damaged: {reason}. Run 'evaluate' again."
     G606 = "There is no file {path}."
+    G607 = (
+        "The training log {path} can't be read: {reason}. Expected the "
+        "training_log.jsonl that training writes beside model-best."
+    )
     G603 = (
         "No document has spans under 'doc.spans[{key!r}]'; there are {found}. Name the "
         "group with --spans-key, or convert the data with that key."
@@ -479,8 +485,9 @@ class Warnings(metaclass=_Coded):
     # W4: component
     W401 = (
         "The component {name!r} writes to 'doc.spans[{key!r}]'. In training, set "
+        "'spans_key = \"{key}\"' under '[components.{name}.scorer]', and "
         "'[training.score_weights]' to 'spans_{key}_f = 1.0' and 'spans_sc_f = null': "
-        "the default weights name the key 'sc'."
+        "the defaults name the key 'sc'."
     )
 
     # W5: corpora and command line

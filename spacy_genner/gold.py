@@ -1,7 +1,8 @@
 """Reference spans as training targets, with a count of what can't be one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING
 
 from spacy.tokens import Doc, Span
 from spacy.training import Example
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .training.batches import Row
 
 LISTED = 5
+AROUND = 20
 
 
 @dataclass
@@ -104,14 +106,20 @@ class GoldReader:
                         if units is None:
                             self._unsayable(doc, span)
                         else:
-                            inside[(*units, span[2])] = span
+                            key = (*units, span[2])
+                            inside[key] = span
                 grammar = self.encoder.grammar(source)
                 target, lost = self.encoder.target(grammar, list(inside))
                 for units_span in lost:
                     self._unsayable(doc, inside[units_span])
                 rows.append(Row(self.encoder.prompt(source), target, self.end_id))
             for span in spans:
-                if span not in seen:
+                if span in seen:
+                    continue
+                if doc[span[0]].is_space or doc[span[1] - 1].is_space:
+                    # Windows leave out white space at their edges.
+                    self._unsayable(doc, span)
+                else:
                     self.counts.note("cut", self._text(doc, span))
         return rows
 
@@ -158,7 +166,7 @@ class GoldReader:
             first, second = pairs[0]
             raise ValueError(
                 Errors.G304.format(
-                    text=doc.text[:200],
+                    text=_around(doc, first.start, max(first.end, second.end)),
                     first=f"{doc[first.start : first.end].text!r} ({first.label})",
                     second=f"{doc[second.start : second.end].text!r} ({second.label})",
                 )
@@ -174,7 +182,7 @@ class GoldReader:
             raise ValueError(
                 Errors.G305.format(
                     span=self._text(doc, span),
-                    text=doc.text[:200],
+                    text=_around(doc, span[0], span[1]),
                     depth=self.encoder.max_depth,
                 )
             )
@@ -183,3 +191,13 @@ class GoldReader:
     def _text(self, doc: Doc, span: tuple[int, int, int]) -> str:
         label = self.encoder.marks.labels[span[2]]
         return f"{doc[span[0] : span[1]].text!r} ({label})"
+
+
+def _around(doc: Doc, start: int, end: int) -> str:
+    """The sentences that hold some tokens, or where they are not known or long, the
+    words around."""
+    first, last = max(0, start - AROUND), min(len(doc), end + AROUND)
+    if doc.has_annotation("SENT_START"):
+        first = max(first, doc[start].sent.start)
+        last = min(last, doc[end - 1].sent.end)
+    return doc[first:last].text

@@ -63,15 +63,17 @@ def collect_labels(
     get_examples: Callable[[], Iterable[Example]],
     key: str,
     allowed: dict[str, str] | None,
+    required: bool = True,
 ) -> list[str]:
     """The labels that occur in examples.
 
     get_examples (Callable[[], Iterable[Example]]): Gives the examples.
     key (str): The group of `doc.spans` that holds the spans.
     allowed (Optional[Dict[str, str]]): The labels there may be; None for any.
+    required (bool): Whether they are the only source of labels.
     RETURNS (List[str]): The labels, sorted.
-    RAISES (ValueError): There are no examples, none has the group, or a label is not
-        among those allowed.
+    RAISES (ValueError): There are no examples, none has the group although labels are
+        required, or a label is not among those allowed.
     """
     found: set[str] = set()
     count = without = 0
@@ -93,7 +95,7 @@ def collect_labels(
             found.add(label)
     if not count:
         raise ValueError(Errors.G306.format())
-    if without == count and allowed is None:
+    if without == count and required:
         raise ValueError(Errors.G307.format(key=key))
     if 0 < without:
         warn(Warnings.W301.format(count=without, all=count, key=key))

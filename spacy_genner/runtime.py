@@ -84,8 +84,7 @@ class Runtime:
                 network,
                 decoder,
                 self.encoder.prefix_ids,
-                loss.constrained,
-                loss.lm,
+                loss,
                 max_tokens,
             )
             self._trainer = (network, made)

@@ -27,10 +27,13 @@ class LossWeights:
 
     constrained (float): Of the one over the legal tokens, where there are several.
     lm (float): Of the one over the whole vocabulary.
+    lm_share (float): The share of output tokens, drawn anew at each update, over which
+        the latter is computed: above 0, at most 1. Its expectation is that of all.
     """
 
-    constrained: float
-    lm: float
+    constrained: float = 0.0
+    lm: float = 0.0
+    lm_share: float = 1.0
 
     @classmethod
     def from_config(cls, loss: str | dict[str, float]) -> "LossWeights":
@@ -40,16 +43,13 @@ class LossWeights:
         RETURNS (LossWeights): The weights.
         RAISES (ValueError): It is something else, or all weights are 0.
         """
-        if loss == "constrained":
-            return cls(1.0, 0.0)
-        if loss == "lm":
-            return cls(0.0, 1.0)
+        if loss in ("constrained", "lm"):
+            return cls(**{str(loss): 1.0})
         try:
-            weights = {key: float(value) for key, value in dict(loss).items()}  # type: ignore[arg-type]
-            made = cls(weights.pop("constrained", 0.0), weights.pop("lm", 0.0))
+            made = cls(**{key: float(value) for key, value in dict(loss).items()})  # type: ignore[arg-type]
         except (TypeError, ValueError):
             raise ValueError(Errors.G408.format(found=loss)) from None
-        low = min(made.constrained, made.lm)
-        if weights or low < 0 or made.constrained + made.lm <= 0:
+        weights = (made.constrained, made.lm)
+        if not (min(weights) >= 0 < sum(weights) and 0 < made.lm_share <= 1):
             raise ValueError(Errors.G408.format(found=loss))
         return made

@@ -1,7 +1,8 @@
 """Documents cut into what one model input holds. Pure Python."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any
 
 from .errors import Errors
 
@@ -60,27 +61,37 @@ class Window:
 
     start (int): Its first token.
     end (int): The token after its last.
-    first (float): Where the tokens start of which it decides; before, the neighbour does.
-    last (float): Where they end.
+    others (Tuple[Tuple[int, int], ...]): Start and end of the windows of its unit
+        that share tokens with it.
     cut (bool): Whether its unit was too long for one window.
     """
 
     start: int
     end: int
-    first: float
-    last: float
-    cut: bool
+    others: tuple[tuple[int, int], ...] = ()
+    cut: bool = False
 
     def decides(self, start: int, end: int) -> bool:
-        """Whether this window decides of a span: of the two that see it whole, the
-        one whose centre is nearer to the span's.
+        """Whether this window decides of a span: of those that see it whole, the
+        one whose centre is nearest to the span's, of equals the first.
 
         start (int): The span's first token.
         end (int): The token after its last.
         RETURNS (bool): Whether it does.
         """
-        middle = (start + end - 1) / 2
-        return self.first <= middle < self.last
+        if not (self.start <= start and end <= self.end):
+            return False
+        whole = [
+            (first, last)
+            for first, last in self.others
+            if first <= start and end <= last
+        ]
+        # Twice the distance of the centres, so that all numbers are whole.
+        own, *rest = (
+            (abs(first + last - start - end), first)
+            for first, last in [(self.start, self.end), *whole]
+        )
+        return all(own < other for other in rest)
 
 
 def cut(
@@ -109,7 +120,10 @@ def cut(
             end -= 1
         if start < end:
             pieces = list(_pieces(sizes, start, end, max_tokens, overlap))
-            windows += _owned(pieces, start, end)
+            windows += [
+                Window(*piece, _overlapping(piece, pieces), len(pieces) > 1)
+                for piece in pieces
+            ]
     return windows
 
 
@@ -129,19 +143,19 @@ def _pieces(
         while back - 1 > start and shared + sizes[back - 1] <= overlap:
             back -= 1
             shared += sizes[back]
+        # Where the next token is long it has no room beside all that, and a window
+        # that ends where this one does would say nothing new.
+        while back < stop and shared + sizes[stop] > max_tokens:
+            shared -= sizes[back]
+            back += 1
         start = back
 
 
-def _owned(pieces: list[tuple[int, int]], start: int, end: int) -> list[Window]:
-    windows = []
-    centres = [(first + last - 1) / 2 for first, last in pieces]
-    edges: list[float] = [start]
-    for left, right in zip(centres, centres[1:]):
-        # The half-way point belongs to the left: edges are compared with `<`.
-        edges.append((left + right) / 2 + 0.25)
-    edges.append(end)
-    for index, (first, last) in enumerate(pieces):
-        windows.append(
-            Window(first, last, edges[index], edges[index + 1], len(pieces) > 1)
-        )
-    return windows
+def _overlapping(
+    piece: tuple[int, int], pieces: Sequence[tuple[int, int]]
+) -> tuple[tuple[int, int], ...]:
+    return tuple(
+        other
+        for other in pieces
+        if other != piece and other[0] < piece[1] and piece[0] < other[1]
+    )

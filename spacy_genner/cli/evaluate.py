@@ -11,8 +11,12 @@ from ._errors import reports_errors
 @app.command("evaluate")
 @reports_errors
 def evaluate(
-    model: str = typer.Argument(..., help="A saved pipeline, or its package's name."),
-    data: Path = typer.Argument(..., help="Annotated documents (.spacy)."),
+    model: str = typer.Argument(
+        ..., metavar="MODEL", help="A saved pipeline, or its package's name."
+    ),
+    data: Path = typer.Argument(
+        ..., metavar="DATA.spacy", help="Annotated documents (.spacy)."
+    ),
     output: Path = typer.Option(..., "--output", "-o", help="The JSON file to write."),
     spans_key: str = typer.Option(
         None, "--spans-key", help="The group of doc.spans; else the component's own."
@@ -34,12 +38,19 @@ def evaluate(
     from spacy.cli._util import setup_gpu
 
     from ..corpora.docbin import load_docs
+    from ..errors import Errors
     from ..evaluation.run import annotate, check_gold, write_evaluation
     from ..evaluation.run import evaluate as score
     from ..evaluation.table import format_table
+    from ._errors import fail
     from ._pipelines import find_spans_key, load_pipeline
     from ._progress import progress_bar
 
+    # What can be seen before the hours that the texts may take; `report` reads .json.
+    if output.suffix != ".json":
+        fail(Errors.G525.format(path=output, found=output.suffix, expected=".json"))
+    if output.is_dir():
+        fail(Errors.G521.format(path=output))
     setup_gpu(gpu_id, silent=True)
     nlp = load_pipeline(model)
     key = spans_key or find_spans_key(nlp, model)

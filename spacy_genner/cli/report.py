@@ -11,8 +11,12 @@ from ._errors import reports_errors
 @app.command("report")
 @reports_errors
 def report(
-    folder: Path = typer.Argument(..., help="Holds what `evaluate` wrote."),
-    output: Path = typer.Argument(..., help="The HTML file to write."),
+    folder: Path = typer.Argument(
+        ..., metavar="DIR", help="Holds what `evaluate` wrote."
+    ),
+    output: Path = typer.Argument(
+        ..., metavar="OUTPUT.html", help="The HTML file to write."
+    ),
     training_log: Path = typer.Option(
         None, "--training-log", help="The training_log.jsonl of the training run."
     ),

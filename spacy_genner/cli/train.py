@@ -42,7 +42,10 @@ def train(
     code: Annotated[
         Path | None,
         typer.Option(
-            "--code", "-c", metavar="FILE", help="Python file with registered functions."
+            "--code",
+            "-c",
+            metavar="FILE",
+            help="Python file with registered functions.",
         ),
     ] = None,
     gpu_id: Annotated[

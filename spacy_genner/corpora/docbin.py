@@ -44,13 +44,22 @@ def load_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
     YIELDS (Doc): The documents, with their user data.
     RAISES (ValueError): The file is no DocBin.
     """
+    yield from load_docbin(path).get_docs(vocab)
+
+
+def load_docbin(path: Path) -> DocBin:
+    """Read a `.spacy` file, and make no Docs yet.
+
+    path (Path): The file.
+    RETURNS (DocBin): What it holds.
+    RAISES (ValueError): The file is no DocBin.
+    """
     data = path.read_bytes()
     try:
-        docbin = DocBin().from_bytes(data)
+        return DocBin().from_bytes(data)
     # zlib, msgpack and spaCy each have errors of their own for this.
     except Exception as error:
         raise ValueError(Errors.G515.format(path=path, reason=error)) from error
-    yield from docbin.get_docs(vocab)
 
 
 def unaligned_spans(doc: Doc) -> list[CharSpan]:

@@ -15,6 +15,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
     path (Path): The file to write; its folder is made where it is missing.
     YIELDS (Path): An empty file beside it. When the block ends without an error it
         becomes `path`; otherwise it is removed.
+    RAISES (OSError): It can't be written; the error names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
@@ -31,6 +32,9 @@ def replaced_file(path: Path) -> Iterator[Path]:
         fresh.chmod(0o666 & ~umask)
         yield fresh
         os.replace(fresh, path)
-    except BaseException:
+    except BaseException as error:
         fresh.unlink(missing_ok=True)
+        # A write that fails names no file, and the one beside it tells a user nothing.
+        if isinstance(error, OSError) and error.filename in (None, str(fresh)):
+            error.filename = str(path)
         raise

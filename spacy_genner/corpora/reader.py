@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Optional
 
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Corpus, Example
 from spacy.vocab import Vocab
 
 from ..errors import Errors
+from .docbin import load_docbin, load_docs
 
 
 def make_corpus(
@@ -56,16 +57,17 @@ class SampledCorpus(Corpus):
         vocab (Vocab): Their vocabulary.
         locs (Iterable[Union[str, Path]]): The files.
         YIELDS (Doc): The documents.
+        RAISES (ValueError): A file is no DocBin.
         """
-        locs = list(locs)
+        paths = [Path(loc) for loc in locs]
         chosen: set[int] | None = None
         if self.sample:
-            total = sum(len(DocBin().from_disk(loc)) for loc in locs)
+            total = sum(len(load_docbin(path)) for path in paths)
             size = min(self.sample, total)
             chosen = set(random.Random(self.seed).sample(range(total), size))
         index = 0
-        for loc in locs:
-            for doc in DocBin().from_disk(loc).get_docs(vocab):
+        for path in paths:
+            for doc in load_docs(path, vocab):
                 if len(doc) and (chosen is None or index in chosen):
                     yield doc
                 index += 1

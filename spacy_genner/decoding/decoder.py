@@ -1,22 +1,30 @@
-"""Greedy decoding of many tasks at once, one token or one draft a pass."""
+"""Greedy decoding of many tasks at once, one token or one draft a pass.
+
+The decoders are registered as they stand, and every pipeline with the component makes
+one when it is built: importing this module loads neither torch nor transformers.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ..errors import Errors
 from ..grammar import State
 from .drafting import Plan, draft, replan
-from .rows import Engine, Rows
 from .tasks import Decision, Decoded, Task, scored_spans
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .rows import Engine, Rows
 
 # Padding, in tokens, for which a forward pass of its own is the better bargain.
 SLACK = 48
 
 
 class StepDecoder:
-    """The reference: one token a pass, the most probable of the legal ones.
+    """The reference: one token a pass, the most probable of the legal ones. Registered
+    as `spacy-genner.StepDecoder.v1`.
 
     batch_tokens (int): The most tokens (prompts and copies) of one batch.
     """
@@ -24,11 +32,11 @@ class StepDecoder:
     drafting = False
 
     def __init__(self, batch_tokens: int = 2048):
-        if batch_tokens < 1:
+        if int(batch_tokens) < 1:
             raise ValueError(Errors.G106.format(found=batch_tokens))
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = int(batch_tokens)
 
-    def decode(self, engine: Engine, tasks: Sequence[Task]) -> list[Decoded]:
+    def decode(self, engine: "Engine", tasks: Sequence[Task]) -> list[Decoded]:
         """Decode some tasks.
 
         engine (Engine): The model behind the prefix that the tasks share.
@@ -54,7 +62,7 @@ class StepDecoder:
         if batch:
             yield batch
 
-    def _decode_batch(self, engine: Engine, tasks: list[Task]) -> list[Decoded]:
+    def _decode_batch(self, engine: "Engine", tasks: list[Task]) -> list[Decoded]:
         rows = [_Row(task) for task in tasks]
         open_rows = [index for index, row in enumerate(rows) if not row.state.finished]
         # Room for some marks; the rows grow where a text has more.
@@ -70,6 +78,7 @@ class StepDecoder:
 
 class DraftDecoder(StepDecoder):
     """The same outputs in a few passes: guess the rest, check it in one, go on.
+    Registered as `spacy-genner.DraftDecoder.v1`.
 
     The draft starts as the plain copy of the source; each pass accepts it up to the
     first place where the model prefers another token, takes that token, and puts
@@ -170,9 +179,9 @@ class _Row:
         )
 
 
-def _feed(kept: Rows, rows: list[_Row], indices: list[int]) -> dict[int, Tensor]:
+def _feed(kept: "Rows", rows: list[_Row], indices: list[int]) -> dict[int, "Tensor"]:
     """Run each row's tokens, rows of like lengths together."""
-    hidden: dict[int, Tensor] = {}
+    hidden: dict[int, "Tensor"] = {}
     for group in _groups({index: len(rows[index].feeding) for index in indices}):
         feeding = [rows[index].feeding for index in group]
         starts = [rows[index].start for index in group]
@@ -194,7 +203,7 @@ def _groups(lengths: dict[int, int]) -> Iterable[list[int]]:
         yield sorted(group)
 
 
-def _decide(engine: Engine, rows: list[_Row], hidden: dict[int, Tensor]) -> None:
+def _decide(engine: "Engine", rows: list[_Row], hidden: dict[int, "Tensor"]) -> None:
     """Choose wherever a draft has a choice, all rows at once, and take over."""
     asked = {index: rows[index].asked() for index in hidden}
     states, legal = [], []

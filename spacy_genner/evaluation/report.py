@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..corpora.lines import numbered_lines
 from ..errors import Errors
 from .examples import error_examples
 from .plots import curve_plot, training_plot
@@ -31,11 +32,12 @@ def write_report(
     if not sections:
         raise ValueError(Errors.G604.format(folder=folder))
     log = [] if training_log is None else list(_rows(training_log))
+    plot = _training_plot(log, training_log) if log else ""
     environment = Environment(
         loader=PackageLoader("spacy_genner.evaluation"), autoescape=True
     )
     page = environment.get_template("report.html.jinja").render(
-        sections=sections, training=training_plot(log) if log else "", log=log
+        sections=sections, training=plot, log=log
     )
     with replaced_file(output) as fresh:
         fresh.write_text(page, encoding="utf8")
@@ -61,17 +63,23 @@ def _section(path: Path) -> dict[str, Any]:
                 :20
             ],
         }
-    except (KeyError, TypeError, json.JSONDecodeError) as err:
+    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as err:
         raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
+
+
+def _training_plot(log: list[dict[str, Any]], path: Path | None) -> str:
+    try:
+        return training_plot(log)
+    except (AttributeError, KeyError, TypeError) as err:
+        raise ValueError(Errors.G607.format(path=path, reason=repr(err))) from err
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         raise ValueError(Errors.G606.format(path=path))
-    with path.open(encoding="utf8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as err:
-                reason = f"line {number}: {err}"
-                raise ValueError(Errors.G605.format(path=path, reason=reason)) from err
+    for number, line in numbered_lines(path):
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as err:
+            reason = f"line {number}: {err}"
+            raise ValueError(Errors.G605.format(path=path, reason=reason)) from err

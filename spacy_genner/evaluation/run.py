@@ -143,10 +143,12 @@ def write_evaluation(
     from ..corpora.files import replaced_file
 
     spans_file = scores_file.with_suffix(".spans.jsonl")
-    with replaced_file(spans_file) as fresh, fresh.open("w", encoding="utf8") as out:
-        for row in rows:
-            out.write(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
-    with replaced_file(scores_file) as fresh:
+    # Both or neither: the report reads one beside the other.
+    with replaced_file(scores_file) as fresh_scores:
         text = json.dumps(result, ensure_ascii=False, indent=2)
-        fresh.write_text(text + "\n", encoding="utf8")
+        fresh_scores.write_text(text + "\n", encoding="utf8")
+        with replaced_file(spans_file) as fresh_spans:
+            with fresh_spans.open("w", encoding="utf8") as out:
+                for row in rows:
+                    out.write(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
     return spans_file

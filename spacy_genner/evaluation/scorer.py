@@ -1,6 +1,7 @@
 """The registered scorer of spaCy's training and evaluation."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from spacy.training import Example
@@ -18,25 +19,28 @@ def make_span_scorer(spans_key: str = "sc") -> Callable[..., dict[str, Any]]:
         `spans_KEY_nested_p`, `_r` and `_f`. Reference spans that no token boundary
         fits count as missed in all of them.
     """
+    # A component is pickled with its scorer where processes are spawned.
+    return partial(_score, spans_key)
 
-    def score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        examples = list(examples)
-        gold = [gold_spans(example.reference, spans_key) for example in examples]
-        found = [group_spans(example.predicted, spans_key) for example in examples]
-        scores = score_documents(gold, found)
-        attr = f"spans_{spans_key}"
-        if not any(spans_key in example.reference.spans for example in examples):
-            # As spaCy's own scorer says of data without annotation.
-            return {f"{attr}_{key}": None for key in "prf"} | {f"{attr}_per_type": None}
-        result = {f"{attr}_{key}": scores[f"micro_{key}"] for key in "prf"}
-        result |= {f"{attr}_nested_{key}": scores[f"nested_{key}"] for key in "prf"}
-        types = scores["per_type"].items()
-        result[f"{attr}_per_type"] = {
-            label: {key: row[key] for key in "prf"} for label, row in types
-        }
-        return result
 
-    return score
+def _score(
+    spans_key: str, examples: Iterable[Example], /, **kwargs: Any
+) -> dict[str, Any]:
+    examples = list(examples)
+    gold = [gold_spans(example.reference, spans_key) for example in examples]
+    found = [group_spans(example.predicted, spans_key) for example in examples]
+    scores = score_documents(gold, found)
+    attr = f"spans_{spans_key}"
+    if not any(spans_key in example.reference.spans for example in examples):
+        # As spaCy's own scorer says of data without annotation.
+        return {f"{attr}_{key}": None for key in "prf"} | {f"{attr}_per_type": None}
+    result = {f"{attr}_{key}": scores[f"micro_{key}"] for key in "prf"}
+    result |= {f"{attr}_nested_{key}": scores[f"nested_{key}"] for key in "prf"}
+    types = scores["per_type"].items()
+    result[f"{attr}_per_type"] = {
+        label: {key: row[key] for key in "prf"} for label, row in types
+    }
+    return result
 
 
 def group_spans(doc: Any, key: str) -> list[CharSpan]:

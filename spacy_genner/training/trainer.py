@@ -9,6 +9,7 @@ from torch import Tensor
 from ..models.backbone import Backbone
 from ..models.cache import PrefixCache
 from ..models.head import RestrictedHead
+from ..settings import LossWeights
 from .batches import Batch, Row, by_length, collate
 from .losses import constrained_loss, lm_loss
 
@@ -19,8 +20,7 @@ class Trainer:
     network (PreTrainedModel): The causal LM with its adapter.
     decoder (nn.Module): Its text decoder, without the head.
     prefix (Sequence[int]): The ids that every row begins with.
-    constrained (float): Weight of the loss over the legal tokens.
-    lm (float): Weight of the loss over the whole vocabulary.
+    loss (LossWeights): The weights of the losses.
     max_tokens (int): Padded tokens that are run at once.
     """
 
@@ -29,16 +29,14 @@ class Trainer:
         network: Any,
         decoder: Any,
         prefix: Sequence[int],
-        constrained: float,
-        lm: float,
+        loss: LossWeights,
         max_tokens: int,
     ):
         self.network = network
         self.backbone = Backbone(network, decoder)
         self.head = RestrictedHead(network)
         self.prefix = torch.tensor([list(prefix)], device=self.head.weight.device)
-        self.constrained = constrained
-        self.lm = lm
+        self.loss = loss
         self.max_tokens = max_tokens
 
     def accumulate(self, rows: Sequence[Row]) -> float:
@@ -60,12 +58,12 @@ class Trainer:
                 batch = collate(group, self.prefix.device)
                 hidden = self._hidden(batch)
                 loss = hidden.new_zeros((), dtype=self.head.dtype)
-                if self.constrained:
+                if self.loss.constrained:
                     part = constrained_loss(self.head, hidden, batch)
-                    loss = loss + self.constrained * part / choices
-                if self.lm:
-                    part = lm_loss(self.head, hidden, batch)
-                    loss = loss + self.lm * part / tokens
+                    loss = loss + self.loss.constrained * part / choices
+                if self.loss.lm:
+                    part = lm_loss(self.head, hidden, batch, self.loss.lm_share)
+                    loss = loss + self.loss.lm * part / tokens
                 loss.backward()
                 total += float(loss.detach())
         finally:

@@ -6,6 +6,7 @@ import torch
 from spacy_genner.models.language_model import LanguageModel
 from spacy_genner.models.store import text_decoder
 from spacy_genner.prompts.encoder import Choice, Target
+from spacy_genner.settings import LossWeights
 from spacy_genner.training.batches import Row, by_length, collate
 from spacy_genner.training.trainer import Trainer
 
@@ -30,7 +31,9 @@ def row(seed, prompt, output, end_id=1):
 ROWS = [row(1, 9, 7), row(2, 4, 12), row(3, 20, 3), row(4, 5, 1)]
 
 
-def make(tiny_base, family, constrained, lm, max_tokens=2048, dtype="float64"):
+def make(
+    tiny_base, family, constrained, lm, max_tokens=2048, dtype="float64", share=1.0
+):
     model = LanguageModel(
         str(tiny_base(family)), lora={"rank": 4}, dtype=dtype, device="cpu"
     )
@@ -40,9 +43,8 @@ def make(tiny_base, family, constrained, lm, max_tokens=2048, dtype="float64"):
         noise = torch.randn(parameter.shape, generator=choose)
         parameter.data += 0.1 * noise.to(parameter.dtype)
     network = model.training_network
-    trainer = Trainer(
-        network, text_decoder(network), PREFIX, constrained, lm, max_tokens
-    )
+    loss = LossWeights(constrained, lm, share)
+    trainer = Trainer(network, text_decoder(network), PREFIX, loss, max_tokens)
     return model, trainer
 
 
@@ -96,6 +98,22 @@ def test_grouping_changes_nothing(tiny_base, family, max_tokens):
     assert trainer.accumulate(ROWS) == pytest.approx(whole, rel=1e-5)
     for name, gradient in gradients(model).items():
         assert torch.allclose(gradient, wanted[name], rtol=1e-4, atol=1e-6), name
+
+
+def test_a_share_of_the_tokens_stands_for_all(tiny_base):
+    model, trainer = make(tiny_base, "llama", 0.0, 1.0)
+    whole, wanted = trainer.accumulate(ROWS), gradients(model)
+    model, trainer = make(tiny_base, "llama", 0.0, 1.0, share=0.5)
+    torch.manual_seed(0)
+    losses = [trainer.accumulate(ROWS) for _ in range(200)]
+    found = gradients(model)
+    assert max(losses) > whole > min(losses)
+    assert sum(losses) / len(losses) == pytest.approx(whole, rel=0.02)
+    for name, gradient in wanted.items():
+        mean = found[name] / len(losses)
+        assert (mean - gradient).norm() < 0.15 * gradient.norm(), name
+    torch.manual_seed(0)
+    assert trainer.accumulate(ROWS) == losses[0]
 
 
 def test_gradients_add_up(tiny_base):

@@ -1,0 +1,313 @@
+"""What every command does with wrong usage, bad input and a full disk."""
+
+import errno
+import json
+from pathlib import Path
+
+import numpy
+import pytest
+import spacy
+import typer
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin, Span, SpanGroup
+from training_cases import TEXTS, make_config, write_config, write_corpus
+from typer.testing import CliRunner
+
+from spacy_genner.cli import app
+
+RUNNER = CliRunner()
+GROUP = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)
+
+
+@Language.component("exit_codes_first_word")
+def first_word(doc: Doc) -> Doc:
+    spans = [Span(doc, 0, 1, label="GPE")] if len(doc) else []
+    attrs = {
+        "scores": numpy.asarray([0.5] * len(spans), dtype="float32"),
+        "status": "ok",
+        "issues": [],
+    }
+    doc.spans["sc"] = SpanGroup(doc, name="sc", spans=spans, attrs=attrs)
+    return doc
+
+
+def run(line):
+    return RUNNER.invoke(app, line.split())
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    """A working directory with a pipeline, a corpus and texts."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("exit_codes_first_word")
+    nlp.to_disk(tmp_path / "model")
+    write_corpus(tmp_path / "data.spacy")
+    (tmp_path / "texts.txt").write_text("Porto is old .\nIt rains .\n")
+    for name in ("a.json", "b.spans.jsonl"):
+        (tmp_path / "folders" / name).mkdir(parents=True)
+    (tmp_path / "good.txt").write_text("[Porto | GPE] is old .\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def listing(folder):
+    """Every file with its bytes: what a failed command must leave as it was."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def refused(line, code, *words):
+    """The command ends with 1, a coded message on stderr, and nothing else."""
+    result = run(line)
+    assert result.exit_code == 1, (line, result.output, result.exception)
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    # The message is wrapped to the terminal's width.
+    message = " ".join(result.stderr.split())
+    assert f"[{code}]" in message, (line, message)
+    for word in words:
+        assert word in message, (line, message)
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_every_argument_and_option(name):
+    result = RUNNER.invoke(app, [name, "--help"])
+    assert result.exit_code == 0
+    for param in GROUP.commands[name].params:
+        shown = param.metavar if param.param_type_name == "argument" else param.opts[0]
+        assert (shown or param.name.upper()) in result.output, param.name
+
+
+def test_the_commands_of_the_contract():
+    contract = {"convert", "annotate", "evaluate", "report", "train", "export-base"}
+    assert contract <= set(COMMANDS)
+    result = RUNNER.invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert all(name in result.output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_wrong_usage_is_2(room, name):
+    before = listing(room)
+    assert run(name).exit_code == 2
+    required = {
+        "annotate": "model texts.txt out.jsonl",
+        "convert": "good.txt out.spacy --from bracketed",
+        "evaluate": "model data.spacy --output out.json",
+        "export-base": "model out",
+        "init-config": "data.spacy out.cfg --dev data.spacy",
+        "report": ". out.html",
+        "train": "tiny.cfg --output out",
+    }[name]
+    assert run(f"{name} {required} --no-such-option").exit_code == 2
+    if name != "train":
+        assert run(f"{name} {required} one-too-many").exit_code == 2
+    assert run("nothing").exit_code == 2
+    assert listing(room) == before
+
+
+@pytest.mark.parametrize(
+    "name, form, text, code, line",
+    [
+        ("bad.txt", "bracketed", "fine\n[Porto | GPE\n", "G511", "line 2"),
+        ("bad.jsonl", "jsonl", '{"text": "a", "spans": []}\n\n{', "G512", "line 3"),
+        ("bad.jsonl", "jsonl", '{"text": "a"}\n', "G513", "line 1"),
+        (
+            "bad.jsonl",
+            "jsonl",
+            '{"text": "a", "spans": [{"start": 0, "end": 9, "label": "X"}]}\n',
+            "G513",
+            "line 1",
+        ),
+        ("bad.conll", "conll", "Porto B-GPE\nis\n", "G514", "line 2"),
+        ("bad.conll", "conll-nested", "Porto B-GPE x\n", "G514", "line 1"),
+        ("bad.spacy", "docbin", "no DocBin", "G515", ""),
+    ],
+)
+def test_convert_names_file_and_line(room, name, form, text, code, line):
+    (room / name).write_text(text)
+    (room / "out.spacy").write_bytes(b"what was there")
+    before = listing(room)
+    refused(f"convert {name} out.spacy --from {form}", code, name, line)
+    assert listing(room) == before
+
+
+def test_convert_of_what_is_no_text(room):
+    (room / "latin.txt").write_bytes("fine\nÅse\n".encode("latin-1"))
+    refused("convert latin.txt out.spacy --from bracketed", "G510", "line 2")
+
+
+@pytest.mark.parametrize(
+    "line, code",
+    [
+        ("annotate model none.txt out.jsonl", "G520"),
+        ("annotate none texts.txt out.jsonl", "G527"),
+        ("evaluate none data.spacy --output out.json", "G527"),
+        ("evaluate model none.spacy --output out.json", "G520"),
+        ("evaluate model texts.txt --output out.json", "G515"),
+        ("evaluate model data.spacy --output out.json --spans-key x", "G603"),
+        ("evaluate model data.spacy --output model", "G525"),
+        ("evaluate model data.spacy --output folders/a.json", "G521"),
+        ("evaluate model data.spacy --output folders/b.json", "G521"),
+        ("evaluate model data.spacy --output data.spacy/out.json", "G524"),
+        ("report none out.html", "G604"),
+        ("report . out.html", "G604"),
+        ("export-base none out", "G262"),
+        ("export-base model out", "G262"),
+        ("init-config none.spacy out.cfg --dev data.spacy", "G520"),
+        ("init-config data.spacy out.cfg --dev none.spacy", "G520"),
+        ("init-config data.spacy out.cfg --dev data.spacy --base none", "G"),
+        ("train none.cfg --output out", "G520"),
+    ],
+)
+def test_bad_input_is_1_and_leaves_nothing(room, line, code):
+    before = listing(room)
+    if line.startswith(("annotate", "evaluate")):
+        line += "" if "--spans-key" in line else " --spans-key sc"
+    if code == "G":
+        result = run(line)
+        assert result.exit_code == 1 and "[G" in result.stderr, result.exception
+    else:
+        refused(line, code)
+    assert listing(room) == before
+
+
+@pytest.mark.parametrize(
+    "file, content",
+    [
+        ("config.cfg", b"[nlp\n"),
+        ("config.cfg", b""),
+        ("config.cfg", b"[nlp]\nlang = \"en\"\npipeline = [\"nothing\"]\n"),
+        ("config.cfg", None),
+        ("meta.json", b"{"),
+        ("meta.json", b"{}"),
+        ("meta.json", None),
+        ("tokenizer", b"\xc1"),
+        ("vocab/strings.json", b"["),
+    ],
+)
+def test_a_damaged_pipeline_is_bad_input(room, file, content):
+    path = room / "model" / file
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    before = listing(room)
+    refused("annotate model texts.txt out.jsonl --spans-key sc", "G527", "model")
+    assert listing(room) == before
+
+
+@pytest.mark.parametrize("content", [b"{", b"{}", b"[]", b"\xff\xfe"])
+def test_report_of_a_damaged_evaluation(room, content):
+    (room / "metrics").mkdir()
+    (room / "metrics" / "bad.json").write_bytes(content)
+    refused("report metrics out.html", "G605", "bad.json")
+    assert not (room / "out.html").exists()
+
+
+@pytest.mark.parametrize(
+    "content, code",
+    [
+        (b"{\n", "G605"),
+        (b"[]\n", "G607"),
+        (b'{"step": 1}\n', "G607"),
+        (b'{"step": 1, "losses": 3}\n', "G607"),
+        (b"\xff\xfe\n", "G510"),
+    ],
+)
+def test_report_with_a_damaged_log(room, content, code):
+    line = "evaluate model data.spacy --spans-key sc --output metrics/demo.json"
+    assert run(line).exit_code == 0
+    (room / "log.jsonl").write_bytes(content)
+    refused("report metrics out.html --training-log log.jsonl", code, "log.jsonl")
+    refused("report metrics out.html --training-log none.jsonl", "G606", "none.jsonl")
+    assert not (room / "out.html").exists()
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """After the call every file takes some bytes, and then the disk is full."""
+
+    def fill():
+        opened = Path.open
+
+        def open_full(self, mode="r", *args, **kwargs):
+            file = opened(self, mode, *args, **kwargs)
+            if "w" not in mode:
+                return file
+            write = file.write
+
+            def full(data):
+                write(data[: len(data) // 2])
+                # As the system says it: without a name.
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            file.write = full
+            return file
+
+        monkeypatch.setattr(Path, "open", open_full)
+
+    return fill
+
+
+@pytest.mark.parametrize(
+    "line, output",
+    [
+        ("convert good.txt out/new.spacy --from bracketed", "new.spacy"),
+        ("annotate model texts.txt out/new.jsonl --spans-key sc", "new.jsonl"),
+        ("annotate model texts.txt out/new.spacy --spans-key sc", "new.spacy"),
+        ("evaluate model data.spacy --output out/new.json --spans-key sc", "new.json"),
+        ("report metrics out/new.html", "new.html"),
+    ],
+)
+@pytest.mark.parametrize("old", [None, b"what was there"])
+def test_a_full_disk_is_1_and_names_the_file(room, full_disk, line, output, old):
+    made = "evaluate model data.spacy --spans-key sc --output metrics/demo.json"
+    assert run(made).exit_code == 0
+    (room / "out").mkdir()
+    if old is not None:
+        (room / "out" / line.split("out/")[1].split()[0]).write_bytes(old)
+    before = listing(room)
+    full_disk()
+    refused(line, "G523", output)
+    assert listing(room) == before
+
+
+def test_training_on_bad_data(room, tiny_base):
+    other = [*TEXTS, ("Maria came .", [(0, 1, "PERSON")])]
+    write_corpus(room / "other.spacy", other)
+    (room / "broken.spacy").write_bytes(b"no DocBin")
+    config = make_config(tiny_base("llama"), room / "data.spacy")
+    write_config(room / "tiny.cfg", config)
+    before = listing(room)
+    train = "train tiny.cfg --output out"
+    refused(f"{train} --paths.train other.spacy", "G303", "'PERSON'")
+    refused(f"{train} --paths.train none.spacy", "G520", "none.spacy")
+    refused(f"{train} --paths.train broken.spacy", "G515", "broken.spacy")
+    refused(f"{train} --paths.dev broken.spacy", "G515", "broken.spacy")
+    assert listing(room) == before
+
+
+def test_a_damaged_corpus_is_named(room):
+    """With a sample, too, for which the documents are counted first."""
+    from spacy_genner.corpora.reader import make_corpus
+
+    (room / "broken.spacy").write_bytes(b"no DocBin")
+    for limit in (0, 2):
+        corpus = make_corpus(str(room / "broken.spacy"), limit)
+        with pytest.raises(ValueError, match=r"\[G515\].*broken\.spacy"):
+            list(corpus(spacy.blank("en")))
+
+
+def test_annotate_names_file_and_line(room):
+    (room / "bad.jsonl").write_text(json.dumps({"text": "a"}) + "\n[1]\n")
+    refused("annotate model bad.jsonl out.jsonl --spans-key sc", "G512", "line 2")
+    assert not (room / "out.jsonl").exists()
+
+
+def test_what_is_written_is_whole(room):
+    """The tests above see failures: here is the same without any."""
+    line = "annotate model data.spacy out.spacy --spans-key sc"
+    assert run(line).exit_code == 0
+    made = list(DocBin().from_disk("out.spacy").get_docs(spacy.blank("en").vocab))
+    assert [len(doc.spans["sc"]) for doc in made] == [1] * len(TEXTS)

@@ -1,0 +1,286 @@
+"""spaCy's commands on a trained pipeline: evaluate, apply, package and so on."""
+
+import importlib
+import json
+import shutil
+
+import pytest
+import spacy
+import srsly
+from spacy import displacy
+from spacy.cli import app
+from spacy.cli.find_threshold import find_threshold
+from spacy.tokens import DocBin
+from spacy.training import Example
+from training_cases import (
+    TEXTS,
+    docs,
+    make_config,
+    weights,
+    write_config,
+    write_corpus,
+)
+from typer.testing import CliRunner
+
+RUNNER = CliRunner()
+# What the tiny model has not learnt: it finds wrong spans here, and is less sure.
+OTHER_TEXTS = [
+    ("John Smith met Maria in Porto and the company left .", [(5, 6, "GPE")]),
+    ("The protein binds the DNA .", []),
+    ("The cell line was measured in 24 cells .", []),
+]
+ALL_TEXTS = [*TEXTS, *OTHER_TEXTS]
+
+
+def run(*args):
+    return RUNNER.invoke(app, [str(arg) for arg in args])
+
+
+def found(doc):
+    """The spans of a Doc with their scores, which a saved Doc must keep."""
+    group = doc.spans["sc"]
+    scores = [round(float(score), 4) for score in group.attrs["scores"]]
+    return [
+        (span.start, span.end, span.label_, score)
+        for span, score in zip(group, scores, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_base, tmp_path_factory):
+    """The folder of a pipeline that `spacy train` has taught the six texts."""
+    folder = tmp_path_factory.mktemp("tools")
+    corpus = write_corpus(folder / "train.spacy")
+    rate = "training__optimizer__learn_rate"
+    changes = {
+        "components__generative_ner__model__lora": {"rank": 32, "alpha": 64},
+        "training__dropout": 0.0,
+        "training__accumulate_gradient": 1,
+        "training__max_steps": 20,
+        "training__eval_frequency": 20,
+        "training__batcher__size": 100,
+        f"{rate}__total_steps": 21,
+        f"{rate}__initial_rate": 0.02,
+        "training__optimizer__L2": 0.0,
+    }
+    config = make_config(tiny_base("llama"), corpus, **changes)
+    path = write_config(folder / "tiny.cfg", config)
+    result = run("train", path, "--output", folder / "out")
+    assert result.exit_code == 0, result.output
+    return folder / "out" / "model-best"
+
+
+@pytest.fixture(scope="module")
+def nlp(trained):
+    return spacy.load(trained)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_corpus(tmp_path / "data.spacy", ALL_TEXTS)
+
+
+def examples(nlp):
+    # Each has its own Docs: `evaluate` writes into the predicted ones.
+    return [Example(nlp.make_doc(doc.text), doc) for doc in docs(ALL_TEXTS)]
+
+
+def test_train_saves_what_it_has_learnt(nlp):
+    for text, spans in TEXTS:
+        ranges = [row[:3] for row in found(nlp(text))]
+        assert ranges == sorted(spans, key=lambda span: (span[0], -span[1]))
+
+
+def test_evaluate_writes_the_scores_of_spans(trained, nlp, data, tmp_path):
+    output = tmp_path / "scores.json"
+    result = run("evaluate", trained, data, "--output", output)
+    assert result.exit_code == 0, result.output
+    scores = srsly.read_json(output)
+    expected = nlp.evaluate(examples(nlp))
+    for key in ("spans_sc_p", "spans_sc_r", "spans_sc_f"):
+        assert scores[key] == pytest.approx(expected[key])
+    # All that the texts hold is found, and more besides.
+    assert 0 < scores["spans_sc_p"] < scores["spans_sc_r"] <= 1
+    assert set(scores["spans_sc_per_type"]) == {"GPE", "ORG"}
+    assert scores["speed"] > 0
+    assert "SPAN F" in result.output and "SPANS (per type)" in result.output
+
+
+def test_evaluate_by_component(trained, data, tmp_path):
+    output = tmp_path / "scores.json"
+    result = run("evaluate", trained, data, "--output", output, "--per-component")
+    assert result.exit_code == 0, result.output
+    scores = srsly.read_json(output)["generative_ner"]
+    assert {"spans_sc_f", "spans_sc_nested_f", "spans_sc_per_type"} <= set(scores)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_apply_writes_the_groups_of_every_input(trained, nlp, tmp_path, batch_size):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    texts = [text for text, _ in ALL_TEXTS]
+    (folder / "one.txt").write_text(texts[0], encoding="utf8")
+    srsly.write_jsonl(folder / "some.jsonl", [{"body": text} for text in texts[1:4]])
+    gold = list(docs(ALL_TEXTS[4:]))
+    for doc in gold:
+        # Of another group, which stays.
+        doc.spans["gold"] = list(doc.spans["sc"])
+        del doc.spans["sc"]
+    DocBin(docs=gold, store_user_data=True).to_disk(folder / "more.spacy")
+    output = tmp_path / "out.spacy"
+    size = ("--batch-size", batch_size, "--text-key", "body")
+    result = run("apply", trained, folder, output, *size)
+    assert result.exit_code == 0, result.output
+    made = {doc.text: doc for doc in DocBin().from_disk(output).get_docs(nlp.vocab)}
+    assert set(made) == {*texts[:4], *(doc.text for doc in gold)}
+    for text, doc in made.items():
+        assert found(doc) == found(nlp(text)), text
+        assert doc.spans["sc"].attrs["status"] == "ok"
+        assert list(doc.spans["sc"].attrs["issues"]) == []
+        assert len(doc.ents) <= len(doc.spans["sc"])
+    assert any(found(doc) for doc in made.values())
+    assert [len(made[doc.text].spans["gold"]) for doc in gold] == [
+        len(spans) for _, spans in ALL_TEXTS[4:]
+    ]
+
+
+def test_benchmark_speed(trained, tmp_path):
+    corpus = write_corpus(tmp_path / "few.spacy", TEXTS[:2])
+    size = ("--batches", 30, "--batch-size", 1, "--warmup", 1)
+    result = run("benchmark", "speed", trained, corpus, *size)
+    assert result.exit_code == 0, result.output
+    assert "words/s" in result.output
+
+
+def test_find_threshold_of_min_score(trained, nlp, data):
+    best, score, scores = find_threshold(
+        trained, data, "generative_ner", "min_score", "spans_sc_f", n_trials=6
+    )
+    assert list(scores) == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    # What each threshold must give: the spans that are found with none, less those
+    # below it.
+    pairs = [(found(nlp(text)), spans) for text, spans in ALL_TEXTS]
+    gold = sum(len(spans) for _, spans in pairs)
+    for threshold, value in scores.items():
+        kept = [
+            row[:3] in spans
+            for rows, spans in pairs
+            for row in rows
+            if row[3] >= threshold
+        ]
+        assert value == pytest.approx(2 * sum(kept) / (gold + len(kept)))
+    assert len(set(scores.values())) > 2
+    assert score == scores[best] == max(scores.values())
+    assert scores[0.0] < score > scores[1.0]
+
+
+def test_find_threshold_as_a_command(trained, data):
+    args = ("generative_ner", "min_score", "spans_sc_p", "--n_trials", 2)
+    result = run("find-threshold", trained, data, *args)
+    assert result.exit_code == 0, result.output
+    assert "Threshold" in result.output
+
+
+def test_assemble_takes_a_tuned_adapter(trained, nlp, tmp_path):
+    """No training data: labels and adapter come from `[initialize]`."""
+    config = nlp.config.copy()
+    adapter = str(trained / "generative_ner" / "adapter")
+    settings = {"labels": ["ORG", "GPE"], "adapter": adapter}
+    config["initialize"]["components"] = {"generative_ner": settings}
+    config["paths"].update({"train": None, "dev": None})
+    path = write_config(tmp_path / "assemble.cfg", config)
+    # spaCy makes a text without spans where there is no data.
+    with pytest.warns(UserWarning, match="W301"):
+        result = RUNNER.invoke(
+            app, ["assemble", str(path), str(tmp_path / "made")], catch_exceptions=False
+        )
+    assert result.exit_code == 0, result.output
+    assert weights(tmp_path / "made") == weights(trained)
+    made = spacy.load(tmp_path / "made")
+    for text, _ in ALL_TEXTS:
+        assert found(made(text)) == found(nlp(text))
+
+
+def package(source, output):
+    output.mkdir()
+    result = run("package", source, output, "--name", "tiny_tools", "--build", "none")
+    assert result.exit_code == 0, result.output
+    return output / "en_tiny_tools-0.0.0"
+
+
+def test_package_is_imported_from_its_path(trained, nlp, tmp_path, monkeypatch):
+    folder = package(trained, tmp_path / "packages")
+    meta = srsly.read_json(folder / "meta.json")
+    names = [line.split(">")[0] for line in meta["requirements"]]
+    assert names == ["spacy-genner", "spacy"]
+    module = folder / "en_tiny_tools"
+    # As the package's setup.py does.
+    shutil.copy(folder / "meta.json", module)
+    monkeypatch.syspath_prepend(folder)
+    loaded = importlib.import_module("en_tiny_tools").load()
+    for text, _ in ALL_TEXTS:
+        assert found(loaded(text)) == found(nlp(text))
+    # Of the component no more than it saves: nothing of the base, and no pickle.
+    [saved] = module.rglob("generative_ner")
+    files = sorted(str(p.relative_to(saved)) for p in saved.rglob("*") if p.is_file())
+    assert files == [
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "genner.json",
+    ]
+
+
+@pytest.fixture
+def weights_package(tmp_path, monkeypatch):
+    """Makes the package `tiny-weights` 1.2 look installed."""
+    site = tmp_path / "site"
+    info = site / "tiny_weights-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.2\n"
+    )
+    (info / "RECORD").write_text("tiny_weights/w.gguf,,\n")
+    (site / "tiny_weights").mkdir()
+    (site / "tiny_weights" / "w.gguf").write_bytes(b"GGUF")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path / "cache"))
+
+
+def test_package_requires_the_package_of_the_weights(
+    trained, tmp_path, weights_package
+):
+    source = tmp_path / "model"
+    shutil.copytree(trained, source)
+    config = (source / "config.cfg").read_text(encoding="utf8")
+    before = next(line for line in config.splitlines() if line.startswith("name = "))
+    config = config.replace(before, 'name = "pip:tiny-weights"')
+    (source / "config.cfg").write_text(config, encoding="utf8")
+    # Loading and saving reads no weights of the base.
+    spacy.load(source).to_disk(tmp_path / "saved")
+    folder = package(tmp_path / "saved", tmp_path / "packages")
+    requirements = srsly.read_json(folder / "meta.json")["requirements"]
+    assert "tiny-weights>=1.2" in requirements
+    assert any(line.startswith("spacy-genner>=") for line in requirements)
+
+
+def test_displacy_shows_spans_and_entities(nlp):
+    doc = nlp(TEXTS[2][0])
+    assert [span.text for span in doc.spans["sc"]] == ["University of Porto", "Porto"]
+    page = displacy.render(doc, style="span", jupyter=False)
+    assert "ORG" in page and "GPE" in page
+    page = displacy.render(doc, style="ent", jupyter=False)
+    # Of the two only the outer one is an entity.
+    assert "University of Porto" in page and "ORG" in page and "GPE" not in page
+    # And for a text without any: spaCy warns, and the text is shown.
+    empty = nlp(TEXTS[3][0])
+    with pytest.warns(UserWarning, match="W117"):
+        assert "rains" in displacy.render(empty, style="span", jupyter=False)
+
+
+def test_a_doc_goes_to_json(nlp):
+    doc = nlp(TEXTS[2][0])
+    row = json.loads(json.dumps(doc.to_json()))
+    assert [(span["start"], span["label"]) for span in row["spans"]["sc"]] == [
+        (4, "ORG"),
+        (18, "GPE"),
+    ]

@@ -1,0 +1,130 @@
+"""`project.yml`: valid, and every line of it a command that there is."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from spacy.cli import app
+from spacy.util import dot_to_object, load_config
+from weasel.cli.run import project_run
+from weasel.util import load_project_config, parse_config_overrides
+
+import spacy_genner.cli  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+SPACY = typer.main.get_command(app)
+
+
+@pytest.fixture(scope="module")
+def project():
+    # Makes the folders that it names, which the workflows would make.
+    return load_project_config(ROOT)
+
+
+def steps(project, workflow):
+    commands = {command["name"]: command for command in project["commands"]}
+    return [commands[name] for name in project["workflows"][workflow]]
+
+
+def parse(words):
+    """Parse a command line as spaCy would, and run nothing.
+
+    RETURNS: The command's name, its arguments, and what it would take as overrides.
+    """
+    command, rest, parent = SPACY, list(words), None
+    while hasattr(command, "commands"):
+        name = rest.pop(0)
+        assert name in command.commands, words
+        parent = command.make_context(name, [], resilient_parsing=True)
+        command = command.commands[name]
+    context = command.make_context(name, rest, parent=parent)
+    return name, context.params, context.args
+
+
+def scripts(project):
+    return [line for command in project["commands"] for line in command["script"]]
+
+
+def test_the_workflows(project):
+    assert set(project["workflows"]) == {"all", "genia"}
+    in_workflows = [name for names in project["workflows"].values() for name in names]
+    assert sorted(in_workflows) == sorted(c["name"] for c in project["commands"])
+    assert all(command["help"] for command in project["commands"])
+
+
+def test_every_line_is_a_command_with_its_options(project, monkeypatch):
+    # spaCy looks whether a config is there while it parses.
+    monkeypatch.chdir(ROOT)
+    for line in scripts(project):
+        words = shlex.split(line)
+        # weasel starts commands without a shell.
+        assert not set(words) & {"|", "&&", ";", ">", "<"}, line
+        assert words[:3] == ["python", "-m", "spacy"], line
+        name, params, extra = parse(words[3:])
+        if name != "train":
+            assert not extra, line
+            continue
+        config = load_config(params["config_path"])
+        for key in parse_config_overrides(extra, env_var=None):
+            dot_to_object(config, key)
+
+
+def test_the_check_of_lines_finds_a_wrong_one(project):
+    for line in (
+        "genner convert a b.spacy",
+        "genner convert a --from bracketed",
+        "genner convert a b.spacy --from nothing",
+        "genner evaluate model data.spacy",
+        "genner report metrics out.html --train-log x",
+    ):
+        with pytest.raises(Exception, match="Missing|not one of|No such option"):
+            parse(shlex.split(line))
+    with pytest.raises(AssertionError):
+        parse(["genner", "nothing"])
+
+
+@pytest.mark.parametrize("workflow", ["all", "genia"])
+def test_what_a_step_needs_is_there_or_was_made_before(project, workflow):
+    data = f"{project['vars']['data_dir']}/"
+    made = set()
+    for command in steps(project, workflow):
+        named = {word for line in command["script"] for word in shlex.split(line)}
+        for path in command["deps"]:
+            there = path in made or (ROOT / path).exists() or path.startswith(data)
+            assert there, f"{command['name']}: {path}"
+        for path in command["outputs"]:
+            # An output of training is a folder in the one that is named.
+            parts = {path, str(Path(path).parent)}
+            assert parts & named, f"{command['name']}: {path}"
+            made.add(path)
+        # What is read must make the step run again when it changes.
+        for line in command["script"]:
+            for word in shlex.split(line)[5:]:
+                if Path(word).suffix in (".txt", ".jsonl", ".cfg", ".spacy"):
+                    known = {*command["deps"], *command["outputs"]}
+                    log = word.endswith("training_log.jsonl")
+                    assert word in known or log, f"{command['name']}: {word}"
+
+
+def test_the_demonstration_leaves_what_the_contract_says(project):
+    made = {path for step in steps(project, "all") for path in step["outputs"]}
+    assert {
+        "training/demo/model-best",
+        "metrics/demo.json",
+        "reports/demo.html",
+    } <= made
+
+
+def test_other_data_is_one_variable_away():
+    config = load_project_config(ROOT, overrides={"vars.data_dir": "elsewhere"})
+    lines = [line for line in scripts(config) if "elsewhere/genia/train.jsonl" in line]
+    assert len(lines) == 1
+
+
+def test_a_dry_run_names_every_line(project, capsys):
+    project_run(ROOT, "all", dry=True, force=True)
+    said = capsys.readouterr().out
+    for command in steps(project, "all"):
+        for line in command["script"]:
+            assert shlex.split(line)[4] in said and shlex.split(line)[5] in said

@@ -303,7 +303,13 @@ class GenerativeNER(TrainablePipe):
         """
         min_score = float(self.cfg["min_score"])
         for doc, outcome in zip(docs, outcomes, strict=True):
-            found = [span for span in outcome.spans if span.score >= min_score]
+            # Compared as it is stored, in float32: a threshold that was read from
+            # stored scores keeps the span that it was read from.
+            found = [
+                span
+                for span in outcome.spans
+                if float(numpy.float32(span.score)) >= min_score
+            ]
             spans = [Span(doc, s.start, s.end, label=s.label) for s in found]
             scores = [span.score for span in found]
             attrs = {

@@ -1,6 +1,9 @@
 """One component's model bound to its labels and prompt."""
 
+import os
+import sys
 import threading
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .annotator import Annotator, WindowCutter
@@ -35,6 +38,7 @@ class Runtime:
     ):
         from .models.pieces import PieceEncoder
 
+        _survive_forks()
         self.lm = lm
         self.base_checksum: str = lm.base.source.checksum
         encode = PieceEncoder(lm.tokenizer)
@@ -98,3 +102,20 @@ class Runtime:
         RETURNS (GoldReader): The reader.
         """
         return GoldReader(self.cutter, spans_key, crossing, self._end_id)
+
+
+@cache
+def _survive_forks() -> None:
+    """Let the children of this process compute, as `n_process` forks them.
+
+    Once OpenMP has run in a process, its threads are missing in a forked child, which
+    then waits for them for ever. With one thread it needs none of them.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_one_thread)
+
+
+def _one_thread() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)

@@ -74,7 +74,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def _os_message(error: OSError) -> str:
     if _CODED.match(str(error)):
         return str(error)
-    path = error.filename if error.filename is not None else "?"
+    path = error.filename if error.filename is not None else "a file"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Errors.G523.format(path=path)
     if isinstance(error, FileNotFoundError):

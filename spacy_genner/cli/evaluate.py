@@ -1,6 +1,7 @@
 """`genner evaluate`: score a pipeline on annotated documents."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -11,19 +12,34 @@ from ._errors import reports_errors
 @app.command("evaluate")
 @reports_errors
 def evaluate(
-    model: str = typer.Argument(
-        ..., metavar="MODEL", help="A saved pipeline, or its package's name."
-    ),
-    data: Path = typer.Argument(
-        ..., metavar="DATA.spacy", help="Annotated documents (.spacy)."
-    ),
-    output: Path = typer.Option(..., "--output", "-o", help="The JSON file to write."),
-    spans_key: str = typer.Option(
-        None, "--spans-key", help="The group of doc.spans; else the component's own."
-    ),
-    batch_size: int = typer.Option(64, "--batch-size", help="Documents at once."),
-    seed: int = typer.Option(0, "--seed", help="Fixes the bootstrap interval."),
-    gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="A GPU, or -1 for the CPU."),
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A saved or installed pipeline.")
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA.spacy", help="Annotated documents (.spacy)."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The JSON file to write.")
+    ],
+    spans_key: Annotated[
+        str | None,
+        typer.Option(
+            "--spans-key",
+            "-k",
+            help="The group of doc.spans. Default: that of the component.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", min=1, help="Documents at once.")
+    ] = 64,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Fixes the bootstrap interval.")
+    ] = 0,
+    gpu_id: Annotated[
+        int, typer.Option("--gpu-id", "-g", help="A GPU, or -1 for the CPU.")
+    ] = -1,
 ) -> None:
     """Score a pipeline: exact spans, nested and flat, each label, with an interval.
 

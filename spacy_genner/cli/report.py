@@ -1,6 +1,7 @@
 """`genner report`: one HTML file on a folder of evaluations."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -11,15 +12,20 @@ from ._errors import reports_errors
 @app.command("report")
 @reports_errors
 def report(
-    folder: Path = typer.Argument(
-        ..., metavar="DIR", help="Holds what `evaluate` wrote."
-    ),
-    output: Path = typer.Argument(
-        ..., metavar="OUTPUT.html", help="The HTML file to write."
-    ),
-    training_log: Path = typer.Option(
-        None, "--training-log", help="The training_log.jsonl of the training run."
-    ),
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Holds what `evaluate` wrote.")
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT.html", help="The HTML file to write.")
+    ],
+    training_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--training-log",
+            help="The training_log.jsonl of the training run.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a report: scores, curves, and examples of what was missed and invented.
 

@@ -176,8 +176,8 @@ def stop_signals() -> Iterator[list[int]]:
     try:
         yield stopped
     finally:
-        for number, before in kept.items():
-            signal.signal(number, before)
+        for each, before in kept.items():
+            signal.signal(each, before)
 
 
 def _same(one: Path, other: Path) -> bool:

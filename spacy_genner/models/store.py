@@ -3,6 +3,7 @@
 import copy
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -73,20 +74,21 @@ def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> Loade
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = str(source.folder)
+    # trust_remote_code is false, not absent: else transformers asks at the terminal.
+    safe = {"local_files_only": True, "trust_remote_code": False}
     try:
-        # False, not absent: then transformers asks at the terminal whether to run it.
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-        # transformers takes scaled dot-product attention where the class has it.
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        with ThreadPoolExecutor(1) as pool:
+            # A vocabulary of 262,144 entries takes longer to read than the weights.
+            reading = pool.submit(AutoTokenizer.from_pretrained, folder, **safe)
+            # transformers takes scaled dot-product attention where the class has it.
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                **safe,
+            )
+            tokenizer = reading.result()
     except (
         ValueError,
         KeyError,

@@ -1,12 +1,14 @@
-"""spaCy's commands on a trained pipeline: evaluate, apply, package and so on."""
+"""spaCy's commands on a trained pipeline, and the project's own beside them."""
 
 import importlib
 import json
 import shutil
 
+import numpy
 import pytest
 import spacy
 import srsly
+from safetensors.numpy import load_file
 from spacy import displacy
 from spacy.cli import app
 from spacy.cli.find_threshold import find_threshold
@@ -21,6 +23,9 @@ from training_cases import (
     write_corpus,
 )
 from typer.testing import CliRunner
+
+import spacy_genner.cli  # noqa: F401
+from spacy_genner.annotator import Outcome, TokenSpan
 
 RUNNER = CliRunner()
 # What the tiny model has not learnt: it finds wrong spans here, and is less sure.
@@ -112,6 +117,105 @@ def test_evaluate_by_component(trained, data, tmp_path):
     assert result.exit_code == 0, result.output
     scores = srsly.read_json(output)["generative_ner"]
     assert {"spans_sc_f", "spans_sc_nested_f", "spans_sc_per_type"} <= set(scores)
+
+
+@pytest.fixture
+def renamed(trained, tmp_path):
+    """The same pipeline with another group, and a corpus with that."""
+    config = spacy.load(trained).config
+    changes = {"spans_key": "names", "scorer": {"spans_key": "names"}}
+    nlp = spacy.load(trained, config={"components": {"generative_ner": changes}})
+    assert config["components"]["generative_ner"]["spans_key"] == "sc"
+    nlp.to_disk(tmp_path / "renamed")
+    gold = list(docs(ALL_TEXTS))
+    for doc in gold:
+        doc.spans["names"] = list(doc.spans["sc"])
+        del doc.spans["sc"]
+    DocBin(docs=gold).to_disk(tmp_path / "names.spacy")
+    return tmp_path / "renamed", tmp_path / "names.spacy"
+
+
+def test_another_group_gives_the_same_scores(nlp, renamed, tmp_path):
+    output = tmp_path / "scores.json"
+    args = ("--output", output, "--spans-key", "names")
+    result = run("evaluate", *renamed, *args)
+    assert result.exit_code == 0, result.output
+    expected = nlp.evaluate(examples(nlp))["spans_sc_f"]
+    assert srsly.read_json(output)["spans_names_f"] == pytest.approx(expected)
+    # The project's own command finds the group by itself, and scores alike.
+    result = run("genner", "evaluate", *renamed, "--output", output)
+    assert result.exit_code == 0, result.output
+    scores = srsly.read_json(output)
+    assert scores["micro_f"] == pytest.approx(expected)
+    assert scores["statuses"] == {"ok": len(ALL_TEXTS)}
+    _, score, _ = find_threshold(
+        *renamed, "generative_ner", "min_score", "spans_names_f", n_trials=6
+    )
+    assert score > expected
+    assert max(row["f"] for row in scores["threshold_curve"]) >= score - 1e-9
+
+
+def test_genner_annotate_finds_the_group(nlp, renamed, tmp_path):
+    source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("\n".join(text for text, _ in TEXTS), encoding="utf8")
+    result = run("genner", "annotate", renamed[0], source, output)
+    assert result.exit_code == 0, result.output
+    for row, (text, _) in zip(srsly.read_jsonl(output), TEXTS, strict=True):
+        assert row["text"] == text and row["status"] == "ok"
+        doc = nlp(text)
+        group = doc.spans["sc"]
+        assert [(r["start"], r["end"], r["label"]) for r in row["spans"]] == [
+            (span.start_char, span.end_char, span.label_) for span in group
+        ]
+        scores = [float(score) for score in group.attrs["scores"]]
+        assert [r["score"] for r in row["spans"]] == pytest.approx(scores, abs=1e-4)
+
+
+def test_the_thresholds_of_an_evaluation_hold(trained, data, tmp_path):
+    """Each point of the curve is what the pipeline gives with that `min_score`."""
+    output = tmp_path / "scores.json"
+    assert run("genner", "evaluate", trained, data, "--output", output).exit_code == 0
+    scores = srsly.read_json(output)
+    curve = scores["threshold_curve"]
+    assert scores["best_threshold"] == max(curve, key=lambda point: point["f"])
+    assert len(curve) > 5
+    nlp = spacy.load(trained)
+    for point in curve:
+        nlp.get_pipe("generative_ner").cfg["min_score"] = point["min_score"]
+        given = nlp.evaluate(examples(nlp))
+        expected = [point[key] for key in "prf"]
+        assert [given[f"spans_sc_{key}"] for key in "prf"] == pytest.approx(expected)
+
+
+def test_a_stored_score_is_a_threshold_that_keeps_its_span(trained):
+    nlp = spacy.load(trained)
+    component = nlp.get_pipe("generative_ner")
+    # In float32 it is more than it was.
+    score = 0.1
+    stored = float(numpy.float32(score))
+    assert stored > score
+    component.cfg["min_score"] = stored
+    doc = nlp.make_doc("Porto")
+    component.set_annotations([doc], [Outcome([TokenSpan(0, 1, "GPE", score)])])
+    assert found(doc) == [(0, 1, "GPE", 0.1)]
+    component.cfg["min_score"] = 0.11
+    component.set_annotations([doc], [Outcome([TokenSpan(0, 1, "GPE", score)])])
+    assert found(doc) == []
+
+
+def test_genner_export_base(trained, tmp_path):
+    result = run("genner", "export-base", trained, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    config = srsly.read_json(tmp_path / "out" / "adapter" / "adapter_config.json")
+    assert config["base_model_name_or_path"] == str(tmp_path / "out" / "base")
+    name = "adapter/adapter_model.safetensors"
+    before = load_file(trained / "generative_ner" / name)
+    after = load_file(tmp_path / "out" / name)
+    assert before.keys() == after.keys()
+    assert all((before[key] == after[key]).all() for key in before)
+    # A second time is refused, and nothing is changed.
+    result = run("genner", "export-base", trained, tmp_path / "out")
+    assert result.exit_code == 1 and "[G261]" in result.stderr
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

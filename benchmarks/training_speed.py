@@ -21,6 +21,7 @@ from spacy.training.initialize import init_nlp
 from spacy.util import load_config, registry, resolve_dot_names
 
 from spacy_genner.models.store import text_decoder
+from spacy_genner.settings import NAMED_LOSSES
 from spacy_genner.training.batches import collate
 
 
@@ -51,7 +52,7 @@ def main() -> None:
     args = parser.parse_args()
     overrides = {}
     if args.loss:
-        named = args.loss in ("lm", "constrained")
+        named = args.loss in NAMED_LOSSES
         loss = args.loss if named else json.loads(args.loss)
         overrides["components.generative_ner.loss"] = loss
     nlp = init_nlp(load_config(args.config, overrides=overrides, interpolate=False))

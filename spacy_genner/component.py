@@ -27,7 +27,15 @@ from .models.bases import base_requirement, resolve_base
 from .models.safe_folder import check_folder, replaced_folder
 from .prompts import PromptLayout
 from .runtime import Runtime
-from .settings import CROSSING, SET_ENTS, LossWeights, check_choice
+from .settings import (
+    CROSSING,
+    SET_ENTS,
+    LossWeights,
+    check_choice,
+    check_flag,
+    check_probability,
+    is_count,
+)
 from .state import SavedState
 from .windows import WindowSettings
 
@@ -42,7 +50,7 @@ min_score = 0.0
 max_depth = 6
 crossing = "refuse"
 readings = 2
-loss = "constrained"
+loss = "mixed"
 batch_tokens = 2048
 
 [generative_ner.model]
@@ -73,7 +81,11 @@ overlap = 64
 spans_key = "sc"
 """
 DEFAULTS = Config().from_str(DEFAULT_CONFIG)["generative_ner"]
-SCORE_WEIGHTS: dict[str, float | None] = {"spans_sc_f": 1.0, "spans_sc_p": 0.0, "spans_sc_r": 0.0}
+SCORE_WEIGHTS: dict[str, float | None] = {
+    "spans_sc_f": 1.0,
+    "spans_sc_p": 0.0,
+    "spans_sc_r": 0.0,
+}
 
 
 @Language.factory(
@@ -151,7 +163,8 @@ class GenerativeNER(TrainablePipe):
     crossing (str): What training does with spans that brackets can't say: "refuse" or
         "drop".
     readings (int): How often the prompt holds the text.
-    loss (Union[str, Dict[str, float]]): "constrained", "lm", or a weight for each.
+    loss (Union[str, Dict[str, float]]): "mixed", "constrained", "lm", or a weight for
+        each; see `LossWeights`.
     batch_tokens (int): Padded tokens that training runs at once.
     decoder (StepDecoder): What `spacy-genner.DraftDecoder.v1` makes.
     window (Dict[str, Any]): How documents are cut: unit, max_tokens and overlap.
@@ -191,16 +204,17 @@ class GenerativeNER(TrainablePipe):
         self.window = WindowSettings.from_config(window)
         check_choice("set_ents", set_ents, SET_ENTS)
         check_choice("crossing", crossing, CROSSING)
-        if int(max_depth) < 1:
+        check_flag("overwrite_ents", overwrite_ents)
+        if not is_count(max_depth):
             raise ValueError(Errors.G103.format(found=max_depth))
-        if int(batch_tokens) < 1:
-            raise ValueError(Errors.G106.format(found=batch_tokens))
+        if not is_count(batch_tokens):
+            raise ValueError(Errors.G106.format(key="batch_tokens", found=batch_tokens))
         check_carried(labels, name)
         self.cfg: dict[str, Any] = {
             "spans_key": spans_key,
             "set_ents": set_ents,
             "overwrite_ents": overwrite_ents,
-            "min_score": min_score,
+            "min_score": check_probability("min_score", min_score),
             "max_depth": max_depth,
             "crossing": crossing,
             "batch_tokens": batch_tokens,

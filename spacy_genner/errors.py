@@ -68,7 +68,7 @@ class Errors(metaclass=_Coded):
         "known here, so decisions between tokens would be wrong. Use a base model "
         "with a plain linear head."
     )
-    G106 = "'batch_tokens' is {found!r}: expected a whole number of at least 1."
+    G106 = "{key!r} is {found!r}: expected a whole number of at least 1."
     G103 = "'max_depth' is {found!r}: expected a whole number of at least 1."
 
     # G2: models
@@ -336,10 +336,11 @@ class Errors(metaclass=_Coded):
 
     G407 = "{key!r} is {found!r}: expected one of {expected}."
     G408 = (
-        "'loss' is {found!r}: expected \"constrained\", \"lm\", or weights such as "
-        "{{\"constrained\": 1.0, \"lm\": 0.2, \"lm_share\": 0.25}}: none below 0, not "
-        "both 0, and the share above 0 and at most 1."
+        "'loss' is {found!r}: expected \"mixed\", \"constrained\", \"lm\", or weights "
+        "such as {{\"constrained\": 1.0, \"lm\": 0.2, \"lm_share\": 0.25}}: none below "
+        "0, not both 0, and the share above 0 and at most 1."
     )
+    G409 = "{key!r} is {found!r}: expected a number from 0 to 1."
     G410 = (
         "The component {name!r} has no labels. Set 'labels' in its config, call "
         "'add_label', or train it with 'nlp.initialize'."

@@ -10,6 +10,7 @@ from spacy.training import Example
 from .annotator import WindowCutter
 from .errors import Errors
 from .formats import CharSpan, crossings, drop_crossing
+from .labels import check_labels
 
 if TYPE_CHECKING:
     from .training.batches import Row
@@ -125,6 +126,7 @@ class GoldReader:
 
     def _aligned(self, example: Example) -> list[tuple[int, int, int]]:
         """The reference spans on the tokens of the predicted Doc, none crossing."""
+        check_labels(example.reference, self.spans_key, self._places)
         self.counts.examples += 1
         group = list(example.reference.spans.get(self.spans_key, ()))
         self.counts.spans += len(group)
@@ -136,12 +138,6 @@ class GoldReader:
             self.counts.note("off_grid", f"{text!r} ({label})")
         found = {}
         for span in group:
-            if span.label_ not in self._places:
-                raise ValueError(
-                    Errors.G303.format(
-                        label=span.label_, span=span.text, labels=list(self._places)
-                    )
-                )
             aligned = self._on_grid(example, span)
             if aligned is None:
                 self.counts.note("off_grid", f"{span.text!r} ({span.label_})")

@@ -1,11 +1,13 @@
 """Labels with their definitions: from the config, from a file, from the examples."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
+from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Config
 
+from .corpora.docbin import unaligned_spans
 from .errors import Errors, Warnings, warn
 
 
@@ -76,27 +78,53 @@ def collect_labels(
         required, or a label is not among those allowed.
     """
     found: set[str] = set()
-    count = without = 0
+    count = without = placeholders = 0
     for example in get_examples():
         count += 1
         reference = example.reference
         if key not in reference.spans:
             without += 1
+            placeholders += _is_placeholder(reference)
             continue
-        for span in reference.spans[key]:
-            if allowed is not None and span.label_ not in allowed:
-                raise ValueError(
-                    Errors.G303.format(
-                        label=span.label_, span=span.text, labels=list(allowed)
-                    )
-                )
-            found.add(span.label_)
-        for _, _, label in reference.user_data.get("genner_unaligned", ()):
-            found.add(label)
+        if allowed is not None:
+            check_labels(reference, key, allowed)
+        found.update(label for _, label in _labelled(reference, key))
     if not count:
         raise ValueError(Errors.G306.format())
     if without == count and required:
         raise ValueError(Errors.G307.format(key=key))
-    if 0 < without:
+    # Closed labels, and no data at all: nothing is asked of the examples.
+    no_data = allowed is not None and placeholders == count == 1
+    if 0 < without and not no_data:
         warn(Warnings.W301.format(count=without, all=count, key=key))
     return sorted(found)
+
+
+def check_labels(reference: Doc, key: str, allowed: Collection[str]) -> None:
+    """Check the labels of a Doc, also of spans that no token boundary fits.
+
+    reference (Doc): The Doc.
+    key (str): The group of `doc.spans` that holds the spans.
+    allowed (Collection[str]): The labels there may be.
+    RAISES (ValueError): A label is not among them.
+    """
+    for text, label in _labelled(reference, key):
+        if label not in allowed:
+            raise ValueError(
+                Errors.G303.format(label=label, span=text, labels=list(allowed))
+            )
+
+
+def _labelled(reference: Doc, key: str) -> Iterator[tuple[str, str]]:
+    """Text and label of each span; none where the Doc does not have the group."""
+    if key in reference.spans:
+        for span in reference.spans[key]:
+            yield span.text, span.label_
+        for lost in unaligned_spans(reference):
+            yield reference.text[lost.start : lost.end], lost.label
+
+
+def _is_placeholder(reference: Doc) -> bool:
+    """Whether a Doc is the one that spaCy makes where it is given no examples, as by
+    `nlp.initialize()` and `spacy assemble`."""
+    return reference.text.split() == ["x", "y", "z"] and not reference.spans

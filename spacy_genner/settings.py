@@ -1,5 +1,6 @@
 """Settings of the component, checked where it is made."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,13 @@ from .errors import Errors
 
 SET_ENTS = ("outer", "inner", "none")
 CROSSING = ("refuse", "drop")
+# A mix writes well without the grammar, too, and costs little more than the
+# constrained loss alone.
+NAMED_LOSSES = {
+    "constrained": {"constrained": 1.0},
+    "lm": {"lm": 1.0},
+    "mixed": {"constrained": 1.0, "lm": 0.5, "lm_share": 0.125},
+}
 
 
 def check_choice(key: str, found: Any, expected: tuple[str, ...]) -> None:
@@ -19,6 +27,46 @@ def check_choice(key: str, found: Any, expected: tuple[str, ...]) -> None:
     """
     if found not in expected:
         raise ValueError(Errors.G407.format(key=key, found=found, expected=expected))
+
+
+def check_flag(key: str, found: Any) -> bool:
+    """Check a setting that is true or false.
+
+    key (str): The setting.
+    found (Any): Its value.
+    RETURNS (bool): The same.
+    RAISES (ValueError): It is something else.
+    """
+    if not isinstance(found, bool):
+        expected = "true, false"
+        raise ValueError(Errors.G407.format(key=key, found=found, expected=expected))
+    return found
+
+
+def check_probability(key: str, found: Any) -> float:
+    """Check a setting that is a probability.
+
+    key (str): The setting.
+    found (Any): Its value; a config's variables arrive as strings.
+    RETURNS (float): The number.
+    RAISES (ValueError): It is no number from 0 to 1.
+    """
+    try:
+        number = math.nan if isinstance(found, bool) else float(found)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise ValueError(Errors.G409.format(key=key, found=found))
+    return number
+
+
+def is_count(found: Any) -> bool:
+    """Whether the value of a setting is a whole number of at least 1.
+
+    found (Any): The value; a config's variables arrive as strings.
+    RETURNS (bool): Whether it is.
+    """
+    return str(found).isdecimal() and int(found) >= 1
 
 
 @dataclass(frozen=True)
@@ -39,12 +87,12 @@ class LossWeights:
     def from_config(cls, loss: str | dict[str, float]) -> "LossWeights":
         """Check what the config says.
 
-        loss (Union[str, Dict[str, float]]): "constrained", "lm", or weights.
+        loss (Union[str, Dict[str, float]]): "mixed", "constrained", "lm", or weights.
         RETURNS (LossWeights): The weights.
         RAISES (ValueError): It is something else, or all weights are 0.
         """
-        if loss in ("constrained", "lm"):
-            return cls(**{str(loss): 1.0})
+        if isinstance(loss, str) and loss in NAMED_LOSSES:
+            return cls(**NAMED_LOSSES[loss])
         try:
             made = cls(**{key: float(value) for key, value in dict(loss).items()})  # type: ignore[arg-type]
         except (TypeError, ValueError):

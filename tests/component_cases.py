@@ -38,6 +38,8 @@ def pipeline(base: Path, **changes: Any) -> Language:
     config: dict[str, Any] = {
         "labels": LABELS,
         "readings": 1,
+        # The one loss that has no part drawn by chance.
+        "loss": "constrained",
         "model": {
             "name": str(base),
             "dtype": "float32",

@@ -181,7 +181,7 @@ def test_both_decoders_agree(tiny_base):
     assert any(row[0] for row in expected)
 
 
-PROCESSES = '''
+PROCESSES = """
 import multiprocessing
 import sys
 
@@ -210,7 +210,7 @@ if __name__ == "__main__":
     # And the parent goes on.
     assert rows(nlp) == expected
     print("same")
-'''
+"""
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_processes(tiny_base, tmp_path, method):
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=180)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

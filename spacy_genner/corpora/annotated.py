@@ -56,25 +56,27 @@ class ConvertOptions:
 Converter = Callable[[Path, ConvertOptions], Iterator[Annotated]]
 
 
-def group_sentences(sentences: Iterable[Sentence], join: bool) -> Iterator[Annotated]:
+def group_sentences(
+    sentences: Iterable[Sentence], join: bool, glue: str = " "
+) -> Iterator[Annotated]:
     """Make documents of sentences.
 
     sentences (Iterable[Sentence]): The sentences; those of one document in a row.
-    join (bool): Whether sentences of one document are joined, by one space, or stay
-        by themselves.
+    join (bool): Whether sentences of one document are joined, or stay by themselves.
+    glue (str): What joins them.
     YIELDS (Annotated): The documents.
     """
     waiting: list[Sentence] = []
     for sentence in sentences:
         if waiting and (not join or sentence.doc_id != waiting[0].doc_id):
-            yield _joined(waiting)
+            yield _joined(waiting, glue)
             waiting = []
         waiting.append(sentence)
     if waiting:
-        yield _joined(waiting)
+        yield _joined(waiting, glue)
 
 
-def _joined(sentences: list[Sentence]) -> Annotated:
+def _joined(sentences: list[Sentence], glue: str) -> Annotated:
     starts: list[int] = []
     spans: list[CharSpan] = []
     length = 0
@@ -84,6 +86,6 @@ def _joined(sentences: list[Sentence]) -> Annotated:
             CharSpan(length + span.start, length + span.end, span.label)
             for span in sentence.spans
         )
-        length += len(sentence.text) + 1
-    text = " ".join(sentence.text for sentence in sentences)
+        length += len(sentence.text) + len(glue)
+    text = glue.join(sentence.text for sentence in sentences)
     return Annotated(text, spans, sentences[0].doc_id, starts)

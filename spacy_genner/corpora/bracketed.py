@@ -19,12 +19,14 @@ def read_bracketed(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     """Read a bracketed corpus.
 
     path (Path): The file.
-    options (ConvertOptions): Sentences are joined unless it says otherwise.
+    options (ConvertOptions): Sentences are joined, by line breaks, unless it says
+        otherwise.
     YIELDS (Annotated): The documents.
     RAISES (ValueError): A mark is not well formed.
     """
     join = options.join_sentences is not False
-    yield from group_sentences(_sentences(path), join)
+    # Lines stay lines: a chat's or a letter's may end without a full stop.
+    yield from group_sentences(_sentences(path), join, glue="\n")
 
 
 def _sentences(path: Path) -> Iterator[Sentence]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Errors
 from ..grammar import State
+from ..settings import is_count
 from .drafting import Plan, draft, replan
 from .tasks import Decision, Decoded, Task, scored_spans
 
@@ -32,8 +33,9 @@ class StepDecoder:
     drafting = False
 
     def __init__(self, batch_tokens: int = 2048):
-        if int(batch_tokens) < 1:
-            raise ValueError(Errors.G106.format(found=batch_tokens))
+        if not is_count(batch_tokens):
+            key = "decoder.batch_tokens"
+            raise ValueError(Errors.G106.format(key=key, found=batch_tokens))
         self.batch_tokens = int(batch_tokens)
 
     def decode(self, engine: "Engine", tasks: Sequence[Task]) -> list[Decoded]:
@@ -181,7 +183,7 @@ class _Row:
 
 def _feed(kept: "Rows", rows: list[_Row], indices: list[int]) -> dict[int, "Tensor"]:
     """Run each row's tokens, rows of like lengths together."""
-    hidden: dict[int, "Tensor"] = {}
+    hidden: dict[int, Tensor] = {}
     for group in _groups({index: len(rows[index].feeding) for index in indices}):
         feeding = [rows[index].feeding for index in group]
         starts = [rows[index].start for index in group]

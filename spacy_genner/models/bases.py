@@ -14,8 +14,8 @@ from ..errors import Errors
 from .checksums import folder_checksum, weight_files
 from .gguf import converted_folder
 from .packages import find_package_gguf
+from .settings import PIP_PREFIX, check_name
 
-PIP_PREFIX = "pip:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 # What a base needs; other formats of the same weights stay on the hub.
 _HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
@@ -77,9 +77,7 @@ def resolve_base(name: str, revision: str | None = None) -> BaseSource:
     RETURNS (BaseSource): The folder and what identifies the weights.
     RAISES (ValueError): If there is no such base, or if it is damaged.
     """
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError(Errors.G200.format(name=name))
-    if is_pip_name(name):
+    if is_pip_name(check_name(name)):
         return _resolve_package(name, revision)
     folder = Path(name).expanduser()
     if folder.is_dir():

@@ -6,13 +6,7 @@ from thinc.backends import context_ops
 from thinc.compat import has_gpu
 
 from ..errors import Errors
-
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+from .settings import check_device, check_dtype
 
 
 def resolve_device(device: str = "auto") -> torch.device:
@@ -26,14 +20,9 @@ def resolve_device(device: str = "auto") -> torch.device:
     RETURNS (torch.device): The device, with its index where there are several.
     RAISES (ValueError): If there is no such device.
     """
-    if device == "auto":
+    if check_device(device) == "auto":
         return _automatic_device()
-    try:
-        wanted = torch.device(device)
-    except (RuntimeError, TypeError) as err:
-        raise ValueError(Errors.G231.format(device=device)) from err
-    if wanted.type not in ("cpu", "cuda", "mps"):
-        raise ValueError(Errors.G231.format(device=device))
+    wanted = torch.device(device)
     if wanted.type == "cpu":
         return torch.device("cpu")
     found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
@@ -74,12 +63,9 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     RETURNS (torch.dtype): The dtype.
     RAISES (ValueError): If there is no such dtype.
     """
-    if dtype == "auto":
+    if check_dtype(dtype) == "auto":
         return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
-    if dtype not in DTYPES:
-        allowed = ", ".join(repr(name) for name in ("auto", *DTYPES))
-        raise ValueError(Errors.G230.format(dtype=dtype, allowed=allowed))
-    return DTYPES[dtype]
+    return getattr(torch, dtype)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

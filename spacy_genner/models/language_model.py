@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Errors
 from .adapter_files import AdapterFiles, read_adapter, write_adapter
-from .settings import LoraSettings, check_merge
+from .settings import (
+    LoraSettings,
+    check_device,
+    check_dtype,
+    check_merge,
+    check_name,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +41,7 @@ class LanguageModel:
     merge (bool | str): Whether to decode with copies of the adapted weights that
         have the adapter merged in; "auto" decides by the free memory.
     seed (int): Fixes the first weights of a new adapter.
+    RAISES (ValueError): If a setting can't be used.
     """
 
     def __init__(
@@ -47,11 +54,11 @@ class LanguageModel:
         merge: bool | str = "auto",
         seed: int = 0,
     ) -> None:
-        self.name = name
+        self.name = check_name(name)
         self.revision = revision
         self.lora = None if lora is None else LoraSettings.from_config(lora)
-        self.dtype_name = dtype
-        self.device_name = device
+        self.dtype_name = check_dtype(dtype)
+        self.device_name = check_device(device)
         self.merge = check_merge(merge)
         self.seed = seed
         self.version = 0
@@ -112,9 +119,11 @@ class LanguageModel:
         """
         with self._lock:
             if self._training is None:
+                from .norms import freeze_norms
                 from .store import share_modules
 
                 network = share_modules(self.base.model)
+                freeze_norms(network)
                 if self._saved is not None:
                     from .lora import load_lora
 

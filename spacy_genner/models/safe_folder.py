@@ -34,6 +34,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     folder (Path): The folder to write; its parent is made where it is missing.
     YIELDS (Path): An empty folder beside it. When the block ends without an error
         it becomes `folder`; otherwise it is removed.
+    RAISES (OSError): It can't be written, with a name in `folder` as `filename`.
     """
     backup = backup_of(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -57,10 +58,22 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(backup)
             os.replace(folder, backup)
         os.replace(fresh, folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(fresh, ignore_errors=True)
+        if isinstance(error, OSError):
+            _name(error, fresh, folder)
         raise
     shutil.rmtree(backup, ignore_errors=True)
+
+
+def _name(error: OSError, fresh: Path, folder: Path) -> None:
+    """Give an error the name that the user knows. A write to a full disk names no
+    file, and the folder beside is gone."""
+    found = error.filename
+    if found is None and error.errno is not None:
+        error.filename = str(folder)
+    elif isinstance(found, (str, os.PathLike)) and Path(found).is_relative_to(fresh):
+        error.filename = str(folder / Path(found).relative_to(fresh))
 
 
 def check_folder(folder: Path) -> None:

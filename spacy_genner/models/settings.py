@@ -1,5 +1,6 @@
 """What the config says about a model, checked before anything is loaded."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -7,6 +8,10 @@ from typing import Any
 from ..errors import Errors
 
 ALL_LINEAR = "all-linear"
+DTYPES = ("auto", "float64", "float32", "bfloat16", "float16")
+PIP_PREFIX = "pip:"
+# With indices as torch reads them: no leading zeros, few digits.
+_DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?")
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,44 @@ class LoraSettings:
         if not isinstance(self.target_modules, str):
             config["target_modules"] = list(self.target_modules)
         return config
+
+
+def check_name(name: str) -> str:
+    """Check that the name of a base says something.
+
+    name (str): `pip:PACKAGE`, a folder or a hub id.
+    RETURNS (str): The same.
+    RAISES (ValueError): If it is empty.
+    """
+    if not isinstance(name, str) or name.strip() in ("", PIP_PREFIX):
+        raise ValueError(Errors.G200.format(name=name))
+    return name
+
+
+def check_dtype(dtype: str) -> str:
+    """Check the name of a dtype.
+
+    dtype (str): One of `DTYPES`.
+    RETURNS (str): The same.
+    RAISES (ValueError): If it is something else.
+    """
+    if dtype not in DTYPES:
+        allowed = ", ".join(map(repr, DTYPES))
+        raise ValueError(Errors.G230.format(dtype=dtype, allowed=allowed))
+    return dtype
+
+
+def check_device(device: str) -> str:
+    """Check the form of a device's name. Whether there is such a device is not asked:
+    a pipeline may be made on one machine and run on another.
+
+    device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
+    RETURNS (str): The same.
+    RAISES (ValueError): If it is something else.
+    """
+    if not isinstance(device, str) or not _DEVICE.fullmatch(device):
+        raise ValueError(Errors.G231.format(device=device))
+    return device
 
 
 def check_merge(merge: bool | str) -> bool | str:

@@ -73,6 +73,8 @@ def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> Loade
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from .attention import attention_for
+
     folder = str(source.folder)
     # trust_remote_code is false, not absent: else transformers asks at the terminal.
     safe = {"local_files_only": True, "trust_remote_code": False}
@@ -80,10 +82,10 @@ def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> Loade
         with ThreadPoolExecutor(1) as pool:
             # A vocabulary of 262,144 entries takes longer to read than the weights.
             reading = pool.submit(AutoTokenizer.from_pretrained, folder, **safe)
-            # transformers takes scaled dot-product attention where the class has it.
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
+                attn_implementation=attention_for(device),
                 use_safetensors=True,
                 output_loading_info=True,
                 **safe,

@@ -68,7 +68,9 @@ def collate(rows: Sequence[Row], device: torch.device) -> Batch:
     RETURNS (Batch): The batch.
     """
     length = max(map(len, rows))
-    ids, choice_at, legal, right, token_at, token = [], [], [], [], [], []
+    ids, choice_at, legal, right = [], [], [], []
+    token_at: list[int] = []
+    token: list[int] = []
     for index, row in enumerate(rows):
         own = row.ids
         ids.append(own + [own[-1]] * (length - len(own)))

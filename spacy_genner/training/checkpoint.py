@@ -128,8 +128,8 @@ def write_checkpoint(
     """
     arrays, counts = optimizer_arrays(optimizer, nlp)
     randoms = random_states()
-    for epoch, state in enumerate(progress.epoch_states):
-        randoms[f"epoch{epoch}"] = state
+    for epoch, before in enumerate(progress.epoch_states):
+        randoms[f"epoch{epoch}"] = before
     facts = asdict(progress)
     del facts["epoch_states"]
     state = {

@@ -159,8 +159,9 @@ class Run:
                 annotates=settings["annotating_components"],
             )
         for name, pipe in nlp.pipeline:
-            trainable = getattr(pipe, "is_trainable", False)
-            if name not in frozen and trainable and pipe.model not in (True, False, None):  # type: ignore[attr-defined]
+            if name in frozen or not getattr(pipe, "is_trainable", False):
+                continue
+            if pipe.model not in (True, False, None):  # type: ignore[attr-defined]
                 pipe.finish_update(self.optimizer)  # type: ignore[attr-defined]
         self.optimizer.step_schedules()
 

@@ -64,7 +64,9 @@ class _VocabularyLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: RestrictedHead, token: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, head: RestrictedHead, token: Tensor
+    ) -> Tensor:
         total = hidden.new_zeros((), dtype=head.dtype)
         gradient = torch.empty_like(hidden)
         for start in range(0, len(hidden), CHUNK):

@@ -29,16 +29,18 @@ def fill_total_steps(config: Config, known: dict[str, Any] | None = None) -> int
     if not places:
         return None
     total = None
+    steps = 0
     for place in places:
-        steps = (known or {}).get(f"{place}.total_steps")
-        if steps is None:
+        found = (known or {}).get(f"{place}.total_steps")
+        if found is None:
             total = total or count_steps(config)
-            steps = total
+            found = total
+        steps = int(found)
         section: Any = config
         for key in place.split("."):
             section = section[key]
         section["total_steps"] = steps
-    return int(steps)
+    return steps
 
 
 def count_steps(config: Config) -> int:

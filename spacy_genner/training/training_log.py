@@ -104,7 +104,9 @@ def lost_spans(nlp: Language) -> list[str]:
     lines = []
     for name, pipe in nlp.pipeline:
         counts = pipe.gold_counts() if hasattr(pipe, "gold_counts") else None
-        for kind, count in () if counts is None else counts.lost.items():
+        if counts is None:
+            continue
+        for kind, count in counts.lost.items():
             listed = ", ".join(counts.listed[kind])
             lines.append(
                 f"{name}: {count} of the {counts.spans} spans seen {reasons[kind]}, "

@@ -61,7 +61,7 @@ def test_sentences_are_joined_with_exact_offsets(tmp_path):
     path = tmp_path / "corpus.txt"
     path.write_text(CORPUS, encoding="utf-8")
     first, second = read(path)
-    assert first.text == ("Mara Quist moved to Oslo. The University of Oslo is Oslo's.")
+    assert first.text == "Mara Quist moved to Oslo.\nThe University of Oslo is Oslo's."
     assert first.sentence_starts == [0, 26]
     assert [(first.text[s.start : s.end], s.label) for s in sorted(first.spans)] == [
         ("Mara Quist", "PERSON"),

@@ -43,7 +43,8 @@ def test_a_written_config_is_complete(written, tiny_base):
     # Every section resolves.
     registry.resolve(config["training"])
     registry.resolve(config["corpora"])
-    nlp = load_model_from_config(load_config(written.path, interpolate=False), auto_fill=True)
+    raw = load_config(written.path, interpolate=False)
+    nlp = load_model_from_config(raw, auto_fill=True)
     assert nlp.pipe_names == ["generative_ner"]
     assert nlp.get_pipe("generative_ner").cfg["crossing"] == "refuse"
 

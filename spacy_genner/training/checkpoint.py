@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from spacy.language import Language
 from thinc.api import Optimizer
 
@@ -143,8 +143,9 @@ def write_checkpoint(
         for name, pipe in nlp.pipeline:
             if hasattr(pipe, "to_disk"):
                 pipe.to_disk(fresh / _COMPONENTS / name, exclude=["vocab"])
-        save_file(_contiguous(arrays), fresh / _OPTIMIZER)
-        save_file(_contiguous(randoms), fresh / _RANDOM)
+        # Written by Python, whose errors tell a full disk from others.
+        (fresh / _OPTIMIZER).write_bytes(save(_contiguous(arrays)))
+        (fresh / _RANDOM).write_bytes(save(_contiguous(randoms)))
         # Python's own JSON gives floats back to the last bit.
         text = json.dumps(state, indent=1, default=float)
         (fresh / _STATE).write_text(text, encoding="utf8")

@@ -78,7 +78,6 @@ overlap = 64
 
 [generative_ner.scorer]
 @scorers = "spacy-genner.span_scorer.v1"
-spans_key = "sc"
 """
 DEFAULTS = Config().from_str(DEFAULT_CONFIG)["generative_ner"]
 SCORE_WEIGHTS: dict[str, float | None] = {

@@ -1,37 +1,60 @@
 """Annotated documents that the prompt shows as examples."""
 
 from pathlib import Path
-from typing import Any
 
-from spacy.tokens import DocBin
+from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from .corpora.docbin import load_docs
 from .errors import Errors
-from .formats import CharSpan
+from .formats import CharSpan, InlineFormat, crossings
+from .grammar import marks_by_boundary
 
 
 def read_demonstrations(
-    path: str | None, vocab: Vocab, key: str, fmt: Any, labels: list[str]
+    path: str | None, vocab: Vocab, key: str, fmt: InlineFormat, labels: list[str]
 ) -> list[tuple[str, str]]:
-    """Render the documents of a file.
+    """Write the documents of a file as the model is to write.
 
     path (Optional[str]): A `.spacy` file; None for no demonstrations.
     vocab (Vocab): The pipeline's vocabulary.
     key (str): The group of `doc.spans` that holds the spans.
-    fmt (Format): The output format.
+    fmt (InlineFormat): The output format.
     labels (List[str]): The labels, in their order.
     RETURNS (List[Tuple[str, str]]): Text and output of each document.
-    RAISES (ValueError): The file is missing, or a span can't be rendered.
+    RAISES (ValueError): The file is missing or no DocBin, a label is unknown, or spans
+        cross.
     """
     if path is None:
         return []
     if not Path(path).is_file():
         raise ValueError(Errors.G423.format(path=path))
-    pairs = []
-    for doc in DocBin().from_disk(path).get_docs(vocab):
-        spans = [
-            CharSpan(span.start_char, span.end_char, span.label_)
-            for span in doc.spans.get(key, ())
-        ]
-        pairs.append((doc.text, fmt.render(doc.text, spans, labels)))
-    return pairs
+    docs = load_docs(Path(path), vocab)
+    # White space after the last token is no part of what a model is given.
+    return [(doc[:].text, _written(doc, key, fmt, labels)) for doc in docs]
+
+
+def _written(doc: Doc, key: str, fmt: InlineFormat, labels: list[str]) -> str:
+    """A marked document. Marks stand before the white space of the token after them:
+    what is copied in an output is then, id for id, what stands in the text."""
+    spans = list(doc.spans[key]) if key in doc.spans else []
+    for span in spans:
+        if span.label_ not in labels:
+            raise ValueError(
+                Errors.G303.format(label=span.label_, span=span.text, labels=labels)
+            )
+    crossed = crossings(CharSpan(s.start_char, s.end_char, s.label_) for s in spans)
+    if crossed:
+        first, second = crossed[0]
+        raise ValueError(Errors.G004.format(first=tuple(first), second=tuple(second)))
+    places = [(span.start, span.end, labels.index(span.label_)) for span in spans]
+    text = before = ""
+    for token, (closed, opened) in zip(
+        [*doc, None], marks_by_boundary(places, len(doc)), strict=True
+    ):
+        text += "".join(fmt.close_mark(labels[label]) for label in closed)
+        text += "".join(fmt.open_mark(labels[label]) for label in opened)
+        if token is not None:
+            text += before + token.text
+            before = token.whitespace_
+    return text

@@ -486,9 +486,8 @@ class Warnings(metaclass=_Coded):
     # W4: component
     W401 = (
         "The component {name!r} writes to 'doc.spans[{key!r}]'. In training, set "
-        "'spans_key = \"{key}\"' under '[components.{name}.scorer]', and "
-        "'[training.score_weights]' to 'spans_{key}_f = 1.0' and 'spans_sc_f = null': "
-        "the defaults name the key 'sc'."
+        "'spans_{key}_f = 1.0' and 'spans_sc_f = null' under "
+        "'[training.score_weights]': the defaults name the key 'sc'."
     )
 
     # W5: corpora and command line

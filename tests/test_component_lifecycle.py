@@ -215,7 +215,7 @@ def test_labels_are_checked_wherever_they_come_from(tiny_base):
 def test_another_group(tiny_base):
     nlp = pipeline(tiny_base("llama"), spans_key="mine")
     examples = make_examples(nlp, key="mine")
-    with pytest.warns(GennerWarning, match="W401.*'mine'.*scorer.*spans_mine_f"):
+    with pytest.warns(GennerWarning, match="W401.*'mine'.*spans_mine_f"):
         nlp.initialize(lambda: examples)
     doc = nlp("Lisbon")
     assert list(doc.spans) == ["mine"] and doc.spans["mine"].name == "mine"
@@ -225,8 +225,9 @@ def test_another_group(tiny_base):
             fresh.initialize(lambda: make_examples(fresh))
 
 
-def test_what_the_scorer_needs_for_another_group(tiny_base):
-    scorer = {"@scorers": "spacy-genner.span_scorer.v1", "spans_key": "mine"}
+@pytest.mark.parametrize("named", [None, "mine"])
+def test_the_scorer_follows_the_component_to_another_group(tiny_base, named):
+    scorer = {"@scorers": "spacy-genner.span_scorer.v1", "spans_key": named}
     nlp = pipeline(tiny_base("llama"), spans_key="mine", scorer=scorer)
     scores = nlp.evaluate(make_examples(nlp, key="mine"))
     assert 0.0 <= scores["spans_mine_f"] <= 1.0 and "spans_sc_f" not in scores
@@ -339,9 +340,15 @@ def test_demonstrations(tiny_base, tmp_path):
     nlp.initialize(lambda: make_examples(nlp))
     runtime = component(nlp)._runtime()
     prefix = component(nlp).lm.tokenizer.decode(runtime.encoder.prefix_ids)
-    output = "[Lisbon | GPE] hosts the [University of Lisbon | ORG] . "
-    assert f"\nText:\n{shown[0].text}\nMarked:\n{output}\n" in prefix
-    assert "\nMarked:\nMaria lives in [Porto | GPE] . \n\nText:\n" in prefix
+    text = shown[0][:].text
+    output = "[Lisbon | GPE] hosts the[ University of Lisbon | ORG] ."
+    assert f"\nText:\n{text}\nMarked:\n{output}\n" in prefix
+    assert "\nMarked:\nMaria lives in[ Porto | GPE] .\n\nText:\n" in prefix
+    # Just as an output of these spans would read.
+    encoder = runtime.encoder
+    source = encoder.source(text.split(), [True] * len(text.split()))
+    ids = encoder.grammar(source).target([(0, 1, 1), (3, 6, 0)])
+    assert component(nlp).lm.tokenizer.decode(ids) == output
     assert results(nlp) != plain
     # They are a part of what is saved.
     again = pipeline(tiny_base("llama")).from_bytes(nlp.to_bytes())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Optional
 
 from spacy.training import Example
 
@@ -11,10 +11,13 @@ from ..formats import CharSpan
 from .scores import score_documents
 
 
-def make_span_scorer(spans_key: str = "sc") -> Callable[..., dict[str, Any]]:
+def make_span_scorer(
+    spans_key: Optional[str] = None,  # noqa: UP045
+) -> Callable[..., dict[str, Any]]:
     """`spacy-genner.span_scorer.v1`: spancat's scores, and those of nested spans.
 
-    spans_key (str): The group of `doc.spans` that is scored.
+    spans_key (Optional[str]): The group of `doc.spans` that is scored; None for that of
+        the component whose scorer it is.
     RETURNS (Callable): The scorer. To spancat's keys (`spans_KEY_f` and so on) it adds
         `spans_KEY_nested_p`, `_r` and `_f`. Reference spans that no token boundary
         fits count as missed in all of them.
@@ -24,8 +27,15 @@ def make_span_scorer(spans_key: str = "sc") -> Callable[..., dict[str, Any]]:
 
 
 def _score(
-    spans_key: str, examples: Iterable[Example], /, **kwargs: Any
+    chosen: str | None,
+    examples: Iterable[Example],
+    /,
+    *,
+    spans_key: str = "sc",
+    **kwargs: Any,
 ) -> dict[str, Any]:
+    # spaCy hands over the component's settings as keywords.
+    spans_key = chosen or spans_key
     examples = list(examples)
     gold = [gold_spans(example.reference, spans_key) for example in examples]
     found = [group_spans(example.predicted, spans_key) for example in examples]

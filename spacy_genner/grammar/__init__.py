@@ -1,7 +1,15 @@
 """The automaton of legal outputs over a tokenizer's ids. Pure Python."""
 
-from .automaton import Grammar, State
+from .automaton import Grammar, State, marks_by_boundary
 from .marks import Marks, make_marks
 from .source import Source, make_source
 
-__all__ = ["Grammar", "Marks", "Source", "State", "make_marks", "make_source"]
+__all__ = [
+    "Grammar",
+    "Marks",
+    "Source",
+    "State",
+    "make_marks",
+    "make_source",
+    "marks_by_boundary",
+]

@@ -8,6 +8,7 @@ the first token that differs, and the copy wins where none does.
 Order of choices, which settles ties: copy, close, open; then label order.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import Errors
@@ -193,17 +194,13 @@ class Grammar:
             label index of each; none crosses another.
         RETURNS (List[int]): The token ids.
         """
-        opens: dict[int, list[tuple[int, int, int]]] = {}
-        closes: dict[int, list[tuple[int, int, int]]] = {}
-        for span in sorted(set(spans), key=lambda s: (s[0], -s[1], -s[2])):
-            opens.setdefault(span[0], []).append(span)
-            closes.setdefault(span[1], []).append(span)
         ids: list[int] = []
-        for unit in range(len(self.source) + 1):
-            for span in reversed(closes.get(unit, ())):
-                ids.extend(self.marks.close_ids[span[2]])
-            for span in opens.get(unit, ()):
-                ids.extend(self.marks.open_ids[span[2]])
+        marks = marks_by_boundary(spans, len(self.source))
+        for unit, (closed, opened) in enumerate(marks):
+            for label in closed:
+                ids.extend(self.marks.close_ids[label])
+            for label in opened:
+                ids.extend(self.marks.open_ids[label])
             if unit < len(self.source):
                 ids.extend(self.source.ids[unit])
         return ids
@@ -383,6 +380,25 @@ class Grammar:
             if literal:
                 found[index + shift] = literal
         return found
+
+
+def marks_by_boundary(
+    spans: Iterable[tuple[int, int, int]], size: int
+) -> list[tuple[list[int], list[int]]]:
+    """The marks at each boundary between units, in the order of the output.
+
+    spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and label
+        index of each; none crosses another.
+    size (int): The number of units.
+    RETURNS (List[Tuple[List[int], List[int]]]): For each boundary, one more than there
+        are units, the labels of the spans that close there and of those that open.
+    """
+    marks: list[tuple[list[int], list[int]]] = [([], []) for _ in range(size + 1)]
+    for start, end, label in sorted(set(spans), key=lambda s: (s[0], -s[1], -s[2])):
+        marks[start][1].append(label)
+        # What opened last closes first.
+        marks[end][0].insert(0, label)
+    return marks
 
 
 def _distinct(places: list[Place]) -> list[Place]:

@@ -83,7 +83,8 @@ def freeze_norms(network: nn.Module) -> None:
 def _frozen(norm: nn.Module) -> FrozenRMSNorm | None:
     if not type(norm).__name__.endswith("RMSNorm"):
         return None
-    eps = next((getattr(norm, name) for name in _EPS_NAMES if hasattr(norm, name)), None)
+    named = (getattr(norm, name, None) for name in _EPS_NAMES)
+    eps = next((value for value in named if value is not None), None)
     weight = getattr(norm, "weight", None)
     if not isinstance(eps, float) or not isinstance(weight, nn.Parameter):
         return None

@@ -273,6 +273,14 @@ def test_a_full_disk_is_1_and_names_the_file(room, full_disk, line, output, old)
     assert listing(room) == before
 
 
+def test_training_on_a_full_disk_names_the_folder(room, full_disk, tiny_base):
+    write_config(room / "tiny.cfg", make_config(tiny_base("llama"), "data.spacy"))
+    before = listing(room)
+    full_disk()
+    refused("train tiny.cfg --output out", "G523", "out/model-last")
+    assert listing(room) == before
+
+
 def test_training_on_bad_data(room, tiny_base):
     other = [*TEXTS, ("Maria came .", [(0, 1, "PERSON")])]
     write_corpus(room / "other.spacy", other)

@@ -184,9 +184,13 @@ def test_float32_agrees_but_for_near_ties(tiny_base):
 
 
 @pytest.mark.parametrize("decoder", [StepDecoder, DraftDecoder])
-def test_batch_tokens_must_be_positive(decoder):
-    with pytest.raises(ValueError, match="G106"):
-        decoder(0)
+@pytest.mark.parametrize("found", [0, -1, "0", "many", "", 2.5, True, None])
+def test_batch_tokens_must_be_a_whole_number(decoder, found):
+    with pytest.raises(ValueError, match=r"G106\].*'decoder\.batch_tokens'") as error:
+        decoder(found)
+    assert repr(found) in str(error.value)
+    # A config's variables arrive as strings.
+    assert decoder("900").batch_tokens == 900
 
 
 def test_an_unknown_head_is_refused(tiny_base):

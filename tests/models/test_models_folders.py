@@ -1,7 +1,9 @@
 """Folders written as a whole, and the export for peft and vLLM."""
 
+import errno
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -103,6 +105,40 @@ def test_error_inside(tmp_path):
             raise RuntimeError
     assert not list(tmp_path.iterdir())
     check_folder(folder)
+
+
+def fail(number, *name):
+    raise OSError(number, os.strerror(number), *name)
+
+
+def test_a_full_disk_names_the_folder(tmp_path):
+    """The system names no file where a write fails, and the folder beside is gone."""
+    folder = tmp_path / "sub" / "model"
+    with pytest.raises(OSError, match="sub.model'") as error:
+        with replaced_folder(folder):
+            fail(errno.ENOSPC)
+    assert error.value.filename == str(folder)
+    with pytest.raises(OSError) as error:
+        with replaced_folder(folder) as fresh:
+            with replaced_folder(fresh / "adapter"):
+                fail(errno.ENOSPC)
+    assert error.value.filename == str(folder / "adapter")
+
+
+def test_an_error_names_a_file_that_the_user_knows(tmp_path):
+    folder = tmp_path / "model"
+    with pytest.raises(PermissionError) as error:
+        with replaced_folder(folder) as fresh:
+            fail(errno.EACCES, str(fresh / "config.json"))
+    assert Path(error.value.filename) == folder / "config.json"
+    # What lies elsewhere keeps its name, and a message without a number its words.
+    with pytest.raises(FileNotFoundError) as error:
+        with replaced_folder(folder):
+            (tmp_path / "source").read_bytes()
+    assert Path(error.value.filename) == tmp_path / "source"
+    with pytest.raises(OSError, match="^in words$"):
+        with replaced_folder(folder):
+            raise OSError("in words")
 
 
 @pytest.fixture

@@ -146,7 +146,8 @@ def no_choice():
 
 def test_device_names(monkeypatch, no_choice):
     assert resolve_device("cpu") == CPU
-    for wrong in ("gpu", "cuda:x", "meta", ""):
+    assert resolve_device("cpu:0") == CPU
+    for wrong in ("gpu", "cuda:x", "cuda:01", "cuda:1000", "meta", "", 0):
         with pytest.raises(ValueError, match="G231"):
             resolve_device(wrong)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -49,6 +49,8 @@ def test_debug_config_passes(name, monkeypatch):
         ("window.unit", "G401"),
         ("format", "G005"),
         ("model.merge", "G243"),
+        ("model.dtype", "G230"),
+        ("model.device", "G231"),
     ],
 )
 def test_debug_config_tells_of_a_wrong_word(setting, code, monkeypatch):
@@ -67,12 +69,13 @@ def test_debug_config_tells_of_a_wrong_word(setting, code, monkeypatch):
         ("decoder.batch_tokens", "G106"),
         ("window.max_tokens", "G402"),
         ("model.lora.rank", "G241"),
+        ("min_score", "G409"),
     ],
 )
 def test_debug_config_tells_of_a_wrong_number(setting, code, monkeypatch):
     monkeypatch.chdir(ROOT)
     result = run(
-        "debug", "config", CONFIGS[0], f"--components.generative_ner.{setting}", 0
+        "debug", "config", CONFIGS[0], f"--components.generative_ner.{setting}", -1
     )
     assert result.exit_code == 1
     assert code in result.output + str(result.exception)

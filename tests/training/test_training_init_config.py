@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from spacy.cli import app
+from spacy.cli.init_config import fill_config
 from spacy.schemas import ConfigSchemaTraining
 from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import Config
 from training_cases import TEXTS, write_corpus
+from typer.testing import CliRunner
 
 from spacy_genner.training.init_config import make_plan, write_config
 from spacy_genner.training.measure import Speed
@@ -15,6 +18,18 @@ from spacy_genner.training.steps import count_steps
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SPEED = Speed(1.0, 0.5, 5, 8, 300, 30, 100, "cpu", "float32", 2)
+
+
+def check_complete(path, tmp_path):
+    """spaCy has nothing to add, and finds no fault."""
+    filled = tmp_path / "filled.cfg"
+    fill_config(filled, path, silent=True)
+    assert load_config(filled) == load_config(path)
+    raw = [load_config(file, interpolate=False) for file in (filled, path)]
+    assert raw[0] == raw[1]
+    result = CliRunner().invoke(app, ["debug", "config", str(path)])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "Config is valid" in result.output
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +64,10 @@ def test_a_written_config_is_complete(written, tiny_base):
     assert nlp.get_pipe("generative_ner").cfg["crossing"] == "refuse"
 
 
+def test_spacy_has_nothing_to_add(written, tmp_path):
+    check_complete(written.path, tmp_path)
+
+
 def test_a_written_config_says_what_was_measured(written):
     text = written.path.read_text(encoding="utf8")
     assert "# Corpus: 18 documents, 24 spans, 2 labels" in text
@@ -72,9 +91,17 @@ def test_lines_and_inner_tokens_are_seen(tiny_base, tmp_path):
         docs.append(doc)
     path = tmp_path / "lines.spacy"
     DocBin(docs=docs, store_user_data=True).to_disk(path)
+    labels = tmp_path / "labels.json"
+    labels.write_text('{"GPE": "a place: city; country", "STATE": ""}')
     made = write_config(
-        path, tmp_path / "m.cfg", str(tiny_base("llama")), dev_path=path, minutes=0.1
+        path,
+        tmp_path / "m.cfg",
+        str(tiny_base("llama")),
+        dev_path=path,
+        minutes=0.1,
+        labels_path=labels,
     )
+    check_complete(made.path, tmp_path)
     assert made.facts.labels == ["GPE", "STATE"]
     nlp = load_model_from_config(load_config(made.path), auto_fill=True)
     assert nlp.pipe_names == ["sentencizer", "generative_ner"]

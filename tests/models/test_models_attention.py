@@ -1,0 +1,105 @@
+"""Attention and norms that a CPU computes fast, against those of transformers."""
+
+import copy
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from spacy_genner.models.attention import NAME, attention_for
+from spacy_genner.models.norms import FrozenRMSNorm, freeze_norms
+from spacy_genner.models.store import get_base
+
+FAMILIES = ["llama", "gemma2", "gemma3", "qwen2", "qwen3", "granite", "granite4"]
+
+
+@pytest.fixture(params=FAMILIES)
+def networks(request, tiny_base):
+    """A base as it is loaded here, and as transformers has it by itself."""
+    folder = tiny_base(request.param)
+    # The one of transformers that caps scores takes its softmax in float32.
+    capped = request.param == "gemma2"
+    dtype = "float32" if capped else "float64"
+    base = get_base(str(folder), dtype=dtype, device="cpu")
+    plain = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=base.dtype,
+        attn_implementation="eager" if capped else "sdpa",
+    )
+    # Held, because the store forgets a base that nobody holds.
+    yield base.model, plain.eval().requires_grad_(False)
+
+
+def batch():
+    ids = torch.randint(4, 390, (3, 40), generator=torch.Generator().manual_seed(1))
+    mask = torch.arange(40) < torch.tensor([40, 23, 1])[:, None]
+    return ids, mask.long()
+
+
+def tolerances(network):
+    wide = network.dtype == torch.float64
+    return {"rtol": 1e-9, "atol": 1e-9} if wide else {"rtol": 1e-3, "atol": 1e-4}
+
+
+def test_logits_are_those_of_transformers_own_attention(networks):
+    ours, plain = networks
+    ids, mask = batch()
+    assert ours.config._attn_implementation == NAME
+    assert plain.config._attn_implementation != NAME
+    with torch.no_grad():
+        found = ours(ids, attention_mask=mask).logits[mask.bool()]
+        wanted = plain(ids, attention_mask=mask).logits[mask.bool()]
+    torch.testing.assert_close(found, wanted, **tolerances(plain))
+
+
+def test_other_devices_keep_the_attention_of_transformers():
+    assert attention_for(torch.device("cpu")) == NAME
+    assert attention_for(torch.device("cuda", 0)) is None
+
+
+def test_norms_give_the_same_numbers_and_gradients(networks):
+    _, plain = networks
+    fast = copy.deepcopy(plain)
+    freeze_norms(fast)
+    made = [m for m in fast.modules() if isinstance(m, FrozenRMSNorm)]
+    left = {type(m).__name__ for m in fast.modules()} - {"FrozenRMSNorm"}
+    # A gated norm, as state-space layers have it, is another thing.
+    assert {name for name in left if "RMSNorm" in name} <= {
+        "GraniteMoeHybridRMSNormGated"
+    }
+    assert len(made) >= 5
+    assert list(fast.state_dict()) == list(plain.state_dict())
+    results = []
+    for network in (plain, fast):
+        ids, mask = batch()
+        embedded = network.get_input_embeddings()(ids).detach().requires_grad_()
+        logits = network(inputs_embeds=embedded, attention_mask=mask).logits
+        logits[mask.bool()].logsumexp(-1).sum().backward()
+        results.append((logits[mask.bool()], embedded.grad))
+    for found, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, **tolerances(plain))
+    assert results[0][1].abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("around_one", [True, False])
+def test_a_norm_rounds_as_its_model_does(tiny_base, dtype, around_one):
+    folder = tiny_base("gemma3" if around_one else "llama")
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    norm = network.get_decoder().layers[0].input_layernorm.requires_grad_(False)
+    with torch.no_grad():
+        norm.weight += torch.linspace(-0.5, 0.5, len(norm.weight)).to(dtype)
+    fast = copy.deepcopy(network.get_decoder().layers[0])
+    fast.input_layernorm = norm
+    freeze_norms(fast)
+    assert isinstance(fast.input_layernorm, FrozenRMSNorm)
+    assert fast.input_layernorm.around_one is around_one
+    sample = torch.randn(50, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
+    assert torch.equal(fast.input_layernorm(sample), norm(sample))
+
+
+def test_a_norm_that_is_trained_is_left_alone(tiny_base):
+    network = AutoModelForCausalLM.from_pretrained(tiny_base("llama"))
+    before = [type(module) for module in network.modules()]
+    freeze_norms(network)
+    assert [type(module) for module in network.modules()] == before

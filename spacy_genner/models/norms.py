@@ -45,7 +45,8 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, eps: float, around_one: bool
     ) -> Tensor:
-        wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+        # As the models do, also in float64.
+        wide = hidden.to(torch.float32)
         scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
         ctx.save_for_backward(hidden, weight, scale)
         ctx.around_one = around_one

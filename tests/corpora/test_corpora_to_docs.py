@@ -68,8 +68,8 @@ def test_a_file_keeps_everything(tmp_path, corpus):
     output = tmp_path / "made" / "corpus.spacy"
     counts = convert_file(corpus, output, "bracketed")
     first, second = docs_of(output)
-    assert first.text == "Mara met NF-kappa B. Second one."
-    assert [sentence.text for sentence in first.sents] == [
+    assert first.text == "Mara met NF-kappa B.\nSecond one."
+    assert [sentence.text.strip() for sentence in first.sents] == [
         "Mara met NF-kappa B.",
         "Second one.",
     ]

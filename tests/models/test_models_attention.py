@@ -77,7 +77,8 @@ def test_norms_give_the_same_numbers_and_gradients(networks):
         logits[mask.bool()].logsumexp(-1).sum().backward()
         results.append((logits[mask.bool()], embedded.grad))
     for found, wanted in zip(*results, strict=True):
-        torch.testing.assert_close(found, wanted, **tolerances(plain))
+        # Norms are computed in float32 whatever the dtype.
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     assert results[0][1].abs().max() > 1e-3
 
 

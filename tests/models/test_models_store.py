@@ -28,7 +28,7 @@ def test_loaded_once_and_freed(tiny_base):
     assert one.source.name == name
     assert not one.model.training
     assert not any(p.requires_grad for p in one.model.parameters())
-    assert one.model.config._attn_implementation == "sdpa"
+    assert one.model.config._attn_implementation == "genner_grouped"
     weight = weakref.ref(one.model.get_input_embeddings().weight)
     gone = weakref.ref(one)
     del one

@@ -181,7 +181,9 @@ def test_the_thresholds_of_an_evaluation_hold(trained, data, tmp_path):
     assert len(curve) > 5
     nlp = spacy.load(trained)
     for point in curve:
-        nlp.get_pipe("generative_ner").cfg["min_score"] = point["min_score"]
+        # In other batches the same score may differ in its last digits.
+        least = point["min_score"] - 1e-6
+        nlp.get_pipe("generative_ner").cfg["min_score"] = max(0.0, least)
         given = nlp.evaluate(examples(nlp))
         expected = [point[key] for key in "prf"]
         assert [given[f"spans_sc_{key}"] for key in "prf"] == pytest.approx(expected)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
+from .packing import Packed
+
 NAME = "genner_grouped"
 
 
@@ -34,6 +36,7 @@ def grouped_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     softcap: float | None = None,
+    packed: Packed | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Scaled dot-product attention, as transformers calls it.
@@ -47,8 +50,40 @@ def grouped_attention(
     scaling (Optional[float]): Of the scores; None for one over the root of the width.
     dropout (float): Of the weights, in training.
     softcap (Optional[float]): Where scores are capped (Gemma 2).
+    packed (Optional[Packed]): The layout where the tokens are rows end to end behind a
+        prefix; the mask is then that of the rows side by side, whose first slots are
+        the prefix.
     RETURNS (Tuple[Tensor, None]): Shape (batch, tokens, heads, width), and no weights.
     """
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        return _attend(module, query, key, value, mask, scaling, dropout, softcap)
+
+    if packed is None:
+        return attend(query, key, value, attention_mask), None
+    size = packed.prefix
+    first = [tensor[:, :, :size] for tensor in (query, key, value)]
+    prefix = attend(*first, packed.prefix_mask(kwargs.get("sliding_window"), query))
+    side = [packed.side_by_side(t[0, :, size:]) for t in (query, key, value)]
+    keys, values = (
+        torch.cat([shared.expand(packed.rows, -1, -1, -1), row], dim=2)
+        for shared, row in zip(first[1:], side[1:], strict=True)
+    )
+    rows = attend(side[0], keys, values, attention_mask)
+    return torch.cat([prefix, packed.end_to_end(rows)[None]], dim=1), None
+
+
+def _attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    scaling: float | None,
+    dropout: float,
+    softcap: float | None,
+) -> Tensor:
+    """Attention of one batch, shape (batch, tokens, heads, width)."""
     batch, heads, tokens, width = query.shape
     shared, slots = key.shape[1:3]
     scale = width**-0.5 if scaling is None else scaling
@@ -57,13 +92,13 @@ def grouped_attention(
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     # Heads of one group follow each other, each with all its tokens.
-    scores = scores.view(batch, heads, tokens, slots) + attention_mask
+    scores = scores.view(batch, heads, tokens, slots) + mask
     # The kernel adds up in float32 whatever the dtype.
     weights = torch.softmax(scores, dim=-1)
     if dropout and module.training:
         weights = nn.functional.dropout(weights, dropout)
     mixed = weights.view(batch, shared, -1, slots) @ value
-    return mixed.view(batch, heads, tokens, width).transpose(1, 2), None
+    return mixed.view(batch, heads, tokens, width).transpose(1, 2)
 
 
 AttentionInterface.register(NAME, grouped_attention)

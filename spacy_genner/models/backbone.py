@@ -1,10 +1,15 @@
 """The text decoder below the head, run with masks and positions of one's own."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .attention import NAME
+from .cache import PrefixCache
+from .packing import Packed, additive_mask
 
 ATTENTION = {"full_attention", "sliding_attention", "attention"}
 
@@ -29,6 +34,8 @@ class Backbone:
         self.limit: int | None = getattr(config, "max_position_embeddings", None)
         self._sliding = "sliding_attention" in kinds
         self._window: int | None = getattr(config, "sliding_window", None)
+        implementation = getattr(config, "_attn_implementation", None)
+        self._packs = self.attention_only and implementation == NAME
         names = inspect.signature(type(decoder).forward).parameters
         self._cache_name = "cache" if "cache" in names else "past_key_values"
 
@@ -66,19 +73,50 @@ class Backbone:
         )[0]
         return output
 
+    def behind_prefix(
+        self, prefix: Tensor, ids: Tensor, lengths: Sequence[int]
+    ) -> Tensor:
+        """Run rows that share a prefix, with gradients where they are wanted.
+
+        prefix (Tensor): Its ids, shape (prefix,).
+        ids (Tensor): The ids of the rows end to end, shape (tokens,).
+        lengths (Sequence[int]): How long each row is.
+        RETURNS (Tensor): Hidden states of the rows end to end, shape (tokens, width).
+        """
+        size = len(prefix)
+        packed = Packed.of(size, lengths, ids.device)
+        if self._packs:
+            slots = size + packed.longest
+            places = torch.arange(size, slots, device=ids.device)[None]
+            hidden: Tensor = self.decoder(
+                input_ids=torch.cat([prefix, ids])[None],
+                position_ids=packed.positions,
+                attention_mask=self._mask(places, slots),
+                use_cache=False,
+                packed=packed,
+            )[0]
+            return hidden[0, size:]
+        padded = ids.new_zeros(packed.rows * packed.longest)
+        padded = padded.index_copy(0, packed.places, ids).view(packed.rows, -1)
+        if self.attention_only:
+            cache = PrefixCache()
+            places = torch.arange(size, device=ids.device)[None]
+            self.cached(prefix[None], places, size, cache)
+            cache.share()
+            slots = size + packed.longest
+            places = torch.arange(size, slots, device=ids.device)[None]
+            places = places.expand(packed.rows, -1)
+            return packed.end_to_end(self.cached(padded, places, slots, cache))
+        whole = torch.cat([prefix.expand(packed.rows, -1), padded], dim=1)
+        sizes = torch.tensor(list(lengths), device=ids.device) + size
+        return packed.end_to_end(self.plain(whole, sizes)[:, size:])
+
     def _mask(self, positions: Tensor, slots: int) -> Any:
         """What each query sees, as numbers to be added: shape (batch or 1, 1, tokens,
         slots); one for each kind of layer where there are two."""
-        place = torch.arange(slots, device=positions.device)
-        query = positions[:, None, :, None]
-        past = place <= query
-        full = _additive(past, self.decoder.dtype)
+        dtype = self.decoder.dtype
+        full = additive_mask(positions, slots, None, dtype)
         if not self._sliding or self._window is None:
             return full
-        near = _additive(past & (place > query - self._window), self.decoder.dtype)
+        near = additive_mask(positions, slots, self._window, dtype)
         return {"full_attention": full, "sliding_attention": near}
-
-
-def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-    return mask.masked_fill_(~seen, torch.finfo(dtype).min)

@@ -35,12 +35,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded to one length, with what is to be predicted.
+    """Rows end to end, with what is to be predicted.
 
-    Positions are places in the padded batch laid flat: row * length + column.
-
-    ids (Tensor): Shape (rows, length).
-    lengths (Tensor): The length of each row, shape (rows,).
+    ids (Tensor): Shape (all tokens,). Positions are places in it.
+    lengths (Sequence[int]): The length of each row.
     choice_at (Tensor): Positions before a choice, shape (choices,).
     legal (Tensor): The ids legal there, the first repeated as padding, shape
         (choices, most legal ids).
@@ -51,7 +49,7 @@ class Batch:
     """
 
     ids: Tensor
-    lengths: Tensor
+    lengths: Sequence[int]
     choice_at: Tensor
     legal: Tensor
     legal_count: Tensor
@@ -67,14 +65,13 @@ def collate(rows: Sequence[Row], device: torch.device) -> Batch:
     device (torch.device): Where the tensors go.
     RETURNS (Batch): The batch.
     """
-    length = max(map(len, rows))
-    ids, choice_at, legal, right = [], [], [], []
+    choice_at, legal, right = [], [], []
+    ids: list[int] = []
     token_at: list[int] = []
     token: list[int] = []
-    for index, row in enumerate(rows):
-        own = row.ids
-        ids.append(own + [own[-1]] * (length - len(own)))
-        before = index * length + len(row.prompt) - 1
+    for row in rows:
+        before = len(ids) + len(row.prompt) - 1
+        ids += row.ids
         for choice in row.target.choices:
             choice_at.append(before + choice.place)
             legal.append(choice.legal)
@@ -92,7 +89,7 @@ def collate(rows: Sequence[Row], device: torch.device) -> Batch:
 
     return Batch(
         ids=tensor(ids),
-        lengths=tensor([len(row) for row in rows]),
+        lengths=[len(row) for row in rows],
         choice_at=tensor(choice_at),
         legal=tensor(padded).reshape(len(padded), widest),
         legal_count=tensor([len(each) for each in legal]),
@@ -103,17 +100,19 @@ def collate(rows: Sequence[Row], device: torch.device) -> Batch:
 
 
 def by_length(rows: Sequence[Row], max_tokens: int) -> Iterator[list[Row]]:
-    """Rows of like lengths together, each group within a number of padded tokens.
+    """Rows of like lengths together, each group within a number of tokens.
 
     rows (Sequence[Row]): The rows.
-    max_tokens (int): Rows times the longest row, at most; a longer row goes alone.
+    max_tokens (int): Tokens of a group, at most; a longer row goes alone.
     YIELDS (List[Row]): The groups.
     """
     group: list[Row] = []
+    size = 0
     for row in sorted(rows, key=len, reverse=True):
-        if group and len(group[0]) * (len(group) + 1) > max_tokens:
+        if group and size + len(row) > max_tokens:
             yield group
-            group = []
+            group, size = [], 0
         group.append(row)
+        size += len(row)
     if group:
         yield group

@@ -20,7 +20,7 @@ def constrained_loss(head: RestrictedHead, hidden: Tensor, batch: Batch) -> Tens
     "Autoregressive Structured Prediction with Language Models", 2022).
 
     head (RestrictedHead): The model's head.
-    hidden (Tensor): Shape (rows * length, width).
+    hidden (Tensor): Of the batch's tokens, shape (tokens, width).
     batch (Batch): The batch.
     RETURNS (Tensor): The sum over the choices, a scalar.
     """
@@ -38,7 +38,7 @@ def lm_loss(
     """Cross-entropy over the whole vocabulary, at the tokens of the output.
 
     head (RestrictedHead): The model's head.
-    hidden (Tensor): Shape (rows * length, width).
+    hidden (Tensor): Of the batch's tokens, shape (tokens, width).
     batch (Batch): The batch.
     share (float): The share of tokens that are drawn, above 0 and at most 1. They
         stand for all: the expectation of loss and gradient does not depend on it.

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..models.backbone import Backbone
-from ..models.cache import PrefixCache
 from ..models.head import RestrictedHead
 from ..settings import LossWeights
-from .batches import Batch, Row, by_length, collate
+from .batches import Row, by_length, collate
 from .losses import constrained_loss, lm_loss
 
 
@@ -21,7 +19,7 @@ class Trainer:
     decoder (nn.Module): Its text decoder, without the head.
     prefix (Sequence[int]): The ids that every row begins with.
     loss (LossWeights): The weights of the losses.
-    max_tokens (int): Padded tokens that are run at once.
+    max_tokens (int): Tokens that are run at once.
     """
 
     def __init__(
@@ -35,7 +33,7 @@ class Trainer:
         self.network = network
         self.backbone = Backbone(network, decoder)
         self.head = RestrictedHead(network)
-        self.prefix = torch.tensor([list(prefix)], device=self.head.weight.device)
+        self.prefix = torch.tensor(list(prefix), device=self.head.weight.device)
         self.loss = loss
         self.max_tokens = max_tokens
 
@@ -56,7 +54,9 @@ class Trainer:
         try:
             for group in by_length(rows, self.max_tokens):
                 batch = collate(group, self.prefix.device)
-                hidden = self._hidden(batch)
+                hidden = self.backbone.behind_prefix(
+                    self.prefix, batch.ids, batch.lengths
+                )
                 loss = hidden.new_zeros((), dtype=self.head.dtype)
                 if self.loss.constrained:
                     part = constrained_loss(self.head, hidden, batch)
@@ -69,21 +69,3 @@ class Trainer:
         finally:
             self.network.eval()
         return total
-
-    def _hidden(self, batch: Batch) -> Tensor:
-        """Hidden states of a batch laid flat, shape (rows * length, width)."""
-        length = self.prefix.shape[1]
-        if self.backbone.attention_only:
-            cache = PrefixCache()
-            positions = torch.arange(length, device=self.prefix.device)[None]
-            self.backbone.cached(self.prefix, positions, length, cache)
-            cache.share()
-            columns = torch.arange(batch.ids.shape[1], device=self.prefix.device)
-            slots = length + len(columns)
-            positions = (length + columns)[None].expand(len(batch.ids), -1)
-            hidden = self.backbone.cached(batch.ids, positions, slots, cache)
-        else:
-            prefix = self.prefix.expand(len(batch.ids), -1)
-            ids = torch.cat([prefix, batch.ids], dim=1)
-            hidden = self.backbone.plain(ids, batch.lengths + length)[:, length:]
-        return hidden.reshape(-1, hidden.shape[-1])

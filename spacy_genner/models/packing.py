@@ -1,0 +1,103 @@
+"""Rows laid end to end behind a shared prefix, so that nothing is padding.
+
+All layers but attention treat each token by itself: they run over one sequence that
+holds the prefix once and then every row. Attention alone lays the rows side by side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Where the rows of a packed sequence are.
+
+    prefix (int): Tokens of the prefix, which come first.
+    rows (int): How many rows follow.
+    longest (int): Tokens of the longest.
+    places (Tensor): For each token of a row its place where rows lie side by side,
+        row * longest + column, shape (tokens,).
+    positions (Tensor): The position of each token, shape (1, prefix + tokens).
+    """
+
+    prefix: int
+    rows: int
+    longest: int
+    places: Tensor
+    positions: Tensor
+
+    @classmethod
+    def of(
+        cls, prefix: int, lengths: Sequence[int], device: torch.device
+    ) -> "Packed":
+        """Lay out rows.
+
+        prefix (int): Tokens of the prefix.
+        lengths (Sequence[int]): Tokens of each row, at least one row.
+        device (torch.device): Where the tensors go.
+        RETURNS (Packed): The layout.
+        """
+        longest = max(lengths)
+        columns = torch.cat([torch.arange(length) for length in lengths])
+        row = torch.repeat_interleave(torch.tensor(list(lengths)))
+        positions = torch.cat([torch.arange(prefix), prefix + columns])
+        return cls(
+            prefix,
+            len(lengths),
+            longest,
+            (row * longest + columns).to(device),
+            positions[None].to(device),
+        )
+
+    def prefix_mask(self, window: int | None, like: Tensor) -> Tensor:
+        """What the prefix's tokens see of one another.
+
+        window (Optional[int]): How far back a layer sees; None for all.
+        like (Tensor): Gives dtype and device.
+        RETURNS (Tensor): To be added to scores, shape (1, 1, prefix, prefix).
+        """
+        place = torch.arange(self.prefix, device=like.device)
+        return additive_mask(place[None], self.prefix, window, like.dtype)
+
+    def side_by_side(self, tokens: Tensor) -> Tensor:
+        """Lay the tokens of the rows side by side, with zeros as padding.
+
+        tokens (Tensor): Shape (heads, tokens, width), the prefix left out.
+        RETURNS (Tensor): Shape (rows, heads, longest, width).
+        """
+        heads, count, width = tokens.shape
+        flat = tokens.transpose(0, 1).reshape(count, heads * width)
+        padded = flat.new_zeros(self.rows * self.longest, heads * width)
+        padded = padded.index_copy(0, self.places, flat)
+        return padded.view(self.rows, self.longest, heads, width).transpose(1, 2)
+
+    def end_to_end(self, padded: Tensor) -> Tensor:
+        """Take the padding out.
+
+        padded (Tensor): Shape (rows, longest, ...).
+        RETURNS (Tensor): Shape (tokens, ...).
+        """
+        return padded.flatten(0, 1).index_select(0, self.places)
+
+
+def additive_mask(
+    positions: Tensor, slots: int, window: int | None, dtype: torch.dtype
+) -> Tensor:
+    """A causal mask of slots whose numbers are positions.
+
+    positions (Tensor): The positions of the queries, shape (batch or 1, tokens).
+    slots (int): How many slots there are.
+    window (Optional[int]): How far back a query sees; None for all.
+    dtype (torch.dtype): The dtype of the scores.
+    RETURNS (Tensor): To be added to scores, shape (batch or 1, 1, tokens, slots).
+    """
+    place = torch.arange(slots, device=positions.device)
+    query = positions[:, None, :, None]
+    seen = place <= query
+    if window is not None:
+        seen = seen & (place > query - window)
+    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    return mask.masked_fill_(~seen, torch.finfo(dtype).min)

@@ -13,6 +13,7 @@ import argparse
 import json
 import random
 import time
+from functools import partial
 from itertools import islice
 from statistics import median
 
@@ -83,9 +84,8 @@ def main() -> None:
         rows = ner._gold().rows(batch)
         ids, mask = padded(rows)
         ner.lm.training_network.train()
-        network = ner.lm.training_network
-        plain = timed(lambda i=ids, m=mask: plain_pass(network, i, m))
-        own = timed(lambda b=batch: train_on(b))
+        plain = timed(partial(plain_pass, ner.lm.training_network, ids, mask))
+        own = timed(partial(train_on, batch))
         if index:
             # The first one pays for what is made once.
             spent["plain"].append(plain)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import Errors
 from .adapter_files import CONFIG_FILE, AdapterFiles, read_adapter, write_adapter
 from .bases import resolve_base
-from .gguf import MANIFEST
+from .gguf import MANIFEST, ROUNDED
 from .safe_folder import replaced_folder
 
 _ADAPTER = "adapter"
@@ -36,8 +36,9 @@ def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
     base = output / "base"
     with replaced_folder(base) as fresh:
         for path in sorted(source.folder.iterdir()):
+            ours = path.name == MANIFEST or f".{ROUNDED}." in path.name
             # Files of the hub's cache are links.
-            if path.is_file() and path.name != MANIFEST:
+            if path.is_file() and not ours:
                 shutil.copy2(path.resolve(), fresh / path.name)
     adapter = output / _ADAPTER
     config = {**files.config, "base_model_name_or_path": str(base), "revision": None}

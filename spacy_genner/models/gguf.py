@@ -3,7 +3,8 @@
 Reading GGUF takes a minute or more, loading the result seconds. The converted
 folder holds config.json, model.safetensors in float32 and the tokenizer's files.
 Float32 because the blocks of GGUF hold values that bfloat16 would round: the
-folder then has exactly the weights of the file, for every dtype.
+folder then has exactly the weights of the file, for every dtype. Beside it the same
+rounded to bfloat16, which is loaded in half the time and memory where that is wanted.
 """
 
 import hashlib
@@ -21,8 +22,10 @@ from .cache_folder import cache_folder
 logger = logging.getLogger("spacy_genner")
 
 MANIFEST = "genner_base.json"
+# What transformers calls weights beside the plain ones.
+ROUNDED = "bfloat16"
 # Part of the key: raise it when the same file gives another folder than before.
-_LAYOUT = "1"
+_LAYOUT = "2"
 _CHUNK = 1 << 22
 
 
@@ -148,6 +151,10 @@ def convert_gguf(file: Path, folder: Path) -> None:
     # Says where the weights were read from: a temporary file.
     model.config._name_or_path = ""
     model.save_pretrained(folder)
+    plain = (folder / "config.json").read_bytes()
+    model.to(torch.bfloat16).save_pretrained(folder, variant=ROUNDED)
+    # The folder's own dtype is that of the plain weights.
+    (folder / "config.json").write_bytes(plain)
     tokenizer.save_pretrained(folder)
     for path in folder.glob("*.safetensors"):
         # Written for the owner alone, while a cache may be shared.

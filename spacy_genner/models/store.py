@@ -5,6 +5,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from ..errors import Errors
 from .bases import BaseSource, resolve_base
 from .devices import resolve_device, resolve_dtype
+from .gguf import MANIFEST, ROUNDED
 
 _Key = tuple[str, str | None, str, str]
 
@@ -85,6 +87,7 @@ def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> Loade
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
+                variant=_variant(source.folder, dtype),
                 attn_implementation=attention_for(device),
                 use_safetensors=True,
                 output_loading_info=True,
@@ -112,6 +115,12 @@ def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> Loade
     model = model.to(device).eval().requires_grad_(False)
     text_decoder(model)
     return LoadedBase(source, model, tokenizer, dtype, device)
+
+
+def _variant(folder: Path, dtype: torch.dtype) -> str | None:
+    """The weights that are rounded already, where the folder has them."""
+    rounded = (folder / MANIFEST).is_file() and any(folder.glob(f"*.{ROUNDED}*"))
+    return ROUNDED if rounded and dtype == torch.bfloat16 else None
 
 
 def share_modules(model: nn.Module) -> Any:

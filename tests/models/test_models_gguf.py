@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gguf
 import pytest
 import torch
 
+from spacy_genner.models.bases import BaseSource
 from spacy_genner.models.gguf import MANIFEST, converted_folder
-
-gguf = pytest.importorskip("gguf")
+from spacy_genner.models.store import _load
 
 
 def write_gguf(base: Path, path: Path) -> None:
@@ -100,6 +101,26 @@ def test_conversion(tiny_gguf, tiny_base, tmp_path, monkeypatch):
         part.unlink()
     again = converted_folder(parts, "tiny", "1", hashlib.sha256(data).hexdigest())
     assert again == folder
+
+
+def test_rounded_weights_are_loaded_where_bfloat16_is_wanted(
+    tiny_gguf, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path))
+    checksum = hashlib.sha256(tiny_gguf.read_bytes()).hexdigest()
+    folder = converted_folder([tiny_gguf], "tiny", "1", checksum)
+    source = BaseSource("pip:tiny", None, folder, checksum)
+    cpu = torch.device("cpu")
+    plain = _load(source, torch.float32, cpu).model.state_dict()
+    # Nothing else can be read now.
+    (folder / "model.safetensors").unlink()
+    rounded = _load(source, torch.bfloat16, cpu).model.state_dict()
+    assert set(rounded) == set(plain)
+    for name, tensor in plain.items():
+        assert rounded[name].dtype == torch.bfloat16
+        assert torch.equal(rounded[name], tensor.to(torch.bfloat16)), name
+    with pytest.raises(ValueError, match="G233"):
+        _load(source, torch.float32, cpu)
 
 
 SCRIPT = """

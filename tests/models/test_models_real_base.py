@@ -32,8 +32,9 @@ def test_source(base):
 
 def test_weights_are_those_of_the_file(base):
     """Unquantised here by gguf itself, for a few tensors of each kind."""
-    gguf = pytest.importorskip("gguf")
     import tempfile
+
+    import gguf
 
     from spacy_genner.models.gguf import join_parts
     from spacy_genner.models.packages import find_package_gguf

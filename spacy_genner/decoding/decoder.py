@@ -4,7 +4,7 @@ The decoders are registered as they stand, and every pipeline with the component
 one when it is built: importing this module loads neither torch nor transformers.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from .rows import Engine, Rows
 
-# Padding, in tokens, for which a forward pass of its own is the better bargain.
-SLACK = 48
 
 
 class StepDecoder:
@@ -181,28 +179,13 @@ class _Row:
         )
 
 
-def _feed(kept: "Rows", rows: list[_Row], indices: list[int]) -> dict[int, "Tensor"]:
-    """Run each row's tokens, rows of like lengths together."""
-    hidden: dict[int, Tensor] = {}
-    for group in _groups({index: len(rows[index].feeding) for index in indices}):
-        feeding = [rows[index].feeding for index in group]
-        starts = [rows[index].start for index in group]
-        hidden.update(zip(group, kept.feed(group, feeding, starts), strict=True))
-    return hidden
-
-
-def _groups(lengths: dict[int, int]) -> Iterable[list[int]]:
-    group: list[int] = []
-    slack = 0
-    for index in sorted(lengths, key=lambda key: -lengths[key]):
-        if group:
-            slack += lengths[group[0]] - lengths[index]
-            if slack > SLACK:
-                yield sorted(group)
-                group, slack = [], 0
-        group.append(index)
-    if group:
-        yield sorted(group)
+def _feed(
+    kept: "Rows", rows: list[_Row], indices: list[int]
+) -> "dict[int, Tensor]":
+    """Run each row's tokens."""
+    feeding = [rows[index].feeding for index in indices]
+    starts = [rows[index].start for index in indices]
+    return dict(zip(indices, kept.feed(indices, feeding, starts), strict=True))
 
 
 def _decide(engine: "Engine", rows: list[_Row], hidden: dict[int, "Tensor"]) -> None:

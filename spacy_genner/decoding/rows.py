@@ -1,16 +1,19 @@
 """Several rows of tokens run through a model, each row at its own place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..models.backbone import Backbone
+from ..models.backbone import UNFIT, Backbone, close
 from ..models.cache import RowCache
 from ..models.head import RestrictedHead
+from ..models.packing import Packed
 
 PROBE = 6
+# Padding, in tokens, for which a forward pass of its own is the better bargain.
+SLACK = 48
 
 
 class Rows:
@@ -63,17 +66,16 @@ class Engine:
         hidden = self.backbone.plain(batch)
         logits = network(input_ids=batch, use_cache=False).logits[0]
         self.head.check(network, hidden[0], logits)
+        self.backbone.settle(ids, self.device)
         if self.cached:
             try:
                 rows = CachedRows(self, RowCache(2, PROBE), 2, 0)
                 first, _ = rows.feed([0, 1], [ids[:4], ids[:2]], [0, 0])
                 second = rows.feed([0], [ids[3:]], [3])[0]
-            except (TypeError, AttributeError, KeyError, RuntimeError, IndexError):
+            except UNFIT:
                 self.cached = False
             else:
-                mine = torch.cat([first[:3], second]).float()
-                gap = (mine - hidden[0].float()).abs().max()
-                self.cached = bool(gap <= 0.05 * hidden.abs().max().float())
+                self.cached = close(torch.cat([first[:3], second]), hidden[0])
 
     def rows(self, count: int, capacity: int) -> Rows:
         """New rows.
@@ -133,22 +135,81 @@ class CachedRows(Rows):
     def feed(
         self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
     ) -> list[Tensor]:
-        engine = self.engine
-        longest = max(len(row) for row in ids)
-        padded = [[*row, *[row[-1]] * (longest - len(row))] for row in ids]
-        device = engine.device
+        if self.engine.backbone.packs:
+            return self._feed_packed(rows, ids, starts)
+        hidden: dict[int, Tensor] = {}
+        for group in _groups([len(row) for row in ids]):
+            parts = [[each[index] for index in group] for each in (rows, ids, starts)]
+            hidden.update(zip(group, self._feed_padded(*parts), strict=True))
+        return [hidden[index] for index in range(len(rows))]
+
+    def _feed_packed(
+        self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
+    ) -> list[Tensor]:
+        device = self.engine.device
+        lengths = [len(row) for row in ids]
+        packed = Packed.of(0, lengths, device)
         first = torch.tensor(starts, device=device) + self.offset
-        positions = first[:, None] + torch.arange(longest, device=device)
-        used = (
-            max(start + len(row) for start, row in zip(starts, ids, strict=True))
-            + self.offset
+        used = self._used(starts, lengths)
+        numbers = torch.tensor(rows, device=device)
+        slots = first[packed.row] + packed.column
+        self.cache.aim(
+            self._selected(rows, numbers),
+            numbers[packed.row][None],
+            slots[None],
+            len(rows),
+            used,
         )
-        whole = list(rows) == list(range(len(rows)))
-        selected = None if whole else torch.tensor(rows, device=device)
-        self.cache.aim(selected, positions, used)
+        flat = torch.tensor([id_ for row in ids for id_ in row], device=device)
+        hidden = self.engine.backbone.cached_packed(
+            flat, packed, first, used, self.cache
+        )
+        return list(hidden.split(lengths))
+
+    def _feed_padded(
+        self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
+    ) -> list[Tensor]:
+        device = self.engine.device
+        lengths = [len(row) for row in ids]
+        padded = [[*row, *[row[-1]] * (max(lengths) - len(row))] for row in ids]
+        first = torch.tensor(starts, device=device) + self.offset
+        positions = first[:, None] + torch.arange(max(lengths), device=device)
+        used = self._used(starts, lengths)
+        numbers = torch.tensor(rows, device=device)
+        self.cache.aim(
+            self._selected(rows, numbers),
+            numbers[:, None].expand_as(positions),
+            positions,
+            len(rows),
+            used,
+        )
         batch = torch.tensor(padded, device=device)
-        hidden = engine.backbone.cached(batch, positions, used, self.cache)
-        return [hidden[index, : len(row)] for index, row in enumerate(ids)]
+        hidden = self.engine.backbone.cached(batch, positions, used, self.cache)
+        return [hidden[index, :length] for index, length in enumerate(lengths)]
+
+    def _used(self, starts: Sequence[int], lengths: Sequence[int]) -> int:
+        """The slots up to the last new token."""
+        ends = (start + length for start, length in zip(starts, lengths, strict=True))
+        return self.offset + max(ends)
+
+    def _selected(self, rows: Sequence[int], numbers: Tensor) -> Tensor | None:
+        return None if list(rows) == list(range(len(rows))) else numbers
+
+
+def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of rows of like lengths, so that padding them costs less than another
+    forward pass would."""
+    group: list[int] = []
+    slack = 0
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if group:
+            slack += lengths[group[0]] - lengths[index]
+            if slack > SLACK:
+                yield sorted(group)
+                group, slack = [], 0
+        group.append(index)
+    if group:
+        yield sorted(group)
 
 
 class RecomputedRows(Rows):

@@ -50,9 +50,10 @@ def grouped_attention(
     scaling (Optional[float]): Of the scores; None for one over the root of the width.
     dropout (float): Of the weights, in training.
     softcap (Optional[float]): Where scores are capped (Gemma 2).
-    packed (Optional[Packed]): The layout where the tokens are rows end to end behind a
-        prefix; the mask is then that of the rows side by side, whose first slots are
-        the prefix.
+    packed (Optional[Packed]): The layout where the queries are rows end to end. The
+        mask is then that of the rows side by side. Keys and values are so, too, behind
+        a prefix whose slots the mask has first; without one they are side by side, as
+        a cache gives them.
     RETURNS (Tuple[Tensor, None]): Shape (batch, tokens, heads, width), and no weights.
     """
 
@@ -61,6 +62,9 @@ def grouped_attention(
 
     if packed is None:
         return attend(query, key, value, attention_mask), None
+    if not packed.prefix:
+        rows = attend(packed.side_by_side(query[0]), key, value, attention_mask)
+        return packed.end_to_end(rows)[None], None
     size = packed.prefix
     first = [tensor[:, :, :size] for tensor in (query, key, value)]
     prefix = attend(*first, packed.prefix_mask(kwargs.get("sliding_window"), query))

@@ -26,21 +26,35 @@ class RowCache(Cache):
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
         self._selected: Tensor | None = None
+        self._token_rows = torch.empty(0, dtype=torch.long)
         self._slots = torch.empty(0, dtype=torch.long)
+        self._count = 0
         self._width = 0
 
-    def aim(self, selected: Tensor | None, positions: Tensor, width: int) -> None:
+    def aim(
+        self,
+        selected: Tensor | None,
+        token_rows: Tensor,
+        slots: Tensor,
+        count: int,
+        width: int,
+    ) -> None:
         """Say where the next forward pass writes and what it reads.
 
-        selected (Optional[Tensor]): The rows that take part, shape (batch,); None
-            for the first `batch` rows.
-        positions (Tensor): Shape (batch, tokens).
+        selected (Optional[Tensor]): The rows that take part, shape (count,); None for
+            the first `count` rows.
+        token_rows (Tensor): The row of each token, shape (batch, tokens).
+        slots (Tensor): The slot of each token, shape (batch, tokens).
+        count (int): How many rows take part: as many as the batch has, or more where
+            the batch is one sequence of rows end to end.
         width (int): The slots that are read; more than there are make all rows longer.
         """
         if width > self.capacity:
             self._grow(max(width, self.capacity * 3 // 2))
         self._selected = selected
-        self._slots = positions.clamp(max=self.capacity)
+        self._token_rows = token_rows
+        self._slots = slots.clamp(max=self.capacity)
+        self._count = count
         self._width = width
 
     def update(
@@ -92,11 +106,9 @@ class RowCache(Cache):
         if layer not in buffers:
             buffers[layer] = self._buffer(new)
         buffer, selected = buffers[layer], self._selected
-        batch = new.shape[0]
-        rows = torch.arange(batch, device=new.device) if selected is None else selected
-        buffer[rows[:, None], :, self._slots] = new.transpose(1, 2)
+        buffer[self._token_rows, :, self._slots] = new.transpose(1, 2)
         if selected is None:
-            return buffer[:batch, :, : self._width]
+            return buffer[: self._count, :, : self._width]
         return buffer[:, :, : self._width].index_select(0, selected)
 
     def _buffer(self, like: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""Rows laid end to end behind a shared prefix, so that nothing is padding.
+"""Rows laid end to end, so that nothing is padding.
 
 All layers but attention treat each token by itself: they run over one sequence that
-holds the prefix once and then every row. Attention alone lays the rows side by side.
+holds every row, and before them a prefix that the rows share, where there is one.
+Attention alone lays the rows side by side.
 """
 
 from collections.abc import Sequence
@@ -15,24 +16,22 @@ from torch import Tensor
 class Packed:
     """Where the rows of a packed sequence are.
 
-    prefix (int): Tokens of the prefix, which come first.
-    rows (int): How many rows follow.
+    prefix (int): Tokens of the prefix, which come first; 0 where the rows follow what a
+        cache holds.
+    rows (int): How many rows there are.
     longest (int): Tokens of the longest.
-    places (Tensor): For each token of a row its place where rows lie side by side,
-        row * longest + column, shape (tokens,).
-    positions (Tensor): The position of each token, shape (1, prefix + tokens).
+    row (Tensor): The row of each token of a row, shape (tokens,).
+    column (Tensor): Its place in it, shape (tokens,).
     """
 
     prefix: int
     rows: int
     longest: int
-    places: Tensor
-    positions: Tensor
+    row: Tensor
+    column: Tensor
 
     @classmethod
-    def of(
-        cls, prefix: int, lengths: Sequence[int], device: torch.device
-    ) -> "Packed":
+    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> "Packed":
         """Lay out rows.
 
         prefix (int): Tokens of the prefix.
@@ -40,17 +39,24 @@ class Packed:
         device (torch.device): Where the tensors go.
         RETURNS (Packed): The layout.
         """
-        longest = max(lengths)
-        columns = torch.cat([torch.arange(length) for length in lengths])
+        column = torch.cat([torch.arange(length) for length in lengths])
         row = torch.repeat_interleave(torch.tensor(list(lengths)))
-        positions = torch.cat([torch.arange(prefix), prefix + columns])
         return cls(
-            prefix,
-            len(lengths),
-            longest,
-            (row * longest + columns).to(device),
-            positions[None].to(device),
+            prefix, len(lengths), max(lengths), row.to(device), column.to(device)
         )
+
+    @property
+    def places(self) -> Tensor:
+        """RETURNS (Tensor): The place of each token where the rows lie side by side,
+        row * longest + column, shape (tokens,)."""
+        return self.row * self.longest + self.column
+
+    @property
+    def positions(self) -> Tensor:
+        """RETURNS (Tensor): The position of each token behind the prefix and of the
+        prefix's own, shape (1, prefix + tokens)."""
+        first = torch.arange(self.prefix, device=self.column.device)
+        return torch.cat([first, self.prefix + self.column])[None]
 
     def prefix_mask(self, window: int | None, like: Tensor) -> Tensor:
         """What the prefix's tokens see of one another.

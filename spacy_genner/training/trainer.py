@@ -36,6 +36,7 @@ class Trainer:
         self.prefix = torch.tensor(list(prefix), device=self.head.weight.device)
         self.loss = loss
         self.max_tokens = max_tokens
+        self.backbone.settle(list(prefix), self.prefix.device)
 
     def accumulate(self, rows: Sequence[Row]) -> float:
         """Add the gradients of some rows to those of the adapter.

@@ -107,6 +107,21 @@ def test_draft_decoder_equals_step_decoder(setting, batch_tokens):
         assert [span.score for span in mine.spans] == pytest.approx(scores, abs=1e-9)
 
 
+@pytest.mark.parametrize("decoder", [StepDecoder, DraftDecoder])
+def test_rows_padded_or_end_to_end_are_the_same(setting, decoder, monkeypatch):
+    """On a CPU rows lie end to end, on other devices they are padded."""
+    backbone = setting.engine.backbone
+    assert backbone.packs is setting.engine.cached
+    tasks = setting.tasks(20, seed=21)
+    packed = decoder(700).decode(setting.engine, tasks)
+    monkeypatch.setattr(backbone, "packs", False)
+    padded = decoder(700).decode(setting.engine, tasks)
+    assert [d.ids for d in padded] == [d.ids for d in packed]
+    for mine, its in zip(padded, packed, strict=True):
+        logps = [decision.logp for decision in its.decisions]
+        assert [d.logp for d in mine.decisions] == pytest.approx(logps, abs=1e-9)
+
+
 def test_only_layers_without_state_keep_keys_and_values(setting):
     hybrid = "Hybrid" in type(setting.base.model).__name__
     assert setting.engine.cached is not hybrid

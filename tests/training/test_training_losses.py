@@ -73,10 +73,14 @@ def by_hand(model, constrained, lm):
     return total + lm * sum(token_losses) / len(token_losses)
 
 
+@pytest.mark.parametrize("packs", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.7, 0.2)])
-def test_losses_and_gradients_are_those_by_hand(tiny_base, family, weights):
+def test_losses_and_gradients_are_those_by_hand(tiny_base, family, weights, packs):
     model, trainer = make(tiny_base, family, *weights)
+    assert trainer.backbone.packs is trainer.backbone.attention_only
+    # On other devices than a CPU rows are padded.
+    trainer.backbone.packs &= packs
     loss = trainer.accumulate(ROWS)
     found = gradients(model)
     expected = by_hand(model, *weights)
@@ -86,6 +90,24 @@ def test_losses_and_gradients_are_those_by_hand(tiny_base, family, weights):
     assert any(gradient.abs().max() > 1e-3 for gradient in wanted.values())
     for name, gradient in wanted.items():
         assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-6), name
+
+
+def test_a_model_that_does_not_take_rows_end_to_end_has_them_padded(
+    tiny_base, monkeypatch
+):
+    """Its attention is called without the layout, as by classes not known here."""
+    from transformers import AttentionInterface
+
+    from spacy_genner.models import attention
+
+    def deaf(*args, packed=None, **kwargs):
+        return attention.grouped_attention(*args, **kwargs)
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, attention.NAME, deaf)
+    model, trainer = make(tiny_base, "llama", 1.0, 0.5)
+    assert trainer.backbone.packs is False
+    loss = trainer.accumulate(ROWS)
+    assert loss == pytest.approx(float(by_hand(model, 1.0, 0.5).detach()), rel=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

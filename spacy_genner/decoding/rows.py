@@ -139,8 +139,12 @@ class CachedRows(Rows):
             return self._feed_packed(rows, ids, starts)
         hidden: dict[int, Tensor] = {}
         for group in _groups([len(row) for row in ids]):
-            parts = [[each[index] for index in group] for each in (rows, ids, starts)]
-            hidden.update(zip(group, self._feed_padded(*parts), strict=True))
+            fed = self._feed_padded(
+                [rows[index] for index in group],
+                [ids[index] for index in group],
+                [starts[index] for index in group],
+            )
+            hidden.update(zip(group, fed, strict=True))
         return [hidden[index] for index in range(len(rows))]
 
     def _feed_packed(

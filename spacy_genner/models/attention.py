@@ -66,12 +66,15 @@ def grouped_attention(
         rows = attend(packed.side_by_side(query[0]), key, value, attention_mask)
         return packed.end_to_end(rows)[None], None
     size = packed.prefix
-    first = [tensor[:, :, :size] for tensor in (query, key, value)]
-    prefix = attend(*first, packed.prefix_mask(kwargs.get("sliding_window"), query))
+    first_query, first_key, first_value = (
+        tensor[:, :, :size] for tensor in (query, key, value)
+    )
+    own = packed.prefix_mask(kwargs.get("sliding_window"), query)
+    prefix = attend(first_query, first_key, first_value, own)
     side = [packed.side_by_side(t[0, :, size:]) for t in (query, key, value)]
     keys, values = (
         torch.cat([shared.expand(packed.rows, -1, -1, -1), row], dim=2)
-        for shared, row in zip(first[1:], side[1:], strict=True)
+        for shared, row in zip((first_key, first_value), side[1:], strict=True)
     )
     rows = attend(side[0], keys, values, attention_mask)
     return torch.cat([prefix, packed.end_to_end(rows)[None]], dim=1), None

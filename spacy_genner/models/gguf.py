@@ -152,7 +152,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
     model.config._name_or_path = ""
     model.save_pretrained(folder)
     plain = (folder / "config.json").read_bytes()
-    model.to(torch.bfloat16).save_pretrained(folder, variant=ROUNDED)
+    model.bfloat16().save_pretrained(folder, variant=ROUNDED)
     # The folder's own dtype is that of the plain weights.
     (folder / "config.json").write_bytes(plain)
     tokenizer.save_pretrained(folder)

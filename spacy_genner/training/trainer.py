@@ -36,6 +36,8 @@ class Trainer:
         self.prefix = torch.tensor(list(prefix), device=self.head.weight.device)
         self.loss = loss
         self.max_tokens = max_tokens
+        # Without dropout: no random number is drawn before the first step.
+        network.eval()
         self.backbone.settle(list(prefix), self.prefix.device)
 
     def accumulate(self, rows: Sequence[Row]) -> float:

@@ -4,7 +4,7 @@
 # make clean     remove the environments and what the project made
 
 PYTHON ?= python3
-# An environment elsewhere: make test TEST_VENV=/tmp/venv
+# An environment elsewhere: make test TEST_VENV=FOLDER
 DEMO_VENV ?= .venv-demo
 TEST_VENV ?= .venv-test
 PIP_FLAGS ?= --quiet --disable-pip-version-check

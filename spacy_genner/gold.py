@@ -8,6 +8,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from .annotator import WindowCutter
+from .corpora.docbin import unaligned_spans
 from .errors import Errors
 from .formats import CharSpan, crossings, drop_crossing
 from .labels import check_labels
@@ -130,9 +131,7 @@ class GoldReader:
         self.counts.examples += 1
         group = list(example.reference.spans.get(self.spans_key, ()))
         self.counts.spans += len(group)
-        for start, end, label in example.reference.user_data.get(
-            "genner_unaligned", ()
-        ):
+        for start, end, label in unaligned_spans(example.reference):
             self.counts.spans += 1
             text = example.reference.text[start:end]
             self.counts.note("off_grid", f"{text!r} ({label})")

@@ -75,7 +75,7 @@ class Runtime:
         """What computes gradients of the adapter.
 
         loss (LossWeights): The weights of the losses.
-        max_tokens (int): Padded tokens that are run at once.
+        max_tokens (int): Tokens that are run at once.
         RETURNS (Trainer): The trainer of the network as it is now.
         """
         from .models.store import text_decoder

@@ -69,6 +69,19 @@ def is_count(found: Any) -> bool:
     return str(found).isdecimal() and int(found) >= 1
 
 
+def check_count(key: str, found: Any) -> int:
+    """Check a setting that is a whole number of at least 1.
+
+    key (str): The setting.
+    found (Any): Its value; a config's variables arrive as strings.
+    RETURNS (int): The number.
+    RAISES (ValueError): It is something else.
+    """
+    if not is_count(found):
+        raise ValueError(Errors.G106.format(key=key, found=found))
+    return int(found)
+
+
 @dataclass(frozen=True)
 class LossWeights:
     """The weights of the two losses.

@@ -74,7 +74,7 @@ def heavy_imports(statement):
     [
         "import spacy_genner",
         "import spacy_genner.formats, spacy_genner.grammar",
-        "import spacy_genner.component",
+        "import spacy_genner.component, spacy_genner.factory",
         "import spacy; spacy.blank('en').add_pipe('generative_ner')",
         "import spacy_genner.cli",
     ],

@@ -5,7 +5,8 @@ import spacy
 from component_cases import NAME, component, pipeline
 from thinc.api import Config
 
-from spacy_genner.component import DEFAULTS, GenerativeNER
+from spacy_genner.component import GenerativeNER
+from spacy_genner.factory import DEFAULTS
 from spacy_genner.models.architecture import build_lora_causal_lm
 
 

@@ -13,6 +13,7 @@ from ..corpora.files import replaced_file
 from ..errors import Errors, Warnings
 from ._annotated_texts import Annotation, TextAnnotator, to_record
 from ._app import app
+from ._arguments import Model, SpansKey
 from ._errors import fail, reports_errors, warn_on_stderr
 from ._pipelines import find_spans_key, load_pipeline
 from ._progress import progress_bar
@@ -24,9 +25,7 @@ OUTPUTS = (".jsonl", ".spacy")
 @app.command("annotate")
 @reports_errors
 def annotate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A saved or installed pipeline.")
-    ],
+    model: Model,
     source: Annotated[
         Path,
         typer.Argument(
@@ -38,15 +37,7 @@ def annotate(
         Path,
         typer.Argument(metavar="OUTPUT", help="The file to write: .jsonl or .spacy."),
     ],
-    spans_key: Annotated[
-        str | None,
-        typer.Option(
-            "--spans-key",
-            "-k",
-            help="The group of doc.spans. Default: that of the component.",
-            show_default=False,
-        ),
-    ] = None,
+    spans_key: SpansKey = None,
     batch_size: Annotated[
         int | None,
         typer.Option(

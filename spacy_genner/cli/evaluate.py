@@ -6,15 +6,14 @@ from typing import Annotated
 import typer
 
 from ._app import app
+from ._arguments import Model, SpansKey
 from ._errors import reports_errors
 
 
 @app.command("evaluate")
 @reports_errors
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A saved or installed pipeline.")
-    ],
+    model: Model,
     data: Annotated[
         Path,
         typer.Argument(metavar="DATA.spacy", help="Annotated documents (.spacy)."),
@@ -22,15 +21,7 @@ def evaluate(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The JSON file to write.")
     ],
-    spans_key: Annotated[
-        str | None,
-        typer.Option(
-            "--spans-key",
-            "-k",
-            help="The group of doc.spans. Default: that of the component.",
-            show_default=False,
-        ),
-    ] = None,
+    spans_key: SpansKey = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", "-b", min=1, help="Documents at once.")
     ] = 64,

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import Errors
 from ..grammar import State
-from ..settings import is_count
+from ..settings import check_count
 from .drafting import Plan, draft, replan
 from .tasks import Decision, Decoded, Task, scored_spans
 
@@ -31,10 +30,7 @@ class StepDecoder:
     drafting = False
 
     def __init__(self, batch_tokens: int = 2048):
-        if not is_count(batch_tokens):
-            key = "decoder.batch_tokens"
-            raise ValueError(Errors.G106.format(key=key, found=batch_tokens))
-        self.batch_tokens = int(batch_tokens)
+        self.batch_tokens = check_count("decoder.batch_tokens", batch_tokens)
 
     def decode(self, engine: "Engine", tasks: Sequence[Task]) -> list[Decoded]:
         """Decode some tasks.

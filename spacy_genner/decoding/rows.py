@@ -69,7 +69,7 @@ class Engine:
         self.backbone.settle(ids, self.device)
         if self.cached:
             try:
-                rows = CachedRows(self, RowCache(2, PROBE), 2, 0)
+                rows = CachedRows(self, RowCache(2, PROBE), 0)
                 first, _ = rows.feed([0, 1], [ids[:4], ids[:2]], [0, 0])
                 second = rows.feed([0], [ids[3:]], [3])[0]
             except UNFIT:
@@ -89,10 +89,10 @@ class Engine:
         length = len(self.prefix)
         if self._prefix_cache is None:
             cache = RowCache(1, length)
-            CachedRows(self, cache, 1, 0).feed([0], [self.prefix], [0])
+            CachedRows(self, cache, 0).feed([0], [self.prefix], [0])
             self._prefix_cache = cache
         cache = self._prefix_cache.fork(count, length + capacity, length)
-        return CachedRows(self, cache, count, length)
+        return CachedRows(self, cache, length)
 
     def choose(
         self, hidden: Sequence[Tensor], ids: Sequence[Sequence[int]]
@@ -123,12 +123,16 @@ class Engine:
 
 
 class CachedRows(Rows):
-    """Rows whose keys and values are kept."""
+    """Rows whose keys and values are kept.
 
-    def __init__(self, engine: Engine, cache: RowCache, count: int, offset: int):
+    engine (Engine): The model.
+    cache (RowCache): Holds the prefix of every row, and room for more.
+    offset (int): Tokens of the prefix.
+    """
+
+    def __init__(self, engine: Engine, cache: RowCache, offset: int):
         self.engine = engine
         self.cache = cache
-        self.count = count
         self.offset = offset
 
     @torch.inference_mode()
@@ -150,54 +154,49 @@ class CachedRows(Rows):
     def _feed_packed(
         self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
     ) -> list[Tensor]:
-        device = self.engine.device
         lengths = [len(row) for row in ids]
-        packed = Packed.of(0, lengths, device)
-        first = torch.tensor(starts, device=device) + self.offset
-        used = self._used(starts, lengths)
-        numbers = torch.tensor(rows, device=device)
+        packed = Packed.of(0, lengths, self.engine.device)
+        numbers, first = self._placed(rows, starts)
         slots = first[packed.row] + packed.column
-        self.cache.aim(
-            self._selected(rows, numbers),
-            numbers[packed.row][None],
-            slots[None],
-            len(rows),
-            used,
-        )
-        flat = torch.tensor([id_ for row in ids for id_ in row], device=device)
-        hidden = self.engine.backbone.cached_packed(
-            flat, packed, first, used, self.cache
-        )
+        used = self._used(ids, starts)
+        self._aim(rows, numbers[packed.row][None], slots[None], used)
+        flat = torch.tensor([id_ for row in ids for id_ in row], device=first.device)
+        backbone = self.engine.backbone
+        hidden = backbone.cached_packed(flat, packed, first, used, self.cache)
         return list(hidden.split(lengths))
 
     def _feed_padded(
         self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
     ) -> list[Tensor]:
-        device = self.engine.device
-        lengths = [len(row) for row in ids]
-        padded = [[*row, *[row[-1]] * (max(lengths) - len(row))] for row in ids]
-        first = torch.tensor(starts, device=device) + self.offset
-        positions = first[:, None] + torch.arange(max(lengths), device=device)
-        used = self._used(starts, lengths)
-        numbers = torch.tensor(rows, device=device)
-        self.cache.aim(
-            self._selected(rows, numbers),
-            numbers[:, None].expand_as(positions),
-            positions,
-            len(rows),
-            used,
-        )
-        batch = torch.tensor(padded, device=device)
-        hidden = self.engine.backbone.cached(batch, positions, used, self.cache)
-        return [hidden[index, :length] for index, length in enumerate(lengths)]
+        longest = max(map(len, ids))
+        padded = [[*row, *[row[-1]] * (longest - len(row))] for row in ids]
+        numbers, first = self._placed(rows, starts)
+        slots = first[:, None] + torch.arange(longest, device=first.device)
+        used = self._used(ids, starts)
+        self._aim(rows, numbers[:, None].expand_as(slots), slots, used)
+        batch = torch.tensor(padded, device=first.device)
+        hidden = self.engine.backbone.cached(batch, slots, used, self.cache)
+        return [hidden[index, : len(row)] for index, row in enumerate(ids)]
 
-    def _used(self, starts: Sequence[int], lengths: Sequence[int]) -> int:
-        """The slots up to the last new token."""
-        ends = (start + length for start, length in zip(starts, lengths, strict=True))
+    def _placed(
+        self, rows: Sequence[int], starts: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """The rows' numbers, and the slots at which their new tokens start."""
+        device = self.engine.device
+        first = torch.tensor(starts, device=device) + self.offset
+        return torch.tensor(rows, device=device), first
+
+    def _used(self, ids: Sequence[Sequence[int]], starts: Sequence[int]) -> int:
+        """The slots up to the last new token, padding left out."""
+        ends = (start + len(row) for start, row in zip(starts, ids, strict=True))
         return self.offset + max(ends)
 
-    def _selected(self, rows: Sequence[int], numbers: Tensor) -> Tensor | None:
-        return None if list(rows) == list(range(len(rows))) else numbers
+    def _aim(
+        self, rows: Sequence[int], token_rows: Tensor, slots: Tensor, used: int
+    ) -> None:
+        whole = list(rows) == list(range(len(rows)))
+        selected = None if whole else torch.tensor(rows, device=slots.device)
+        self.cache.aim(selected, token_rows, slots, len(rows), used)
 
 
 def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -1,7 +1,7 @@
 """The automaton of legal outputs over a tokenizer's ids. Pure Python."""
 
-from .automaton import Grammar, State, marks_by_boundary
-from .marks import Marks, make_marks
+from .automaton import Grammar, State
+from .marks import Marks, make_marks, marks_by_boundary
 from .source import Source, make_source
 
 __all__ = [

@@ -8,11 +8,10 @@ the first token that differs, and the copy wins where none does.
 Order of choices, which settles ties: copy, close, open; then label order.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import Errors
-from .marks import Marks, Node
+from .marks import Marks, Node, marks_by_boundary
 from .source import Source
 
 COPY, CLOSE, OPEN = 0, 1, 2
@@ -380,25 +379,6 @@ class Grammar:
             if literal:
                 found[index + shift] = literal
         return found
-
-
-def marks_by_boundary(
-    spans: Iterable[tuple[int, int, int]], size: int
-) -> list[tuple[list[int], list[int]]]:
-    """The marks at each boundary between units, in the order of the output.
-
-    spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and label
-        index of each; none crosses another.
-    size (int): The number of units.
-    RETURNS (List[Tuple[List[int], List[int]]]): For each boundary, one more than there
-        are units, the labels of the spans that close there and of those that open.
-    """
-    marks: list[tuple[list[int], list[int]]] = [([], []) for _ in range(size + 1)]
-    for start, end, label in sorted(set(spans), key=lambda s: (s[0], -s[1], -s[2])):
-        marks[start][1].append(label)
-        # What opened last closes first.
-        marks[end][0].insert(0, label)
-    return marks
 
 
 def _distinct(places: list[Place]) -> list[Place]:

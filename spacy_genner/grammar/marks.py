@@ -84,6 +84,25 @@ def make_marks(fmt: InlineFormat, labels: Sequence[str], encode: Encode) -> Mark
     )
 
 
+def marks_by_boundary(
+    spans: Iterable[tuple[int, int, int]], size: int
+) -> list[tuple[list[int], list[int]]]:
+    """The marks at each boundary between units, in the order of the output.
+
+    spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and label
+        index of each; none crosses another.
+    size (int): The number of units.
+    RETURNS (List[Tuple[List[int], List[int]]]): For each boundary, one more than there
+        are units, the labels of the spans that close there and of those that open.
+    """
+    marks: list[tuple[list[int], list[int]]] = [([], []) for _ in range(size + 1)]
+    for start, end, label in sorted(set(spans), key=lambda s: (s[0], -s[1], -s[2])):
+        marks[start][1].append(label)
+        # What opened last closes first.
+        marks[end][0].insert(0, label)
+    return marks
+
+
 def _trie(entries: Iterable[tuple[tuple[int, ...], int]], texts: Sequence[str]) -> Node:
     root = Node()
     for ids, label in entries:

@@ -50,10 +50,10 @@ def grouped_attention(
     scaling (Optional[float]): Of the scores; None for one over the root of the width.
     dropout (float): Of the weights, in training.
     softcap (Optional[float]): Where scores are capped (Gemma 2).
-    packed (Optional[Packed]): The layout where the queries are rows end to end. The
-        mask is then that of the rows side by side. Keys and values are so, too, behind
-        a prefix whose slots the mask has first; without one they are side by side, as
-        a cache gives them.
+    packed (Optional[Packed]): The layout where the queries are rows end to end. With a
+        prefix, keys and values are laid out as the queries are, and the mask is that
+        of one row behind the prefix, the prefix's tokens included. Without one, keys,
+        values and mask are those of the rows side by side, as a cache gives them.
     RETURNS (Tuple[Tensor, None]): Shape (batch, tokens, heads, width), and no weights.
     """
 
@@ -69,14 +69,14 @@ def grouped_attention(
     first_query, first_key, first_value = (
         tensor[:, :, :size] for tensor in (query, key, value)
     )
-    own = packed.prefix_mask(kwargs.get("sliding_window"), query)
+    own, others = attention_mask[:, :, :size, :size], attention_mask[:, :, size:]
     prefix = attend(first_query, first_key, first_value, own)
     side = [packed.side_by_side(t[0, :, size:]) for t in (query, key, value)]
     keys, values = (
         torch.cat([shared.expand(packed.rows, -1, -1, -1), row], dim=2)
         for shared, row in zip((first_key, first_value), side[1:], strict=True)
     )
-    rows = attend(side[0], keys, values, attention_mask)
+    rows = attend(side[0], keys, values, others)
     return torch.cat([prefix, packed.end_to_end(rows)[None]], dim=1), None
 
 

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from .attention import NAME
 from .cache import PrefixCache
-from .packing import Packed, additive_mask
+from .packing import Packed
 
 ATTENTION = {"full_attention", "sliding_attention", "attention"}
-
-
 # What a model raises that was made for other calls.
 UNFIT = (TypeError, AttributeError, KeyError, RuntimeError, IndexError)
 
@@ -38,7 +36,6 @@ class Backbone:
     attention_only (bool): Whether all layers are attention, so that keys and values
         are all that a token leaves behind.
     packs (bool): Whether its attention takes rows end to end.
-    limit (Optional[int]): The most positions the model was made for.
     """
 
     def __init__(self, network: Any, decoder: Any):
@@ -47,7 +44,6 @@ class Backbone:
         kinds = set(getattr(config, "layer_types", None) or ())
         kinds |= set(getattr(config, "layers_block_type", None) or ())
         self.attention_only = kinds <= ATTENTION
-        self.limit: int | None = getattr(config, "max_position_embeddings", None)
         self._sliding = "sliding_attention" in kinds
         self._window: int | None = getattr(config, "sliding_window", None)
         implementation = getattr(config, "_attn_implementation", None)
@@ -102,8 +98,9 @@ class Backbone:
         cache (Cache): The cache.
         RETURNS (Tensor): Hidden states, shape (batch, tokens, width).
         """
+        given = {self._cache_name: cache}
         mask = self._mask(positions, slots)
-        return self._run(ids, positions, mask, use_cache=True, **self._given(cache))
+        return self._run(ids, positions, mask, use_cache=True, **given)
 
     def cached_packed(
         self, ids: Tensor, packed: Packed, starts: Tensor, slots: int, cache: Any
@@ -121,11 +118,8 @@ class Backbone:
         columns = torch.arange(packed.longest, device=ids.device)
         mask = self._mask(starts[:, None] + columns, slots)
         positions = (starts[packed.row] + packed.column)[None]
-        more = {"packed": packed, **self._given(cache)}
-        return self._run(ids[None], positions, mask, use_cache=True, **more)[0]
-
-    def _given(self, cache: Any) -> dict[str, Any]:
-        return {self._cache_name: cache}
+        given = {self._cache_name: cache, "packed": packed}
+        return self._run(ids[None], positions, mask, use_cache=True, **given)[0]
 
     def _run(self, ids: Tensor, positions: Tensor, mask: Any, **more: Any) -> Tensor:
         output: Tensor = self.decoder(
@@ -146,7 +140,7 @@ class Backbone:
         size = len(prefix)
         packed = Packed.of(size, lengths, ids.device)
         slots = size + packed.longest
-        places = torch.arange(size, slots, device=ids.device)[None]
+        places = torch.arange(slots, device=ids.device)[None]
         if self.packs:
             whole = torch.cat([prefix, ids])[None]
             mask = self._mask(places, slots)
@@ -158,12 +152,10 @@ class Backbone:
         padded = padded.index_copy(0, packed.places, ids).view(packed.rows, -1)
         if self.attention_only:
             cache = PrefixCache()
-            first = torch.arange(size, device=ids.device)[None]
-            self.cached(prefix[None], first, size, cache)
+            self.cached(prefix[None], places[:, :size], size, cache)
             cache.share()
-            return packed.end_to_end(
-                self.cached(padded, places.expand(packed.rows, -1), slots, cache)
-            )
+            behind = places[:, size:].expand(packed.rows, -1)
+            return packed.end_to_end(self.cached(padded, behind, slots, cache))
         whole = torch.cat([prefix.expand(packed.rows, -1), padded], dim=1)
         sizes = torch.tensor(list(lengths), device=ids.device) + size
         return packed.end_to_end(self.plain(whole, sizes)[:, size:])
@@ -172,8 +164,27 @@ class Backbone:
         """What each query sees, as numbers to be added: shape (batch or 1, 1, tokens,
         slots); one for each kind of layer where there are two."""
         dtype = self.decoder.dtype
-        full = additive_mask(positions, slots, None, dtype)
+        full = _additive_mask(positions, slots, None, dtype)
         if not self._sliding or self._window is None:
             return full
-        near = additive_mask(positions, slots, self._window, dtype)
+        near = _additive_mask(positions, slots, self._window, dtype)
         return {"full_attention": full, "sliding_attention": near}
+
+def _additive_mask(
+    positions: Tensor, slots: int, window: int | None, dtype: torch.dtype
+) -> Tensor:
+    """A causal mask of slots whose numbers are positions.
+
+    positions (Tensor): The positions of the queries, shape (batch or 1, tokens).
+    slots (int): How many slots there are.
+    window (Optional[int]): How far back a query sees; None for all.
+    dtype (torch.dtype): The dtype of the scores.
+    RETURNS (Tensor): To be added to scores, shape (batch or 1, 1, tokens, slots).
+    """
+    place = torch.arange(slots, device=positions.device)
+    query = positions[:, None, :, None]
+    seen = place <= query
+    if window is not None:
+        seen = seen & (place > query - window)
+    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    return mask.masked_fill_(~seen, torch.finfo(dtype).min)

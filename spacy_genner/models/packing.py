@@ -22,6 +22,8 @@ class Packed:
     longest (int): Tokens of the longest.
     row (Tensor): The row of each token of a row, shape (tokens,).
     column (Tensor): Its place in it, shape (tokens,).
+    places (Tensor): Its place where the rows lie side by side, row * longest + column,
+        shape (tokens,).
     """
 
     prefix: int
@@ -29,6 +31,7 @@ class Packed:
     longest: int
     row: Tensor
     column: Tensor
+    places: Tensor
 
     @classmethod
     def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> "Packed":
@@ -39,17 +42,10 @@ class Packed:
         device (torch.device): Where the tensors go.
         RETURNS (Packed): The layout.
         """
-        column = torch.cat([torch.arange(length) for length in lengths])
-        row = torch.repeat_interleave(torch.tensor(list(lengths)))
-        return cls(
-            prefix, len(lengths), max(lengths), row.to(device), column.to(device)
-        )
-
-    @property
-    def places(self) -> Tensor:
-        """RETURNS (Tensor): The place of each token where the rows lie side by side,
-        row * longest + column, shape (tokens,)."""
-        return self.row * self.longest + self.column
+        longest = max(lengths)
+        column = torch.cat([torch.arange(length) for length in lengths]).to(device)
+        row = torch.repeat_interleave(torch.tensor(list(lengths))).to(device)
+        return cls(prefix, len(lengths), longest, row, column, row * longest + column)
 
     @property
     def positions(self) -> Tensor:
@@ -57,16 +53,6 @@ class Packed:
         prefix's own, shape (1, prefix + tokens)."""
         first = torch.arange(self.prefix, device=self.column.device)
         return torch.cat([first, self.prefix + self.column])[None]
-
-    def prefix_mask(self, window: int | None, like: Tensor) -> Tensor:
-        """What the prefix's tokens see of one another.
-
-        window (Optional[int]): How far back a layer sees; None for all.
-        like (Tensor): Gives dtype and device.
-        RETURNS (Tensor): To be added to scores, shape (1, 1, prefix, prefix).
-        """
-        place = torch.arange(self.prefix, device=like.device)
-        return additive_mask(place[None], self.prefix, window, like.dtype)
 
     def side_by_side(self, tokens: Tensor) -> Tensor:
         """Lay the tokens of the rows side by side, with zeros as padding.
@@ -87,23 +73,3 @@ class Packed:
         RETURNS (Tensor): Shape (tokens, ...).
         """
         return padded.flatten(0, 1).index_select(0, self.places)
-
-
-def additive_mask(
-    positions: Tensor, slots: int, window: int | None, dtype: torch.dtype
-) -> Tensor:
-    """A causal mask of slots whose numbers are positions.
-
-    positions (Tensor): The positions of the queries, shape (batch or 1, tokens).
-    slots (int): How many slots there are.
-    window (Optional[int]): How far back a query sees; None for all.
-    dtype (torch.dtype): The dtype of the scores.
-    RETURNS (Tensor): To be added to scores, shape (batch or 1, 1, tokens, slots).
-    """
-    place = torch.arange(slots, device=positions.device)
-    query = positions[:, None, :, None]
-    seen = place <= query
-    if window is not None:
-        seen = seen & (place > query - window)
-    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-    return mask.masked_fill_(~seen, torch.finfo(dtype).min)

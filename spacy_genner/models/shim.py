@@ -1,6 +1,6 @@
 """The bridge between a language model and thinc: optimizer, averages, bytes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,10 +22,6 @@ class LoraShim(Shim):
     def __init__(self, lm: LanguageModel) -> None:
         super().__init__(None)
         self.lm = lm
-
-    def __call__(self, inputs: Any, is_train: bool) -> tuple[Any, Callable[..., Any]]:
-        """Unused: decoders and the trainer drive the network themselves."""
-        raise NotImplementedError
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let an optimizer change the adapter by its gradients, and clear these.

@@ -12,6 +12,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..corpora.docbin import unaligned_spans
+
 # Of a corpus that is streamed, and may be without end, only the beginning is read.
 STREAMED = 1000
 
@@ -53,5 +55,5 @@ def _annotations(doc: Doc) -> list:
     }
     ents = [(span.start, span.end, span.label_) for span in doc.ents]
     tokens = [(token.text, token.whitespace_, token.is_sent_start) for token in doc]
-    lost = [list(each) for each in doc.user_data.get("genner_unaligned", ())]
+    lost = [list(span) for span in unaligned_spans(doc)]
     return [tokens, groups, ents, doc.cats, lost]

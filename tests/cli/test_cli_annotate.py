@@ -1,11 +1,11 @@
 import json
 from pathlib import Path
 
-import numpy
 import pytest
 import spacy
+from cli_cases import marks_first_word
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Span, SpanGroup
+from spacy.tokens import Doc, DocBin
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
@@ -13,16 +13,7 @@ from spacy_genner.cli import app
 RUNNER = CliRunner()
 
 
-@Language.component("cli_test_marks")
-def mark_first_word(doc: Doc) -> Doc:
-    spans = [Span(doc, 0, 1, label="FIRST")] if len(doc) else []
-    attrs = {
-        "scores": numpy.asarray([0.25] * len(spans), dtype="float32"),
-        "status": "ok",
-        "issues": [],
-    }
-    doc.spans["sc"] = SpanGroup(doc, name="sc", spans=spans, attrs=attrs)
-    return doc
+Language.component("cli_test_marks", func=marks_first_word("FIRST", 0.25))
 
 
 @Language.component("cli_test_breaks")

@@ -4,12 +4,12 @@ import errno
 import json
 from pathlib import Path
 
-import numpy
 import pytest
 import spacy
 import typer
+from cli_cases import marks_first_word
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Span, SpanGroup
+from spacy.tokens import DocBin
 from training_cases import TEXTS, make_config, write_config, write_corpus
 from typer.testing import CliRunner
 
@@ -20,16 +20,7 @@ GROUP = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)
 
 
-@Language.component("exit_codes_first_word")
-def first_word(doc: Doc) -> Doc:
-    spans = [Span(doc, 0, 1, label="GPE")] if len(doc) else []
-    attrs = {
-        "scores": numpy.asarray([0.5] * len(spans), dtype="float32"),
-        "status": "ok",
-        "issues": [],
-    }
-    doc.spans["sc"] = SpanGroup(doc, name="sc", spans=spans, attrs=attrs)
-    return doc
+Language.component("exit_codes_first_word", func=marks_first_word("GPE", 0.5))
 
 
 def run(line):

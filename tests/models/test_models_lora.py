@@ -1,11 +1,11 @@
 """LoRA in a shared base: training, saving, merging, and peft's own as the measure."""
 
-import hashlib
 import json
 from typing import Any
 
 import pytest
 import torch
+from component_cases import digest
 
 from spacy_genner.models.adapter_files import AdapterFiles, read_adapter, write_adapter
 from spacy_genner.models.lora import (
@@ -43,14 +43,6 @@ def trained(base: Any, settings: LoraSettings = SETTINGS, seed: int = 0) -> Any:
 def logits(network: Any) -> torch.Tensor:
     with torch.no_grad():
         return network(IDS).logits
-
-
-def digest(model: Any) -> str:
-    state = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        state.update(name.encode())
-        state.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
-    return state.hexdigest()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

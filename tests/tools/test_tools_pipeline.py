@@ -15,6 +15,7 @@ from spacy.cli.find_threshold import find_threshold
 from spacy.tokens import DocBin
 from spacy.training import Example
 from training_cases import (
+    BY_HEART,
     TEXTS,
     docs,
     make_config,
@@ -56,17 +57,11 @@ def trained(tiny_base, tmp_path_factory):
     """The folder of a pipeline that `spacy train` has taught the six texts."""
     folder = tmp_path_factory.mktemp("tools")
     corpus = write_corpus(folder / "train.spacy")
-    rate = "training__optimizer__learn_rate"
-    changes = {
-        "components__generative_ner__model__lora": {"rank": 32, "alpha": 64},
-        "training__dropout": 0.0,
+    changes = BY_HEART | {
         "training__accumulate_gradient": 1,
         "training__max_steps": 20,
         "training__eval_frequency": 20,
-        "training__batcher__size": 100,
-        f"{rate}__total_steps": 21,
-        f"{rate}__initial_rate": 0.02,
-        "training__optimizer__L2": 0.0,
+        "training__optimizer__learn_rate__total_steps": 21,
     }
     config = make_config(tiny_base("llama"), corpus, **changes)
     path = write_config(folder / "tiny.cfg", config)

@@ -6,7 +6,7 @@ import json
 import pytest
 import spacy
 from spacy.training.loop import train as spacy_train
-from training_cases import TEXTS, make_config, start, weights, write_corpus
+from training_cases import BY_HEART, TEXTS, make_config, start, weights, write_corpus
 
 from spacy_genner.training.loop import train
 from spacy_genner.training.training_log import FILE, read_rows, write_row
@@ -82,16 +82,11 @@ def test_patience_and_epochs_end_it(tiny_base, corpus, tmp_path):
 
 
 def test_learns_by_heart_and_is_loaded_again(tiny_base, corpus, tmp_path):
-    changes = {
-        "components__generative_ner__model__lora": {"rank": 32, "alpha": 64},
+    changes = BY_HEART | {
         "components__generative_ner__readings": 2,
-        "training__dropout": 0.0,
         "training__max_steps": 60,
         "training__eval_frequency": 60,
-        "training__batcher__size": 100,
         "training__optimizer__learn_rate__total_steps": 61,
-        "training__optimizer__learn_rate__initial_rate": 0.02,
-        "training__optimizer__L2": 0.0,
     }
     output = tmp_path / "out"
     output.mkdir()

@@ -17,6 +17,15 @@ TEXTS = [
     ("In 1995 the company left Porto .", [(5, 6, "GPE")]),
 ]
 
+# Settings under which the tiny corpus is learnt by heart, besides steps and rate.
+BY_HEART = {
+    "components__generative_ner__model__lora": {"rank": 32, "alpha": 64},
+    "training__dropout": 0.0,
+    "training__batcher__size": 100,
+    "training__optimizer__learn_rate__initial_rate": 0.02,
+    "training__optimizer__L2": 0.0,
+}
+
 CONFIG = """
 [paths]
 train = null

@@ -1,0 +1,18 @@
+"""Arguments and options that several commands have."""
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A saved or installed pipeline.")
+]
+SpansKey = Annotated[
+    str | None,
+    typer.Option(
+        "--spans-key",
+        "-k",
+        help="The group of doc.spans. Default: that of the component.",
+        show_default=False,
+    ),
+]

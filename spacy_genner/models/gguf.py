@@ -4,7 +4,7 @@ Reading GGUF takes a minute or more, loading the result seconds. The converted
 folder holds config.json, model.safetensors in float32 and the tokenizer's files.
 Float32 because the blocks of GGUF hold values that bfloat16 would round: the
 folder then has exactly the weights of the file, for every dtype. Beside it the same
-rounded to bfloat16, which is loaded in half the time and memory where that is wanted.
+rounded to bfloat16, half as much to read where that is wanted.
 """
 
 import hashlib

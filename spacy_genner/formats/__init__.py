@@ -1,22 +1,33 @@
 """Spans to marked text and back. Pure Python: no torch, no spaCy."""
 
 from ..errors import Errors
+from .grouped_json import GroupedJson
 from .inline import InlineFormat
 from .inline_bracketed import InlineBracketed
 from .inline_xml import InlineXml
+from .json_format import JsonFormat
+from .occurrence_json import OccurrenceJson
+from .offset_json import OffsetJson
 from .spans import CharSpan, Issue, Parsed, crossings, drop_crossing
 
-_BY_NAME: dict[str, InlineFormat] = {
-    fmt.name: fmt for fmt in (InlineBracketed(), InlineXml())
-}
+Format = InlineFormat | JsonFormat
+
+_ALL: tuple[Format, ...] = (
+    InlineBracketed(),
+    InlineXml(),
+    GroupedJson(),
+    OccurrenceJson(),
+    OffsetJson(),
+)
+_BY_NAME: dict[str, Format] = {fmt.name: fmt for fmt in _ALL}
 FORMATS: tuple[str, ...] = tuple(_BY_NAME)
 
 
-def get_format(name: str) -> InlineFormat:
+def get_format(name: str) -> Format:
     """A format by its name.
 
     name (str): One of `FORMATS`.
-    RETURNS (InlineFormat): The format.
+    RETURNS (Format): The format.
     RAISES (ValueError): There is no such format.
     """
     if name not in _BY_NAME:
@@ -27,8 +38,10 @@ def get_format(name: str) -> InlineFormat:
 __all__ = [
     "FORMATS",
     "CharSpan",
+    "Format",
     "InlineFormat",
     "Issue",
+    "JsonFormat",
     "Parsed",
     "crossings",
     "drop_crossing",

@@ -1,7 +1,7 @@
 """Rendering, and reading back what was rendered."""
 
 import pytest
-from formats_cases import EXPECTED, SPANS, TEXT, marked_texts
+from formats_cases import EXPECTED, INLINE, JSON, SPANS, TEXT, marked_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +36,9 @@ def test_what_is_rendered_is_read_back(name, data):
     for labels in (None, ["A", "B"], ["B", "A"]):
         output = fmt.render(text, kept, labels)
         parsed = fmt.parse(output, text, labels)
-        assert parsed.issues == []
+        # What a list of strings leaves open is said, also where it is read rightly.
+        codes = {issue.code for issue in parsed.issues}
+        assert codes <= ({"ambiguous_place"} if name == "grouped_json" else set())
         assert set(parsed.spans) == set(kept)
         assert fmt.render(text, parsed.spans, labels) == output
 
@@ -93,11 +95,19 @@ def test_spans_that_are_none_are_refused(name, span, code):
         get_format(name).render("x y z", [CharSpan(*span)])
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_crossing_spans_are_refused(name):
+@pytest.mark.parametrize("name", INLINE)
+def test_crossing_spans_are_refused_inline(name):
     spans = [CharSpan(0, 3, "A"), CharSpan(2, 5, "B")]
     with pytest.raises(ValueError, match="G004"):
         get_format(name).render("x y z", spans)
+
+
+@pytest.mark.parametrize("name", JSON)
+def test_crossing_spans_are_listed(name):
+    spans = [CharSpan(0, 3, "A"), CharSpan(2, 5, "B")]
+    fmt = get_format(name)
+    parsed = fmt.parse(fmt.render("x y z", spans), "x y z", ["A", "B"])
+    assert parsed == (spans, [])
 
 
 @pytest.mark.parametrize(

@@ -162,25 +162,43 @@ class Annotator:
         ]
         decoded = self.decoder.decode(self.engine, tasks)
         for (index, window, source), result in zip(parts, decoded, strict=True):
-            outcomes[index].spans += self._spans(window, source, result)
-        places = {label: place for place, label in enumerate(self.encoder.marks.labels)}
+            found, doubts = self._spans(window, source, result)
+            outcomes[index].spans += found
+            if doubts:
+                outcomes[index].status = REPAIRED
+                outcomes[index].issues += doubts
+        places = {label: place for place, label in enumerate(self.encoder.labels)}
         for outcome in outcomes:
             outcome.spans.sort(key=lambda s: (s.start, -s.end, places[s.label]))
-            if outcome.status == WINDOWED:
+            if outcome.status == WINDOWED and not self.encoder.format.allows_crossing:
                 _uncross(outcome)
         return outcomes
 
     def _spans(
         self, window: Window, source: Source, decoded: "Decoded"
-    ) -> list[TokenSpan]:
-        spans = []
+    ) -> tuple[list[TokenSpan], list[dict[str, Any]]]:
+        """The spans that a window decides of, and what is in doubt about them."""
+        spans, doubts = [], []
         for span in decoded.spans:
             start = window.start + source.tokens[span.start]
             end = window.start + source.tokens[span.end - 1] + 1
             if window.decides(start, end):
-                label = self.encoder.marks.labels[span.label]
+                label = self.encoder.labels[span.label]
                 spans.append(TokenSpan(start, end, label, span.score))
-        return spans
+                if span.doubtful:
+                    doubts.append(
+                        {
+                            "code": "ambiguous_place",
+                            "message": (
+                                f"the text of {label} over tokens {start} to {end} "
+                                "stands at more places than the output has entries "
+                                "for it"
+                            ),
+                            "start": start,
+                            "end": end,
+                        }
+                    )
+        return spans, doubts
 
 
 def _failed(doc: Doc, error: Exception) -> Outcome:

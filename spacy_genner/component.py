@@ -433,6 +433,7 @@ class GenerativeNER(TrainablePipe):
         return PromptLayout(
             tuple(self._labels),
             self._labels,
+            format=self.format.name,
             readings=self._readings,
             demonstrations=tuple(self._demonstrations),
         )

@@ -7,19 +7,19 @@ from spacy.vocab import Vocab
 
 from .corpora.docbin import load_docs
 from .errors import Errors
-from .formats import CharSpan, InlineFormat, crossings
+from .formats import CharSpan, Format, InlineFormat, JsonFormat, crossings
 from .grammar import marks_by_boundary
 
 
 def read_demonstrations(
-    path: str | None, vocab: Vocab, key: str, fmt: InlineFormat, labels: list[str]
+    path: str | None, vocab: Vocab, key: str, fmt: Format, labels: list[str]
 ) -> list[tuple[str, str]]:
     """Write the documents of a file as the model is to write.
 
     path (Optional[str]): A `.spacy` file; None for no demonstrations.
     vocab (Vocab): The pipeline's vocabulary.
     key (str): The group of `doc.spans` that holds the spans.
-    fmt (InlineFormat): The output format.
+    fmt (Format): The output format.
     labels (List[str]): The labels, in their order.
     RETURNS (List[Tuple[str, str]]): Text and output of each document.
     RAISES (ValueError): The file is missing or no DocBin, a label is unknown, or spans
@@ -34,20 +34,29 @@ def read_demonstrations(
     return [(doc[:].text, _written(doc, key, fmt, labels)) for doc in docs]
 
 
-def _written(doc: Doc, key: str, fmt: InlineFormat, labels: list[str]) -> str:
-    """A marked document. Marks stand before the white space of the token after them:
-    what is copied in an output is then, id for id, what stands in the text."""
+def _written(doc: Doc, key: str, fmt: Format, labels: list[str]) -> str:
     spans = list(doc.spans[key]) if key in doc.spans else []
     for span in spans:
         if span.label_ not in labels:
             raise ValueError(
                 Errors.G303.format(label=span.label_, span=span.text, labels=labels)
             )
-    crossed = crossings(CharSpan(s.start_char, s.end_char, s.label_) for s in spans)
+    said = [CharSpan(s.start_char, s.end_char, s.label_) for s in spans]
+    if isinstance(fmt, JsonFormat):
+        return fmt.render(doc[:].text, said, labels)
+    crossed = crossings(said)
     if crossed:
         first, second = crossed[0]
         raise ValueError(Errors.G004.format(first=tuple(first), second=tuple(second)))
     places = [(span.start, span.end, labels.index(span.label_)) for span in spans]
+    return _marked(doc, places, fmt, labels)
+
+
+def _marked(
+    doc: Doc, places: list[tuple[int, int, int]], fmt: InlineFormat, labels: list[str]
+) -> str:
+    """A marked document. Marks stand before the white space of the token after them:
+    what is copied in an output is then, id for id, what stands in the text."""
     text = before = ""
     for token, (closed, opened) in zip(
         [*doc, None], marks_by_boundary(places, len(doc)), strict=True

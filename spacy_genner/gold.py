@@ -77,7 +77,7 @@ class GoldReader:
         self.crossing = crossing
         self.end_id = end_id
         self.counts = GoldCounts()
-        self._places = {label: i for i, label in enumerate(self.encoder.marks.labels)}
+        self._places = {label: i for i, label in enumerate(self.encoder.labels)}
 
     def rows(self, examples: Sequence[Example]) -> list["Row"]:
         """The training rows of some examples, one for each window.
@@ -154,7 +154,7 @@ class GoldReader:
 
     def _uncrossed(self, example: Example, spans: list[CharSpan]) -> list[CharSpan]:
         pairs = crossings(spans)
-        if not pairs:
+        if not pairs or self.encoder.format.allows_crossing:
             return spans
         doc = example.predicted
         if self.crossing == "refuse":
@@ -184,7 +184,7 @@ class GoldReader:
         self.counts.note("unsayable", self._text(doc, span))
 
     def _text(self, doc: Doc, span: tuple[int, int, int]) -> str:
-        label = self.encoder.marks.labels[span[2]]
+        label = self.encoder.labels[span[2]]
         return f"{doc[span[0] : span[1]].text!r} ({label})"
 
 

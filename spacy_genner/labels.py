@@ -16,7 +16,7 @@ def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
 
     labels (Optional[Union[List[str], Dict[str, str]]]): Labels, or label to
         definition.
-    fmt (InlineFormat): The format that has to carry them.
+    fmt (Format): The format that has to carry them.
     RETURNS (Dict[str, str]): Label to definition, which may be empty.
     RAISES (ValueError): A label occurs twice or is not legal.
     """

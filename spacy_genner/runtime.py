@@ -7,8 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .annotator import Annotator, WindowCutter
+from .formats import Format
 from .gold import GoldReader
-from .grammar.marks import InlineFormat
 from .models.language_model import LanguageModel
 from .prompts import PromptLayout, TaskEncoder
 from .settings import LossWeights
@@ -22,7 +22,7 @@ class Runtime:
     """What is made once the base is loaded and the labels are known.
 
     lm (LanguageModel): The language model; its base is loaded here.
-    fmt (InlineFormat): The output format.
+    fmt (Format): The output format.
     layout (PromptLayout): The prompt, with the labels.
     max_depth (int): How deep spans may be nested.
     window (WindowSettings): How documents are cut.
@@ -31,7 +31,7 @@ class Runtime:
     def __init__(
         self,
         lm: LanguageModel,
-        fmt: InlineFormat,
+        fmt: Format,
         layout: PromptLayout,
         max_depth: int,
         window: WindowSettings,

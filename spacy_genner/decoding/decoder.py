@@ -8,16 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..grammar import State
+from ..grammar import OutputState
 from ..settings import check_count
-from .drafting import Plan, draft, replan
+from .drafters import Drafter, make_drafter
 from .tasks import Decision, Decoded, Task, scored_spans
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .rows import Engine, Rows
-
 
 
 class StepDecoder:
@@ -59,13 +58,13 @@ class StepDecoder:
             yield batch
 
     def _decode_batch(self, engine: "Engine", tasks: list[Task]) -> list[Decoded]:
-        rows = [_Row(task) for task in tasks]
+        rows = [_Row(task, self.drafting) for task in tasks]
         open_rows = [index for index, row in enumerate(rows) if not row.state.finished]
         # Room for some marks; the rows grow where a text has more.
         kept = engine.rows(len(rows), max(map(len, tasks)) * 5 // 4 + 16)
         while open_rows:
             for index in open_rows:
-                rows[index].guess(self.drafting)
+                rows[index].guess()
             hidden = _feed(kept, rows, open_rows)
             _decide(engine, rows, hidden)
             open_rows = [index for index in open_rows if not rows[index].state.finished]
@@ -76,11 +75,11 @@ class DraftDecoder(StepDecoder):
     """The same outputs in a few passes: guess the rest, check it in one, go on.
     Registered as `spacy-genner.DraftDecoder.v1`.
 
-    The draft starts as the plain copy of the source; each pass accepts it up to the
-    first place where the model prefers another token, takes that token, and puts
-    all the marks that the model wanted further on into the next draft. Greedy
-    decoding with drafts from the input: Sun et al., "Instantaneous Grammatical
-    Error Correction with Shallow Aggressive Decoding", 2021.
+    Each pass accepts a draft up to the first place where the model prefers another
+    token, and takes that token. What is drafted depends on the format: the source with
+    the marks guessed, or what stands around the strings of a list. Greedy decoding with
+    drafts from the input: Sun et al., "Instantaneous Grammatical Error Correction with
+    Shallow Aggressive Decoding", 2021.
 
     batch_tokens (int): The most tokens (prompts and copies) of one batch.
     """
@@ -93,38 +92,42 @@ class _Row:
     """One task on its way."""
 
     task: Task
-    state: State = field(init=False)
+    drafting: bool
+    state: OutputState = field(init=False)
+    drafter: Drafter | None = field(init=False)
     output: list[int] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     # What is accepted and not yet run, and at which place of the row it starts.
     pending: list[int] = field(init=False)
     start: int = 0
-    plan: Plan = field(default_factory=Plan)
+    # The draft, and the states in which its tokens, and one more, are decided on.
     ids: list[int] = field(default_factory=list)
-    states: list[State] = field(default_factory=list)
+    states: list[OutputState] = field(default_factory=list)
     passes: int = 0
     fed: int = 0
 
     def __post_init__(self) -> None:
         self.state = self.task.grammar.start()
+        self.drafter = make_drafter(self.task.grammar) if self.drafting else None
         self.pending = list(self.task.prompt)
 
-    def guess(self, drafting: bool) -> None:
-        """Draft the rest of the output, or nothing."""
-        self.ids, self.states = draft(self.state, self.plan) if drafting else ([], [])
-        # A draft's last token decides nothing more, so it need not be run.
+    def guess(self) -> None:
+        """Draft how the output goes on, or nothing."""
+        self.ids, self.states = [], [self.state]
+        if self.drafter is not None:
+            self.ids, self.states = self.drafter.draft(self.state)
         self.passes += 1
 
     @property
     def feeding(self) -> list[int]:
-        return [*self.pending, *self.ids[:-1]]
+        """The ids to be run. One that nothing is decided after need not be."""
+        return [*self.pending, *self.ids[: len(self.states) - 1]]
 
-    def asked(self) -> list[tuple[int, State]]:
+    def asked(self) -> list[tuple[int, OutputState]]:
         """The places of the draft that have a choice, with the states there."""
-        states = self.states or [self.state]
         return [
             (index, state)
-            for index, state in enumerate(states)
+            for index, state in enumerate(self.states)
             if len(state.choices) > 1
         ]
 
@@ -137,29 +140,32 @@ class _Row:
         """
         self.fed += len(self.feeding)
         self.start += len(self.pending)
-        if not self.ids:
-            self._take(0, self.state.choices[0], chosen)
-            self.pending = self.output[-1:]
-            return
-        for index, drafted in enumerate(self.ids):
-            id_ = self._take(index, drafted, chosen)
-            if id_ != drafted:
-                self.start += index
-                self.pending = [id_]
+        for index, state in enumerate(self.states):
+            drafted = self.ids[index] if index < len(self.ids) else None
+            id_ = self._take(index, state.choices[0], drafted, chosen)
+            if id_ == drafted:
+                continue
+            self.start += index
+            self.pending = [id_]
+            if self.drafter is not None:
                 rest = {
                     place - index - 1: choice[0]
                     for place, choice in chosen.items()
                     if place > index
                 }
-                states, ids = self.states[index + 1 :], self.ids[index + 1 :]
-                self.plan = replan(states, ids, rest, self.plan)
-                return
+                after = index + 1
+                self.drafter.learn(self.states[after:], self.ids[after:], rest)
+            return
         self.pending = []
 
     def _take(
-        self, index: int, drafted: int, chosen: dict[int, tuple[int, float, float]]
+        self,
+        index: int,
+        forced: int,
+        drafted: int | None,
+        chosen: dict[int, tuple[int, float, float]],
     ) -> int:
-        id_ = drafted
+        id_ = forced if drafted is None else drafted
         if index in chosen:
             id_, logp, margin = chosen[index]
             self.decisions.append(Decision(len(self.output), id_, logp, margin))
@@ -169,15 +175,13 @@ class _Row:
 
     def result(self) -> Decoded:
         grammar = self.task.grammar
-        spans = scored_spans(grammar, self.output, self.decisions)
+        spans = scored_spans(grammar, self.state.marked, self.decisions)
         return Decoded(
             tuple(self.output), spans, tuple(self.decisions), self.passes, self.fed
         )
 
 
-def _feed(
-    kept: "Rows", rows: list[_Row], indices: list[int]
-) -> "dict[int, Tensor]":
+def _feed(kept: "Rows", rows: list[_Row], indices: list[int]) -> "dict[int, Tensor]":
     """Run each row's tokens."""
     feeding = [rows[index].feeding for index in indices]
     starts = [rows[index].start for index in indices]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..models.backbone import UNFIT, Backbone, close
 from ..models.cache import RowCache
-from ..models.head import RestrictedHead
+from ..models.head import RestrictedHead, by_width
 from ..models.packing import Packed
 
 PROBE = 6
@@ -106,8 +106,20 @@ class Engine:
             natural logarithms of their probabilities among the allowed ones, and by
             how much their logits lead the second best.
         """
-        if not hidden:
-            return [], [], []
+        ids_chosen = [0] * len(ids)
+        logps, margins = [0.0] * len(ids), [0.0] * len(ids)
+        for group in by_width([len(row) for row in ids]):
+            answers = self._choose(
+                [hidden[index] for index in group], [ids[index] for index in group]
+            )
+            for index, id_, logp, margin in zip(group, *answers, strict=True):
+                ids_chosen[index], logps[index], margins[index] = id_, logp, margin
+        return ids_chosen, logps, margins
+
+    def _choose(
+        self, hidden: Sequence[Tensor], ids: Sequence[Sequence[int]]
+    ) -> tuple[list[int], list[float], list[float]]:
+        """Decide among tables of about the same width."""
         width = max(len(row) for row in ids)
         padded = [[*row, *[row[0]] * (width - len(row))] for row in ids]
         sizes = torch.tensor([len(row) for row in ids], device=self.device)

@@ -1,22 +1,24 @@
 """What a decoder is given and what it gives back."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..grammar import Grammar
+from ..grammar import OutputGrammar
+from ..grammar.automaton import Marked
 
 
 @dataclass(frozen=True)
 class Task:
     """One model input.
 
-    grammar (Grammar): The legal outputs, with the source.
+    grammar (OutputGrammar): The legal outputs, with the source.
     prompt (Tuple[int, ...]): The ids between the shared prefix and the output, at
         least one.
     """
 
-    grammar: Grammar
+    grammar: OutputGrammar
     prompt: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -39,12 +41,20 @@ class Decision(NamedTuple):
 
 
 class ScoredSpan(NamedTuple):
-    """A decoded span: units (end exclusive), label index, probability of its marks."""
+    """A decoded span.
+
+    start (int): Its first unit.
+    end (int): The unit after its last.
+    label (int): The index of its label.
+    score (float): The probability of what says it.
+    doubtful (bool): Whether another place of its text may be meant.
+    """
 
     start: int
     end: int
     label: int
     score: float
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,25 +76,28 @@ class Decoded:
 
 
 def scored_spans(
-    grammar: Grammar, ids: list[int], decisions: list[Decision]
+    grammar: OutputGrammar, marked: Sequence[Marked], decisions: Sequence[Decision]
 ) -> tuple[ScoredSpan, ...]:
     """The spans of an output with their probabilities.
 
     A span's score is the product of the probabilities of the choices that its own
-    marks took: P(open) × P(label) × P(close). Forced tokens count as certain.
+    marks took: P(open) × P(label) × P(close), and in the JSON formats those of its
+    entry. Forced tokens count as certain.
 
-    grammar (Grammar): The grammar.
-    ids (List[int]): The complete output.
-    decisions (List[Decision]): Its choices.
+    grammar (OutputGrammar): The grammar.
+    marked (Sequence[Marked]): The spans of the complete output.
+    decisions (Sequence[Decision]): Its choices.
     RETURNS (Tuple[ScoredSpan, ...]): The spans.
     """
     logps = {decision.step: decision.logp for decision in decisions}
+    doubtful = set(grammar.doubtful(marked))
     return tuple(
         ScoredSpan(
             span.start,
             span.end,
             span.label,
             math.exp(min(0.0, sum(logps.get(step, 0.0) for step in span.steps))),
+            span in doubtful,
         )
-        for span in grammar.walk(ids)[-1].marked
+        for span in marked
     )

@@ -22,6 +22,7 @@ class InlineFormat:
     """
 
     name: str
+    allows_crossing = False
     open_names_label: bool
     legal_label: re.Pattern[str]
     opening: re.Pattern[str]

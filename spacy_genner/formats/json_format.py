@@ -19,7 +19,7 @@ class JsonFormat:
     """
 
     name: str
-    inline = False
+    allows_crossing = True
 
     def check_label(self, label: str) -> None:
         """Check that the format can carry a label.

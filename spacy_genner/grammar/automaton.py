@@ -8,6 +8,7 @@ the first token that differs, and the copy wins where none does.
 Order of choices, which settles ties: copy, close, open; then label order.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import Errors
@@ -186,10 +187,10 @@ class Grammar:
         """The state before the first output token."""
         return State(self, (Place(COPY, 0, 0, None, (), (), None, None),), 0)
 
-    def target(self, spans: list[tuple[int, int, int]]) -> list[int]:
+    def target(self, spans: Iterable[tuple[int, int, int]]) -> list[int]:
         """The output that says some spans.
 
-        spans (List[Tuple[int, int, int]]): First unit, unit after the last, and
+        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
             label index of each; none crosses another.
         RETURNS (List[int]): The token ids.
         """
@@ -203,6 +204,17 @@ class Grammar:
             if unit < len(self.source):
                 ids.extend(self.source.ids[unit])
         return ids
+
+    def unsayable(
+        self, spans: Iterable[tuple[int, int, int]]
+    ) -> list[tuple[int, int, int]]:
+        """RETURNS (List[Tuple[int, int, int]]): The spans that an output would say of
+        another place: none, as marks stand at theirs."""
+        return []
+
+    def doubtful(self, spans: Iterable[Marked]) -> list[Marked]:
+        """RETURNS (List[Marked]): The spans that may mean another place: none."""
+        return []
 
     def walk(self, ids: list[int]) -> list[State]:
         """The states before each token of an output, and the one after the last.

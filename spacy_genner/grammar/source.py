@@ -20,6 +20,7 @@ class Source:
         the white space before it (characters).
     ends (Tuple[int, ...]): Where each unit's token ends (characters, exclusive).
     blank (Tuple[bool, ...]): Whether a unit is white space only.
+    pieces (Tuple[str, ...]): The text of each unit, with the white space before it.
     """
 
     text: str
@@ -28,6 +29,7 @@ class Source:
     starts: tuple[int, ...]
     ends: tuple[int, ...]
     blank: tuple[bool, ...]
+    pieces: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,7 +64,7 @@ def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) ->
     """
     text = ""
     before = ""
-    ids, tokens, starts, ends, blank = [], [], [], [], []
+    ids, tokens, starts, ends, blank, pieces = [], [], [], [], [], []
     for index, (word, space) in enumerate(zip(words, spaces, strict=True)):
         piece = tuple(encode(before + word)) if word else ()
         text += before
@@ -72,6 +74,7 @@ def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) ->
             starts.append(len(text))
             ends.append(len(text) + len(word))
             blank.append(not word.strip())
+            pieces.append(before + word)
         text += word
         before = " " if space else ""
     return Source(
@@ -81,4 +84,5 @@ def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) ->
         tuple(starts),
         tuple(ends),
         tuple(blank),
+        tuple(pieces),
     )

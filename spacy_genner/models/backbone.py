@@ -170,6 +170,7 @@ class Backbone:
         near = _additive_mask(positions, slots, self._window, dtype)
         return {"full_attention": full, "sliding_attention": near}
 
+
 def _additive_mask(
     positions: Tensor, slots: int, window: int | None, dtype: torch.dtype
 ) -> Tensor:

@@ -1,11 +1,31 @@
 """Logits of the tokens that are allowed, and of no others."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import Errors
+
+# Decisions among fewer tokens than this are held together; a table of their ids is
+# padded to the longest.
+NARROW = 16
+
+
+def by_width(counts: Sequence[int]) -> Iterator[list[int]]:
+    """Part decisions by the number of tokens that they are among, so that those among
+    two need not be padded to those among hundreds.
+
+    counts (Sequence[int]): The number of tokens of each decision.
+    YIELDS (List[int]): Indices of decisions, of which the longest has less than twice
+        the tokens of the shortest, or all are narrow.
+    """
+    groups: dict[int, list[int]] = {}
+    for index, count in enumerate(counts):
+        size = 0 if count <= NARROW else count.bit_length()
+        groups.setdefault(size, []).append(index)
+    yield from groups.values()
 
 
 class RestrictedHead:

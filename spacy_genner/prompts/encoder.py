@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..grammar import Grammar, Marks, Source, make_marks, make_source
-from ..grammar.marks import InlineFormat
+from ..formats import Format
+from ..grammar import OutputGrammar, Source, make_grammars, make_source
 from ..grammar.source import Encode
 from .layout import PromptLayout
 
@@ -36,7 +36,7 @@ class Target(NamedTuple):
 class TaskEncoder:
     """Makes prompts, grammars and targets.
 
-    fmt (InlineFormat): The output format.
+    fmt (Format): The output format.
     layout (PromptLayout): The prompt's layout, which holds the labels.
     encode (PieceEncoder): Encodes one piece of text as data.
     begin_ids (Sequence[int]): What the tokenizer puts before every text.
@@ -45,16 +45,18 @@ class TaskEncoder:
 
     def __init__(
         self,
-        fmt: InlineFormat,
+        fmt: Format,
         layout: PromptLayout,
         encode: Encode,
         begin_ids: Sequence[int],
         max_depth: int,
     ):
+        self.format = fmt
         self.layout = layout
         self.encode = encode
         self.max_depth = max_depth
-        self.marks: Marks = make_marks(fmt, layout.labels, encode)
+        self.labels = layout.labels
+        self._grammar = make_grammars(fmt, layout.labels, encode, max_depth)
         self.prefix_ids: tuple[int, ...] = (*begin_ids, *encode(layout.prefix))
         self._again_ids = encode(layout.again_cue)
         self._output_ids = encode(layout.output_cue)
@@ -68,13 +70,13 @@ class TaskEncoder:
         """
         return make_source(words, spaces, self.encode)
 
-    def grammar(self, source: Source) -> Grammar:
+    def grammar(self, source: Source) -> OutputGrammar:
         """The legal outputs for a source.
 
         source (Source): The source.
-        RETURNS (Grammar): The grammar.
+        RETURNS (OutputGrammar): The grammar.
         """
-        return Grammar(self.marks, source, self.max_depth)
+        return self._grammar(source)
 
     def prompt(self, source: Source) -> tuple[int, ...]:
         """What stands between the shared prefix and the output.
@@ -96,18 +98,20 @@ class TaskEncoder:
         return readings * text_ids + cues
 
     def target(
-        self, grammar: Grammar, spans: Sequence[tuple[int, int, int]]
+        self, grammar: OutputGrammar, spans: Sequence[tuple[int, int, int]]
     ) -> tuple[Target, list[tuple[int, int, int]]]:
         """The reference output for some spans, with its choices.
 
-        grammar (Grammar): The legal outputs.
+        grammar (OutputGrammar): The legal outputs.
         spans (Sequence[Tuple[int, int, int]]): First unit, unit after the last and
-            label index of each; none crosses another.
+            label index of each; none crosses another where the format is inline.
         RETURNS (Tuple[Target, List[Tuple[int, int, int]]]): The output, and the spans
             that no legal output says, which are left out of it.
         """
-        kept = sorted(set(spans), key=lambda span: (span[0] - span[1], span))
-        lost: list[tuple[int, int, int]] = []
+        lost = grammar.unsayable(spans)
+        kept = sorted(
+            set(spans).difference(lost), key=lambda span: (span[0] - span[1], span)
+        )
         while True:
             ids = grammar.target(kept)
             choices: list[Choice] = []
@@ -130,7 +134,9 @@ class TaskEncoder:
             lost += out
             kept = [span for span in kept if span not in out]
 
-    def _sayable(self, grammar: Grammar, spans: list[tuple[int, int, int]]) -> bool:
+    def _sayable(
+        self, grammar: OutputGrammar, spans: list[tuple[int, int, int]]
+    ) -> bool:
         ids = grammar.target(spans)
         state = grammar.start()
         for id_ in ids:

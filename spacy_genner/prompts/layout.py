@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Errors
+from .instructions import INSTRUCTIONS
 
-INSTRUCTION = "Copy the text and mark every named entity in it."
+# A model that is tuned on it needs no word on the marks.
+COPY = "Copy the text and mark every named entity in it."
 
 
 @dataclass(frozen=True)
@@ -19,29 +21,36 @@ class PromptLayout:
 
     labels (Tuple[str, ...]): The labels, in their order.
     definitions (Mapping[str, str]): What a label stands for; may lack some.
-    instruction (str): The first line.
+    instruction (str): The first line; by default that of the format.
+    format (str): The output format.
     readings (int): How often the text stands in the prompt: 1 or 2.
     demonstrations (Tuple[Tuple[str, str], ...]): Texts with their marked outputs.
     """
 
     labels: tuple[str, ...]
     definitions: Mapping[str, str] = field(default_factory=dict)
-    instruction: str = INSTRUCTION
+    instruction: str = ""
+    format: str = "inline_bracketed"
     readings: int = 2
     demonstrations: tuple[tuple[str, str], ...] = ()
 
     text_cue = "\nText:\n"
     again_cue = "\nText again:\n"
-    output_cue = "\nMarked:\n"
 
     def __post_init__(self) -> None:
         if self.readings not in (1, 2):
             raise ValueError(Errors.G104.format(found=self.readings))
 
     @property
+    def output_cue(self) -> str:
+        """What stands before the output."""
+        return "\nMarked:\n" if self._copies else "\nEntities:\n"
+
+    @property
     def prefix(self) -> str:
         """What stands before the text of every document, with the first cue."""
-        lines = [self.instruction]
+        own = COPY if self._copies else INSTRUCTIONS[self.format]
+        lines = [self.instruction or own]
         if any(self.definitions.get(label) for label in self.labels):
             lines.append("Labels:")
             for label in self.labels:
@@ -53,6 +62,10 @@ class PromptLayout:
         for text, output in self.demonstrations:
             prefix += self.text_cue + text + self.output_cue + output + "\n"
         return prefix + self.text_cue
+
+    @property
+    def _copies(self) -> bool:
+        return self.format.startswith("inline")
 
     def prompt_ids(
         self,

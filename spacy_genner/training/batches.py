@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..models.head import by_width
 from ..prompts import Target
 
 
@@ -34,26 +35,36 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """The choices of a batch among about as many tokens.
+
+    at (Tensor): Positions before a choice, shape (choices,).
+    legal (Tensor): The ids legal there, the first repeated as padding, shape
+        (choices, most legal ids).
+    count (Tensor): How many are legal, shape (choices,).
+    right (Tensor): Index of the right one, shape (choices,).
+    """
+
+    at: Tensor
+    legal: Tensor
+    count: Tensor
+    right: Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
     """Rows end to end, with what is to be predicted.
 
     ids (Tensor): Shape (all tokens,). Positions are places in it.
     lengths (Sequence[int]): The length of each row.
-    choice_at (Tensor): Positions before a choice, shape (choices,).
-    legal (Tensor): The ids legal there, the first repeated as padding, shape
-        (choices, most legal ids).
-    legal_count (Tensor): How many are legal, shape (choices,).
-    right (Tensor): Index of the right one, shape (choices,).
+    choices (Sequence[Choices]): The choices.
     token_at (Tensor): Positions before an output token, shape (tokens,).
     token (Tensor): Those tokens, shape (tokens,).
     """
 
     ids: Tensor
     lengths: Sequence[int]
-    choice_at: Tensor
-    legal: Tensor
-    legal_count: Tensor
-    right: Tensor
+    choices: Sequence[Choices]
     token_at: Tensor
     token: Tensor
 
@@ -81,19 +92,27 @@ def collate(rows: Sequence[Row], device: torch.device) -> Batch:
             tokens.append(row.end_id)
         token_at += range(before, before + len(tokens))
         token += tokens
-    widest = max(map(len, legal), default=1)
-    padded = [[*each, *[each[0]] * (widest - len(each))] for each in legal]
 
     def tensor(values: list) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=device)
 
+    def choices(group: list[int]) -> Choices:
+        widest = max(len(legal[index]) for index in group)
+        padded = [
+            [*legal[index], *[legal[index][0]] * (widest - len(legal[index]))]
+            for index in group
+        ]
+        return Choices(
+            at=tensor([choice_at[index] for index in group]),
+            legal=tensor(padded),
+            count=tensor([len(legal[index]) for index in group]),
+            right=tensor([right[index] for index in group]),
+        )
+
     return Batch(
         ids=tensor(ids),
         lengths=[len(row) for row in rows],
-        choice_at=tensor(choice_at),
-        legal=tensor(padded).reshape(len(padded), widest),
-        legal_count=tensor([len(each) for each in legal]),
-        right=tensor(right),
+        choices=[choices(group) for group in by_width([len(each) for each in legal])],
         token_at=tensor(token_at),
         token=tensor(token),
     )

@@ -24,12 +24,15 @@ def constrained_loss(head: RestrictedHead, hidden: Tensor, batch: Batch) -> Tens
     batch (Batch): The batch.
     RETURNS (Tensor): The sum over the choices, a scalar.
     """
-    if not len(batch.choice_at):
+    if not batch.choices:
         return hidden.sum() * 0.0
-    logits = head.rows(hidden[batch.choice_at], batch.legal)
-    places = torch.arange(logits.shape[1], device=logits.device)
-    logits = logits.masked_fill(places >= batch.legal_count[:, None], -torch.inf)
-    return functional.cross_entropy(logits, batch.right, reduction="sum")
+    total = hidden.new_zeros((), dtype=head.dtype)
+    for choices in batch.choices:
+        logits = head.rows(hidden[choices.at], choices.legal)
+        places = torch.arange(logits.shape[1], device=logits.device)
+        logits = logits.masked_fill(places >= choices.count[:, None], -torch.inf)
+        total = total + functional.cross_entropy(logits, choices.right, reduction="sum")
+    return total
 
 
 def lm_loss(

@@ -18,9 +18,7 @@ def test_an_empty_name_is_refused(name):
         assert repr(name) in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "dtype", ["auto", "float64", "float32", "bfloat16", "float16"]
-)
+@pytest.mark.parametrize("dtype", ["auto", "float64", "float32", "bfloat16", "float16"])
 def test_dtypes(dtype):
     assert check_dtype(dtype) == dtype
     assert LanguageModel("b", dtype=dtype).dtype_name == dtype

@@ -1,4 +1,4 @@
-"""Guesses of how an output goes on. A wrong guess costs time, never the result."""
+"""Guesses of how an inline output goes on: a copy with marks."""
 
 from dataclasses import dataclass, field
 
@@ -19,6 +19,33 @@ class Plan:
     opens: dict[int, list[int]] = field(default_factory=dict)
     closes: dict[int, list[int]] = field(default_factory=dict)
     usual: int = 0
+
+
+class InlineDrafter:
+    """Drafts the whole rest of an output: at first as the plain copy of the source,
+    then with all the marks that the model wanted along the draft before."""
+
+    def __init__(self) -> None:
+        self._plan = Plan()
+
+    def draft(self, state: State) -> tuple[list[int], list[State]]:
+        """Draft the rest of an output.
+
+        state (State): Where it stands.
+        RETURNS (Tuple[List[int], List[State]]): The ids, and the state before each.
+        """
+        return draft(state, self._plan)
+
+    def learn(
+        self, states: list[State], ids: list[int], chosen: dict[int, int]
+    ) -> None:
+        """Take note of what the model preferred along the last draft.
+
+        states (List[State]): The states before each token of the rest of the draft.
+        ids (List[int]): The tokens of the draft there.
+        chosen (Dict[int, int]): The token preferred at each place that had a choice.
+        """
+        self._plan = replan(states, ids, chosen, self._plan)
 
 
 def draft(state: State, plan: Plan) -> tuple[list[int], list[State]]:

@@ -1,0 +1,535 @@
+"""The automaton of JSON outputs: every string is a stretch of the source between unit
+boundaries, every label one of the set, every number one that exists for its string.
+
+The spans come in the order of the contract, each once, and no unit lies in more than
+`max_depth` of them, so that an output always ends. Strings that stand at several places
+are followed at all of them until a number tells which is meant.
+
+Order of choices, which settles ties: going on with a text, closing it, ending a list,
+another entry; then the order of the source, of the labels and of the numbers.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ..errors import Errors
+from ..formats.occurrences import Place, choose, occurrences
+from .automaton import Marked
+from .json_pieces import GROUPED, OCCURRENCE, Ids, JsonPieces, string_ids
+from .source import Encode, Source
+
+TEXT, LABEL, NUMBER, LIST, END = range(5)
+
+
+class Path(NamedTuple):
+    """One way to read a text that is under way.
+
+    start (int): The unit that it starts with.
+    unit (int): The unit that goes on with it.
+    offset (int): How many of that unit's ids are written.
+    """
+
+    start: int
+    unit: int
+    offset: int
+
+
+class Story(NamedTuple):
+    """What an output has said so far.
+
+    begin (int): The output position at which the entry under way was decided on.
+    label (int): The label whose list it is (grouped), or that the entry has.
+    last (Optional[Tuple[int, int, int]]): Units and label of the entry before it in
+        the same list.
+    covers (Tuple[int, ...]): The ends of the spans that may cover what follows.
+    done (Optional[Tuple]): The entries so far, as a linked list of `Marked`.
+    """
+
+    begin: int = 0
+    label: int = 0
+    last: tuple[int, int, int] | None = None
+    covers: tuple[int, ...] = ()
+    done: tuple | None = None
+
+
+class Option(NamedTuple):
+    """Ids that lead somewhere.
+
+    ids (Ids): The ids.
+    stage (int): What comes after them: TEXT, LABEL, NUMBER, LIST or END.
+    story (Story): The story there.
+    places (Tuple[Tuple[int, int], ...]): Where the entry's text stands, in units.
+    """
+
+    ids: Ids
+    stage: int
+    story: Story
+    places: tuple[tuple[int, int], ...] = ()
+
+
+class Thread(NamedTuple):
+    """One place of the automaton: options whose first ids agree, or a text.
+
+    stage (int): What is being written.
+    options (Tuple[Option, ...]): What can be written; empty within a text.
+    offset (int): How many of the options' ids are written.
+    paths (Tuple[Path, ...]): The ways to read the text.
+    story (Optional[Story]): The story of a text.
+    """
+
+    stage: int
+    options: tuple[Option, ...] = ()
+    offset: int = 0
+    paths: tuple[Path, ...] = ()
+    story: Story | None = None
+
+
+class JsonState:
+    """Where the automaton stands after some output tokens. Immutable.
+
+    finished (bool): Whether the output is complete.
+    choices (List[int]): The legal next ids, in the order that settles ties; empty
+        where the output is complete.
+    """
+
+    __slots__ = ("_choices", "_next", "_threads", "grammar", "length")
+
+    def __init__(
+        self, grammar: "JsonGrammar", threads: tuple[Thread, ...], length: int
+    ):
+        self.grammar = grammar
+        self._threads = threads
+        self.length = length
+        self._choices: list[int] | None = None
+        self._next: dict[int, list[Thread]] = {}
+
+    @property
+    def finished(self) -> bool:
+        first = self._threads[0]
+        return first.stage == END and not first.options
+
+    @property
+    def stage(self) -> int:
+        """What is being written: TEXT, LABEL, NUMBER, LIST (whether another entry
+        comes) or END."""
+        return self._threads[0].stage
+
+    @property
+    def label(self) -> int:
+        """The label of the entry under way, or of its list."""
+        story = self._threads[0].story or self._threads[0].options[0].story
+        return story.label
+
+    @property
+    def text_starts(self) -> bool:
+        """Whether a text is about to start."""
+        paths = self._threads[0].paths
+        return bool(paths) and paths[0].unit == paths[0].start and not paths[0].offset
+
+    @property
+    def choices(self) -> list[int]:
+        if self._choices is None:
+            for thread in self._threads:
+                self.grammar.add_moves(thread, self.length, self._next)
+            self._choices = list(self._next)
+        return self._choices
+
+    def advance(self, id_: int) -> "JsonState":
+        """The state after one more token.
+
+        id_ (int): One of `choices`.
+        RETURNS (JsonState): The next state.
+        RAISES (ValueError): The id is not legal here.
+        """
+        if id_ not in self.choices:
+            raise ValueError(
+                Errors.G102.format(found=id_, before=self.length, legal=self.choices)
+            )
+        return JsonState(self.grammar, tuple(self._next[id_]), self.length + 1)
+
+    def closing_id(self) -> int | None:
+        """RETURNS (Optional[int]): Within a text, the id that closes it; None where it
+        can't be closed here."""
+        for id_, threads in self._next.items() if self.choices else ():
+            if any(thread.options for thread in threads):
+                return id_
+        return None
+
+    def towards(self, label: int) -> int:
+        """The choice that leads to a label; the first where none does.
+
+        label (int): The label.
+        RETURNS (int): One of `choices`.
+        """
+        for id_ in self.choices:
+            for thread in self._next[id_]:
+                if any(option.story.label == label for option in thread.options):
+                    return id_
+        return self.choices[0]
+
+    @property
+    def marked(self) -> list[Marked]:
+        """The entries that are done, in their order."""
+        story = self._threads[0].story or Story()
+        entries, link = [], story.done
+        while link is not None:
+            link, entry = link
+            entries.append(entry)
+        return self.grammar.placed(entries[::-1])
+
+
+class JsonGrammar:
+    """The legal JSON outputs for one source.
+
+    pieces (JsonPieces): The fixed parts of the format for the labels.
+    source (Source): The text.
+    max_depth (int): In how many spans a unit may lie.
+    encode (Callable[[str], Sequence[int]]): Encodes one piece of text.
+    RAISES (ValueError): max_depth is below 1.
+    """
+
+    def __init__(
+        self, pieces: JsonPieces, source: Source, max_depth: int, encode: Encode
+    ):
+        if max_depth < 1:
+            raise ValueError(Errors.G103.format(found=max_depth))
+        self.pieces = pieces
+        self.source = source
+        self.max_depth = max_depth
+        self.grouped = pieces.format == GROUPED
+        self._encode = encode
+        self._starting, self._going_on = string_ids(source, encode)
+        self._known: dict[tuple[int, int], list[Place]] = {}
+        size = len(source)
+        # The first unit from here on with which a text can end.
+        self._next_end = [size] * (size + 1)
+        for unit in range(size - 1, -1, -1):
+            blank = source.blank[unit]
+            self._next_end[unit] = self._next_end[unit + 1] if blank else unit
+
+    def start(self) -> JsonState:
+        """The state before the first output token."""
+        return JsonState(self, tuple(self._stage(LIST, Story(), (), 0)), 0)
+
+    def walk(self, ids: Sequence[int]) -> list[JsonState]:
+        """The states before each token of an output, and the one after the last.
+
+        ids (Sequence[int]): A legal output or the beginning of one.
+        RETURNS (List[JsonState]): One state more than ids.
+        RAISES (ValueError): An id is not legal at its place.
+        """
+        states = [self.start()]
+        for id_ in ids:
+            states.append(states[-1].advance(id_))
+        return states
+
+    def target(self, spans: Iterable[tuple[int, int, int]]) -> list[int]:
+        """The output that says some spans.
+
+        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
+            label index of each.
+        RETURNS (List[int]): The token ids.
+        """
+        pieces = self.pieces
+        ordered = sorted(set(spans), key=lambda s: (s[0], -s[1], s[2]))
+        ids: list[int] = []
+        if self.grouped:
+            for label, opening in enumerate(pieces.named):
+                entries = [self._string(s) for s in ordered if s[2] == label]
+                ids += [*opening, *self._list(entries)]
+            return [*ids, *pieces.end]
+        entries = []
+        for span in ordered:
+            entry = [*self._string(span), *pieces.closing, *pieces.named[span[2]]]
+            entries.append([*entry, *self._number(span[:2])])
+        return self._list(entries)
+
+    def unsayable(
+        self, spans: Iterable[tuple[int, int, int]]
+    ) -> list[tuple[int, int, int]]:
+        """The spans that would be placed elsewhere by what says them.
+
+        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
+            label index of each.
+        RETURNS (List[Tuple[int, int, int]]): Those that are lost.
+        """
+        if not self.grouped:
+            return []
+        kept = sorted(set(spans), key=lambda s: (s[2], s[0], -s[1]))
+        while True:
+            entries = [Marked(*span, ()) for span in kept]
+            placed = {(m.start, m.end, m.label) for m in self.placed(entries)}
+            said = [span for span in kept if span in placed]
+            if said == kept:
+                return [span for span in spans if span not in placed]
+            kept = said
+
+    def add_moves(
+        self, thread: Thread, length: int, moves: dict[int, list[Thread]]
+    ) -> None:
+        """Add the moves that lead on from one place of the automaton.
+
+        thread (Thread): The place.
+        length (int): The tokens written so far.
+        moves (Dict[int, List[Thread]]): The next places by token id; grows.
+        """
+        if thread.options:
+            self._add_options(thread, length, moves)
+        elif thread.story is not None and thread.stage == TEXT:
+            self._add_text(thread, thread.story, length, moves)
+
+    def placed(self, entries: list[Marked]) -> list[Marked]:
+        """Entries at the places that they mean.
+
+        entries (List[Marked]): The entries. In the grouped format their places are
+            just the first that their strings have.
+        RETURNS (List[Marked]): The same, at their places.
+        """
+        if not self.grouped:
+            return entries
+        groups: dict[tuple[int, str], list[int]] = {}
+        for index, entry in enumerate(entries):
+            said = self._said(entry.start, entry.end)
+            groups.setdefault((entry.label, said), []).append(index)
+        placed = list(entries)
+        for (_, said), indices in groups.items():
+            chosen = choose(self.source.text, self._aligned(said), len(indices))
+            for index, place in zip(indices, chosen, strict=True):
+                start, end = self._units(place)
+                placed[index] = entries[index]._replace(start=start, end=end)
+        return placed
+
+    def doubtful(self, entries: Iterable[Marked]) -> list[Marked]:
+        """The entries whose strings stand at more places than the output names.
+
+        entries (Iterable[Marked]): The entries of a complete output.
+        RETURNS (List[Marked]): Those that may mean another place.
+        """
+        if not self.grouped:
+            return []
+        entries = list(entries)
+        counts: dict[tuple[int, str], int] = {}
+        for entry in entries:
+            key = (entry.label, self._said(entry.start, entry.end))
+            counts[key] = counts.get(key, 0) + 1
+        return [
+            entry
+            for entry in entries
+            if len(self._occurrences(entry.start, entry.end))
+            > counts[entry.label, self._said(entry.start, entry.end)]
+        ]
+
+    def _add_options(
+        self, thread: Thread, length: int, moves: dict[int, list[Thread]]
+    ) -> None:
+        going: dict[int, list[Option]] = {}
+        done: dict[int, Option] = {}
+        for option in thread.options:
+            id_ = option.ids[thread.offset]
+            if len(option.ids) > thread.offset + 1:
+                going.setdefault(id_, []).append(option)
+            else:
+                # Strings that look alike to the tokenizer are the first of them.
+                done.setdefault(id_, option)
+            moves.setdefault(id_, [])
+        for id_, option in done.items():
+            moves[id_] += self._stage(
+                option.stage, option.story, option.places, length + 1
+            )
+        for id_, options in going.items():
+            after = Thread(thread.stage, tuple(options), thread.offset + 1)
+            moves[id_].append(after)
+
+    def _add_text(
+        self, thread: Thread, story: Story, length: int, moves: dict[int, list[Thread]]
+    ) -> None:
+        going: dict[int, list[Path]] = {}
+        closed = []
+        for path in thread.paths:
+            started = path.unit > path.start
+            if path.offset == 0 and started and not self.source.blank[path.unit - 1]:
+                closed.append((path.start, path.unit))
+            if path.offset or self._goes_on(path, story):
+                ids = (self._going_on if started else self._starting)[path.unit]
+                after = path._replace(offset=path.offset + 1)
+                if after.offset == len(ids):
+                    after = path._replace(unit=path.unit + 1, offset=0)
+                going.setdefault(ids[path.offset], []).append(after)
+        for id_, paths in going.items():
+            after_text = thread._replace(paths=tuple(paths))
+            moves.setdefault(id_, []).append(after_text)
+        if closed:
+            options = tuple(self._closings(story, tuple(sorted(closed)), length))
+            self._add_options(Thread(TEXT, options), length, moves)
+
+    def _closings(
+        self, story: Story, places: tuple[tuple[int, int], ...], length: int
+    ) -> Iterator[Option]:
+        """What can stand after a text."""
+        if not self.grouped:
+            yield Option(self.pieces.closing, LABEL, story, places)
+            return
+        # Of several places any is as good here: the list as a whole tells.
+        first = min(places, key=lambda place: (place[0], -place[1]))
+        done = self._with(story, first, length + 1)
+        yield Option(self.pieces.stop, LIST, self._next_list(done))
+        if self._has_more(done):
+            yield Option(self.pieces.more, TEXT, done._replace(begin=length))
+
+    def _stage(
+        self,
+        stage: int,
+        story: Story,
+        places: tuple[tuple[int, int], ...],
+        length: int,
+    ) -> list[Thread]:
+        """The place where a stage begins."""
+        if stage == TEXT:
+            paths = tuple(Path(unit, unit, 0) for unit in self._starts(story))
+            return [Thread(TEXT, paths=paths, story=story)]
+        if stage == END:
+            return [Thread(END, story=story)]
+        if stage == LABEL:
+            options = list(self._labels(story, places))
+        elif stage == NUMBER:
+            options = list(self._numbers(story, places, length))
+        else:
+            options = list(self._entries(story, length))
+        return [Thread(stage, tuple(options))]
+
+    def _entries(self, story: Story, length: int) -> Iterator[Option]:
+        """At the start of a list or after an entry: whether another one comes."""
+        pieces = self.pieces
+        if self.grouped:
+            if story.label == len(pieces.labels):
+                yield Option(pieces.end, END, story)
+                return
+            opening = pieces.named[story.label]
+            yield Option(opening + pieces.empty, LIST, self._next_list(story))
+            another = opening + pieces.first
+        elif story.last is None:
+            yield Option(pieces.empty, END, story)
+            another = pieces.first
+        else:
+            yield Option(pieces.stop, END, story)
+            another = pieces.more
+        if self._has_more(story):
+            yield Option(another, TEXT, story._replace(begin=length))
+
+    def _labels(
+        self, story: Story, places: tuple[tuple[int, int], ...]
+    ) -> Iterator[Option]:
+        for label, ids in enumerate(self.pieces.named):
+            fitting = tuple(p for p in places if _after((*p, label), story.last))
+            if fitting:
+                yield Option(ids, NUMBER, story._replace(label=label), fitting)
+
+    def _numbers(
+        self, story: Story, places: tuple[tuple[int, int], ...], length: int
+    ) -> Iterator[Option]:
+        for place in places:
+            # Where the ids end the entry is done; its length is known here.
+            ids = tuple(self._number(place))
+            done = self._with(story, place, length + len(ids))
+            yield Option(ids, LIST, done)
+
+    def _number(self, units: tuple[int, int]) -> list[int]:
+        """The ids that say which place a text has."""
+        if self.pieces.format == OCCURRENCE:
+            start = self.source.starts[units[0]]
+            before = [p.start for p in self._occurrences(*units)]
+            return list(self._encode(str(before.index(start) + 1)))
+        start, end = self.source.starts[units[0]], self.source.ends[units[1] - 1]
+        return [
+            *self._encode(str(start)),
+            *self.pieces.between,
+            *self._encode(str(end)),
+        ]
+
+    def _with(self, story: Story, place: tuple[int, int], stop: int) -> Story:
+        """The story with one more entry."""
+        entry = Marked(*place, story.label, tuple(range(story.begin, stop)))
+        covers = tuple(end for end in story.covers if end > place[0])
+        return story._replace(
+            last=(*place, story.label),
+            covers=(*covers, place[1]),
+            done=(story.done, entry),
+        )
+
+    def _next_list(self, story: Story) -> Story:
+        return story._replace(label=story.label + 1, last=None, covers=())
+
+    def _starts(self, story: Story) -> Iterator[int]:
+        """The units that a text can start with."""
+        first = 0 if story.last is None else story.last[0]
+        for unit in range(first, len(self.source)):
+            if (
+                not self.source.blank[unit]
+                and self._starting[unit]
+                and sum(end > unit for end in story.covers) < self.max_depth
+                and unit < self._limit(story, unit)
+            ):
+                yield unit
+
+    def _has_more(self, story: Story) -> bool:
+        return next(self._starts(story), None) is not None
+
+    def _goes_on(self, path: Path, story: Story) -> bool:
+        """Whether a text can take one more unit and end somewhere."""
+        if path.unit == len(self.source):
+            return False
+        return self._next_end[path.unit] < self._limit(story, path.start)
+
+    def _limit(self, story: Story, start: int) -> int:
+        """The last boundary at which a text that starts with a unit can end."""
+        if story.last is None or start > story.last[0]:
+            return len(self.source)
+        # Of spans that start together the longer comes first.
+        _, end, label = story.last
+        again = not self.grouped and label + 1 < len(self.pieces.labels)
+        return end if again else end - 1
+
+    def _string(self, span: Sequence[int]) -> list[int]:
+        start, end = span[0], span[1]
+        ids = list(self._starting[start])
+        for unit in range(start + 1, end):
+            ids += self._going_on[unit]
+        return ids
+
+    def _list(self, entries: list[list[int]]) -> list[int]:
+        pieces = self.pieces
+        if not entries:
+            return list(pieces.empty)
+        ids = list(pieces.first)
+        for index, entry in enumerate(entries):
+            ids += [*(pieces.more if index else ()), *entry]
+        return [*ids, *pieces.stop]
+
+    def _said(self, start: int, end: int) -> str:
+        return self.source.text[self.source.starts[start] : self.source.ends[end - 1]]
+
+    def _occurrences(self, start: int, end: int) -> list[Place]:
+        key = (start, end)
+        if key not in self._known:
+            self._known[key] = occurrences(self.source.text, self._said(start, end))
+        return self._known[key]
+
+    def _aligned(self, said: str) -> list[Place]:
+        """The occurrences of a string between unit boundaries."""
+        starts, ends = set(self.source.starts), set(self.source.ends)
+        return [
+            place
+            for place in occurrences(self.source.text, said)
+            if place.start in starts and place.end in ends
+        ]
+
+    def _units(self, place: Place) -> tuple[int, int]:
+        start = self.source.starts.index(place.start)
+        return start, self.source.ends.index(place.end) + 1
+
+
+def _after(span: tuple[int, int, int], last: tuple[int, int, int] | None) -> bool:
+    """Whether a span comes after the last one in the order of the contract."""
+    if last is None:
+        return True
+    return (span[0], -span[1], span[2]) > (last[0], -last[1], last[2])

@@ -1,7 +1,7 @@
 """Guesses of how a JSON output goes on: what stands around its strings."""
 
 from ..grammar import JsonState
-from ..grammar.json_automaton import LABEL, LIST, TEXT
+from ..grammar.json_states import LABEL, LIST, TEXT
 
 
 class JsonDrafter:

@@ -1,7 +1,8 @@
 """The automaton of legal outputs over a tokenizer's ids. Pure Python."""
 
 from .automaton import Grammar, State
-from .json_automaton import JsonGrammar, JsonState
+from .json_automaton import JsonGrammar
+from .json_states import JsonState
 from .maker import GrammarMaker, OutputGrammar, OutputState, make_grammars
 from .marks import Marks, make_marks, marks_by_boundary
 from .source import Source, make_source

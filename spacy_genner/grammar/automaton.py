@@ -8,7 +8,7 @@ the first token that differs, and the copy wins where none does.
 Order of choices, which settles ties: copy, close, open; then label order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..errors import Errors
@@ -212,7 +212,7 @@ class Grammar:
         another place: none, as marks stand at theirs."""
         return []
 
-    def doubtful(self, spans: Iterable[Marked]) -> list[Marked]:
+    def doubtful(self, spans: Sequence[Marked]) -> list[Marked]:
         """RETURNS (List[Marked]): The spans that may mean another place: none."""
         return []
 

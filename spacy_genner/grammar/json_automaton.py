@@ -10,172 +10,24 @@ another entry; then the order of the source, of the labels and of the numbers.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from ..errors import Errors
-from ..formats.occurrences import Place, choose, occurrences
 from .automaton import Marked
-from .json_pieces import GROUPED, OCCURRENCE, Ids, JsonPieces, string_ids
+from .json_pieces import GROUPED, OCCURRENCE, JsonPieces, string_ids
+from .json_places import Places
+from .json_states import (
+    END,
+    LABEL,
+    LIST,
+    NUMBER,
+    TEXT,
+    JsonState,
+    Option,
+    Path,
+    Story,
+    Thread,
+)
 from .source import Encode, Source
-
-TEXT, LABEL, NUMBER, LIST, END = range(5)
-
-
-class Path(NamedTuple):
-    """One way to read a text that is under way.
-
-    start (int): The unit that it starts with.
-    unit (int): The unit that goes on with it.
-    offset (int): How many of that unit's ids are written.
-    """
-
-    start: int
-    unit: int
-    offset: int
-
-
-class Story(NamedTuple):
-    """What an output has said so far.
-
-    begin (int): The output position at which the entry under way was decided on.
-    label (int): The label whose list it is (grouped), or that the entry has.
-    last (Optional[Tuple[int, int, int]]): Units and label of the entry before it in
-        the same list.
-    covers (Tuple[int, ...]): The ends of the spans that may cover what follows.
-    done (Optional[Tuple]): The entries so far, as a linked list of `Marked`.
-    """
-
-    begin: int = 0
-    label: int = 0
-    last: tuple[int, int, int] | None = None
-    covers: tuple[int, ...] = ()
-    done: tuple | None = None
-
-
-class Option(NamedTuple):
-    """Ids that lead somewhere.
-
-    ids (Ids): The ids.
-    stage (int): What comes after them: TEXT, LABEL, NUMBER, LIST or END.
-    story (Story): The story there.
-    places (Tuple[Tuple[int, int], ...]): Where the entry's text stands, in units.
-    """
-
-    ids: Ids
-    stage: int
-    story: Story
-    places: tuple[tuple[int, int], ...] = ()
-
-
-class Thread(NamedTuple):
-    """One place of the automaton: options whose first ids agree, or a text.
-
-    stage (int): What is being written.
-    options (Tuple[Option, ...]): What can be written; empty within a text.
-    offset (int): How many of the options' ids are written.
-    paths (Tuple[Path, ...]): The ways to read the text.
-    story (Optional[Story]): The story of a text.
-    """
-
-    stage: int
-    options: tuple[Option, ...] = ()
-    offset: int = 0
-    paths: tuple[Path, ...] = ()
-    story: Story | None = None
-
-
-class JsonState:
-    """Where the automaton stands after some output tokens. Immutable.
-
-    finished (bool): Whether the output is complete.
-    choices (List[int]): The legal next ids, in the order that settles ties; empty
-        where the output is complete.
-    """
-
-    __slots__ = ("_choices", "_next", "_threads", "grammar", "length")
-
-    def __init__(
-        self, grammar: "JsonGrammar", threads: tuple[Thread, ...], length: int
-    ):
-        self.grammar = grammar
-        self._threads = threads
-        self.length = length
-        self._choices: list[int] | None = None
-        self._next: dict[int, list[Thread]] = {}
-
-    @property
-    def finished(self) -> bool:
-        first = self._threads[0]
-        return first.stage == END and not first.options
-
-    @property
-    def stage(self) -> int:
-        """What is being written: TEXT, LABEL, NUMBER, LIST (whether another entry
-        comes) or END."""
-        return self._threads[0].stage
-
-    @property
-    def label(self) -> int:
-        """The label of the entry under way, or of its list."""
-        story = self._threads[0].story or self._threads[0].options[0].story
-        return story.label
-
-    @property
-    def text_starts(self) -> bool:
-        """Whether a text is about to start."""
-        paths = self._threads[0].paths
-        return bool(paths) and paths[0].unit == paths[0].start and not paths[0].offset
-
-    @property
-    def choices(self) -> list[int]:
-        if self._choices is None:
-            for thread in self._threads:
-                self.grammar.add_moves(thread, self.length, self._next)
-            self._choices = list(self._next)
-        return self._choices
-
-    def advance(self, id_: int) -> "JsonState":
-        """The state after one more token.
-
-        id_ (int): One of `choices`.
-        RETURNS (JsonState): The next state.
-        RAISES (ValueError): The id is not legal here.
-        """
-        if id_ not in self.choices:
-            raise ValueError(
-                Errors.G102.format(found=id_, before=self.length, legal=self.choices)
-            )
-        return JsonState(self.grammar, tuple(self._next[id_]), self.length + 1)
-
-    def closing_id(self) -> int | None:
-        """RETURNS (Optional[int]): Within a text, the id that closes it; None where it
-        can't be closed here."""
-        for id_, threads in self._next.items() if self.choices else ():
-            if any(thread.options for thread in threads):
-                return id_
-        return None
-
-    def towards(self, label: int) -> int:
-        """The choice that leads to a label; the first where none does.
-
-        label (int): The label.
-        RETURNS (int): One of `choices`.
-        """
-        for id_ in self.choices:
-            for thread in self._next[id_]:
-                if any(option.story.label == label for option in thread.options):
-                    return id_
-        return self.choices[0]
-
-    @property
-    def marked(self) -> list[Marked]:
-        """The entries that are done, in their order."""
-        story = self._threads[0].story or Story()
-        entries, link = [], story.done
-        while link is not None:
-            link, entry = link
-            entries.append(entry)
-        return self.grammar.placed(entries[::-1])
 
 
 class JsonGrammar:
@@ -199,7 +51,7 @@ class JsonGrammar:
         self.grouped = pieces.format == GROUPED
         self._encode = encode
         self._starting, self._going_on = string_ids(source, encode)
-        self._known: dict[tuple[int, int], list[Place]] = {}
+        self.places = Places(source)
         size = len(source)
         # The first unit from here on with which a text can end.
         self._next_end = [size] * (size + 1)
@@ -253,16 +105,24 @@ class JsonGrammar:
             label index of each.
         RETURNS (List[Tuple[int, int, int]]): Those that are lost.
         """
-        if not self.grouped:
-            return []
-        kept = sorted(set(spans), key=lambda s: (s[2], s[0], -s[1]))
-        while True:
-            entries = [Marked(*span, ()) for span in kept]
-            placed = {(m.start, m.end, m.label) for m in self.placed(entries)}
-            said = [span for span in kept if span in placed]
-            if said == kept:
-                return [span for span in spans if span not in placed]
-            kept = said
+        return self.places.lost(spans) if self.grouped else []
+
+    def placed(self, entries: Sequence[Marked]) -> list[Marked]:
+        """Entries at the places that they mean.
+
+        entries (Sequence[Marked]): The entries. In the grouped format their places are
+            just the first that their strings have.
+        RETURNS (List[Marked]): The same, at their places.
+        """
+        return self.places.chosen(entries) if self.grouped else list(entries)
+
+    def doubtful(self, entries: Sequence[Marked]) -> list[Marked]:
+        """The entries whose strings stand at more places than the output names.
+
+        entries (Sequence[Marked]): The entries of a complete output.
+        RETURNS (List[Marked]): Those that may mean another place.
+        """
+        return self.places.doubtful(entries) if self.grouped else []
 
     def add_moves(
         self, thread: Thread, length: int, moves: dict[int, list[Thread]]
@@ -277,47 +137,6 @@ class JsonGrammar:
             self._add_options(thread, length, moves)
         elif thread.story is not None and thread.stage == TEXT:
             self._add_text(thread, thread.story, length, moves)
-
-    def placed(self, entries: list[Marked]) -> list[Marked]:
-        """Entries at the places that they mean.
-
-        entries (List[Marked]): The entries. In the grouped format their places are
-            just the first that their strings have.
-        RETURNS (List[Marked]): The same, at their places.
-        """
-        if not self.grouped:
-            return entries
-        groups: dict[tuple[int, str], list[int]] = {}
-        for index, entry in enumerate(entries):
-            said = self._said(entry.start, entry.end)
-            groups.setdefault((entry.label, said), []).append(index)
-        placed = list(entries)
-        for (_, said), indices in groups.items():
-            chosen = choose(self.source.text, self._aligned(said), len(indices))
-            for index, place in zip(indices, chosen, strict=True):
-                start, end = self._units(place)
-                placed[index] = entries[index]._replace(start=start, end=end)
-        return placed
-
-    def doubtful(self, entries: Iterable[Marked]) -> list[Marked]:
-        """The entries whose strings stand at more places than the output names.
-
-        entries (Iterable[Marked]): The entries of a complete output.
-        RETURNS (List[Marked]): Those that may mean another place.
-        """
-        if not self.grouped:
-            return []
-        entries = list(entries)
-        counts: dict[tuple[int, str], int] = {}
-        for entry in entries:
-            key = (entry.label, self._said(entry.start, entry.end))
-            counts[key] = counts.get(key, 0) + 1
-        return [
-            entry
-            for entry in entries
-            if len(self._occurrences(entry.start, entry.end))
-            > counts[entry.label, self._said(entry.start, entry.end)]
-        ]
 
     def _add_options(
         self, thread: Thread, length: int, moves: dict[int, list[Thread]]
@@ -436,9 +255,7 @@ class JsonGrammar:
     def _number(self, units: tuple[int, int]) -> list[int]:
         """The ids that say which place a text has."""
         if self.pieces.format == OCCURRENCE:
-            start = self.source.starts[units[0]]
-            before = [p.start for p in self._occurrences(*units)]
-            return list(self._encode(str(before.index(start) + 1)))
+            return list(self._encode(str(self.places.number(*units))))
         start, end = self.source.starts[units[0]], self.source.ends[units[1] - 1]
         return [
             *self._encode(str(start)),
@@ -504,28 +321,6 @@ class JsonGrammar:
         for index, entry in enumerate(entries):
             ids += [*(pieces.more if index else ()), *entry]
         return [*ids, *pieces.stop]
-
-    def _said(self, start: int, end: int) -> str:
-        return self.source.text[self.source.starts[start] : self.source.ends[end - 1]]
-
-    def _occurrences(self, start: int, end: int) -> list[Place]:
-        key = (start, end)
-        if key not in self._known:
-            self._known[key] = occurrences(self.source.text, self._said(start, end))
-        return self._known[key]
-
-    def _aligned(self, said: str) -> list[Place]:
-        """The occurrences of a string between unit boundaries."""
-        starts, ends = set(self.source.starts), set(self.source.ends)
-        return [
-            place
-            for place in occurrences(self.source.text, said)
-            if place.start in starts and place.end in ends
-        ]
-
-    def _units(self, place: Place) -> tuple[int, int]:
-        start = self.source.starts.index(place.start)
-        return start, self.source.ends.index(place.end) + 1
 
 
 def _after(span: tuple[int, int, int], last: tuple[int, int, int] | None) -> bool:

@@ -48,7 +48,7 @@ class OutputGrammar(Protocol):
     ) -> list[tuple[int, int, int]]:
         """The spans that an output would say of another place."""
 
-    def doubtful(self, spans: Iterable[Marked], /) -> list[Marked]:
+    def doubtful(self, spans: Sequence[Marked], /) -> list[Marked]:
         """The spans of an output that may mean another place."""
 
 

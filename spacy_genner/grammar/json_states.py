@@ -1,0 +1,169 @@
+"""Where an automaton of JSON outputs stands."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import Errors
+from .automaton import Marked
+from .json_pieces import Ids
+
+if TYPE_CHECKING:
+    from .json_automaton import JsonGrammar
+
+TEXT, LABEL, NUMBER, LIST, END = range(5)
+
+
+class Path(NamedTuple):
+    """One way to read a text that is under way.
+
+    start (int): The unit that it starts with.
+    unit (int): The unit that goes on with it.
+    offset (int): How many of that unit's ids are written.
+    """
+
+    start: int
+    unit: int
+    offset: int
+
+
+class Story(NamedTuple):
+    """What an output has said so far.
+
+    begin (int): The output position at which the entry under way was decided on.
+    label (int): The label whose list it is (grouped), or that the entry has.
+    last (Optional[Tuple[int, int, int]]): Units and label of the entry before it in
+        the same list.
+    covers (Tuple[int, ...]): The ends of the spans that may cover what follows.
+    done (Optional[Tuple]): The entries so far, as a linked list of `Marked`.
+    """
+
+    begin: int = 0
+    label: int = 0
+    last: tuple[int, int, int] | None = None
+    covers: tuple[int, ...] = ()
+    done: tuple | None = None
+
+
+class Option(NamedTuple):
+    """Ids that lead somewhere.
+
+    ids (Ids): The ids.
+    stage (int): What comes after them: TEXT, LABEL, NUMBER, LIST or END.
+    story (Story): The story there.
+    places (Tuple[Tuple[int, int], ...]): Where the entry's text stands, in units.
+    """
+
+    ids: Ids
+    stage: int
+    story: Story
+    places: tuple[tuple[int, int], ...] = ()
+
+
+class Thread(NamedTuple):
+    """One place of the automaton: options whose first ids agree, or a text.
+
+    stage (int): What is being written.
+    options (Tuple[Option, ...]): What can be written; empty within a text.
+    offset (int): How many of the options' ids are written.
+    paths (Tuple[Path, ...]): The ways to read the text.
+    story (Optional[Story]): The story of a text.
+    """
+
+    stage: int
+    options: tuple[Option, ...] = ()
+    offset: int = 0
+    paths: tuple[Path, ...] = ()
+    story: Story | None = None
+
+
+class JsonState:
+    """Where the automaton stands after some output tokens. Immutable.
+
+    finished (bool): Whether the output is complete.
+    choices (List[int]): The legal next ids, in the order that settles ties; empty
+        where the output is complete.
+    """
+
+    __slots__ = ("_choices", "_next", "_threads", "grammar", "length")
+
+    def __init__(
+        self, grammar: "JsonGrammar", threads: tuple[Thread, ...], length: int
+    ):
+        self.grammar = grammar
+        self._threads = threads
+        self.length = length
+        self._choices: list[int] | None = None
+        self._next: dict[int, list[Thread]] = {}
+
+    @property
+    def finished(self) -> bool:
+        first = self._threads[0]
+        return first.stage == END and not first.options
+
+    @property
+    def stage(self) -> int:
+        """What is being written: TEXT, LABEL, NUMBER, LIST (whether another entry
+        comes) or END."""
+        return self._threads[0].stage
+
+    @property
+    def label(self) -> int:
+        """The label of the entry under way, or of its list."""
+        story = self._threads[0].story or self._threads[0].options[0].story
+        return story.label
+
+    @property
+    def text_starts(self) -> bool:
+        """Whether a text is about to start."""
+        paths = self._threads[0].paths
+        return bool(paths) and paths[0].unit == paths[0].start and not paths[0].offset
+
+    @property
+    def choices(self) -> list[int]:
+        if self._choices is None:
+            for thread in self._threads:
+                self.grammar.add_moves(thread, self.length, self._next)
+            self._choices = list(self._next)
+        return self._choices
+
+    def advance(self, id_: int) -> "JsonState":
+        """The state after one more token.
+
+        id_ (int): One of `choices`.
+        RETURNS (JsonState): The next state.
+        RAISES (ValueError): The id is not legal here.
+        """
+        if id_ not in self.choices:
+            raise ValueError(
+                Errors.G102.format(found=id_, before=self.length, legal=self.choices)
+            )
+        return JsonState(self.grammar, tuple(self._next[id_]), self.length + 1)
+
+    def closing_id(self) -> int | None:
+        """RETURNS (Optional[int]): Within a text, the id that closes it; None where it
+        can't be closed here."""
+        for id_, threads in self._next.items() if self.choices else ():
+            if any(thread.options for thread in threads):
+                return id_
+        return None
+
+    def towards(self, label: int) -> int:
+        """The choice that leads to a label; the first where none does.
+
+        label (int): The label.
+        RETURNS (int): One of `choices`.
+        """
+        for id_ in self.choices:
+            for thread in self._next[id_]:
+                if any(option.story.label == label for option in thread.options):
+                    return id_
+        return self.choices[0]
+
+    @property
+    def marked(self) -> list[Marked]:
+        """The entries that are done, in their order."""
+        story = self._threads[0].story or Story()
+        entries, link = [], story.done
+        while link is not None:
+            link, entry = link
+            entries.append(entry)
+        return self.grammar.placed(entries[::-1])

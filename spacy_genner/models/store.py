@@ -15,6 +15,7 @@ from ..errors import Errors
 from .bases import BaseSource, resolve_base
 from .devices import resolve_device, resolve_dtype
 from .gguf import MANIFEST, ROUNDED
+from .tokenizers import SAFE, read_tokenizer
 
 _Key = tuple[str, str | None, str, str]
 
@@ -73,17 +74,15 @@ def get_base(
 
 def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> LoadedBase:
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     from .attention import attention_for
 
     folder = str(source.folder)
-    # trust_remote_code is false, not absent: else transformers asks at the terminal.
-    safe = {"local_files_only": True, "trust_remote_code": False}
     try:
         with ThreadPoolExecutor(1) as pool:
             # A vocabulary of 262,144 entries takes longer to read than the weights.
-            reading = pool.submit(AutoTokenizer.from_pretrained, folder, **safe)
+            reading = pool.submit(read_tokenizer, source.folder)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
@@ -91,7 +90,7 @@ def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> Loade
                 attn_implementation=attention_for(device),
                 use_safetensors=True,
                 output_loading_info=True,
-                **safe,
+                **SAFE,
             )
             tokenizer = reading.result()
     except (

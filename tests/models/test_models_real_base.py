@@ -89,3 +89,18 @@ def test_tokenizer(base):
         ids = tokenizer(f"a {control} b", **options)["input_ids"]
         assert tokenizer.decode(ids) == f"a {control} b"
         assert tokenizer.convert_tokens_to_ids(control) not in ids
+
+
+def test_the_tokenizer_is_what_transformers_reads_of_its_folder(base):
+    from transformers import AutoTokenizer
+
+    plain = AutoTokenizer.from_pretrained(base.source.folder, local_files_only=True)
+    mine = base.tokenizer
+    assert mine.all_special_ids == plain.all_special_ids
+    assert mine.get_vocab() == plain.get_vocab()
+    for text in ["Lisbon", " the", TEXT, "<eos> [x]", "\n\n\t é🙂", "<unused3>"]:
+        for options in (
+            {},
+            {"add_special_tokens": False, "split_special_tokens": True},
+        ):
+            assert mine.encode(text, **options) == plain.encode(text, **options)

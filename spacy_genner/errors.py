@@ -56,8 +56,7 @@ class Errors(metaclass=_Coded):
         "another base model."
     )
     G102 = (
-        "Token id {found} is not legal after {before} output tokens: legal are "
-        "{legal}."
+        "Token id {found} is not legal after {before} output tokens: legal are {legal}."
     )
     G104 = (
         "'readings' is {found!r}: expected 1 or 2, how often the text stands in the "
@@ -142,16 +141,14 @@ class Errors(metaclass=_Coded):
         "variable SPACY_GENNER_CACHE to a folder with space, at least eight times the "
         "size of the GGUF file."
     )
-    G230 = (
-        "dtype is {dtype!r} in [components.NAME.model]. Expected one of: {allowed}."
-    )
+    G230 = "dtype is {dtype!r} in [components.NAME.model]. Expected one of: {allowed}."
     G231 = (
         "device is {device!r} in [components.NAME.model]. Expected 'auto', 'cpu', "
         "'cuda', 'cuda:N' or 'mps'."
     )
     G232 = (
         "device is {device!r} in [components.NAME.model], and torch finds no such "
-        "device here (found: {found}). Set device = \"auto\", or install a torch build "
+        'device here (found: {found}). Set device = "auto", or install a torch build '
         "for it."
     )
     G233 = (
@@ -173,11 +170,11 @@ class Errors(metaclass=_Coded):
     )
     G242 = (
         "'target_modules' of 'lora' names {missing!r}, which is no linear layer of the "
-        "text decoder of {cls}. Expected \"all-linear\" or names of: {found}."
+        'text decoder of {cls}. Expected "all-linear" or names of: {found}.'
     )
     G243 = (
         "'merge' in [components.NAME.model] is {value!r}. Expected true, false or "
-        "\"auto\"."
+        '"auto".'
     )
     G250 = (
         "The folder {folder} is not a complete adapter: {missing} is missing. Expected "
@@ -310,6 +307,14 @@ class Errors(metaclass=_Coded):
         "There is no GPU {found}: torch finds {count}. Leave --gpu-id out, or install "
         "a torch build for your GPU."
     )
+    G330 = (
+        "'share' of spacy-genner.CoverSpans.v1 is {found!r}: expected the share of the "
+        "training spans that is suggested, above 0 and at most 1."
+    )
+    G331 = (
+        "'component' of spacy-genner.CoverSpans.v1 is {name!r}: expected the name of a "
+        "component of the factory 'spancat' in the pipeline, which has {found}."
+    )
 
     # G4: component
     G401 = "'window.unit' is {found!r}: expected one of {expected}."
@@ -335,8 +340,8 @@ class Errors(metaclass=_Coded):
 
     G407 = "{key!r} is {found!r}: expected one of {expected}."
     G408 = (
-        "'loss' is {found!r}: expected \"mixed\", \"constrained\", \"lm\", or weights "
-        "such as {{\"constrained\": 1.0, \"lm\": 0.2, \"lm_share\": 0.25}}: none below "
+        '\'loss\' is {found!r}: expected "mixed", "constrained", "lm", or weights '
+        'such as {{"constrained": 1.0, "lm": 0.2, "lm_share": 0.25}}: none below '
         "0, not both 0, and the share above 0 and at most 1."
     )
     G409 = "{key!r} is {found!r}: expected a number from 0 to 1."
@@ -350,7 +355,7 @@ class Errors(metaclass=_Coded):
     )
     G412 = (
         "The component {name!r} has no adapter to train: 'model.lora' is null. Set it, "
-        "for instance to {{\"rank\": 32, \"alpha\": 64}}."
+        'for instance to {{"rank": 32, "alpha": 64}}.'
     )
     G413 = "There is no saved component at {path}: 'genner.json' is missing."
     G414 = (
@@ -412,8 +417,8 @@ class Errors(metaclass=_Coded):
     )
     G512 = "{path}, line {line}: expected one JSON object on each line, found: {found}."
     G513 = (
-        "{path}, line {line}: {reason}. Expected {{\"text\": \"...\", \"spans\": "
-        "[{{\"start\": 0, \"end\": 4, \"label\": \"GPE\"}}]}}, 'entities' and "
+        '{path}, line {line}: {reason}. Expected {{"text": "...", "spans": '
+        '[{{"start": 0, "end": 4, "label": "GPE"}}]}}, \'entities\' and '
         "'type' being as good; give an empty list where a text has no spans."
     )
     G514 = (
@@ -446,6 +451,124 @@ class Errors(metaclass=_Coded):
         "pipeline, such as training/model-best, or the name of an installed one."
     )
     G528 = "The document was lost in the pipeline: {reason}."
+    G530 = "{name!r} is {found!r}: expected one of {expected}."
+    G531 = (
+        "{path} names no document. Expected the names of documents, one a line, as the "
+        "corpus has them."
+    )
+    G532 = (
+        "None of the {count} documents asked for is in {path}. Its documents have "
+        "names such as {found}: write them so in the list, one a line."
+    )
+    G533 = (
+        "{path}: the form {form!r} does not say where sentences start, so its "
+        "documents can't be split into them. Leave --split-sentences out."
+    )
+    G534 = (
+        "The folder {path} holds no files {expected}, in it or below. Name the folder "
+        "that has them, or one such file."
+    )
+    G535 = (
+        "{path}, line {line}: the XML is not well formed ({reason}). The file is "
+        "damaged or cut off: get it again."
+    )
+    G536 = (
+        "{path}, line {line}: the entity {name!r} is not one of XML's own. Entities "
+        "that a file or a DTD declares are never read: write the characters themselves."
+    )
+    G537 = (
+        "{path} can't be read as an archive with one XML file ({reason}). Unpack it, "
+        "and name the .xml file."
+    )
+    G538 = (
+        "{path}, line {line}: {reason}. Expected articles as in GENIA 3.02: a "
+        "'bibliomisc' with the MEDLINE id, then sentences, and in them 'cons' elements."
+    )
+    G539 = (
+        "{path}, line {line}: {reason}. Expected documents between '#begin document "
+        "(NAME); part 000' and '#end document', each word on a line of at least 12 "
+        "columns: the word is the 4th, the named entities are the 11th, such as (ORG*, "
+        "*, *) or (GPE)."
+    )
+    G540 = (
+        "{path} is there, and {missing} beside it is not. Expected both, X.sgm and "
+        "X.apf.xml, for each document: get the corpus again."
+    )
+    G541 = (
+        "{path}, line {line}: {reason}. Expected entities of the types {expected}, and "
+        "their mentions with an extent and a head, each a 'charseq' with START and END."
+    )
+    G542 = (
+        "{path}, line {line}: the annotation says {said!r} from {start} to {end}, and "
+        "{found!r} stands there in {text_path}. Offsets count characters (code "
+        "points), not bytes: restore text and annotation, or correct the line."
+    )
+    G543 = (
+        "The document {name!r} is there twice: {first} and {second}. Name a folder "
+        "with one annotation of it."
+    )
+    G544 = (
+        "{path}, line {line}: {reason}. Expected standoff such as 'T1', a tab, 'GPE 3 "
+        "7', a tab and the text 'Oslo', or another kind of BRAT's lines."
+    )
+    G545 = (
+        "{path}, line {line}: the span {found!r} is not contiguous. Read the text from "
+        "its first to its last character as one span with --discontinuous join, or "
+        "each part as a span with --discontinuous split; or correct the line."
+    )
+    G546 = (
+        "There is no {expected} beside {path}. Expected X.txt, and with it X.ann or "
+        "X.a1, which is empty where the text has no entities."
+    )
+    G547 = (
+        "{path}, line {line}: {reason}. Expected PubTator's 'ID|t|TITLE', 'ID|a|"
+        "ABSTRACT', then lines of the same ID with start, end, text and type, parted "
+        "by tabs; and an empty line between documents."
+    )
+    G550 = "No form is called {name!r}. Expected one of: {expected}."
+    G551 = (
+        "The label {label!r} can't stand in the form {form!r}: expected one without "
+        "white space. Rename it in the source, or write the form 'jsonl'."
+    )
+    G552 = (
+        "Document {doc_id} holds the word '-DOCSTART-', which starts a document in "
+        "CoNLL's form. Write the form 'jsonl', or leave the document out."
+    )
+    G553 = (
+        "Document {doc_id} holds the character {found!r}, and in the form 'bracketed' "
+        "every bracket is a mark. Write the form 'jsonl' or 'alpaca'."
+    )
+    G554 = (
+        "The folder {path} holds {found}, which is no part of a pair of .txt and .ann "
+        "files: it is not overwritten. Name a new or empty folder."
+    )
+    G555 = (
+        "{backup} is in the way: the folder {path} is replaced by way of that name. "
+        "Move it, or name another folder."
+    )
+    G556 = "{path} is a file. Expected a folder, new or empty, for the form 'brat'."
+    G557 = (
+        "{path}, line {line}: {reason}. Expected objects with the strings "
+        "'instruction', 'input' and 'output'."
+    )
+    G558 = (
+        "{path}, line {line}: {reason}. Expected a JSON list of objects, or one object "
+        "on each line."
+    )
+    G559 = (
+        "{path}, line {line}: 'input' is empty, and what the instruction gives as text "
+        "is not there or not sure: expected it behind a line such as 'Text:', and an "
+        "output that copies it exactly (beside one in JSON: one such line, and a text "
+        "of one line). Put the text under 'input'."
+    )
+    G560 = (
+        "{path}, line {line}: the format of the outputs can't be told (here: "
+        "{found!r}). Name it: --format with one of {expected}."
+    )
+    G561 = (
+        "{path} holds no labels: expected a JSON object of labels with their "
+        "definitions, found {found}."
+    )
 
     # G6: evaluation
     G601 = (
@@ -466,6 +589,41 @@ class Errors(metaclass=_Coded):
     G603 = (
         "No document has spans under 'doc.spans[{key!r}]'; there are {found}. Name the "
         "group with --spans-key, or convert the data with that key."
+    )
+    G610 = (
+        "{first} and {second} can't be compared: {reason}. Expected the same documents "
+        "with the same reference, in the same order: run 'evaluate' for both systems "
+        "on the same file."
+    )
+    G611 = (
+        "The documents of the evaluation {path} are missing: there is no {spans}. Keep "
+        "the two files together, or run 'evaluate' again."
+    )
+    G612 = (
+        "{path} and {spans} do not belong together: the one says {stated}, the other "
+        "holds {found}. Run 'evaluate' again."
+    )
+    G613 = (
+        "The training data {path} has no spans under 'doc.spans[{key!r}]'; there are "
+        "{found}. Name the training file with --train, converted with the key that the "
+        "evaluation has, or leave --train out."
+    )
+    G614 = (
+        "There is no length for the span over characters {range} of document "
+        "{document} (from 0). Give the number of tokens for the range of every span, "
+        "predicted ones too."
+    )
+    G615 = (
+        "There are {scores} scores and {found} outcomes. Give one score and one "
+        "outcome for each predicted span."
+    )
+    G616 = (
+        "There are no documents in {path}. Expected one a line, as 'evaluate' writes."
+    )
+    G617 = "{path} is to be read and to be written. Name another file with --output."
+    G618 = (
+        "{path} is a comparison, not an evaluation. Name two files that 'evaluate' "
+        "wrote."
     )
 
 
@@ -497,5 +655,42 @@ class Warnings(metaclass=_Coded):
     W502 = (
         "{count} of {total} documents failed; their records have the status 'failed' "
         "and the reason. The first: {first}"
+    )
+    W510 = (
+        "{count} of the {total} documents asked for are not in {path}. The first: "
+        "{first}"
+    )
+    W511 = (
+        "{path}: {count} coordinated terms, such as (AND G#cell_type G#cell_type), are "
+        "left out: each says several entities that share words. Terms inside them are "
+        "read."
+    )
+    W512 = (
+        "{path}: {count} articles are there more than once; the last of each is read. "
+        "The first: {first}"
+    )
+    W513 = (
+        "{path}: {count} files with automatic annotation (auto_conll) are left out, as "
+        "there are files with gold annotation."
+    )
+    W514 = (
+        "{path}: {count} files are left out, as the same documents are there in a "
+        "later stage of the annotation ({kept})."
+    )
+    W515 = (
+        "{path}: {count} .txt files have no .ann or .a1 beside them, and are left out. "
+        "The first: {first}"
+    )
+    W516 = (
+        "{path}: {count} spans are left out: triggers of events, and whatever else an "
+        ".a2 file marks. --triggers reads them."
+    )
+    W517 = (
+        "{path}: {count} lines say no entity with a place in the text, and are left "
+        "out: {kinds}."
+    )
+    W518 = (
+        "{path}: {count} documents have an ID that occurred before; they are kept. The "
+        "first: {first}"
     )
     pass

@@ -7,11 +7,13 @@ from spacy.cli import app as spacy_app
 
 from . import (  # noqa: F401
     annotate,
+    compare,
     convert,
     evaluate,
     export_base,
     init_config,
     report,
+    table,
     train,
 )
 from ._app import app

@@ -5,15 +5,16 @@ from collections.abc import Callable, Collection
 import typer
 
 
-def one_of(allowed: Collection[str]) -> Callable[[str], str]:
+def one_of(allowed: Collection[str]) -> Callable[[str | None], str | None]:
     """Make a callback that refuses other values as wrong usage (exit code 2).
 
     allowed (Collection[str]): The values.
-    RETURNS (Callable[[str], str]): The callback of an option.
+    RETURNS (Callable[[Optional[str]], Optional[str]]): The callback of an option; None
+        passes, where that is the default.
     """
 
-    def check(value: str) -> str:
-        if value not in allowed:
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in allowed:
             raise typer.BadParameter(
                 f"{value!r} is not one of {', '.join(sorted(allowed))}."
             )

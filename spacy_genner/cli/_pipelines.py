@@ -1,13 +1,16 @@
 """Load a pipeline, and find where its spans are."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import spacy
 from spacy.language import Language
+from spacy.tokens import Doc, SpanGroup
 
 from ..errors import Errors
 
 _FACTORY = "generative_ner"
+_ENTITIES = "genner_entities_as_group"
 
 
 def load_pipeline(name: str) -> Language:
@@ -41,3 +44,33 @@ def find_spans_key(nlp: Language, name: str) -> str:
     if len(keys) != 1:
         raise ValueError(Errors.G526.format(path=name, found=len(keys)))
     return keys[0]
+
+
+def add_group_of_entities(nlp: Language, key: str) -> bool:
+    """Have a pipeline that finds nothing but entities, as one with spaCy's `ner` does,
+    put them into a group too, so that they are scored as any other spans.
+
+    nlp (Language): The pipeline; it gets one more component.
+    key (str): The group of `doc.spans`.
+    RETURNS (bool): Whether it is such a pipeline: one component says that it writes
+        `doc.ents`, and none that it writes `doc.spans`.
+    """
+    written = {
+        target for pipe in nlp.pipe_names for target in nlp.get_pipe_meta(pipe).assigns
+    }
+    if "doc.ents" not in written or "doc.spans" in written:
+        return False
+    nlp.add_pipe(_ENTITIES, config={"spans_key": key})
+    return True
+
+
+@Language.factory(_ENTITIES, assigns=["doc.spans"], default_config={"spans_key": "sc"})
+def _entities_as_group(
+    nlp: Language, name: str, spans_key: str
+) -> Callable[[Doc], Doc]:
+    def fill(doc: Doc) -> Doc:
+        if spans_key not in doc.spans:
+            doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=list(doc.ents))
+        return doc
+
+    return fill

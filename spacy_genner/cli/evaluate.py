@@ -25,6 +25,15 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option("--batch-size", "-b", min=1, help="Documents at once.")
     ] = 64,
+    train: Annotated[
+        Path | None,
+        typer.Option(
+            "--train",
+            metavar="FILE.spacy",
+            help="The training data: scores mentions it holds, and others, apart.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option("--seed", help="Fixes the bootstrap interval.")
     ] = 0,
@@ -32,7 +41,8 @@ def evaluate(
         int, typer.Option("--gpu-id", "-g", help="A GPU, or -1 for the CPU.")
     ] = -1,
 ) -> None:
-    """Score a pipeline: exact spans, nested and flat, each label, with an interval.
+    """Score a pipeline: exact spans with an interval, by label, nesting and length,
+    kinds of error, and how far span scores can be believed.
 
     The texts go through the pipeline as a user's would; beside the JSON file a
     .spans.jsonl file with every document is written, which `report` reads.
@@ -46,11 +56,12 @@ def evaluate(
 
     from ..corpora.docbin import load_docs
     from ..errors import Errors
+    from ..evaluation.mentions import read_mentions
     from ..evaluation.run import annotate, check_gold, write_evaluation
     from ..evaluation.run import evaluate as score
     from ..evaluation.table import format_table
     from ._errors import fail
-    from ._pipelines import find_spans_key, load_pipeline
+    from ._pipelines import add_group_of_entities, find_spans_key, load_pipeline
     from ._progress import progress_bar
 
     # What can be seen before the hours that the texts may take; `report` reads .json.
@@ -61,10 +72,13 @@ def evaluate(
     setup_gpu(gpu_id, silent=True)
     nlp = load_pipeline(model)
     key = spans_key or find_spans_key(nlp, model)
+    if add_group_of_entities(nlp, key):
+        typer.echo(f"{model} writes no group of spans: its entities are scored")
     docs = list(load_docs(data, nlp.vocab))
     check_gold(docs, key)
+    mentions = None if train is None else read_mentions(train, key)
     shown = progress_bar("documents", len(docs))
     rows = list(shown(annotate(nlp, docs, key, batch_size)))
-    result = score(rows, seed)
+    result = score(rows, seed, mentions)
     write_evaluation(result, rows, output)
     typer.echo(format_table(result))

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from ..errors import Errors
 from ..formats import CharSpan
 from .annotated import Annotated, ConvertOptions, Sentence, group_sentences
+from .detokenize import detokenized
 from .lines import numbered_lines
 
-_DOCSTART = "-DOCSTART-"
-_OUTSIDE = "O"
+DOCSTART = "-DOCSTART-"
+OUTSIDE = "O"
 _BEGIN = ("B", "S", "U")
 _INSIDE = ("I", "M", "L", "E")
 _END = ("S", "U", "L", "E")
@@ -27,11 +28,11 @@ def read_conll(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     path (Path): The file. Columns are parted by tabs or spaces, sentences by empty
         lines, documents by `-DOCSTART-`.
     options (ConvertOptions): Sentences of one document are joined only where it says
-        so.
-    YIELDS (Annotated): The documents: tokens joined by one space.
+        so, and tokens are joined by one space unless texts are to be put together.
+    YIELDS (Annotated): The documents.
     RAISES (ValueError): A line has no tag, or one that is no tag.
     """
-    yield from group_sentences(_sentences(path, True), bool(options.join_sentences))
+    yield from _documents(path, options, True)
 
 
 def read_conll_nested(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
@@ -42,7 +43,15 @@ def read_conll_nested(path: Path, options: ConvertOptions) -> Iterator[Annotated
     YIELDS (Annotated): The documents.
     RAISES (ValueError): A line has no tag, or one that is no tag.
     """
-    yield from group_sentences(_sentences(path, False), bool(options.join_sentences))
+    yield from _documents(path, options, False)
+
+
+def _documents(
+    path: Path, options: ConvertOptions, last_only: bool
+) -> Iterator[Annotated]:
+    sentences = _sentences(path, last_only)
+    texts = group_sentences(sentences, bool(options.join_sentences))
+    return detokenized(texts) if options.detokenize else texts
 
 
 def _sentences(path: Path, last_only: bool) -> Iterator[Sentence]:
@@ -56,7 +65,7 @@ def _sentences(path: Path, last_only: bool) -> Iterator[Sentence]:
         columns = line.split("\t") if "\t" in line else line.split()
         columns = [column.strip() for column in columns]
         blank = not any(columns)
-        docstart = not blank and columns[0] == _DOCSTART
+        docstart = not blank and columns[0] == DOCSTART
         if (blank or docstart) and rows:
             yield _sentence(rows, document)
             rows, any_yet = [], True
@@ -65,7 +74,7 @@ def _sentences(path: Path, last_only: bool) -> Iterator[Sentence]:
         if blank or docstart:
             continue
         # A column may be empty at the end of a line, where a level has no tag.
-        tags = [tag or _OUTSIDE for tag in columns[1:]]
+        tags = [tag or OUTSIDE for tag in columns[1:]]
         tags = tags[-1:] if last_only else tags
         if not tags or not all(map(_is_tag, tags)) or not columns[0]:
             raise ValueError(Errors.G514.format(path=path, line=number, found=line))
@@ -76,7 +85,7 @@ def _sentences(path: Path, last_only: bool) -> Iterator[Sentence]:
 
 def _is_tag(tag: str) -> bool:
     prefix, dash, label = tag.partition("-")
-    return tag == _OUTSIDE or (
+    return tag == OUTSIDE or (
         prefix in (*_BEGIN, *_INSIDE) and bool(dash) and bool(label)
     )
 
@@ -91,7 +100,7 @@ def _sentence(rows: list[_Row], document: int) -> Sentence:
     levels = max(len(row.tags) for row in rows)
     spans: list[CharSpan] = []
     for level in range(levels):
-        tags = [row.tags[level] if level < len(row.tags) else _OUTSIDE for row in rows]
+        tags = [row.tags[level] if level < len(row.tags) else OUTSIDE for row in rows]
         spans.extend(
             CharSpan(starts[first], ends[last], label)
             for first, last, label in spans_of_tags(tags)
@@ -110,7 +119,7 @@ def spans_of_tags(tags: Sequence[str]) -> list[tuple[int, int, str]]:
     going_on = ""
     for index, tag in enumerate(tags):
         prefix, _, label = tag.partition("-")
-        if tag == _OUTSIDE:
+        if tag == OUTSIDE:
             going_on = ""
             continue
         if prefix in _INSIDE and label == going_on:

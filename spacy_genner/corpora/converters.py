@@ -1,18 +1,30 @@
 """The forms that corpora come in, by name."""
 
 from ..errors import Errors
+from .ace import read_ace2005
+from .alpaca import read_alpaca
 from .annotated import Converter
 from .bracketed import read_bracketed
+from .brat import read_brat
 from .conll import read_conll, read_conll_nested
+from .conll2012 import read_conll_2012
 from .docbin import read_docbin
+from .genia import read_genia
 from .jsonl import read_jsonl
+from .pubtator import read_pubtator
 
 CONVERTERS: dict[str, Converter] = {
+    "ace2005": read_ace2005,
+    "alpaca": read_alpaca,
     "bracketed": read_bracketed,
+    "brat": read_brat,
     "conll": read_conll,
+    "conll-2012": read_conll_2012,
     "conll-nested": read_conll_nested,
     "docbin": read_docbin,
+    "genia-xml": read_genia,
     "jsonl": read_jsonl,
+    "pubtator": read_pubtator,
 }
 
 

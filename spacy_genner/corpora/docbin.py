@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import spacy
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Span
 from spacy.vocab import Vocab
 
 from ..errors import Errors
@@ -25,15 +25,9 @@ def read_docbin(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     """
     vocab = spacy.blank(options.lang).vocab
     for number, doc in enumerate(load_docs(path, vocab), 1):
-        key = options.spans_key
-        gold = doc.spans[key] if key in doc.spans else doc.ents
-        spans = [CharSpan(s.start_char, s.end_char, s.label_) for s in gold]
-        spans.extend(unaligned_spans(doc))
-        starts: list[int] | None = None
-        if len(doc) and doc.has_annotation("SENT_START"):
-            starts = [sentence.start_char for sentence in doc.sents]
         doc_id = str(doc.user_data.get("doc_id", number))
-        yield Annotated(doc.text, spans, doc_id, starts)
+        spans = all_spans(doc, options.spans_key)
+        yield Annotated(doc.text, spans, doc_id, sentence_starts(doc))
 
 
 def load_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
@@ -70,3 +64,38 @@ def unaligned_spans(doc: Doc) -> list[CharSpan]:
     """
     found = doc.user_data.get(UNALIGNED, ())
     return [CharSpan(int(start), int(end), str(label)) for start, end, label in found]
+
+
+def aligned_spans(doc: Doc, key: str) -> list[Span]:
+    """The gold spans of a Doc that lie on its tokens: those of the group, else the
+    entities.
+
+    doc (Doc): The Doc.
+    key (str): The group of `doc.spans`.
+    RETURNS (List[Span]): The spans.
+    """
+    return list(doc.spans[key] if key in doc.spans else doc.ents)
+
+
+def all_spans(doc: Doc, key: str) -> list[CharSpan]:
+    """The gold spans of a Doc, also those that no token boundary fits.
+
+    doc (Doc): The Doc.
+    key (str): The group of `doc.spans`.
+    RETURNS (List[CharSpan]): The spans, in characters.
+    """
+    aligned = aligned_spans(doc, key)
+    spans = [CharSpan(s.start_char, s.end_char, s.label_) for s in aligned]
+    return [*spans, *unaligned_spans(doc)]
+
+
+def sentence_starts(doc: Doc) -> list[int] | None:
+    """Where the sentences of a Doc start.
+
+    doc (Doc): The Doc.
+    RETURNS (Optional[List[int]]): The places, in characters; None where they are not
+        known.
+    """
+    if not len(doc) or not doc.has_annotation("SENT_START"):
+        return None
+    return [sentence.start_char for sentence in doc.sents]

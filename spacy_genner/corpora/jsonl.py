@@ -18,8 +18,8 @@ def read_jsonl(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     """Read objects with `text`, and `spans` or `entities`: objects with `start`,
     `end` and `label` (or `type`), or lists of these three.
 
-    Examples that were rejected or ignored in Prodigy (`answer`) are left out, with a
-    warning.
+    `sentence_starts`, places in characters, say where sentences start. Examples that
+    were rejected or ignored in Prodigy (`answer`) are left out, with a warning.
 
     path (Path): The file.
     options (ConvertOptions): Objects of one `doc_id` in a row are joined only where it
@@ -27,15 +27,15 @@ def read_jsonl(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     YIELDS (Annotated): The documents.
     RAISES (ValueError): A line is not such an object.
     """
-    sentences = _sentences(path)
+    texts = _texts(path)
     if options.join_sentences:
+        sentences = (Sentence(t.text, t.spans, t.doc_id) for t in texts)
         yield from group_sentences(sentences, join=True)
     else:
-        for text, spans, doc_id in sentences:
-            yield Annotated(text, spans, doc_id, None)
+        yield from texts
 
 
-def _sentences(path: Path) -> Iterator[Sentence]:
+def _texts(path: Path) -> Iterator[Annotated]:
     left_out = 0
     for number, record in json_objects(path):
         if record.get("answer", "accept") != "accept":
@@ -43,11 +43,12 @@ def _sentences(path: Path) -> Iterator[Sentence]:
             continue
         try:
             text, spans = _read_record(record)
+            starts = _read_starts(record, text)
         except ValueError as error:
             raise ValueError(
                 Errors.G513.format(path=path, line=number, reason=error)
             ) from error
-        yield Sentence(text, spans, str(record.get("doc_id", number)))
+        yield Annotated(text, spans, str(record.get("doc_id", number)), starts)
     if left_out:
         warn(Warnings.W501.format(path=path, count=left_out))
 
@@ -78,12 +79,41 @@ def _read_record(record: dict[str, Any]) -> tuple[str, list[CharSpan]]:
     text = record.get("text")
     if not isinstance(text, str):
         raise ValueError(f"'text' is {text!r}, expected a string")
+    if is_broken(text):
+        raise ValueError("'text' holds half of a character (a lone surrogate)")
     for field in _SPAN_FIELDS:
         if isinstance(record.get(field), list):
             return text, [_read_span(item, text) for item in record[field]]
     raise ValueError(
         f"no list under 'spans' or 'entities', found the keys {sorted(record)}"
     )
+
+
+def is_broken(text: str) -> bool:
+    """Whether a string of JSON holds a lone surrogate, which no text can.
+
+    text (str): The string.
+    RETURNS (bool): Whether it does.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _read_starts(record: dict[str, Any], text: str) -> list[int] | None:
+    starts = record.get("sentence_starts")
+    if starts is None:
+        return None
+    if not isinstance(starts, list) or any(type(start) is not int for start in starts):
+        raise ValueError(f"'sentence_starts' is {starts!r}, expected whole numbers")
+    # A sentence starts where the text does.
+    if starts[:1] not in ([], [0]) or starts != sorted(set(starts)):
+        raise ValueError(f"'sentence_starts' is {starts!r}, expected 0 and rising")
+    if starts and starts[-1] >= max(len(text), 1):
+        raise ValueError(f"'sentence_starts' goes beyond the text: {starts[-1]}")
+    return starts
 
 
 def _read_span(item: Any, text: str) -> CharSpan:

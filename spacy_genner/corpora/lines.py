@@ -1,4 +1,4 @@
-"""Lines of a UTF-8 file with their numbers."""
+"""The text of UTF-8 files, in whole or in lines with their numbers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,3 +23,21 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
                     Errors.G510.format(path=path, line=number, reason=error.reason)
                 ) from error
             yield number, line.rstrip("\r\n")
+
+
+def read_text(path: Path) -> str:
+    """Read a file in whole, to the character: line ends and a byte order mark stay,
+    as offsets may count them.
+
+    path (Path): The file.
+    RETURNS (str): Its text.
+    RAISES (ValueError): The file is not UTF-8.
+    """
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            Errors.G510.format(path=path, line=line, reason=error.reason)
+        ) from error

@@ -1,47 +1,26 @@
-"""Make a `.spacy` file of an annotated corpus."""
+"""Make Docs of an annotated corpus, and write them in any form."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import spacy
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, SpanGroup
+from spacy.tokens import Doc, SpanGroup
 
 from ..errors import Errors
 from ..formats import CharSpan
 from .annotated import Annotated, ConvertOptions
 from .converters import get_converter
+from .counts import LISTED, ConversionCounts
 from .docbin import UNALIGNED
-from .files import replaced_file
+from .documents import read_chosen
 from .tokenizer import make_fine_tokenizer
+from .writers import get_writer
+from .writing import WriteOptions
 
 TOKENIZERS = ("blank", "fine")
-LISTED = 5
-
-
-@dataclass
-class ConversionCounts:
-    """What a conversion has met.
-
-    documents (int): Documents written.
-    empty (int): Documents without text, which are left out.
-    sentences (int): Sentences, where the source parts them.
-    spans (int): Spans, each once.
-    duplicates (int): Spans that the source says more than once.
-    unaligned (int): Those of `spans` that no token boundary fits.
-    labels (Dict[str, int]): The spans of each label.
-    examples (List[str]): The first few that do not fit.
-    """
-
-    documents: int = 0
-    empty: int = 0
-    sentences: int = 0
-    spans: int = 0
-    duplicates: int = 0
-    unaligned: int = 0
-    labels: dict[str, int] = field(default_factory=dict)
-    examples: list[str] = field(default_factory=list)
 
 
 class DocMaker:
@@ -76,6 +55,8 @@ class DocMaker:
             lists of start, end (in characters) and label.
         """
         for annotated in texts:
+            for remark in annotated.remarks:
+                self.counts.remark(remark)
             if not annotated.text:
                 self.counts.empty += 1
                 continue
@@ -148,29 +129,41 @@ def convert_file(
     *,
     options: ConvertOptions | None = None,
     tokenizer: str = "blank",
+    to: str = "docbin",
+    write_options: WriteOptions | None = None,
     progress: Callable[[Iterable[Doc]], Iterable[Doc]] | None = None,
 ) -> ConversionCounts:
-    """Convert a corpus to a `.spacy` file, which is there in whole or not at all.
+    """Convert a corpus from one form to another. The output is there in whole or not
+    at all. Documents pass one by one; only a `.spacy` file is made in memory.
 
     source (Path): The corpus.
-    output (Path): The `.spacy` file.
+    output (Path): The file, or the folder for "brat".
     name (str): The converter.
     options (Optional[ConvertOptions]): How the source is read, and the group that the
         spans go to.
     tokenizer (str): "blank" or "fine".
+    to (str): The writer.
+    write_options (Optional[WriteOptions]): How the output is written; the group is
+        that of `options`.
     progress (Optional[Callable]): Wraps the stream of documents.
-    RETURNS (ConversionCounts): What was met.
-    RAISES (ValueError): The source is not well formed, or holds no document.
+    RETURNS (ConversionCounts): What was met, and what the output's form can't say.
+    RAISES (ValueError): The source is not well formed, or holds no document; or the
+        output's form can't hold some text or label.
     """
     options = options or ConvertOptions()
     converter = get_converter(name)
+    writer = get_writer(to)
     maker = DocMaker(options.lang, options.spans_key, tokenizer)
-    docbin = DocBin(store_user_data=True)
-    docs: Iterable[Doc] = maker(converter(source, options))
-    for doc in progress(docs) if progress else docs:
-        docbin.add(doc)
-    if not len(docbin):
+    docs = maker(read_chosen(converter, source, options))
+    # A source that can't be read is met before anything is made for the output.
+    first = next(docs, None)
+    if first is None:
         raise ValueError(Errors.G504.format(path=source, name=name))
-    with replaced_file(output) as fresh:
-        fresh.write_bytes(docbin.to_bytes())
+    stream: Iterable[Doc] = chain([first], docs)
+    writer(
+        progress(stream) if progress else stream,
+        output,
+        replace(write_options or WriteOptions(), spans_key=options.spans_key),
+        maker.counts,
+    )
     return maker.counts

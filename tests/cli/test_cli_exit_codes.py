@@ -84,11 +84,13 @@ def test_wrong_usage_is_2(room, name):
     assert run(name).exit_code == 2
     required = {
         "annotate": "model texts.txt out.jsonl",
+        "compare": "a.json b.json",
         "convert": "good.txt out.spacy --from bracketed",
         "evaluate": "model data.spacy --output out.json",
         "export-base": "model out",
         "init-config": "data.spacy out.cfg --dev data.spacy",
         "report": ". out.html",
+        "table": ". out.md",
         "train": "tiny.cfg --output out",
     }[name]
     assert run(f"{name} {required} --no-such-option").exit_code == 2
@@ -138,12 +140,19 @@ def test_convert_of_what_is_no_text(room):
         ("evaluate model none.spacy --output out.json", "G520"),
         ("evaluate model texts.txt --output out.json", "G515"),
         ("evaluate model data.spacy --output out.json --spans-key x", "G603"),
+        ("evaluate model data.spacy --output out.json --train none.spacy", "G520"),
+        ("evaluate model data.spacy --output out.json --train texts.txt", "G515"),
         ("evaluate model data.spacy --output model", "G525"),
         ("evaluate model data.spacy --output folders/a.json", "G521"),
         ("evaluate model data.spacy --output folders/b.json", "G521"),
         ("evaluate model data.spacy --output data.spacy/out.json", "G524"),
+        ("compare none.json none.json", "G520"),
+        ("compare model/meta.json model/meta.json", "G605"),
         ("report none out.html", "G604"),
         ("report . out.html", "G604"),
+        ("table none out.md", "G604"),
+        ("table . out.md", "G604"),
+        ("table . out.html", "G525"),
         ("export-base none out", "G262"),
         ("export-base model out", "G262"),
         ("init-config none.spacy out.cfg --dev data.spacy", "G520"),
@@ -169,7 +178,7 @@ def test_bad_input_is_1_and_leaves_nothing(room, line, code):
     [
         ("config.cfg", b"[nlp\n"),
         ("config.cfg", b""),
-        ("config.cfg", b"[nlp]\nlang = \"en\"\npipeline = [\"nothing\"]\n"),
+        ("config.cfg", b'[nlp]\nlang = "en"\npipeline = ["nothing"]\n'),
         ("config.cfg", None),
         ("meta.json", b"{"),
         ("meta.json", b"{}"),
@@ -249,6 +258,7 @@ def full_disk(monkeypatch):
         ("annotate model texts.txt out/new.spacy --spans-key sc", "new.spacy"),
         ("evaluate model data.spacy --output out/new.json --spans-key sc", "new.json"),
         ("report metrics out/new.html", "new.html"),
+        ("table metrics out/new.md", "new.md"),
     ],
 )
 @pytest.mark.parametrize("old", [None, b"what was there"])

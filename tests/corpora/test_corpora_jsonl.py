@@ -39,6 +39,11 @@ def test_every_form_of_a_span_is_read(tmp_path, record):
     [
         ({"spans": []}, "'text' is None"),
         ({"text": "Oslo"}, "no list under"),
+        ({"text": "\ud800", "spans": []}, "half of a character"),
+        ({"text": "a b", "spans": [], "sentence_starts": ["0"]}, "whole numbers"),
+        ({"text": "a b", "spans": [], "sentence_starts": [0, 2, 1]}, "rising"),
+        ({"text": "a b", "spans": [], "sentence_starts": [2]}, "rising"),
+        ({"text": "a b", "spans": [], "sentence_starts": [0, 3]}, "beyond"),
         ({"text": "Oslo", "spans": [{**SPAN}]}, "no label"),
         ({"text": "Oslo", "spans": [[0, 5, "GPE"]]}, "not in the text"),
         ({"text": "Oslo", "spans": [[2, 2, "GPE"]]}, "not in the text"),

@@ -5,7 +5,7 @@ import spacy
 from spacy.tokens import DocBin
 
 from spacy_genner.corpora import UNALIGNED, Annotated, DocMaker
-from spacy_genner.corpora.reader import make_corpus
+from spacy_genner.corpora.reader import make_corpus, make_outer_ents_corpus
 from spacy_genner.corpora.tokenizer import make_fine_tokenizer
 from spacy_genner.formats import CharSpan
 
@@ -62,3 +62,55 @@ def test_wrong_settings():
         make_corpus(None)
     with pytest.raises(ValueError, match="G506"):
         make_corpus("x.spacy", limit=-1)
+    with pytest.raises(ValueError, match="G505"):
+        make_outer_ents_corpus(None)
+
+
+@pytest.fixture
+def nested(tmp_path) -> Path:
+    maker = DocMaker()
+    spans = [
+        CharSpan(4, 23, "ORG"),
+        CharSpan(18, 23, "GPE"),
+        # Of equals the first is taken.
+        CharSpan(28, 34, "GPE"),
+        CharSpan(28, 34, "ORG"),
+    ]
+    text = "The University of Porto and Lisbon agree."
+    annotated = [Annotated(text, spans, str(i), None) for i in range(SIZE)]
+    DocBin(docs=maker(annotated), store_user_data=True).to_disk(tmp_path / "n.spacy")
+    return tmp_path / "n.spacy"
+
+
+def test_the_outermost_spans_become_entities(nested):
+    nlp = spacy.blank("en")
+    corpus = make_outer_ents_corpus(str(nested))
+    examples = list(corpus(nlp))
+    assert len(examples) == SIZE
+    doc = examples[0].reference
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        ("University of Porto", "ORG"),
+        ("Lisbon", "GPE"),
+    ]
+    assert len(doc.spans["sc"]) == 4
+    assert len(examples[0].predicted.ents) == 0
+
+
+def test_another_group_leaves_entities_as_they_are(nested):
+    examples = make_outer_ents_corpus(str(nested), spans_key="other")(spacy.blank("en"))
+    assert all(len(example.reference.ents) == 0 for example in examples)
+
+
+def test_both_readers_take_the_same_sample(corpus):
+    nlp = spacy.blank("en")
+    chosen = ids(make_outer_ents_corpus(str(corpus), limit=8, seed=1)(nlp))
+    assert chosen == ids(make_corpus(str(corpus), limit=8, seed=1)(nlp))
+
+
+def test_a_sample_without_user_data(tmp_path):
+    nlp = spacy.blank("en")
+    docs = [nlp.make_doc(f"Text {i}.") for i in range(9)]
+    DocBin(docs=docs).to_disk(tmp_path / "plain.spacy")
+    examples = list(make_corpus(str(tmp_path / "plain.spacy"), limit=3)(nlp))
+    texts = [example.reference.text for example in examples]
+    assert len(set(texts)) == 3 and set(texts) <= {doc.text for doc in docs}

@@ -23,9 +23,7 @@ LABELS = list(json.loads((CORPUS / "labels.json").read_text(encoding="utf8")))
 def sentences():
     """Text and spans of each sentence, by part."""
     apart = ConvertOptions(join_sentences=False)
-    return {
-        part: list(read_bracketed(CORPUS / f"{part}.txt", apart)) for part in PARTS
-    }
+    return {part: list(read_bracketed(CORPUS / f"{part}.txt", apart)) for part in PARTS}
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +32,7 @@ def hard():
 
 
 def test_sizes(sentences):
-    documents = sum(
-        len({row.doc_id for row in sentences[part]}) for part in PARTS
-    )
+    documents = sum(len({row.doc_id for row in sentences[part]}) for part in PARTS)
     assert documents >= MIN_DOCUMENTS
     assert sum(map(len, sentences.values())) >= MIN_SENTENCES
     assert len(sentences["test"]) >= MIN_TEST
@@ -91,9 +87,7 @@ def test_deep_spans_and_two_labels_on_one_range(sentences):
         for row in rows
         for s in row.spans
     )
-    double = sum(
-        len(row.spans) > len({span[:2] for span in row.spans}) for row in rows
-    )
+    double = sum(len(row.spans) > len({span[:2] for span in row.spans}) for row in rows)
     assert deep >= 20
     assert double >= 20
 

@@ -1,0 +1,201 @@
+"""`convert` from any form and to any form, with the options of each."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from spacy_genner.cli import app
+from spacy_genner.corpora import CONVERTERS, WRITERS
+from spacy_genner.formats import FORMATS
+
+RUNNER = CliRunner()
+FORMS_IN = (
+    "bracketed jsonl conll conll-nested conll-2012 genia-xml ace2005 brat pubtator "
+    "alpaca docbin"
+).split()
+FORMS_OUT = "jsonl alpaca conll conll-nested brat bracketed docbin spacy".split()
+
+
+def convert(*args):
+    return RUNNER.invoke(app, ["convert", *map(str, args)])
+
+
+def said(result) -> str:
+    """Stdout, or all that was printed, without line ends."""
+    return " ".join(result.output.split())
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch) -> Path:
+    """A working directory with a small corpus."""
+    (tmp_path / "c.txt").write_text(
+        "[Mara | PERSON] left the [University of [Oslo | GPE] | ORG].\n\nShe paid.\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_help_lists_every_form():
+    assert (set(CONVERTERS), set(WRITERS)) == (set(FORMS_IN), set(FORMS_OUT))
+    text = convert("--help").output
+    forms_in, forms_out = text.split("Forms to read:")[1].split("Forms to write:")
+    for form in FORMS_IN:
+        assert f"\n    {form} " in forms_in or f"\n  {form} " in forms_in, form
+    for form in set(FORMS_OUT) - {"docbin"}:
+        assert f"\n    {form} " in forms_out or f"\n  {form} " in forms_out, form
+    for name in FORMATS:
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    "to, output",
+    [
+        ("jsonl", "o.jsonl"),
+        ("alpaca", "o.json"),
+        ("conll", "o.conll"),
+        ("conll-nested", "o.tsv"),
+        ("brat", "o"),
+        ("bracketed", "o.txt"),
+        ("docbin", "o.spacy"),
+        ("spacy", "o.spacy"),
+    ],
+)
+def test_to_and_from(room, to, output):
+    result = convert("c.txt", output, "--from", "bracketed", "--to", to)
+    assert result.exit_code == 0, result.output
+    assert "2 documents, 3 spans" in said(result)
+    back = "docbin" if to == "spacy" else to
+    result = convert(output, "back.spacy", "--from", back)
+    assert result.exit_code == 0, result.output
+    assert f"2 documents, {2 if to == 'conll' else 3} spans" in said(result)
+
+
+def test_what_is_left_out_is_told(room):
+    result = convert("c.txt", "o.conll", "--from", "bracketed", "--to", "conll")
+    assert result.exit_code == 0
+    assert "1 of 3 spans are left out" in said(result)
+    assert "overlaps a longer one" in said(result)
+    assert "'Oslo' (GPE), document 1" in said(result)
+
+
+def test_the_format_is_the_outputs_or_the_inputs(room):
+    line = ["c.txt", "a.json", "--from", "bracketed", "--to", "alpaca"]
+    assert convert(*line, "--format", "inline_xml").exit_code == 0
+    rows = json.loads((room / "a.json").read_text("utf-8"))
+    assert "<PERSON>Mara</PERSON>" in rows[0]["output"]
+    line = ["a.json", "b.json", "--from", "alpaca", "--to", "alpaca"]
+    assert convert(*line, "--format", "offset_json").exit_code == 0
+    rows = json.loads((room / "b.json").read_text("utf-8"))
+    assert json.loads(rows[0]["output"])[0]["end"] == 4
+    line = ["b.json", "o.spacy", "--from", "alpaca"]
+    assert "2 documents, 3 spans" in said(convert(*line))
+    # Read in the wrong one, the outputs say nothing: that is told.
+    result = convert(*line, "--format", "inline_xml")
+    assert result.exit_code == 0
+    assert "2 documents, 0 spans" in said(result)
+    assert "times in the source: copy_differs" in said(result)
+    assert "b.json, line " in said(result)
+
+
+def test_labels_are_for_the_instruction(room):
+    labels = {"GPE": "a city or country", "VEH": "a vehicle"}
+    (room / "labels.json").write_text(json.dumps(labels))
+    line = ["c.txt", "a.json", "--from", "bracketed", "--to", "alpaca"]
+    assert convert(*line, "--labels", "labels.json").exit_code == 0
+    rows = json.loads((room / "a.json").read_text("utf-8"))
+    assert "- GPE: a city or country\n- VEH: a vehicle\n- ORG" in rows[0]["instruction"]
+
+
+@pytest.mark.parametrize("content", ["{", "3", "[]", "{}"])
+def test_labels_that_are_none(room, content):
+    (room / "labels.json").write_text(content)
+    line = ["c.txt", "a.json", "--from", "bracketed", "--to", "alpaca"]
+    result = convert(*line, "--labels", "labels.json")
+    assert (result.exit_code, "[G561]" in result.stderr) == (1, True)
+
+
+def test_documents_choose_a_split(room):
+    (room / "ids").write_text("2\n")
+    line = ["c.txt", "o.jsonl", "--from", "bracketed", "--to", "jsonl"]
+    result = convert(*line, "--documents", "ids")
+    assert result.exit_code == 0, result.output
+    assert "1 documents, 0 spans" in said(result)
+    (room / "ids").write_text("7\n")
+    result = convert(*line, "--documents", "ids")
+    assert (result.exit_code, "[G532]" in result.stderr) == (1, True)
+    (room / "ids").write_text("\n")
+    result = convert(*line, "--documents", "ids")
+    assert (result.exit_code, "[G531]" in result.stderr) == (1, True)
+    result = convert(*line, "--documents", "none")
+    assert (result.exit_code, "[G520]" in result.stderr) == (1, True)
+
+
+def test_entities_in_several_parts(room):
+    (room / "b").mkdir()
+    (room / "b" / "d.txt").write_text("north and south Oslo")
+    (room / "b" / "d.ann").write_text("T1\tGPE 0 5;16 20\tnorth Oslo\n")
+    line = ["b", "o.jsonl", "--from", "brat", "--to", "jsonl"]
+    result = convert(*line)
+    assert (result.exit_code, "[G545]" in result.stderr) == (1, True)
+    for choice, count in (("join", 1), ("split", 2)):
+        result = convert(*line, "--discontinuous", choice)
+        assert f"1 documents, {count} spans" in said(result)
+
+
+def test_tokens_are_put_together(room):
+    (room / "c.conll").write_text("In\tO\nOslo\tB-GPE\n.\tO\n")
+    line = ["c.conll", "o.jsonl", "--from", "conll", "--to", "jsonl"]
+    assert convert(*line, "--detokenize").exit_code == 0
+    assert json.loads((room / "o.jsonl").read_text())["text"] == "In Oslo."
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--to", "nothing"],
+        ["--to", "alpaca", "--format", "nothing"],
+        ["--extent", "nothing"],
+        ["--discontinuous", "nothing"],
+    ],
+)
+def test_wrong_usage_is_2(room, args):
+    assert convert("c.txt", "o.json", "--from", "bracketed", *args).exit_code == 2
+    assert [path.name for path in room.iterdir()] == ["c.txt"]
+
+
+@pytest.mark.parametrize(
+    "output, args, code",
+    [
+        ("o.json", [], "G525"),
+        ("o.json", ["--to", "jsonl"], "G525"),
+        ("o.jsonl", ["--to", "alpaca"], "G525"),
+        ("c.txt", ["--to", "brat"], "G556"),
+        ("full", ["--to", "brat"], "G554"),
+        ("full", ["--to", "conll"], "G521"),
+        ("bad.txt", ["--to", "bracketed"], "G553"),
+    ],
+)
+def test_bad_input_is_1_and_leaves_what_was_there(room, output, args, code):
+    (room / "full").mkdir()
+    (room / "full" / "notes.md").write_text("mine")
+    row = {"text": "see [3]", "spans": []}
+    (room / "bad.jsonl").write_text(json.dumps(row) + "\n")
+    source = ["bad.jsonl", "jsonl"] if code == "G553" else ["c.txt", "bracketed"]
+    before = {path: path.is_file() and path.read_bytes() for path in room.rglob("*")}
+    result = convert(source[0], output, "--from", source[1], *args)
+    assert result.exit_code == 1, result.output
+    assert f"[{code}]" in result.stderr
+    assert "Traceback" not in result.output
+    after = {path: path.is_file() and path.read_bytes() for path in room.rglob("*")}
+    assert after == before
+
+
+def test_a_bad_entry_of_a_list_is_named(room):
+    (room / "a.json").write_text('[\n{"instruction": "x", "input": "y"}\n]')
+    result = convert("a.json", "o.spacy", "--from", "alpaca")
+    message = " ".join(result.stderr.split())
+    assert result.exit_code == 1
+    assert "[G557] a.json, line 2: 'output' is None" in message

@@ -1,1 +1,2 @@
-"""Exact span scores, nested and per label, intervals, curves, and the report."""
+"""Exact span scores with their intervals, breakdowns, kinds of error and calibration;
+two systems compared; and the report."""

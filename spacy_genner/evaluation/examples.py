@@ -1,52 +1,96 @@
-"""Documents with their missed and invented spans, as nested boxes."""
+"""Documents with their missed and wrongly predicted spans, as nested boxes."""
 
 import html
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..formats import CharSpan, drop_crossing
+from .annotation import Annotation
+from .mistakes import INVENTED, MISSED, MISTAKES, find_mistakes
 
-FOUND, MISSED, INVENTED = "found", "missed", "invented"
+FOUND = "found"
 AROUND = 60
+
+TITLES = {
+    "label": "Label errors: the right range, another label",
+    "boundary": "Boundary errors: the right label, overlapping ranges",
+    "boundary_and_label": "Boundary and label errors: overlapping ranges",
+    "missed": "Missed: nothing wrong was predicted in its place",
+    "invented": "Invented: nothing was missed in its place",
+}
 
 
 class Shown(NamedTuple):
-    """A span to be drawn: where, its label, and what became of it."""
+    """A span to be drawn.
+
+    start (int): Where it starts.
+    end (int): Where it ends.
+    label (str): Its label.
+    side (str): "found", "missed" (of the reference) or "invented" (predicted).
+    kind (str): Its mistake; "found" of one that is right.
+    """
 
     start: int
     end: int
     label: str
+    side: str
     kind: str
 
 
-def error_examples(rows: Sequence[dict[str, Any]], most: int = 30) -> list[str]:
-    """Marked-up passages with errors, spread over the documents.
+class ErrorGroup(NamedTuple):
+    """Examples of one kind of mistake.
 
-    rows (Sequence[Dict[str, Any]]): Rows of a `.spans.jsonl` file.
-    most (int): How many at the most.
-    RETURNS (List[str]): HTML.
+    kind (str): The kind.
+    title (str): What it is.
+    documents (int): How many documents have it.
+    examples (List[str]): Passages, as HTML.
     """
-    wrong = []
+
+    kind: str
+    title: str
+    documents: int
+    examples: list[str]
+
+
+def error_examples(rows: Sequence[Annotation], most: int = 10) -> list[ErrorGroup]:
+    """Marked-up passages with mistakes of each kind, spread over the documents.
+
+    rows (Sequence[Annotation]): The documents.
+    most (int): How many passages of a kind at the most.
+    RETURNS (List[ErrorGroup]): The kinds that occur.
+    """
+    wrong: dict[str, list[tuple[str, list[Shown]]]] = {kind: [] for kind in MISTAKES}
     for row in rows:
         spans = _shown(row)
-        if any(span.kind != FOUND for span in spans):
-            wrong.append((row["text"], spans))
-    step = max(1, len(wrong) // most)
-    return [_marked(*_passage(text, spans)) for text, spans in wrong[::step][:most]]
+        for kind in {span.kind for span in spans} - {FOUND}:
+            wrong[kind].append((row.text, spans))
+    groups = []
+    for kind, documents in wrong.items():
+        step = max(1, len(documents) // most)
+        examples = [
+            _marked(*_passage(text, spans, kind))
+            for text, spans in documents[::step][:most]
+        ]
+        if examples:
+            groups.append(ErrorGroup(kind, TITLES[kind], len(documents), examples))
+    return groups
 
 
-def _shown(row: dict[str, Any]) -> list[Shown]:
-    gold = {CharSpan(*span) for span in row["gold"]}
-    found = {CharSpan(*span[:3]) for span in row["predicted"]}
-    kinds = ((gold & found, FOUND), (gold - found, MISSED), (found - gold, INVENTED))
-    return [Shown(*span, kind) for spans, kind in kinds for span in spans]
+def _shown(row: Annotation) -> list[Shown]:
+    shown = [Shown(*span, FOUND, FOUND) for span in set(row.gold) & set(row.predicted)]
+    for kind, gold, predicted in find_mistakes(row.gold, row.predicted):
+        if gold is not None:
+            shown.append(Shown(*gold, MISSED, kind))
+        if predicted is not None:
+            shown.append(Shown(*predicted, INVENTED, kind))
+    return shown
 
 
-def _passage(text: str, spans: list[Shown]) -> tuple[str, list[Shown]]:
-    """The surroundings of the first errors of a long text."""
+def _passage(text: str, spans: list[Shown], kind: str) -> tuple[str, list[Shown]]:
+    """The surroundings of the first mistakes of a kind in a long text."""
     if len(text) <= 400:
         return text, spans
-    first = min(span.start for span in spans if span.kind != FOUND)
+    first = min(span.start for span in spans if span.kind == kind)
     start, end = max(0, first - AROUND), min(len(text), first + 340)
     inside = [span for span in spans if start <= span.start and span.end <= end]
     moved = [
@@ -58,17 +102,17 @@ def _passage(text: str, spans: list[Shown]) -> tuple[str, list[Shown]]:
 def _marked(text: str, spans: list[Shown]) -> str:
     """A text with nested boxes. Missed and invented spans may cross: then the found
     and the shorter ones are drawn, and the others named below."""
-    ranked = sorted(spans, key=lambda s: (s.kind != FOUND, s.end - s.start, s))
+    ranked = sorted(spans, key=lambda s: (s.side != FOUND, s.end - s.start, s))
     drawn: list[Shown] = []
     named: list[Shown] = []
     for span in ranked:
         crosses = any(len(drop_crossing([_char(span), _char(o)])[1]) for o in drawn)
         (named if crosses else drawn).append(span)
-    drawn.sort(key=lambda s: (s.start, -s.end, s.kind != FOUND))
+    drawn.sort(key=lambda s: (s.start, -s.end, s.side != FOUND))
     body = _nested(text, 0, len(text), drawn)
     for span in named:
         inside = html.escape(text[span.start : span.end])
-        body += f'<br><small>{span.kind}: <b class="{span.kind}">{inside}'
+        body += f'<br><small>{_what(span)}: <b class="{span.side}">{inside}'
         body += f"<i>{html.escape(span.label)}</i></b></small>"
     return body
 
@@ -87,10 +131,17 @@ def _nested(text: str, start: int, end: int, spans: list[Shown]) -> str:
         body = _nested(text, span.start, span.end, inner)
         label = html.escape(span.label)
         out.append(
-            f'<b class="{span.kind}" title="{span.kind}">{body}<i>{label}</i></b>'
+            f'<b class="{span.side}" title="{_what(span)}">{body}<i>{label}</i></b>'
         )
         at = span.end
     return "".join([*out, html.escape(text[at:end])])
+
+
+def _what(span: Shown) -> str:
+    if span.kind in (FOUND, MISSED, INVENTED):
+        return span.kind
+    side = "reference" if span.side == MISSED else "predicted"
+    return f"{span.kind.replace('_', ' ')} error: {side}"
 
 
 def _char(span: Shown) -> CharSpan:

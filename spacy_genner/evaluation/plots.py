@@ -35,6 +35,43 @@ def curve_plot(curve: Sequence[dict[str, float]]) -> str:
     return _svg(figure)
 
 
+def reliability_plot(calibration: dict[str, Any]) -> str:
+    """The share of right spans over their score, in bins, and how many spans a bin has.
+
+    calibration (Dict[str, Any]): What `calibration` gave.
+    RETURNS (str): An SVG element.
+    """
+    figure, axes = _axes("score", "share of right spans")
+    axes.plot([0, 1], [0, 1], "--", color=GREY, lw=1, label="perfectly calibrated")
+    width = calibration["equal_width"]
+    axes.bar(
+        [(row["low"] + row["high"]) / 2 for row in width],
+        [row["spans"] / calibration["spans"] for row in width],
+        width=0.09,
+        color=GREY,
+        alpha=0.25,
+        label="share of the spans",
+    )
+    for key, color, name in (
+        ("equal_width", "#3b7dd8", "bins of equal width"),
+        ("equal_mass", "#d8663b", "bins of equal mass"),
+    ):
+        rows = calibration[key]
+        axes.plot(
+            [row["score"] for row in rows],
+            [row["right"] for row in rows],
+            "-o",
+            color=color,
+            ms=3,
+            lw=1,
+            label=name,
+        )
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.02)
+    axes.legend(fontsize=8, labelcolor=GREY, framealpha=0)
+    return _svg(figure)
+
+
 def training_plot(log: Sequence[dict[str, Any]]) -> str:
     """Loss and score over the steps of a training run.
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from ..corpora.lines import numbered_lines
 from ..errors import Errors
+from .annotation import SUFFIX, read_annotations
+from .compare import format_comparison, is_comparison
 from .examples import error_examples
-from .plots import curve_plot, training_plot
-
-SUFFIX = ".spans.jsonl"
+from .plots import curve_plot, reliability_plot, training_plot
+from .table import breakdown_rows, structure_rows
 
 
 def write_report(
@@ -18,7 +19,8 @@ def write_report(
 ) -> list[str]:
     """Write the report. It stands alone: no outside link, no script.
 
-    folder (Path): Holds `NAME.json` and `NAME.spans.jsonl` of each evaluation.
+    folder (Path): Holds `NAME.json` and `NAME.spans.jsonl` of each evaluation, and
+        the JSON files of comparisons, if there are any.
     output (Path): The HTML file.
     training_log (Optional[Path]): The `training_log.jsonl` of the run.
     RETURNS (List[str]): The names of the evaluations in it.
@@ -28,7 +30,17 @@ def write_report(
 
     from ..corpora.files import replaced_file
 
-    sections = [_section(path) for path in sorted(folder.glob("*.json"))]
+    found = {path: _read(path) for path in sorted(folder.glob("*.json"))}
+    comparisons = [
+        _comparison(path, result)
+        for path, result in found.items()
+        if is_comparison(result)
+    ]
+    sections = [
+        _section(path, result)
+        for path, result in found.items()
+        if not is_comparison(result)
+    ]
     if not sections:
         raise ValueError(Errors.G604.format(folder=folder))
     log = [] if training_log is None else list(_rows(training_log))
@@ -37,33 +49,49 @@ def write_report(
         loader=PackageLoader("spacy_genner.evaluation"), autoescape=True
     )
     page = environment.get_template("report.html.jinja").render(
-        sections=sections, training=plot, log=log
+        sections=sections, comparisons=comparisons, training=plot, log=log
     )
     with replaced_file(output) as fresh:
         fresh.write_text(page, encoding="utf8")
     return [section["name"] for section in sections]
 
 
-def _section(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Any:
     try:
-        result = json.loads(path.read_text(encoding="utf8"))
-        spans = path.with_suffix(SUFFIX)
-        rows = list(_rows(spans)) if spans.is_file() else []
+        return json.loads(path.read_text(encoding="utf8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as err:
+        raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
+
+
+def _section(path: Path, result: Any) -> dict[str, Any]:
+    spans = path.with_suffix(SUFFIX)
+    rows = list(read_annotations(spans)) if spans.is_file() else []
+    try:
+        # What the page shows as it is.
+        for key in ("statuses", "documents", "predicted", "unaligned_gold"):
+            result[key]
+        for key in ("low", "high", "samples", "seed"):
+            result["interval"][key]
+        calibration = result.get("calibration")
         return {
             "name": path.stem,
             "result": result,
-            "kinds": [
-                ("all", {key: result[f"micro_{key}"] for key in "prf"}),
-                ("nested", {key: result[f"nested_{key}"] for key in "prf"}),
-                ("flat", {key: result[f"flat_{key}"] for key in "prf"}),
-            ],
+            "structures": structure_rows(result),
+            "labels": list(result["per_type"].items()),
+            "breakdowns": breakdown_rows(result),
             "curve": curve_plot(result["threshold_curve"]),
+            "reliability": reliability_plot(calibration) if calibration else "",
             "examples": error_examples(rows),
-            "issues": [(row["text"], issue) for row in rows for issue in row["issues"]][
-                :20
-            ],
+            "issues": [(row.text, issue) for row in rows for issue in row.issues][:20],
         }
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as err:
+    except (AttributeError, KeyError, TypeError) as err:
+        raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
+
+
+def _comparison(path: Path, result: Any) -> tuple[str, str]:
+    try:
+        return path.stem, format_comparison(result)
+    except (KeyError, TypeError, ValueError) as err:
         raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
 
 

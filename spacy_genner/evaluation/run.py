@@ -1,57 +1,31 @@
 """Run a pipeline over annotated documents, score it, and write what was found."""
 
 import json
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..corpora.docbin import sentence_starts
 from ..errors import Errors
 from ..formats import CharSpan
+from .annotation import SUFFIX, Annotation
+from .breakdowns import Classes, break_down, length_classes, mention_classes
+from .calibration import calibration
 from .curve import best_threshold, threshold_curve
+from .mentions import Mentions
+from .mistakes import count_mistakes
+from .nesting import place_spans
+from .resampling import bootstrap_interval
 from .scorer import gold_spans, group_spans
-from .scores import bootstrap_interval, document_counts, score_documents
+from .scores import document_counts, score_placed
+from .study import study_scores
 
 SAMPLES = 1000
-
-
-@dataclass
-class Annotation:
-    """One document with what it holds and what was found.
-
-    text (str): The text.
-    gold (List[CharSpan]): The reference.
-    predicted (List[CharSpan]): The prediction.
-    scores (List[float]): The predicted spans' scores; 1 where there are none.
-    status (str): The document's status.
-    issues (List[Dict[str, Any]]): Its issues.
-    unaligned (int): Reference spans that no boundary of the predicted tokens fits.
-    """
-
-    text: str
-    gold: list[CharSpan]
-    predicted: list[CharSpan]
-    scores: list[float]
-    status: str
-    issues: list[dict[str, Any]] = field(default_factory=list)
-    unaligned: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """RETURNS (Dict[str, Any]): The row of a `.spans.jsonl` file."""
-        return {
-            "text": self.text,
-            "gold": [list(span) for span in self.gold],
-            "predicted": [
-                [*span, score]
-                for span, score in zip(self.predicted, self.scores, strict=True)
-            ],
-            "status": self.status,
-            "issues": self.issues,
-        }
 
 
 def annotate(
@@ -68,52 +42,108 @@ def annotate(
     pairs = ((doc.text, doc) for doc in docs)
     for found, doc in nlp.pipe(pairs, as_tuples=True, batch_size=batch_size):
         gold = gold_spans(doc, key)
-        group = found.spans[key] if key in found.spans else None
-        attrs = {} if group is None else group.attrs
-        predicted = group_spans(found, key)
-        scores = [float(score) for score in attrs.get("scores", ())]
-        if len(scores) != len(predicted):
-            scores = [1.0] * len(predicted)
+        predicted, scores = _scored_spans(found, key)
+        attrs = found.spans[key].attrs if key in found.spans else {}
         yield Annotation(
             text=doc.text,
             gold=gold,
             predicted=predicted,
-            scores=scores,
+            scores=[1.0] * len(predicted) if scores is None else scores,
             status=attrs.get("status", "ok"),
             issues=list(attrs.get("issues", ())),
             unaligned=sum(
                 found.char_span(span.start, span.end) is None for span in gold
             ),
+            lengths=_lengths(found, [*gold, *predicted]),
+            sentences=sentence_starts(found) or sentence_starts(doc) or [],
+            scored=scores is not None,
         )
 
 
-def evaluate(annotations: Iterable[Annotation], seed: int = 0) -> dict[str, Any]:
+def _scored_spans(doc: Doc, key: str) -> tuple[list[CharSpan], list[float] | None]:
+    """The predicted spans, each once, and their scores, where there is one for each."""
+    spans = group_spans(doc, key)
+    group = list(doc.spans[key]) if key in doc.spans else []
+    scores = doc.spans[key].attrs.get("scores", ()) if group else ()
+    if len(scores) != len(group):
+        return spans, None
+    first: dict[CharSpan, float] = {}
+    for span, score in zip(group, scores, strict=True):
+        place = CharSpan(span.start_char, span.end_char, span.label_)
+        first.setdefault(place, float(score))
+    return spans, [first[span] for span in spans]
+
+
+def _lengths(doc: Doc, spans: Iterable[CharSpan]) -> dict[tuple[int, int], int]:
+    """How many tokens of a Doc each range touches, at least 1."""
+    starts = [token.idx for token in doc]
+    ends = [token.idx + len(token) for token in doc]
+    lengths = {}
+    for start, end, _ in spans:
+        touched = bisect_left(starts, end) - bisect_right(ends, start)
+        lengths[start, end] = max(1, touched)
+    return lengths
+
+
+def evaluate(
+    annotations: Iterable[Annotation], seed: int = 0, mentions: Mentions | None = None
+) -> dict[str, Any]:
     """Score annotated documents.
 
     annotations (Iterable[Annotation]): The documents.
     seed (int): Fixes the bootstrap.
+    mentions (Optional[Mentions]): What the training data holds.
     RETURNS (Dict[str, Any]): The evaluation: the scores and counts of
         `score_documents`, `unaligned_gold`, `statuses`, `documents`, `interval` (95 %,
-        of micro-F1), `threshold_curve` and `best_threshold`.
+        of micro-F1), `threshold_curve` and `best_threshold`; the breakdowns of
+        `break_down`, with `by_length` where lengths are known, and `by_mention` and
+        `train_mentions` where mentions are given; `errors` and `errors_overlapping`
+        of `count_mistakes`; `calibration` (None without scores); and what
+        `study_scores` gives.
     RAISES (ValueError): There are no documents.
     """
     rows = list(annotations)
     if not rows:
         raise ValueError(Errors.G602.format())
-    result = score_documents([r.gold for r in rows], [r.predicted for r in rows])
+    gold, predicted = [row.gold for row in rows], [row.predicted for row in rows]
+    placed = place_spans(gold, predicted)
+    result = score_placed(placed)
     counts = [document_counts(row.gold, row.predicted) for row in rows]
     low, high = bootstrap_interval(counts, SAMPLES, seed)
-    right = [span in set(row.gold) for row in rows for span in row.predicted]
-    curve = threshold_curve(
-        [score for row in rows for score in row.scores], right, result["gold"]
-    )
+    right = [
+        span in wanted
+        for row in rows
+        for wanted in [set(row.gold)]
+        for span in row.predicted
+    ]
+    scores = [score for row in rows for score in row.scores]
+    curve = threshold_curve(scores, right, result["gold"])
     result["unaligned_gold"] = sum(row.unaligned for row in rows)
     result["statuses"] = dict(Counter(row.status for row in rows))
     result["documents"] = len(rows)
     result["interval"] = {"low": low, "high": high, "samples": SAMPLES, "seed": seed}
+    result |= study_scores(rows)
+    result |= break_down(placed, _classes(rows, mentions))
+    if mentions is not None:
+        result["train_mentions"] = mentions.count
+    errors, overlapping = count_mistakes(gold, predicted)
+    result["errors"], result["errors_overlapping"] = errors, overlapping
+    own = [score if row.scored else None for row in rows for score in row.scores]
+    result["calibration"] = calibration(own, right)
     result["threshold_curve"] = curve
     result["best_threshold"] = best_threshold(curve)
     return result
+
+
+def _classes(rows: list[Annotation], mentions: Mentions | None) -> dict[str, Classes]:
+    others = {}
+    lengths = [row.lengths for row in rows if row.lengths is not None]
+    if len(lengths) == len(rows):
+        others["by_length"] = length_classes(lengths)
+    if mentions is not None:
+        texts = [row.text for row in rows]
+        others["by_mention"] = mention_classes(texts, mentions)
+    return others
 
 
 def check_gold(docs: list[Doc], key: str) -> None:
@@ -142,7 +172,7 @@ def write_evaluation(
     """
     from ..corpora.files import replaced_file
 
-    spans_file = scores_file.with_suffix(".spans.jsonl")
+    spans_file = scores_file.with_suffix(SUFFIX)
     # Both or neither: the report reads one beside the other.
     with replaced_file(scores_file) as fresh_scores:
         text = json.dumps(result, ensure_ascii=False, indent=2)

@@ -6,9 +6,14 @@ from html.parser import HTMLParser
 import pytest
 import spacy
 from spacy.language import Language
-from spacy.tokens import Span, SpanGroup
+from spacy.tokens import DocBin, Span, SpanGroup
+from typer.testing import CliRunner
 
+from spacy_genner.cli import app
+from spacy_genner.evaluation.annotation import Annotation
+from spacy_genner.evaluation.compare import compare_files
 from spacy_genner.evaluation.examples import error_examples
+from spacy_genner.evaluation.mentions import Mentions
 from spacy_genner.evaluation.report import write_report
 from spacy_genner.evaluation.run import (
     annotate,
@@ -17,6 +22,7 @@ from spacy_genner.evaluation.run import (
     write_evaluation,
 )
 from spacy_genner.evaluation.table import format_table
+from spacy_genner.formats import CharSpan
 
 
 @Language.component("first_word_finder")
@@ -34,6 +40,20 @@ def nlp():
     pipeline = spacy.blank("en")
     pipeline.add_pipe("first_word_finder")
     return pipeline
+
+
+@Language.component("first_word_without_score")
+def first_word_without_score(doc):
+    doc.spans["sc"] = list(doc.spans["sc"])
+    return doc
+
+
+@Language.component("first_word_twice")
+def first_word_twice(doc):
+    scores = [0.6, 0.4]
+    spans = [Span(doc, 0, 1, label="A")] * 2
+    doc.spans["sc"] = SpanGroup(doc, spans=spans, attrs={"scores": scores})
+    return doc
 
 
 def gold_docs(nlp):
@@ -81,7 +101,66 @@ def test_the_evaluation_file_has_what_the_contract_names(folder):
         "status": "ok",
         "issues": [],
     }
-    assert "micro-F1 50.00" in format_table(result)
+    assert format_table(result).startswith("micro-F1 50.00")
+
+
+def test_lengths_are_the_predicted_tokens_and_scores_the_pipelines(nlp):
+    first, second, third = annotate(nlp, gold_docs(nlp), "sc")
+    assert first.lengths == {(0, 6): 1}
+    # "og" lies in one token.
+    assert second.lengths == {(0, 1): 1, (2, 5): 1, (3, 5): 1}
+    assert third.lengths == {(0, 5): 1, (0, 13): 3}
+    assert first.scored and first.sentences == []
+    found = evaluate([first, second, third])
+    assert [row["gold"] for row in found["by_length"].values()] == [4, 0, 1, 0, 0]
+    assert found["calibration"]["spans"] == 3
+    sentences = spacy.blank("en")
+    sentences.add_pipe("sentencizer")
+    (row,) = annotate(sentences, [sentences.make_doc("One. Two.")], "sc")
+    assert row.sentences == [0, 5]
+
+
+def test_without_scores_there_is_no_calibration(nlp):
+    nlp.add_pipe("first_word_without_score")
+    rows = list(annotate(nlp, gold_docs(nlp), "sc"))
+    assert not any(row.scored for row in rows)
+    assert [row.scores for row in rows] == [[1.0]] * 3
+    result = evaluate(rows)
+    assert result["calibration"] is None
+    assert "ECE" not in format_table(result)
+
+
+def test_a_span_said_twice_keeps_its_score(nlp):
+    nlp.add_pipe("first_word_twice")
+    (row, *_) = annotate(nlp, gold_docs(nlp), "sc")
+    assert row.scored and row.scores == [0.6]
+
+
+def table_names(result):
+    body = format_table(result).split("\n\n")[1]
+    return [line[:20].rstrip() for line in body.splitlines()[2:]]
+
+
+def test_the_table_has_rows_for_what_is_there(nlp):
+    rows = list(annotate(nlp, gold_docs(nlp), "sc"))
+    names = " ".join(table_names(evaluate(rows)))
+    assert names.startswith("all") and "tokens 1" in names and "tokens 3" in names
+    for absent in ("mention", "study", "depth", "tokens 2", "tokens 6+"):
+        assert absent not in names
+    # "Porto & Braga" holds "Porto": the two that are flat together are told apart.
+    assert "- containing" in names and "- alone" in names
+    result = evaluate(rows, mentions=Mentions([("Porto", "A"), ("dog", "B")]))
+    names = " ".join(table_names(result))
+    for present in ("mention seen", "mention other label", "mention unseen"):
+        assert present in names
+    assert result["train_mentions"] == 2
+    rows[0].issues.append({"code": "copy_differs", "message": "a word is missing"})
+    names = table_names(evaluate(rows))
+    assert "study's way" in " ".join(names)
+    flat = [row.gold[:1] for row in rows]
+    for row, gold in zip(rows, flat, strict=True):
+        row.gold = gold
+    assert "- alone" not in " ".join(table_names(evaluate(rows)))
 
 
 class Page(HTMLParser):
@@ -118,7 +197,8 @@ def test_the_report_stands_alone(folder, tmp_path):
     page = Page(text)
     assert page.open == []
     tags = [tag for tag, _ in page.tags]
-    assert tags.count("svg") == 2
+    # The curve, the calibration, the training.
+    assert tags.count("svg") == 3
     assert "script" not in tags and "link" not in tags
     for _, attrs in page.tags:
         for name in ("src", "href", "xlink:href"):
@@ -128,24 +208,105 @@ def test_the_report_stands_alone(folder, tmp_path):
     assert "<b>sleeps" not in text
     for needed in ("nested", "flat", "min_score", "missed", "invented", "60.00"):
         assert needed in page.text
+    for needed in ("containing", "tokens 3", "expected calibration error", "Brier"):
+        assert needed in page.text
+    assert "mention" not in page.text and "study's way" not in page.text
+
+
+def test_the_report_shows_comparisons_and_older_evaluations(folder, tmp_path):
+    """What an evaluation does not say is not shown."""
+    result = json.loads((folder / "demo.json").read_text())
+    new = "by_structure by_depth by_length errors errors_overlapping calibration "
+    new += "study_p study_r study_f study_by_text study_left_out"
+    older = {key: value for key, value in result.items() if key not in new.split()}
+    (folder / "older.json").write_text(json.dumps(older))
+    comparison = compare_files(folder / "demo.json", folder / "demo.json", samples=50)
+    (folder / "zz.json").write_text(json.dumps(comparison))
+    output = tmp_path / "out.html"
+    assert write_report(folder, output) == ["demo", "older"]
+    page = Page(output.read_text())
+    assert page.open == []
+    assert "Comparisons" in page.text and "difference +0.00" in page.text
+    assert page.text.count("expected calibration error") == 1
+    (folder / "zz.json").write_text(json.dumps({**comparison, "first": None}))
+    with pytest.raises(ValueError, match=r"G605.*zz\.json"):
+        write_report(folder, output)
+    (folder / "zz.json").write_text(json.dumps({**result, "interval": {}}))
+    with pytest.raises(ValueError, match=r"G605.*zz\.json"):
+        write_report(folder, output)
+
+
+def annotation(gold, predicted, text="one two three"):
+    gold = [CharSpan(*span) for span in gold]
+    predicted = [CharSpan(*span) for span in predicted]
+    return Annotation(text, gold, predicted, [0.5] * len(predicted), "ok")
 
 
 def test_examples_nest_and_cross():
-    row = {
-        "text": "one two three",
-        "gold": [[0, 7, "A"], [4, 7, "B"], [0, 3, "C"]],
-        "predicted": [[0, 7, "A", 0.9], [4, 13, "B", 0.8]],
-        "status": "ok",
-        "issues": [],
-    }
-    (example,) = error_examples([row])
+    gold = [(0, 7, "A"), (4, 7, "B"), (0, 3, "C")]
+    found = [(0, 7, "A"), (4, 13, "B")]
+    boundary, missed = error_examples([annotation(gold, found)])
+    assert (boundary.kind, missed.kind) == ("boundary", "missed")
+    (example,) = boundary.examples
     page = Page(example)
     assert page.open == []
-    kinds = [attrs["class"] for tag, attrs in page.tags if tag == "b"]
+    boxes = [attrs for tag, attrs in page.tags if tag == "b"]
+    kinds = [attrs["class"] for attrs in boxes]
     assert sorted(kinds) == ["found", "invented", "missed", "missed"]
     assert "one" in page.text and "three" in page.text
-    right = {**row, "predicted": [[*span, 1.0] for span in row["gold"]]}
-    assert error_examples([right]) == []
+    # The one that crosses is named below.
+    assert "boundary error: predicted" in page.text
+    titles = {attrs["title"] for attrs in boxes if "title" in attrs}
+    assert titles == {"found", "missed", "boundary error: reference"}
+    assert error_examples([annotation(gold, gold)]) == []
+
+
+def test_examples_are_told_apart_by_their_kind():
+    rows = [
+        annotation([(0, 3, "A")], [(0, 3, "B")]),
+        annotation([(0, 3, "A")], []),
+        annotation([], [(0, 3, "B")], "<i> & two"),
+        *[annotation([(0, 3, "A")], [(0, 7, "B")])] * 25,
+    ]
+    groups = error_examples(rows, most=10)
+    kinds = [(group.kind, group.documents, len(group.examples)) for group in groups]
+    assert kinds == [
+        ("label", 1, 1),
+        ("boundary_and_label", 25, 10),
+        ("missed", 1, 1),
+        ("invented", 1, 1),
+    ]
+    assert "&lt;i&gt;" in groups[3].examples[0]
+    # A long text is cut around the first mistake of the kind.
+    long = annotation([(0, 3, "A"), (5000, 5003, "A")], [(0, 3, "B")], "x" * 9000)
+    label, missed = error_examples([long])
+    assert len(Page(missed.examples[0]).text) < 500
+    assert missed.examples[0].count("<b") == 1
+
+
+def test_the_commands_from_data_to_page(tmp_path, nlp):
+    nlp.to_disk(tmp_path / "model")
+    data, metrics = tmp_path / "data.spacy", tmp_path / "metrics" / "demo.json"
+    DocBin(store_user_data=True, docs=gold_docs(nlp)).to_disk(data)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    arguments = ["evaluate", tmp_path / "model", data, "-o", metrics, "-k", "sc"]
+    assert "mention" not in run(*arguments)
+    assert "by_mention" not in json.loads(metrics.read_text())
+    printed = run(*arguments, "--train", data)
+    assert printed.startswith("micro-F1 50.00") and "mention seen" in printed
+    result = json.loads(metrics.read_text())
+    assert result["train_mentions"] == 5
+    assert result["by_mention"]["seen"]["gold"] == 5
+    run("compare", metrics, metrics, "-o", metrics.with_name("same.json"))
+    page = tmp_path / "out.html"
+    assert "Report on demo:" in run("report", metrics.parent, page)
+    text = Page(page.read_text()).text
+    assert "mention seen" in text and "Case counts." in text and "same" in text
 
 
 def test_errors_are_coded(tmp_path, nlp):

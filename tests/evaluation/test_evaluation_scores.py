@@ -10,12 +10,15 @@ from spacy.tokens import Doc, SpanGroup
 from spacy.training import Example
 
 from spacy_genner.evaluation.curve import best_threshold, threshold_curve
+from spacy_genner.evaluation.resampling import (
+    approximate_randomisation,
+    bootstrap_interval,
+    paired_bootstrap,
+)
 from spacy_genner.evaluation.scorer import make_span_scorer
 from spacy_genner.evaluation.scores import (
-    bootstrap_interval,
     document_counts,
     nested_among,
-    paired_bootstrap,
     score_documents,
 )
 from spacy_genner.formats import CharSpan
@@ -66,8 +69,9 @@ def test_nothing_is_scored_as_nothing():
 def test_documents_must_be_the_same():
     with pytest.raises(ValueError, match="G601"):
         score_documents([[]], [])
-    with pytest.raises(ValueError, match="G601"):
-        paired_bootstrap([(1, 1, 1)], [])
+    for test in (paired_bootstrap, approximate_randomisation):
+        with pytest.raises(ValueError, match="G601"):
+            test([(1, 1, 1)], [])
 
 
 def doc_with(nlp, spans):
@@ -123,9 +127,7 @@ def test_data_without_annotation_is_not_scored():
 
 def test_bootstrap_is_fixed_by_its_seed_and_holds_the_score():
     random = numpy.random.default_rng(1)
-    counts = [
-        (10, 10, int(hits)) for hits in random.binomial(10, 0.7, size=80)
-    ]
+    counts = [(10, 10, int(hits)) for hits in random.binomial(10, 0.7, size=80)]
     low, high = bootstrap_interval(counts, seed=3)
     assert (low, high) == bootstrap_interval(counts, seed=3)
     assert (low, high) != bootstrap_interval(counts, seed=4)
@@ -141,11 +143,39 @@ def test_paired_bootstrap_tells_a_difference_from_none():
     second = [(10, 10, int(h)) for h in hits]
     better = paired_bootstrap(first, second)
     assert better["difference"] > 0.1
-    assert better["p"] < 0.01
+    assert 0 < better["p"] < 0.01
     assert better["low"] > 0
     same = paired_bootstrap(second, second)
     assert same["difference"] == 0.0
     assert same["p"] == 1.0
+
+
+def test_randomisation_tells_a_difference_from_none():
+    random = numpy.random.default_rng(1)
+    hits = random.binomial(10, 0.6, size=100)
+    first = [(10, 10, int(min(10, h + 1))) for h in hits]
+    second = [(10, 10, int(h)) for h in hits]
+    p = approximate_randomisation(first, second, seed=3)
+    assert 0 < p < 0.01
+    assert p == approximate_randomisation(first, second, seed=3)
+    assert p == pytest.approx(approximate_randomisation(second, first, seed=3))
+    assert approximate_randomisation(second, second) == 1.0
+    # One document: changing places turns the sign alone.
+    assert approximate_randomisation([(2, 2, 2)], [(2, 2, 1)]) == 1.0
+    # Three documents, each better by the same: 2 of 8 ways are as far off.
+    three = approximate_randomisation([(1, 1, 1)] * 3, [(1, 1, 0)] * 3, 4000)
+    assert three == pytest.approx(2 / 8, abs=0.03)
+
+
+def test_p_of_two_systems_that_are_as_good_is_spread_evenly():
+    random = numpy.random.default_rng(2)
+    ps = []
+    for _ in range(60):
+        hits = random.binomial(5, 0.5, size=(2, 50))
+        pair = [[(5, 5, int(hit)) for hit in row] for row in hits]
+        ps.append(approximate_randomisation(*pair, samples=200))
+    assert 0.35 < numpy.mean(ps) < 0.65
+    assert numpy.mean([p < 0.1 for p in ps]) < 0.25
 
 
 def test_counts_of_a_document():

@@ -1,0 +1,171 @@
+"""Two systems on the same documents: which is better, and is it chance?"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import Errors
+from .annotation import SUFFIX, Annotation, read_annotations
+from .resampling import approximate_randomisation, paired_bootstrap
+from .scores import document_counts
+from .tally import prf
+
+# How a report tells a comparison from an evaluation.
+KIND = "comparison"
+SHOWN = 60
+
+Counts = tuple[int, int, int]
+
+
+def compare_files(
+    first: Path, second: Path, samples: int = 10000, seed: int = 0
+) -> dict[str, Any]:
+    """Compare two evaluations of the same documents.
+
+    first (Path): The JSON file of one; its documents are read from beside it.
+    second (Path): That of the other.
+    samples (int): How many draws each test makes.
+    seed (int): Fixes them.
+    RETURNS (Dict[str, Any]): `kind`, `documents`, `gold`; of `first` and `second`
+        `name`, `micro_p`, `micro_r`, `micro_f`, `predicted` and `correct`; what
+        `paired_bootstrap` gives; `p_randomisation`, as `approximate_randomisation`;
+        `both_correct`, `only_first_correct` and `only_second_correct`, spans of the
+        reference; `samples` and `seed`.
+    RAISES (ValueError): A file is damaged or the two do not belong together.
+    """
+    one, two = _documents(first), _documents(second)
+    _check_same(one, two, first, second)
+    counts = (_counts(one), _counts(two))
+    names = (first.stem, second.stem)
+    if names[0] == names[1]:
+        names = (str(first), str(second))
+    both = alone = other = 0
+    for here, there in zip(one, two, strict=True):
+        wanted = set(here.gold)
+        found, found_there = wanted & set(here.predicted), wanted & set(there.predicted)
+        both += len(found & found_there)
+        alone += len(found - found_there)
+        other += len(found_there - found)
+    return {
+        "kind": KIND,
+        "documents": len(one),
+        "gold": sum(row[0] for row in counts[0]),
+        "first": _summary(names[0], counts[0]),
+        "second": _summary(names[1], counts[1]),
+        **paired_bootstrap(*counts, samples=samples, seed=seed),
+        "p_randomisation": approximate_randomisation(
+            *counts, samples=samples, seed=seed
+        ),
+        "both_correct": both,
+        "only_first_correct": alone,
+        "only_second_correct": other,
+        "samples": samples,
+        "seed": seed,
+    }
+
+
+def format_comparison(result: dict[str, Any]) -> str:
+    """Lay a comparison out for the terminal.
+
+    result (Dict[str, Any]): What `compare_files` gave.
+    RETURNS (str): Some lines: F1 of both, the difference with its interval, and p.
+    """
+    systems = (result["first"], result["second"])
+    width = max(len(system["name"]) for system in systems)
+    lines = [
+        f"{system['name']:{width}}  F1 {100 * system['micro_f']:.2f}  "
+        f"(P {100 * system['micro_p']:.2f}, R {100 * system['micro_r']:.2f}; "
+        f"{system['correct']} of {result['gold']} spans found, "
+        f"{system['predicted']} predicted)"
+        for system in systems
+    ]
+    lines.append(
+        f"difference {100 * result['difference']:+.2f} "
+        f"(95 % interval {100 * result['low']:+.2f} to {100 * result['high']:+.2f})"
+    )
+    lines.append(
+        f"p {shown_p(result['p'], result['samples'])} (paired bootstrap, one-sided), "
+        f"p {shown_p(result['p_randomisation'], result['samples'])} (approximate "
+        f"randomisation, two-sided); {result['samples']} draws over "
+        f"{result['documents']} documents"
+    )
+    lines.append(
+        f"found by both {result['both_correct']}, by the first alone "
+        f"{result['only_first_correct']}, by the second alone "
+        f"{result['only_second_correct']}"
+    )
+    return "\n".join(lines)
+
+
+def is_comparison(result: Any) -> bool:
+    """Whether a JSON file's content is a comparison.
+
+    result (Any): The content.
+    RETURNS (bool): Whether `compare_files` gave it.
+    """
+    return isinstance(result, dict) and result.get("kind") == KIND
+
+
+def shown_p(p: float, samples: int) -> str:
+    """Write a p value, with no more digits than the draws carry.
+
+    p (float): The value.
+    samples (int): How many draws it is made of.
+    RETURNS (str): The value; "< 0.001" or the like where no draw was as far off.
+    """
+    digits = max(2, len(str(samples)) - 1)
+    least = 10.0**-digits
+    return f"< {least:.{digits}f}" if p < least else f"{p:.{digits}f}"
+
+
+def _documents(path: Path) -> list[Annotation]:
+    """The documents of an evaluation, which have to give its counts."""
+    try:
+        result = json.loads(path.read_text(encoding="utf8"))
+        if is_comparison(result):
+            raise ValueError(Errors.G618.format(path=path))
+        counts = {key: result[key] for key in ("gold", "predicted", "correct")}
+    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as err:
+        raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
+    spans_file = path.with_suffix(SUFFIX)
+    if not spans_file.is_file():
+        raise ValueError(Errors.G611.format(path=path, spans=spans_file))
+    rows = list(read_annotations(spans_file))
+    totals = [sum(column) for column in zip(*_counts(rows), strict=True)] or [0] * 3
+    if totals != list(counts.values()):
+        found = dict(zip(counts, totals, strict=True))
+        raise ValueError(
+            Errors.G612.format(path=path, spans=spans_file, stated=counts, found=found)
+        )
+    if not rows:
+        raise ValueError(Errors.G616.format(path=spans_file))
+    return rows
+
+
+def _check_same(
+    one: list[Annotation], two: list[Annotation], first: Path, second: Path
+) -> None:
+    files = {"first": first, "second": second}
+    if len(one) != len(two):
+        reason = f"there are {len(one)} documents and {len(two)}"
+        raise ValueError(Errors.G610.format(**files, reason=reason))
+    for number, (here, there) in enumerate(zip(one, two, strict=True), 1):
+        if here.text != there.text:
+            texts = f"{here.text[:SHOWN]!r} and {there.text[:SHOWN]!r}"
+            reason = f"document {number} is {texts}"
+            raise ValueError(Errors.G610.format(**files, reason=reason))
+        unlike = sorted(set(here.gold) ^ set(there.gold))
+        if unlike:
+            spans = f"{tuple(unlike[0])} is a reference span on one side only"
+            reason = f"in document {number}, {here.text[:SHOWN]!r}, {spans}"
+            raise ValueError(Errors.G610.format(**files, reason=reason))
+
+
+def _counts(rows: list[Annotation]) -> list[Counts]:
+    return [document_counts(row.gold, row.predicted) for row in rows]
+
+
+def _summary(name: str, counts: list[Counts]) -> dict[str, Any]:
+    gold, predicted, correct = (sum(column) for column in zip(*counts, strict=True))
+    scores = {f"micro_{k}": v for k, v in prf((gold, predicted, correct)).items()}
+    return {"name": name, **scores, "predicted": predicted, "correct": correct}

@@ -1,0 +1,108 @@
+"""Several evaluations as rows of one table."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from wasabi import table
+
+from ..errors import Errors
+from .compare import is_comparison
+
+HEADER = (
+    "",
+    "F1",
+    "95 % interval",
+    "P",
+    "R",
+    "nested F1",
+    "nested R",
+    "flat F1",
+    "gold spans",
+)
+# Where answers without the grammar were measured, too: see `free`.
+FREE_HEADER = ("well formed, free", "F1, free")
+
+
+def read_evaluations(places: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Read what `evaluate` wrote.
+
+    places (Iterable[Path]): JSON files, and folders with some. Comparisons of two
+        evaluations are passed over.
+    RETURNS (Dict[str, Dict[str, Any]]): The evaluations by name, which is the file's
+        without its ending, or its path where names occur twice.
+    RAISES (ValueError): A folder holds no evaluation, or a file is none.
+    """
+    found: dict[Path, dict[str, Any]] = {}
+    for place in places:
+        paths = [place] if place.is_file() else sorted(place.glob("*.json"))
+        results = {path: _read(path) for path in paths}
+        kept = {p: row for p, row in results.items() if not is_comparison(row)}
+        if not kept:
+            raise ValueError(Errors.G604.format(folder=place))
+        found |= kept
+    stems = [path.stem for path in found]
+    return {
+        path.stem if stems.count(path.stem) == 1 else str(path): result
+        for path, result in found.items()
+    }
+
+
+def side_by_side(results: dict[str, dict[str, Any]], markdown: bool = False) -> str:
+    """Lay out evaluations, the best F1 first, in percent.
+
+    results (Dict[str, Dict[str, Any]]): The evaluations by name. Where one has `free`
+        with `well_formed` and `micro_f`, measured without the grammar, they get
+        columns.
+    markdown (bool): Whether it is for a Markdown file, or else for the terminal.
+    RETURNS (str): The table, with a line break at its end.
+    """
+    free = any("free" in result for result in results.values())
+    header = (*HEADER, *(FREE_HEADER if free else ()))
+    ordered = sorted(results.items(), key=lambda item: -item[1]["micro_f"])
+    rows = [_row(name, result, free) for name, result in ordered]
+    if not markdown:
+        aligns: list[Literal["l", "r"]] = ["l"]
+        aligns += ["r"] * (len(header) - 1)
+        return str(table(rows, header=header, divider=True, aligns=aligns)).lstrip("\n")
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "".join(_markdown(line) for line in lines)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf8"))
+        if not is_comparison(result):
+            # All that a row shows is there.
+            _row("", result, "free" in result)
+    except (KeyError, TypeError, ValueError) as err:
+        raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
+    return dict(result)
+
+
+def _row(name: str, result: dict[str, Any], free: bool) -> list[str]:
+    interval = result["interval"]
+    row = [
+        name,
+        _percent(result["micro_f"]),
+        f"{_percent(interval['low'])} to {_percent(interval['high'])}",
+    ]
+    keys = ("micro_p", "micro_r", "nested_f", "nested_r", "flat_f")
+    row += [_percent(result[key]) for key in keys]
+    row.append(str(result["gold"]))
+    if free:
+        # An encoder gives no answer that could be badly formed.
+        measured = result.get("free")
+        for key in ("well_formed", "micro_f"):
+            row.append("" if measured is None else _percent(measured[key]))
+    return row
+
+
+def _markdown(cells: Sequence[str]) -> str:
+    shown = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(shown)} |\n"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

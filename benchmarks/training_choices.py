@@ -11,13 +11,13 @@ when the model writes freely, without the grammar, and the time.
 import argparse
 import json
 import random
-import re
 import time
 from collections import Counter
 from pathlib import Path
 
 import spacy
 import torch
+from free_outputs import free_outputs
 from spacy.tokens import DocBin
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
@@ -58,46 +58,6 @@ def batches(examples: list, tokens: int, choose: random.Random) -> list:
 def char_spans(doc, key: str) -> list[CharSpan]:
     return [
         CharSpan(span.start_char, span.end_char, span.label_) for span in doc.spans[key]
-    ]
-
-
-def free_outputs(ner, docs: list) -> list[str]:
-    """What the model writes when nothing holds it to the grammar."""
-    runtime = ner._runtime()
-    network, encoder = ner.lm.decoding_network(), runtime.encoder
-    end = ner.lm.tokenizer.eos_token_id
-    outputs: dict[int, str] = {}
-    # Like lengths together, so that no row waits long for another.
-    order = sorted(range(len(docs)), key=lambda index: len(docs[index]))
-    for start in range(0, len(docs), 16):
-        chosen = order[start : start + 16]
-        prompts = []
-        room = 0
-        for doc in (docs[index] for index in chosen):
-            words = [token.text for token in doc]
-            spaces = [bool(token.whitespace_) for token in doc]
-            source = encoder.source(words, spaces)
-            prompts.append([*encoder.prefix_ids, *encoder.prompt(source)])
-            # What is longer than twice the text is no copy with marks.
-            room = max(room, 2 * len(source.flat_ids) + 16)
-        longest = max(map(len, prompts))
-        ids = torch.tensor([[end] * (longest - len(p)) + p for p in prompts])
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
-        made = network.generate(
-            ids,
-            attention_mask=mask,
-            do_sample=False,
-            max_new_tokens=room,
-            pad_token_id=end,
-        )
-        written = ner.lm.tokenizer.batch_decode(
-            made[:, longest:], skip_special_tokens=True
-        )
-        outputs.update(zip(chosen, written, strict=True))
-    # In the model's own layout a mark stands before the space, in the format after.
-    return [
-        re.sub(r"((?:\[)+)(\s+)", r"\2\1", outputs[index])
-        for index in range(len(docs))
     ]
 
 

@@ -14,13 +14,16 @@ from typer.testing import CliRunner
 RUNNER = CliRunner()
 ROOT = Path(__file__).parents[2]
 CONFIGS = ["configs/demo.cfg", "configs/genia.cfg"]
+BASELINES = ["configs/baseline-ner.cfg", "configs/baseline-spancat.cfg"]
+# The steps of this one are counted from its corpus.
+STUDY = "configs/study.cfg"
 
 
 def run(*args):
     return RUNNER.invoke(app, [str(arg) for arg in args])
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [*CONFIGS, *BASELINES, STUDY])
 def test_fill_config_finds_nothing_to_fill(name, tmp_path):
     output = tmp_path / "filled.cfg"
     before, after = fill_config(output, ROOT / name, silent=True)
@@ -31,7 +34,7 @@ def test_fill_config_finds_nothing_to_fill(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_debug_config_passes(name, monkeypatch):
+def test_debug_config_passes_and_tells_of_a_wrong_name(name, monkeypatch):
     # Paths in a config are read from the folder of the project.
     monkeypatch.chdir(ROOT)
     result = run("debug", "config", name, "--show-functions", "--show-variables")
@@ -40,6 +43,14 @@ def test_debug_config_passes(name, monkeypatch):
     assert "spacy_genner" in result.output
     result = run("debug", "config", name, "--components.generative_ner.min_scor", 1)
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("name", [*BASELINES, STUDY])
+def test_debug_config_passes(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    steps = ("--training.optimizer.learn_rate.total_steps", 9) if name == STUDY else ()
+    result = run("debug", "config", name, *steps)
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(

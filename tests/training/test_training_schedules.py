@@ -97,14 +97,10 @@ def test_total_steps_are_filled_in_where_they_are_open(tiny_base, corpus):
     base = tiny_base("llama")
     config = make_config(base, corpus)
     assert fill_total_steps(config) is None
-    config = make_config(
-        base, corpus, training__optimizer__learn_rate__total_steps=0
-    )
+    config = make_config(base, corpus, training__optimizer__learn_rate__total_steps=0)
     assert fill_total_steps(config) == 9
     assert learn_rate(config)["total_steps"] == 9
-    config = make_config(
-        base, corpus, training__optimizer__learn_rate__total_steps=0
-    )
+    config = make_config(base, corpus, training__optimizer__learn_rate__total_steps=0)
     # A run that goes on keeps the number that its rates hang on.
     known = {"training.optimizer.learn_rate.total_steps": 5}
     assert fill_total_steps(config, known) == 5

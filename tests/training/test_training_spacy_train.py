@@ -94,8 +94,9 @@ def test_learns_by_heart_and_is_loaded_again(tiny_base, corpus, tmp_path):
     stream = io.StringIO()
     spacy_train(nlp, output, stdout=stream, stderr=stream)
     first, last = read_rows(output / FILE)
-    assert last["losses"]["generative_ner"] / 60 < 0.5 * (
-        first["losses"]["generative_ner"]
+    assert (
+        last["losses"]["generative_ner"] / 60
+        < 0.5 * (first["losses"]["generative_ner"])
     )
     assert last["score"] == pytest.approx(1.0), last
     loaded = spacy.load(output / "model-best")

@@ -1,0 +1,151 @@
+"""Which output format is learnt best: a model for each, all with the same budget.
+
+Trains the config's model on the same sample of sentences in each format, for so many
+epochs and with nothing chosen by a development set; scores the last state of each on
+the whole test set under its grammar, and on a sample of it without.
+
+    python benchmarks/formats.py corpus/genia-train.spacy corpus/genia-dev.spacy \
+        corpus/genia-test.spacy --limit 2000 --epochs 2
+
+What is done is not done again: a format whose scores are there is passed over, and a
+training run that was stopped goes on, unless --fresh is given. Settings of the config
+are overridden as in `genner train`: --vars.base google/gemma-3-270m
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import spacy
+import typer
+from free_outputs import free_scores
+from spacy.cli import app
+from wasabi import msg
+
+import spacy_genner.cli  # noqa: F401
+from spacy_genner.corpora.files import replaced_file
+from spacy_genner.corpora.reader import make_corpus
+from spacy_genner.formats import FORMATS
+from spacy_genner.training.checkpoint import FOLDER
+
+COMPONENT = "components.generative_ner"
+
+
+def genner(*words: object) -> None:
+    """Run a command of the command line in this process, which then holds one copy of
+    the base for all."""
+    command = typer.main.get_command(app)
+    code = command(["genner", *map(str, words)], standalone_mode=False)
+    if code:
+        sys.exit(code)
+
+
+def train(args: argparse.Namespace, name: str, overrides: list[str]) -> Path:
+    """Train a model, or go on with that.
+
+    RETURNS (Path): Its last state.
+    """
+    output = args.training / name
+    going_on = (output / FOLDER).is_dir()
+    settings = {
+        "paths.train": args.train,
+        "paths.dev": args.dev,
+        "corpora.train.limit": args.limit,
+        "corpora.train.seed": args.seed,
+        # The development set decides nothing here, but spaCy wants to see step 0.
+        "corpora.dev.limit": 1,
+        "training.eval_frequency": 10**9,
+        "training.max_epochs": args.epochs,
+        "training.max_steps": 0,
+        "training.optimizer.learn_rate.total_steps": 0,
+        f"{COMPONENT}.format": name,
+    }
+    words = [word for key, value in settings.items() for word in (f"--{key}", value)]
+    place = "--resume" if going_on else "--output"
+    genner("train", args.config, place, output, *words, *overrides)
+    return output / "model-last"
+
+
+def measure(args: argparse.Namespace, model: Path, scores: Path) -> dict:
+    """Score a model with its grammar, and without.
+
+    RETURNS (Dict[str, Any]): The evaluation, with `free`.
+    """
+    genner("evaluate", model, args.test, "--output", scores)
+    nlp = spacy.load(model)
+    ner = nlp.get_pipe("generative_ner")
+    corpus = make_corpus(str(args.test), limit=args.free_docs, seed=args.seed)
+    free = free_scores(ner, [example.reference for example in corpus(nlp)])
+    return {**json.loads(scores.read_text(encoding="utf8")), "free": free}
+
+
+def forget(args: argparse.Namespace) -> None:
+    """Remove what an earlier run would be taken up from, of all formats at once, so
+    that this one can be taken up."""
+    for name in args.formats:
+        (args.metrics / f"{name}.json").unlink(missing_ok=True)
+        shutil.rmtree(args.training / name / FOLDER, ignore_errors=True)
+
+
+def done(scores: Path, run: dict) -> bool:
+    """Whether a format's scores are there, of a run with the same settings."""
+    if not scores.is_file():
+        return False
+    found = json.loads(scores.read_text(encoding="utf8"))
+    if "free" not in found:
+        return False
+    if found["run"] != run:
+        changed = {k for k in run if found["run"].get(k) != run[k]}
+        sys.exit(
+            f"{scores} is of a run with another {', '.join(sorted(changed))}. Give "
+            "--fresh to do all anew, or another --metrics and --training."
+        )
+    return True
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("train", type=Path)
+    parser.add_argument("dev", type=Path)
+    parser.add_argument("test", type=Path)
+    parser.add_argument("--config", type=Path, default=Path("configs/genia.cfg"))
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
+    parser.add_argument("--limit", type=int, default=2000, help="training documents")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument(
+        "--free-docs", type=int, default=300, help="documents without the grammar"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the samples")
+    parser.add_argument("--training", type=Path, default=Path("training/formats"))
+    parser.add_argument("--metrics", type=Path, default=Path("metrics/formats"))
+    parser.add_argument("--fresh", action="store_true", help="do all anew")
+    return parser
+
+
+def main() -> None:
+    args, overrides = make_parser().parse_known_args()
+    kept = ("train", "test", "config", "limit", "epochs", "free_docs", "seed")
+    run = {key: getattr(args, key) for key in kept} | {"overrides": overrides}
+    run = json.loads(json.dumps(run, default=str))
+    if args.fresh:
+        forget(args)
+    for name in args.formats:
+        scores = args.metrics / f"{name}.json"
+        if done(scores, run):
+            msg.info(f"{name}: scores are there, in {scores}")
+            continue
+        msg.divider(name)
+        model = train(args, name, overrides)
+        result = {**measure(args, model, scores), "run": run}
+        with replaced_file(scores) as fresh:
+            text = json.dumps(result, ensure_ascii=False, indent=2)
+            fresh.write_text(text + "\n", encoding="utf8")
+        msg.good(f"{name}: {scores}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What a trained component writes when nothing holds it to its format."""
+
+import re
+from collections import Counter
+
+import torch
+from spacy.tokens import Doc
+
+from spacy_genner.evaluation.scorer import gold_spans
+from spacy_genner.evaluation.scores import score_documents
+from spacy_genner.formats import drop_crossing
+
+BATCH = 16
+
+
+def free_scores(ner, docs: list[Doc]) -> dict:
+    """Score free answers: how many are well formed, and what the others still say.
+
+    ner (GenerativeNER): A trained component.
+    docs (List[Doc]): Annotated documents, short enough for one input each.
+    RETURNS (Dict[str, Any]): `documents`; `well_formed`, the share of answers that
+        parsing has nothing to repair in; `micro_p`, `micro_r` and `micro_f` of what it
+        makes of all of them; `issues`, by code.
+    """
+    gold = [gold_spans(doc, ner.key) for doc in docs]
+    outputs = free_outputs(ner, docs)
+    parsed = [
+        # The prompt has no white space after the last token.
+        ner.format.parse(output, doc[:].text, list(ner.labels))
+        for output, doc in zip(outputs, docs, strict=True)
+    ]
+    scores = score_documents(gold, [list(each.spans) for each in parsed])
+    return {
+        "documents": len(docs),
+        "well_formed": sum(not each.issues for each in parsed) / max(1, len(parsed)),
+        **{key: scores[key] for key in ("micro_p", "micro_r", "micro_f")},
+        "issues": dict(Counter(i.code for each in parsed for i in each.issues)),
+    }
+
+
+def free_outputs(ner, docs: list[Doc]) -> list[str]:
+    """Let a component write, greedily, any token at any place.
+
+    ner (GenerativeNER): A trained component.
+    docs (List[Doc]): Annotated documents. Of their annotation nothing is used but its
+        length: an answer is cut at twice that of the right one.
+    RETURNS (List[str]): The answers, in the component's format.
+    """
+    runtime = ner._runtime()
+    network, encoder = ner.lm.decoding_network(), runtime.encoder
+    tokenizer, end = ner.lm.tokenizer, ner.lm.tokenizer.eos_token_id
+    device = network.get_input_embeddings().weight.device
+    outputs: dict[int, str] = {}
+    # Like lengths together, so that no row waits long for another.
+    order = sorted(range(len(docs)), key=lambda index: len(docs[index]))
+    for start in range(0, len(docs), BATCH):
+        chosen = order[start : start + BATCH]
+        prompts, room = [], 0
+        for doc in (docs[index] for index in chosen):
+            words = [token.text for token in doc]
+            spaces = [bool(token.whitespace_) for token in doc]
+            source = encoder.source(words, spaces)
+            prompts.append([*encoder.prefix_ids, *encoder.prompt(source)])
+            right = tokenizer(_right_answer(ner, doc), add_special_tokens=False)
+            room = max(room, 2 * len(right["input_ids"]) + 32)
+        longest = max(map(len, prompts))
+        ids = [[end] * (longest - len(prompt)) + prompt for prompt in prompts]
+        mask = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
+        made = network.generate(
+            torch.tensor(ids, device=device),
+            attention_mask=torch.tensor(mask, device=device),
+            do_sample=False,
+            max_new_tokens=room,
+            pad_token_id=end,
+        )
+        written = tokenizer.batch_decode(made[:, longest:], skip_special_tokens=True)
+        outputs.update(zip(chosen, written, strict=True))
+    return [
+        marks_after_space(outputs[index], doc[:].text, ner.format, ner.labels)
+        for index, doc in enumerate(docs)
+    ]
+
+
+def marks_after_space(output: str, text: str, fmt, labels) -> str:
+    """Bring an answer from the model's own layout into that of its format.
+
+    In the model's a mark stands before white space, `the[ University`, in an inline
+    format after it. What opens like a mark in the text itself stays as it is.
+
+    output (str): The answer.
+    text (str): The text it marks.
+    fmt (Format): The format; the JSON formats have one layout.
+    labels (Sequence[str]): The labels.
+    RETURNS (str): The answer in the format.
+    """
+    if fmt.allows_crossing:
+        return output
+    opening, closing = (
+        "|".join(sorted({re.escape(mark(label)) for label in labels}))
+        for mark in (fmt.open_mark, fmt.close_mark)
+    )
+    before_space = re.compile(rf"((?:{opening})+)(\s+)")
+    any_mark = re.compile(rf"{opening}|{closing}")
+    made = []
+    at = place = 0
+    while at < len(output):
+        moved = before_space.match(output, at)
+        mark = any_mark.match(output, at)
+        if moved and text[place : place + 1].isspace():
+            made.append(moved[2] + moved[1])
+            place += len(moved[2])
+            at = moved.end()
+        elif mark and not text.startswith(mark[0], place):
+            made.append(mark[0])
+            at = mark.end()
+        else:
+            made.append(output[at])
+            place += text[place : place + 1] == output[at]
+            at += 1
+    return "".join(made)
+
+
+def _right_answer(ner, doc: Doc) -> str:
+    spans = [
+        span
+        for span in gold_spans(doc, ner.key)
+        if span.label in ner.labels and _solid(doc.text[span.start : span.end])
+    ]
+    if not ner.format.allows_crossing:
+        spans, _ = drop_crossing(spans)
+    return ner.format.render(doc.text, spans, list(ner.labels))
+
+
+def _solid(found: str) -> bool:
+    return bool(found) and found == found.strip()

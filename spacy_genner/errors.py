@@ -569,6 +569,10 @@ class Errors(metaclass=_Coded):
         "{path} holds no labels: expected a JSON object of labels with their "
         "definitions, found {found}."
     )
+    G562 = (
+        "{path}: the form 'alpaca' does not say which texts are of one document, so "
+        "they can't be joined. Leave --join-sentences out."
+    )
 
     # G6: evaluation
     G601 = (

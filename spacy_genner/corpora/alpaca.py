@@ -42,6 +42,8 @@ def read_alpaca(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     RAISES (ValueError): The file is not well formed, its format can't be told, or a
         text is not found.
     """
+    if options.join_sentences:
+        raise ValueError(Errors.G562.format(path=path))
     tasks = _tasks(path)
     name = options.format
     if name is None:

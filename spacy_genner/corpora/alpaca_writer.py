@@ -31,6 +31,8 @@ def write_alpaca(
     RAISES (ValueError): There is no such format, or a label can't stand in it.
     """
     fmt = get_format(options.format)
+    for label in options.definitions:
+        fmt.check_label(label)
     with replaced_file(path) as fresh:
         # The instruction names every label, so the corpus is read through first.
         with tempfile.TemporaryFile(

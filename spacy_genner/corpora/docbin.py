@@ -10,6 +10,7 @@ from spacy.vocab import Vocab
 from ..errors import Errors
 from ..formats import CharSpan
 from .annotated import Annotated, ConvertOptions
+from .sentences import split_sentences
 
 UNALIGNED = "genner_unaligned"
 
@@ -19,10 +20,16 @@ def read_docbin(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     entities; and the spans that no token boundary fitted.
 
     path (Path): The file.
-    options (ConvertOptions): Names the group and the language.
+    options (ConvertOptions): Names the group and the language. Documents are parted
+        into their sentences only where it says so.
     YIELDS (Annotated): The documents.
     RAISES (ValueError): The file is no DocBin.
     """
+    texts = _texts(path, options)
+    yield from split_sentences(texts) if options.join_sentences is False else texts
+
+
+def _texts(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     vocab = spacy.blank(options.lang).vocab
     for number, doc in enumerate(load_docs(path, vocab), 1):
         doc_id = str(doc.user_data.get("doc_id", number))

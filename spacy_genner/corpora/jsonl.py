@@ -9,6 +9,7 @@ from ..errors import Errors, Warnings, warn
 from ..formats import CharSpan
 from .annotated import Annotated, ConvertOptions, Sentence, group_sentences
 from .lines import numbered_lines
+from .sentences import split_sentences
 
 _SPAN_FIELDS = ("spans", "entities")
 _LABEL_FIELDS = ("label", "type")
@@ -23,7 +24,8 @@ def read_jsonl(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
 
     path (Path): The file.
     options (ConvertOptions): Objects of one `doc_id` in a row are joined only where it
-        says so: each is then one sentence.
+        says so: each is then one sentence. An object that says where its sentences
+        start is parted into them only where it says so.
     YIELDS (Annotated): The documents.
     RAISES (ValueError): A line is not such an object.
     """
@@ -31,6 +33,8 @@ def read_jsonl(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     if options.join_sentences:
         sentences = (Sentence(t.text, t.spans, t.doc_id) for t in texts)
         yield from group_sentences(sentences, join=True)
+    elif options.join_sentences is False:
+        yield from split_sentences(texts)
     else:
         yield from texts
 

@@ -15,6 +15,7 @@ from ..errors import Errors
 from .bases import BaseSource, resolve_base
 from .devices import resolve_device, resolve_dtype
 from .gguf import MANIFEST, ROUNDED
+from .kernels import limit_kernel_caches
 from .tokenizers import SAFE, read_tokenizer
 
 _Key = tuple[str, str | None, str, str]
@@ -78,6 +79,7 @@ def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> Loade
 
     from .attention import attention_for
 
+    limit_kernel_caches()
     folder = str(source.folder)
     try:
         with ThreadPoolExecutor(1) as pool:

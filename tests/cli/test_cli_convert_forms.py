@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
@@ -48,6 +49,14 @@ def test_help_lists_every_form():
         assert f"\n    {form} " in forms_out or f"\n  {form} " in forms_out, form
     for name in FORMATS:
         assert name in text
+
+
+def test_the_docs_have_every_form_and_option():
+    docs = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text("utf-8")
+    command = typer.main.get_command(app).commands["convert"]
+    options = [param.opts[0] for param in command.params]
+    for name in [*FORMS_IN, *FORMS_OUT, *(o for o in options if o.startswith("--"))]:
+        assert f"`{name}" in docs or f" {name}" in docs, name
 
 
 @pytest.mark.parametrize(
@@ -143,6 +152,17 @@ def test_entities_in_several_parts(room):
     for choice, count in (("join", 1), ("split", 2)):
         result = convert(*line, "--discontinuous", choice)
         assert f"1 documents, {count} spans" in said(result)
+
+
+def test_documents_are_parted_into_sentences(room):
+    line = ["c.txt", "o.jsonl", "--from", "bracketed", "--to", "jsonl"]
+    text = (room / "c.txt").read_text("utf-8").replace("\n\n", "\n")
+    (room / "c.txt").write_text(text, encoding="utf-8")
+    assert "1 documents" in said(convert(*line))
+    line = ["o.jsonl", "a.json", "--from", "jsonl", "--to", "alpaca"]
+    assert "2 documents, 3 spans" in said(convert(*line, "--split-sentences"))
+    result = convert("a.json", "o.spacy", "--from", "alpaca", "--join-sentences")
+    assert (result.exit_code, "[G562]" in result.stderr) == (1, True)
 
 
 def test_tokens_are_put_together(room):

@@ -1,0 +1,49 @@
+from writer_cases import NESTED, PLAIN, make_docs, read, write
+
+from spacy_genner.corpora import Annotated
+from spacy_genner.corpora.sentences import split_sentences
+from spacy_genner.formats import CharSpan
+
+
+def test_sentences_have_their_spans():
+    text = "  In Oslo.  \n To  Bergen. "
+    spans = [CharSpan(5, 9, "GPE"), CharSpan(18, 24, "GPE"), CharSpan(14, 25, "X")]
+    first, second = split_sentences([Annotated(text, spans, "d", [0, 14])])
+    assert (first.text, second.text) == ("In Oslo.", "To  Bergen.")
+    assert [first.text[s.start : s.end] for s in first.spans] == ["Oslo"]
+    assert [second.text[s.start : s.end] for s in second.spans] == [
+        "Bergen",
+        "To  Bergen.",
+    ]
+    assert {(a.doc_id, a.sentence_starts[0], a.remarks) for a in (first, second)} == {
+        ("d", 0, ())
+    }
+
+
+def test_a_span_over_the_end_of_a_sentence_is_a_remark():
+    text = "One. Two."
+    spans = [CharSpan(0, 9, "A"), CharSpan(3, 5, "B"), CharSpan(5, 8, "C")]
+    first, second = split_sentences([Annotated(text, spans, "d", [0, 5])])
+    assert (first.spans, second.spans) == ([], [CharSpan(0, 3, "C")])
+    assert [remark.kind for remark in first.remarks] == ["over_sentence_end"] * 2
+    assert first.remarks[0].message == "'One. Two.' (A), document d"
+
+
+def test_sentences_of_white_space_are_none():
+    parts = list(split_sentences([Annotated("One. \n Two.", [], "d", [0, 5, 7])]))
+    assert [part.text for part in parts] == ["One.", "Two."]
+    lost = Annotated("One. \n Two.", [CharSpan(5, 6, "A")], "d", [0, 5, 7])
+    assert [len(part.remarks) for part in split_sentences([lost])] == [0, 1, 0]
+
+
+def test_where_sentences_are_not_known_nothing_is_parted():
+    assert list(split_sentences([PLAIN])) == [PLAIN]
+
+
+def test_files_are_parted_on_request(tmp_path):
+    for form in ("jsonl", "docbin"):
+        write(make_docs(NESTED), tmp_path / "o", form)
+        assert len(read(tmp_path / "o", form)) == 1
+        parts = read(tmp_path / "o", form, join_sentences=False)
+        assert [part.text for part in parts] == NESTED.text.split("\n")
+        assert sum(len(part.spans) for part in parts) == len(NESTED.spans)

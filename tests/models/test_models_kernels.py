@@ -1,0 +1,30 @@
+"""Prepared products are limited where a base is loaded, and a user's choice stays."""
+
+import os
+
+import pytest
+
+from spacy_genner.models.bases import resolve_base
+from spacy_genner.models.kernels import CAPACITY, VARIABLES, limit_kernel_caches
+from spacy_genner.models.store import _load
+
+
+@pytest.fixture
+def unset(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def test_loading_a_base_limits_them(unset, tiny_base):
+    import torch
+
+    source = resolve_base(str(tiny_base("llama")), None)
+    _load(source, torch.float32, torch.device("cpu"))
+    assert [os.environ[name] for name in VARIABLES] == [str(CAPACITY)] * 2
+
+
+def test_what_is_set_stays(unset, monkeypatch):
+    monkeypatch.setenv(VARIABLES[0], "7")
+    limit_kernel_caches()
+    assert [os.environ[name] for name in VARIABLES] == ["7", str(CAPACITY)]

@@ -25,9 +25,9 @@ from spacy.cli import app
 from wasabi import msg
 
 import spacy_genner.cli  # noqa: F401
-from spacy_genner.corpora.files import replaced_file
-from spacy_genner.corpora.reader import make_corpus
+from spacy_genner.corpora.training_corpus import make_corpus
 from spacy_genner.formats import FORMATS
+from spacy_genner.storage.files import replaced_file
 from spacy_genner.training.checkpoint import FOLDER
 
 COMPONENT = "components.generative_ner"

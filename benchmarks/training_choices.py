@@ -112,9 +112,7 @@ def measured(nlp: spacy.Language, docs: list) -> dict:
         "nested_r": round(scores["nested_r"], 4),
         "free_f": round(free["micro_f"], 4),
         "free_issues": dict(Counter(i.code for each in parsed for i in each.issues)),
-        "well_formed": round(
-            sum(not each.issues for each in parsed) / len(parsed), 4
-        ),
+        "well_formed": round(sum(not each.issues for each in parsed) / len(parsed), 4),
         "decode_seconds": round(seconds, 1),
     }
 

@@ -40,9 +40,9 @@ def padded(rows: list) -> tuple[torch.Tensor, torch.Tensor]:
 
 def plain_pass(network, ids: torch.Tensor, mask: torch.Tensor) -> None:
     """What any training of the adapter on these rows has to pay for."""
-    hidden = text_decoder(network)(
-        input_ids=ids, attention_mask=mask, use_cache=False
-    )[0]
+    hidden = text_decoder(network)(input_ids=ids, attention_mask=mask, use_cache=False)[
+        0
+    ]
     hidden.sum().backward()
     for parameter in network.parameters():
         parameter.grad = None
@@ -63,9 +63,7 @@ def main() -> None:
     nlp = init_nlp(load_config(args.config, overrides=overrides, interpolate=False))
     ner = nlp.get_pipe("generative_ner")
     settings = nlp.config.interpolate()["training"]
-    (corpus,) = resolve_dot_names(
-        nlp.config.interpolate(), [settings["train_corpus"]]
-    )
+    (corpus,) = resolve_dot_names(nlp.config.interpolate(), [settings["train_corpus"]])
     batcher = registry.resolve({"batcher": settings["batcher"]})["batcher"]
     optimizer = registry.resolve({"optimizer": settings["optimizer"]})["optimizer"]
     examples = list(corpus(nlp))

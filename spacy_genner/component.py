@@ -24,7 +24,6 @@ from .gold import GoldReader
 from .labels import check_carried, collect_labels, read_labels
 from .models.architecture import get_language_model
 from .models.bases import resolve_base
-from .models.safe_folder import check_folder, replaced_folder
 from .prompts import PromptLayout
 from .runtime import Runtime
 from .settings import (
@@ -38,6 +37,7 @@ from .settings import (
     is_count,
 )
 from .state import SavedState
+from .storage.folders import check_folder, replaced_folder
 from .windows import WindowSettings
 
 

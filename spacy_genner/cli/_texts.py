@@ -8,9 +8,9 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from ..corpora.docbin import load_docs
-from ..corpora.jsonl import json_objects
-from ..corpora.lines import numbered_lines
+from ..corpora.readers.jsonl import json_objects
 from ..errors import Errors
+from ..storage.lines import numbered_lines
 
 INPUTS = (".txt", ".jsonl", ".spacy")
 

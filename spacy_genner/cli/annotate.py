@@ -9,8 +9,8 @@ import typer
 from spacy.tokens import DocBin
 from wasabi import msg
 
-from ..corpora.files import replaced_file
 from ..errors import Errors, Warnings
+from ..storage.files import replaced_file
 from ._annotated_texts import Annotation, TextAnnotator, to_record
 from ._app import app
 from ._arguments import Model, SpansKey

@@ -40,9 +40,9 @@ def compare(
     """
     import json
 
-    from ..corpora.files import replaced_file
     from ..errors import Errors
     from ..evaluation.compare import compare_files, format_comparison
+    from ..storage.files import replaced_file
     from ._errors import fail
 
     if output is not None:

@@ -39,9 +39,9 @@ def table(
       python -m spacy genner table metrics/baselines reports/baselines.md
           --also metrics/genia/genia.json
     """
-    from ..corpora.files import replaced_file
     from ..errors import Errors
     from ..evaluation.side_by_side import read_evaluations, side_by_side
+    from ..storage.files import replaced_file
     from ._errors import fail
 
     if output.suffix != ".md":

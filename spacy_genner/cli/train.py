@@ -188,7 +188,7 @@ def _take_over(source: Path, target: Path) -> None:
     """Copy what a run has left: the best model may stay the best."""
     from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
-    from ..models.safe_folder import replaced_folder
+    from ..storage.folders import replaced_folder
     from ..training.training_log import FILE
 
     for name in (DIR_MODEL_BEST, DIR_MODEL_LAST):

@@ -1,12 +1,12 @@
 """Readers and converters of annotated corpora."""
 
 from .annotated import Annotated, Converter, ConvertOptions, Remark, Sentence
-from .converters import CONVERTERS, get_converter
 from .counts import ConversionCounts
 from .documents import read_document_list
+from .readers import CONVERTERS, get_converter
 from .to_docs import UNALIGNED, DocMaker, convert_file
 from .writers import WRITERS, get_writer
-from .writing import WriteOptions
+from .writers.options import WriteOptions
 
 __all__ = [
     "Annotated",

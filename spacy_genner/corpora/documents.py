@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import Errors, Warnings, warn
+from ..storage.lines import numbered_lines
 from .annotated import Annotated, Converter, ConvertOptions
-from .lines import numbered_lines
 
 _LISTED = 5
 

@@ -12,13 +12,13 @@ from spacy.tokens import Doc, SpanGroup
 from ..errors import Errors
 from ..formats import CharSpan
 from .annotated import Annotated, ConvertOptions
-from .converters import get_converter
 from .counts import LISTED, ConversionCounts
 from .docbin import UNALIGNED
 from .documents import read_chosen
+from .readers import get_converter
 from .tokenizer import make_fine_tokenizer
 from .writers import get_writer
-from .writing import WriteOptions
+from .writers.options import WriteOptions
 
 TOKENIZERS = ("blank", "fine")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..corpora.lines import numbered_lines
 from ..errors import Errors
 from ..formats import CharSpan
+from ..storage.lines import numbered_lines
 
 SUFFIX = ".spans.jsonl"
 

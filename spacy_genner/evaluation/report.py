@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..corpora.lines import numbered_lines
 from ..errors import Errors
+from ..storage.lines import numbered_lines
 from .annotation import SUFFIX, read_annotations
 from .compare import format_comparison, is_comparison
 from .examples import error_examples
@@ -28,7 +28,7 @@ def write_report(
     """
     from jinja2 import Environment, PackageLoader
 
-    from ..corpora.files import replaced_file
+    from ..storage.files import replaced_file
 
     found = {path: _read(path) for path in sorted(folder.glob("*.json"))}
     comparisons = [

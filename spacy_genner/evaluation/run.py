@@ -170,7 +170,7 @@ def write_evaluation(
     scores_file (Path): `NAME.json`; the documents go to `NAME.spans.jsonl`.
     RETURNS (Path): The file of the documents.
     """
-    from ..corpora.files import replaced_file
+    from ..storage.files import replaced_file
 
     spans_file = scores_file.with_suffix(SUFFIX)
     # Both or neither: the report reads one beside the other.

@@ -12,7 +12,7 @@ from typing import Any
 import srsly
 
 from ..errors import Errors
-from .safe_folder import check_folder, replaced_folder
+from ..storage.folders import check_folder, replaced_folder
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"

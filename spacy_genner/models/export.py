@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 from ..errors import Errors
+from ..storage.folders import replaced_folder
 from .adapter_files import CONFIG_FILE, AdapterFiles, read_adapter, write_adapter
 from .bases import resolve_base
 from .gguf import MANIFEST, ROUNDED
-from .safe_folder import replaced_folder
 
 _ADAPTER = "adapter"
 

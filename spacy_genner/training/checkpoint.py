@@ -12,7 +12,7 @@ from spacy.language import Language
 from thinc.api import Optimizer
 
 from ..errors import Errors
-from ..models.safe_folder import check_folder, replaced_folder
+from ..storage.folders import check_folder, replaced_folder
 from .optimizer_state import optimizer_arrays, restore_optimizer
 from .random_states import random_states, set_python_state, set_random_states
 

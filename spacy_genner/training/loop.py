@@ -32,7 +32,7 @@ from thinc.api import Optimizer, fix_random_seed
 from wasabi import Printer
 
 from ..errors import Errors
-from ..models.safe_folder import replaced_folder
+from ..storage.folders import replaced_folder
 from .checkpoint import (
     FOLDER,
     Checkpoint,

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from spacy_genner.corpora import ConvertOptions, get_converter
-from spacy_genner.corpora.bracketed import parse_bracketed
+from spacy_genner.corpora.readers.bracketed import parse_bracketed
 from spacy_genner.formats import CharSpan
 
 CORPUS = """\

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from writer_cases import NESTED, OFF_GRID, PLAIN, SPANS, TEXT, make_docs, read, write
 
 from spacy_genner.corpora import Annotated
-from spacy_genner.corpora.brat_writer import SafeNames
+from spacy_genner.corpora.writers.brat import SafeNames
 from spacy_genner.formats import CharSpan
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from spacy_genner.corpora import ConvertOptions, get_converter
-from spacy_genner.corpora.conll import spans_of_tags
+from spacy_genner.corpora.readers.conll import spans_of_tags
 
 
 @pytest.mark.parametrize(

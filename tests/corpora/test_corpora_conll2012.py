@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from spacy_genner.corpora import ConvertOptions, get_converter
-from spacy_genner.corpora.conll2012 import word_text
+from spacy_genner.corpora.readers.conll2012 import word_text
 
 BEGIN = "#begin document (nw/own/00/own_0001); part 000"
 END = "#end document"

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_genner.corpora import Annotated, ConvertOptions, get_converter
-from spacy_genner.corpora.detokenize import detokenized, needless_spaces
+from spacy_genner.corpora.readers.detokenize import detokenized, needless_spaces
 from spacy_genner.formats import CharSpan
 
 

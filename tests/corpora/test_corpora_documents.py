@@ -4,7 +4,7 @@ import pytest
 
 from spacy_genner.corpora import ConvertOptions, convert_file, read_document_list
 from spacy_genner.corpora.documents import read_chosen
-from spacy_genner.corpora.jsonl import read_jsonl
+from spacy_genner.corpora.readers.jsonl import read_jsonl
 
 
 def test_a_list_has_one_name_a_line(tmp_path):

@@ -5,8 +5,8 @@ import spacy
 from spacy.tokens import DocBin
 
 from spacy_genner.corpora import UNALIGNED, Annotated, DocMaker
-from spacy_genner.corpora.reader import make_corpus, make_outer_ents_corpus
 from spacy_genner.corpora.tokenizer import make_fine_tokenizer
+from spacy_genner.corpora.training_corpus import make_corpus, make_outer_ents_corpus
 from spacy_genner.formats import CharSpan
 
 SIZE = 30

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from spacy_genner.corpora.annotated import ConvertOptions
-from spacy_genner.corpora.bracketed import read_bracketed
-from spacy_genner.corpora.jsonl import read_jsonl
+from spacy_genner.corpora.readers.bracketed import read_bracketed
+from spacy_genner.corpora.readers.jsonl import read_jsonl
 from spacy_genner.evaluation.scores import nested_among
 from spacy_genner.formats import crossings, get_format
 

@@ -13,7 +13,7 @@ from spacy_genner.models.adapter_files import AdapterFiles, read_adapter, write_
 from spacy_genner.models.bases import BaseSource
 from spacy_genner.models.export import export_base
 from spacy_genner.models.language_model import LanguageModel
-from spacy_genner.models.safe_folder import backup_of, check_folder, replaced_folder
+from spacy_genner.storage.folders import backup_of, check_folder, replaced_folder
 
 
 class Killed(BaseException):

@@ -7,10 +7,10 @@ with literal brackets needs another form, such as JSONL.
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import Errors
-from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions, Sentence, group_sentences
-from .lines import numbered_lines
+from ...errors import Errors
+from ...formats import CharSpan
+from ...storage.lines import numbered_lines
+from ..annotated import Annotated, ConvertOptions, Sentence, group_sentences
 
 _BAR = " | "
 

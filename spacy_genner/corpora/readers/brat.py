@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import Errors, Warnings, warn
-from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions, refuse_splitting
-from .documents import is_chosen
-from .lines import numbered_lines, read_text
+from ...errors import Errors, Warnings, warn
+from ...formats import CharSpan
+from ...storage.lines import numbered_lines, read_text
+from ..annotated import Annotated, ConvertOptions, refuse_splitting
+from ..documents import is_chosen
 from .source_files import files_below, name_below
 
 _ENTITY_FILES = (".ann", ".a1")

@@ -1,14 +1,14 @@
 """The forms that corpora come in, by name."""
 
-from ..errors import Errors
+from ...errors import Errors
+from ..annotated import Converter
+from ..docbin import read_docbin
 from .ace import read_ace2005
 from .alpaca import read_alpaca
-from .annotated import Converter
 from .bracketed import read_bracketed
 from .brat import read_brat
 from .conll import read_conll, read_conll_nested
 from .conll2012 import read_conll_2012
-from .docbin import read_docbin
 from .genia import read_genia
 from .jsonl import read_jsonl
 from .pubtator import read_pubtator

@@ -6,8 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import Errors
-from ..formats import FORMATS, InlineFormat, get_format
+from ...errors import Errors
+from ...formats import FORMATS, InlineFormat, get_format
 
 # How many texts without any span are looked at until the format has to be named.
 _MOST = 1000

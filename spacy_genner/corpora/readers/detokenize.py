@@ -9,8 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from ..formats import CharSpan
-from .annotated import Annotated
+from ...formats import CharSpan
+from ..annotated import Annotated
 
 _WORD = re.compile(r"\S+")
 _OPENING = frozenset("([{¿¡«“‘„`") | {"``", "$", "£", "€", "#", "-LRB-", "-LSB-"}

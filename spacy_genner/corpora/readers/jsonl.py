@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors, Warnings, warn
-from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions, Sentence, group_sentences
-from .lines import numbered_lines
-from .sentences import split_sentences
+from ...errors import Errors, Warnings, warn
+from ...formats import CharSpan
+from ...storage.lines import numbered_lines
+from ..annotated import Annotated, ConvertOptions, Sentence, group_sentences
+from ..sentences import split_sentences
 
 _SPAN_FIELDS = ("spans", "entities")
 _LABEL_FIELDS = ("label", "type")

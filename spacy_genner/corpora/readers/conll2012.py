@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import Errors, Warnings, warn
-from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions, Sentence, group_sentences
+from ...errors import Errors, Warnings, warn
+from ...formats import CharSpan
+from ...storage.lines import numbered_lines
+from ..annotated import Annotated, ConvertOptions, Sentence, group_sentences
 from .detokenize import detokenized
-from .lines import numbered_lines
 from .source_files import files_below
 
 _BEGIN = re.compile(r"#begin document \((?P<name>.+)\)(?:; part \d+)?")

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from spacy.tokens import Doc
 
-from ..formats import CharSpan, Format, InlineFormat, crossings, drop_crossing
-from ..formats.spans import ordered
-from .counts import ConversionCounts
-from .writing import BLANK_EDGE, CROSSES, shown
+from ...formats import CharSpan, Format, InlineFormat, crossings, drop_crossing
+from ...formats.spans import ordered
+from ..counts import ConversionCounts
+from .options import BLANK_EDGE, CROSSES, shown
 
 HIDDEN = "is hidden by the text's own characters"
 ELSEWHERE = "would be given the place of another occurrence"

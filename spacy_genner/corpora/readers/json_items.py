@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors
+from ...errors import Errors
 from .jsonl import json_objects
 
 _CHUNK = 1 << 20

@@ -7,13 +7,13 @@ from typing import IO
 
 from spacy.tokens import Doc, Span
 
-from ..errors import Errors
-from ..formats import CharSpan
-from .conll import DOCSTART, OUTSIDE
-from .counts import ConversionCounts
-from .docbin import aligned_spans, unaligned_spans
-from .files import replaced_file
-from .writing import BLANK_EDGE, NO_BOUNDARY, WriteOptions, doc_id_of, shown
+from ...errors import Errors
+from ...formats import CharSpan
+from ...storage.files import replaced_file
+from ..counts import ConversionCounts
+from ..docbin import aligned_spans, unaligned_spans
+from ..readers.conll import DOCSTART, OUTSIDE
+from .options import BLANK_EDGE, NO_BOUNDARY, WriteOptions, doc_id_of, shown
 
 FLAT, NESTED = "conll", "conll-nested"
 OVERLAPS = "overlaps a longer one"

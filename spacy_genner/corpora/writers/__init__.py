@@ -5,15 +5,15 @@ from pathlib import Path
 
 from spacy.tokens import Doc, DocBin
 
-from ..errors import Errors
-from .alpaca_writer import write_alpaca
-from .bracketed_writer import write_bracketed
-from .brat_writer import write_brat
-from .conll_writer import write_conll, write_conll_nested
-from .counts import ConversionCounts
-from .files import replaced_file
-from .jsonl_writer import write_jsonl
-from .writing import WriteOptions, Writer
+from ...errors import Errors
+from ...storage.files import replaced_file
+from ..counts import ConversionCounts
+from .alpaca import write_alpaca
+from .bracketed import write_bracketed
+from .brat import write_brat
+from .conll import write_conll, write_conll_nested
+from .jsonl import write_jsonl
+from .options import WriteOptions, Writer
 
 
 def write_docbin(

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import Errors, Warnings, warn
-from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions, refuse_splitting
-from .documents import is_chosen
-from .lines import read_text
+from ...errors import Errors, Warnings, warn
+from ...formats import CharSpan
+from ...storage.lines import read_text
+from ..annotated import Annotated, ConvertOptions, refuse_splitting
+from ..documents import is_chosen
 from .source_files import files_below
 from .xml_events import XmlEvent, xml_events
 

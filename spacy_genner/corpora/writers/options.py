@@ -6,8 +6,8 @@ from pathlib import Path
 
 from spacy.tokens import Doc
 
-from ..formats import CharSpan
-from .counts import ConversionCounts
+from ...formats import CharSpan
+from ..counts import ConversionCounts
 
 # Reasons for which spans are left out, as the summary of a conversion says them.
 NO_BOUNDARY = "fits no token boundary"

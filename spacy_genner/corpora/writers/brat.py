@@ -6,13 +6,13 @@ from pathlib import Path
 
 from spacy.tokens import Doc
 
-from ..errors import Errors
-from ..formats import CharSpan
-from ..formats.spans import ordered
-from ..models.safe_folder import backup_of, replaced_folder
-from .counts import ConversionCounts
-from .docbin import all_spans
-from .writing import WriteOptions, doc_id_of
+from ...errors import Errors
+from ...formats import CharSpan
+from ...formats.spans import ordered
+from ...storage.folders import backup_of, replaced_folder
+from ..counts import ConversionCounts
+from ..docbin import all_spans
+from .options import WriteOptions, doc_id_of
 
 _SUFFIXES = (".txt", ".ann")
 # File systems hold names of 255 bytes; some room is left for a number.

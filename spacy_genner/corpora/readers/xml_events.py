@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple, NoReturn
 from xml.parsers import expat
 
-from ..errors import Errors
+from ...errors import Errors
 
 _CHUNK = 1 << 16
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from .counts import ConversionCounts
-from .docbin import aligned_spans, sentence_starts, unaligned_spans
-from .files import replaced_file
-from .writing import WriteOptions, doc_id_of
+from ...storage.files import replaced_file
+from ..counts import ConversionCounts
+from ..docbin import aligned_spans, sentence_starts, unaligned_spans
+from .options import WriteOptions, doc_id_of
 
 
 def write_jsonl(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import Errors
+from ...errors import Errors
 
 
 def files_below(folder: Path, fits: Callable[[str], bool], expected: str) -> list[Path]:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import Errors
-from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions, Sentence, group_sentences
+from ...errors import Errors
+from ...formats import CharSpan
+from ...storage.lines import numbered_lines
+from ..annotated import Annotated, ConvertOptions, Sentence, group_sentences
 from .detokenize import detokenized
-from .lines import numbered_lines
 
 DOCSTART = "-DOCSTART-"
 OUTSIDE = "O"

@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import Errors, Warnings, warn
-from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions, refuse_splitting
-from .documents import is_chosen
-from .lines import numbered_lines
+from ...errors import Errors, Warnings, warn
+from ...formats import CharSpan
+from ...storage.lines import numbered_lines
+from ..annotated import Annotated, ConvertOptions, refuse_splitting
+from ..documents import is_chosen
 
 _PASSAGE = re.compile(r"(?P<id>[^|\t]+)\|(?P<kind>[ta])\|(?P<text>.*)", re.DOTALL)
 _NUMBER = re.compile(r"-?\d+")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from spacy.tokens import Doc
 
-from ..errors import Errors
-from ..formats import CharSpan, get_format
-from .counts import ConversionCounts
-from .docbin import all_spans, sentence_starts
-from .files import replaced_file
+from ...errors import Errors
+from ...formats import CharSpan, get_format
+from ...storage.files import replaced_file
+from ..counts import ConversionCounts
+from ..docbin import all_spans, sentence_starts
 from .markable import markable_spans
-from .writing import WriteOptions, doc_id_of, shown
+from .options import WriteOptions, doc_id_of, shown
 
 LINES = "goes over the end of a line"
 SPACES = "texts whose white space is not kept"

@@ -8,14 +8,14 @@ from typing import IO
 
 from spacy.tokens import Doc
 
-from ..formats import CharSpan, Format, get_format
-from ..prompts.instructions import INSTRUCTIONS
-from ..prompts.layout import PromptLayout
-from .counts import ConversionCounts
-from .docbin import all_spans
-from .files import replaced_file
+from ...formats import CharSpan, Format, get_format
+from ...prompts.instructions import INSTRUCTIONS
+from ...prompts.layout import PromptLayout
+from ...storage.files import replaced_file
+from ..counts import ConversionCounts
+from ..docbin import all_spans
 from .markable import markable_spans
-from .writing import WriteOptions
+from .options import WriteOptions
 
 
 def write_alpaca(

@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ..errors import Errors, Warnings, warn
-from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions, Sentence, group_sentences
-from .documents import is_chosen
+from ...errors import Errors, Warnings, warn
+from ...formats import CharSpan
+from ..annotated import Annotated, ConvertOptions, Sentence, group_sentences
+from ..documents import is_chosen
 from .xml_events import XmlEvent, xml_events
 
 GENIA_TYPES = ("DNA", "RNA", "protein", "cell_line", "cell_type")

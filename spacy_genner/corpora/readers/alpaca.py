@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import Errors
-from ..formats import Format, InlineFormat, Parsed, get_format
+from ...errors import Errors
+from ...formats import Format, InlineFormat, Parsed, get_format
+from ..annotated import Annotated, ConvertOptions, Remark
 from .alpaca_format import Task, told_format
-from .annotated import Annotated, ConvertOptions, Remark
 from .detokenize import detokenized
 from .json_items import json_records
 from .jsonl import is_broken

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from spacy_genner.models import bases, export, safe_folder
+from spacy_genner.models import bases, export
 from spacy_genner.models.adapter_files import AdapterFiles, read_adapter, write_adapter
 from spacy_genner.models.bases import BaseSource
 from spacy_genner.models.export import export_base
 from spacy_genner.models.language_model import LanguageModel
+from spacy_genner.storage import folders
 from spacy_genner.storage.folders import backup_of, check_folder, replaced_folder
 
 
@@ -60,10 +61,10 @@ def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
     def stop(*args, **kwargs):
         raise Killed
 
-    monkeypatch.setattr(safe_folder.os, "replace", replace)
-    monkeypatch.setattr(safe_folder.shutil, "rmtree", rmtree)
+    monkeypatch.setattr(folders.os, "replace", replace)
+    monkeypatch.setattr(folders.shutil, "rmtree", rmtree)
     if step == "mkdtemp":
-        monkeypatch.setattr(safe_folder.tempfile, "mkdtemp", stop)
+        monkeypatch.setattr(folders.tempfile, "mkdtemp", stop)
     files = NEW
     if step == "write":
         files = AdapterFiles(NEW.config, None)
@@ -90,7 +91,7 @@ def test_a_backup_outlives_a_second_cut(tmp_path, monkeypatch):
     def stop(*args):
         raise Killed
 
-    monkeypatch.setattr(safe_folder.os, "replace", stop)
+    monkeypatch.setattr(folders.os, "replace", stop)
     with pytest.raises(Killed):
         write_adapter(NEW, folder)
     monkeypatch.undo()

@@ -169,10 +169,7 @@ def check(parsed, fmt, output, text, labels):
         assert fmt.render(text, parsed.spans, labels) == output
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=3000, deadline=None)
-@given(data=st.data())
-def test_no_damage_is_too_much(name, data):
+def read_damaged(name, data):
     text, spans = data.draw(marked_texts(name))
     fmt = get_format(name)
     output = fmt.render(text, spans)
@@ -189,6 +186,21 @@ def test_no_damage_is_too_much(name, data):
         else:
             output = "Sure: " + output
     check(fmt.parse(output, text, ["A", "B"]), fmt, output, text, ["A", "B"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=2000, deadline=None)
+@given(data=st.data())
+def test_no_damage_is_too_much(name, data):
+    read_damaged(name, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=10_000, deadline=None)
+@given(data=st.data())
+def test_no_damage_is_too_much_ten_thousand_times(name, data):
+    read_damaged(name, data)
 
 
 @pytest.mark.parametrize("name", FORMATS)

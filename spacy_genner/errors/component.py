@@ -1,0 +1,85 @@
+"""What can be said of the component: the codes G4 and W4."""
+
+
+class ComponentErrors:
+    G401 = "'window.unit' is {found!r}: expected one of {expected}."
+    G402 = (
+        "'window.max_tokens' is {max_tokens} and 'window.overlap' is {overlap}: "
+        "expected max_tokens of at least 1, and an overlap from 0 to below it."
+    )
+    G403 = (
+        "Unknown settings under 'window': {found}. Known are unit, max_tokens and "
+        "overlap."
+    )
+    G404 = "'window.{key}' is {found!r}: expected a whole number."
+    G405 = (
+        "The instruction with labels, definitions and demonstrations takes {prefix} "
+        "tokens, and the base model holds {limit}: no room is left for text. Shorten "
+        "the definitions, or give fewer demonstrations."
+    )
+    G406 = (
+        "'window.unit' is \"sentence\", and the document {text!r} has no sentence "
+        "boundaries. Add a component that sets them before this one, such as "
+        "'sentencizer', or set 'window.unit = \"auto\"'."
+    )
+
+    G407 = "{key!r} is {found!r}: expected one of {expected}."
+    G408 = (
+        '\'loss\' is {found!r}: expected "mixed", "constrained", "lm", or weights '
+        'such as {{"constrained": 1.0, "lm": 0.2, "lm_share": 0.25}}: none below '
+        "0, not both 0, and the share above 0 and at most 1."
+    )
+    G409 = "{key!r} is {found!r}: expected a number from 0 to 1."
+    G410 = (
+        "The component {name!r} has no labels. Set 'labels' in its config, call "
+        "'add_label', or train it with 'nlp.initialize'."
+    )
+    G411 = (
+        "No labels for {name!r}: none in the config, none given to 'initialize', and "
+        "no spans under 'doc.spans[{key!r}]' in the examples."
+    )
+    G412 = (
+        "The component {name!r} has no adapter to train: 'model.lora' is null. Set it, "
+        'for instance to {{"rank": 32, "alpha": 64}}.'
+    )
+    G413 = "There is no saved component at {path}: 'genner.json' is missing."
+    G414 = (
+        "The saved component at {path} has no folder 'adapter', and its config says "
+        "'model.lora'. Restore the folder, or set 'model.lora = null'."
+    )
+    G415 = (
+        "The component {name!r} was trained on a base model with the checksum "
+        "{expected}, and {base!r} has {found}. Name the base it was trained on under "
+        "'model.name', or train it anew."
+    )
+    G416 = (
+        "The component was saved with 'format = {saved!r}', and the config says "
+        "{found!r}. Set the format it was trained in."
+    )
+    G417 = (
+        "The component was saved by another version of spacy-genner (state {found!r}). "
+        "Load it with that version, or train it anew."
+    )
+    G418 = "The saved component is damaged: {reason} in 'genner.json'."
+    G419 = (
+        "Labels are {found!r}: expected a list of strings, or a dict of label to "
+        "definition."
+    )
+    G420 = "The definition of the label {label!r} has a line break. Write it as one."
+    G421 = "A label occurs twice in {found!r}."
+    G422 = (
+        "A config file can't carry these labels as keys without mangling them: "
+        "{found!r}. Put them into a JSON file and name it in the config's block "
+        "'[initialize.components.{name}.labels]' with '@readers = "
+        "\"spacy.read_labels.v1\"', or give 'labels' as a list, without definitions."
+    )
+    G423 = "There is no file of demonstrations at {path!r}."
+    G424 = "The document {text!r} could not be annotated: {reason}."
+
+
+class ComponentWarnings:
+    W401 = (
+        "The component {name!r} writes to 'doc.spans[{key!r}]'. In training, set "
+        "'spans_{key}_f = 1.0' and 'spans_sc_f = null' under "
+        "'[training.score_weights]': the defaults name the key 'sc'."
+    )

@@ -7,7 +7,7 @@ from spacy.vocab import Vocab
 
 from .corpora.docbin import load_docs
 from .errors import Errors
-from .formats import CharSpan, Format, InlineFormat, JsonFormat, crossings
+from .formats import CharSpan, Format, InlineFormat, crossings
 from .grammar import marks_by_boundary
 
 
@@ -42,7 +42,7 @@ def _written(doc: Doc, key: str, fmt: Format, labels: list[str]) -> str:
                 Errors.G303.format(label=span.label_, span=span.text, labels=labels)
             )
     said = [CharSpan(s.start_char, s.end_char, s.label_) for s in spans]
-    if isinstance(fmt, JsonFormat):
+    if not isinstance(fmt, InlineFormat):
         return fmt.render(doc[:].text, said, labels)
     crossed = crossings(said)
     if crossed:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from ..grammar import State
-from ..grammar.automaton import CLOSE, COPY, OPEN
+from ..grammar import InlineState
+from ..grammar.inline_states import CLOSE, COPY, OPEN
 
 
 @dataclass
@@ -28,35 +28,37 @@ class InlineDrafter:
     def __init__(self) -> None:
         self._plan = Plan()
 
-    def draft(self, state: State) -> tuple[list[int], list[State]]:
+    def draft(self, state: InlineState) -> tuple[list[int], list[InlineState]]:
         """Draft the rest of an output.
 
-        state (State): Where it stands.
-        RETURNS (Tuple[List[int], List[State]]): The ids, and the state before each.
+        state (InlineState): Where it stands.
+        RETURNS (Tuple[List[int], List[InlineState]]): The ids, and the state before
+            each.
         """
         return draft(state, self._plan)
 
     def learn(
-        self, states: list[State], ids: list[int], chosen: dict[int, int]
+        self, states: list[InlineState], ids: list[int], chosen: dict[int, int]
     ) -> None:
         """Take note of what the model preferred along the last draft.
 
-        states (List[State]): The states before each token of the rest of the draft.
+        states (List[InlineState]): The states before each token of the rest of the
+            draft.
         ids (List[int]): The tokens of the draft there.
         chosen (Dict[int, int]): The token preferred at each place that had a choice.
         """
         self._plan = replan(states, ids, chosen, self._plan)
 
 
-def draft(state: State, plan: Plan) -> tuple[list[int], list[State]]:
+def draft(state: InlineState, plan: Plan) -> tuple[list[int], list[InlineState]]:
     """Write the rest of an output as planned: a copy with the planned marks.
 
-    state (State): Where the output stands.
+    state (InlineState): Where the output stands.
     plan (Plan): The marks to put in; what is not legal is left out.
-    RETURNS (Tuple[List[int], List[State]]): The ids, and the state before each.
+    RETURNS (Tuple[List[int], List[InlineState]]): The ids, and the state before each.
     """
     ids: list[int] = []
-    states: list[State] = []
+    states: list[InlineState] = []
     used: dict[tuple[int, int], int] = {}
     label = plan.usual
     if not state.at_boundary and state.place.kind == CLOSE:
@@ -87,7 +89,7 @@ def draft(state: State, plan: Plan) -> tuple[list[int], list[State]]:
 
 
 def replan(
-    states: list[State], ids: list[int], chosen: dict[int, int], plan: Plan
+    states: list[InlineState], ids: list[int], chosen: dict[int, int], plan: Plan
 ) -> Plan:
     """Make the next plan of what the model preferred along the last draft.
 
@@ -95,7 +97,7 @@ def replan(
     (Santilli et al., "Accelerating Transformer Inference for Translation via
     Parallel Decoding", 2023).
 
-    states (List[State]): The states before each token of the rest of the draft.
+    states (List[InlineState]): The states before each token of the rest of the draft.
     ids (List[int]): The tokens of the draft there.
     chosen (Dict[int, int]): The token preferred at each place that had a choice.
     plan (Plan): The plan of the last draft.
@@ -128,7 +130,7 @@ def replan(
     return new
 
 
-def _towards(state: State, choices: list[int], label: int) -> int:
+def _towards(state: InlineState, choices: list[int], label: int) -> int:
     """The choice that leads to a label's mark; the first where none does."""
     for id_ in choices:
         node = state.advance(id_).place.node
@@ -141,7 +143,7 @@ def _towards(state: State, choices: list[int], label: int) -> int:
     return choices[0]
 
 
-def _reached(state: State, id_: int, default: int) -> int:
+def _reached(state: InlineState, id_: int, default: int) -> int:
     """The label that a token of a mark leads to, where it leads to one only."""
     after = state.advance(id_)
     node = after.place.node
@@ -150,7 +152,7 @@ def _reached(state: State, id_: int, default: int) -> int:
     return _label_of(after, state.kind_of(id_))
 
 
-def _label_of(after: State, kind: int) -> int:
+def _label_of(after: InlineState, kind: int) -> int:
     """The label of the mark that has just been completed."""
     if kind == OPEN:
         return after.place.stack[-1].label if after.place.stack else -1

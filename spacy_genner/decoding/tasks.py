@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..grammar import OutputGrammar
-from ..grammar.automaton import Marked
+from ..grammar import Marked, OutputGrammar
 
 
 @dataclass(frozen=True)

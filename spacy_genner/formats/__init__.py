@@ -1,6 +1,7 @@
 """Spans to marked text and back. Pure Python: no torch, no spaCy."""
 
 from ..errors import Errors
+from .format import Format
 from .grouped_json import GroupedJson
 from .inline import InlineFormat
 from .inline_bracketed import InlineBracketed
@@ -9,8 +10,6 @@ from .json_format import JsonFormat
 from .occurrence_json import OccurrenceJson
 from .offset_json import OffsetJson
 from .spans import CharSpan, Issue, Parsed, crossings, drop_crossing
-
-Format = InlineFormat | JsonFormat
 
 _ALL: tuple[Format, ...] = (
     InlineBracketed(),

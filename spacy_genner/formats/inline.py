@@ -4,30 +4,28 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..errors import Errors
+from .format import Format
 from .repair import Mark, Repaired, repaired
-from .spans import CharSpan, Issue, Parsed, checked, crossings, ordered
+from .spans import CharSpan, Issue, Parsed, crossings, ordered
 
 
-class InlineFormat:
+class InlineFormat(Format):
     """A format whose output is a copy of the text with marks.
 
     Nothing is escaped. Where the text itself goes on with the characters of a mark,
     the copy is the reading that wins.
 
-    name (str): The format's name.
     open_names_label (bool): Whether the opening mark says the label.
     legal_label (re.Pattern): What a label must match.
     opening (re.Pattern): An opening mark; group 1 is the label where it has one.
     closing (re.Pattern): A closing mark; group 1 is the label.
     """
 
-    name: str
     allows_crossing = False
     open_names_label: bool
     legal_label: re.Pattern[str]
     opening: re.Pattern[str]
     closing: re.Pattern[str]
-    label_rule: str
 
     def open_mark(self, label: str) -> str:
         """RETURNS (str): What stands before a span of this label."""
@@ -37,34 +35,13 @@ class InlineFormat:
         """RETURNS (str): What stands after a span of this label."""
         raise AssertionError(label)
 
-    def check_label(self, label: str) -> None:
-        """Check that the format can carry a label.
+    def is_legal(self, label: str) -> bool:
+        return self.legal_label.fullmatch(label) is not None
 
-        label (str): The label.
-        RAISES (ValueError): It can't.
-        """
-        if not isinstance(label, str) or not self.legal_label.fullmatch(label):
-            raise ValueError(
-                Errors.G003.format(label=label, format=self.name, rule=self.label_rule)
-            )
-
-    def render(
-        self, text: str, spans: Iterable[CharSpan], labels: Sequence[str] | None = None
+    def written(
+        self, text: str, spans: list[CharSpan], labels: Sequence[str] | None
     ) -> str:
-        """Write a text with its spans marked.
-
-        text (str): The text.
-        spans (Iterable[CharSpan]): The spans; exact duplicates count once.
-        labels (Optional[Sequence[str]]): The labels, whose order says which of two on
-            one range is the inner one.
-        RETURNS (str): The marked text.
-        RAISES (ValueError): A label is not legal; a span is empty, blank-edged or out
-            of the text; two spans cross.
-        """
-        unique = checked(text, spans, labels)
-        for label in {span.label for span in unique}:
-            self.check_label(label)
-        pairs = crossings(unique)
+        pairs = crossings(spans)
         if pairs:
             raise ValueError(
                 Errors.G004.format(first=tuple(pairs[0][0]), second=tuple(pairs[0][1]))
@@ -72,8 +49,8 @@ class InlineFormat:
         opens: dict[int, str] = {}
         closes: dict[int, str] = {}
         # Outer spans first; of one range the later label is the outer.
-        rank = {span: place for place, span in enumerate(unique)}
-        nested = sorted(unique, key=lambda s: (s.start, -s.end, -rank[s]))
+        rank = {span: place for place, span in enumerate(spans)}
+        nested = sorted(spans, key=lambda s: (s.start, -s.end, -rank[s]))
         for span in nested:
             opens[span.start] = opens.get(span.start, "") + self.open_mark(span.label)
         for span in reversed(nested):
@@ -85,12 +62,7 @@ class InlineFormat:
         return "".join([*pieces, text[last:]])
 
     def unsayable(self, text: str, spans: Iterable[CharSpan]) -> list[CharSpan]:
-        """The spans that are lost because the copy wins over one of their marks.
-
-        text (str): The text.
-        spans (Iterable[CharSpan]): The spans.
-        RETURNS (List[CharSpan]): The lost ones, in order.
-        """
+        # The copy wins over a mark that the text goes on with.
         return [
             span
             for span in ordered(set(spans))
@@ -101,14 +73,6 @@ class InlineFormat:
     def parse(
         self, output: str, text: str, labels: Sequence[str] | None = None
     ) -> Parsed:
-        """Read an output against its source.
-
-        output (str): What a model wrote; anything.
-        text (str): The source.
-        labels (Optional[Sequence[str]]): The labels there are; None for any.
-        RETURNS (Parsed): The spans, and what was wrong. No issue means that the output
-            is what `render` gives for the spans.
-        """
         found = self._exact(output, text)
         if found is None:
             found = repaired(output, text, self.marks(output))

@@ -1,76 +1,35 @@
 """JSON formats: the spans listed beside the text."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ..errors import Errors
+from .format import Format
 from .json_reading import Value, read_values
 from .occurrences import Place, loose_occurrences, occurrences
-from .spans import CharSpan, Issue, Parsed, checked, ordered
+from .spans import CharSpan, Issue, Parsed, ordered
 
 
-class JsonFormat:
+class JsonFormat(Format):
     """A format whose output is `json.dumps(..., ensure_ascii=False)` of the spans.
 
     Labels may be any string but the empty one, and spans may cross.
-
-    name (str): The format's name.
     """
 
-    name: str
     allows_crossing = True
+    label_rule = "a string that is not empty"
 
-    def check_label(self, label: str) -> None:
-        """Check that the format can carry a label.
+    def is_legal(self, label: str) -> bool:
+        return bool(label)
 
-        label (str): The label.
-        RAISES (ValueError): It can't.
-        """
-        if not isinstance(label, str) or not label:
-            rule = "a string that is not empty"
-            raise ValueError(
-                Errors.G003.format(label=label, format=self.name, rule=rule)
-            )
-
-    def render(
-        self, text: str, spans: Iterable[CharSpan], labels: Sequence[str] | None = None
+    def written(
+        self, text: str, spans: list[CharSpan], labels: Sequence[str] | None
     ) -> str:
-        """List the spans of a text.
-
-        text (str): The text.
-        spans (Iterable[CharSpan]): The spans; exact duplicates count once.
-        labels (Optional[Sequence[str]]): The labels, whose order settles that of spans
-            with one range.
-        RETURNS (str): The JSON.
-        RAISES (ValueError): A label is empty; a span is empty, blank-edged or out of
-            the text.
-        """
-        unique = checked(text, spans, labels)
-        for label in {span.label for span in unique}:
-            self.check_label(label)
-        return json.dumps(self.content(text, unique, labels), ensure_ascii=False)
-
-    def unsayable(self, text: str, spans: Iterable[CharSpan]) -> list[CharSpan]:
-        """The spans that the output can't say.
-
-        text (str): The text.
-        spans (Iterable[CharSpan]): The spans.
-        RETURNS (List[CharSpan]): The lost ones, in order.
-        """
-        return []
+        return json.dumps(self.content(text, spans, labels), ensure_ascii=False)
 
     def parse(
         self, output: str, text: str, labels: Sequence[str] | None = None
     ) -> Parsed:
-        """Read an output against its source.
-
-        output (str): What a model wrote; anything.
-        text (str): The source.
-        labels (Optional[Sequence[str]]): The labels there are; None for any.
-        RETURNS (Parsed): The spans, and what was wrong. No issue means that the output
-            is what `render` gives for the spans.
-        """
         values, issues = read_values(output)
         reading = Reading(text, labels, issues)
         self.read(values, reading)

@@ -1,22 +1,25 @@
-"""The automaton of legal outputs over a tokenizer's ids. Pure Python."""
+"""The automata of legal outputs over a tokenizer's ids. Pure Python."""
 
-from .automaton import Grammar, State
+from .inline_automaton import InlineGrammar
+from .inline_marks import Marks, make_marks, marks_by_boundary
+from .inline_states import InlineState
 from .json_automaton import JsonGrammar
 from .json_states import JsonState
-from .maker import GrammarMaker, OutputGrammar, OutputState, make_grammars
-from .marks import Marks, make_marks, marks_by_boundary
+from .maker import GrammarMaker, make_grammars
+from .output import Marked, OutputGrammar, OutputState
 from .source import Source, make_source
 
 __all__ = [
-    "Grammar",
     "GrammarMaker",
+    "InlineGrammar",
+    "InlineState",
     "JsonGrammar",
     "JsonState",
+    "Marked",
     "Marks",
     "OutputGrammar",
     "OutputState",
     "Source",
-    "State",
     "make_grammars",
     "make_marks",
     "make_source",

@@ -11,8 +11,6 @@ another entry; then the order of the source, of the labels and of the numbers.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..errors import Errors
-from .automaton import Marked
 from .json_pieces import GROUPED, OCCURRENCE, JsonPieces, string_ids
 from .json_places import Places
 from .json_states import (
@@ -27,10 +25,11 @@ from .json_states import (
     Story,
     Thread,
 )
+from .output import Marked, OutputGrammar
 from .source import Encode, Source
 
 
-class JsonGrammar:
+class JsonGrammar(OutputGrammar):
     """The legal JSON outputs for one source.
 
     pieces (JsonPieces): The fixed parts of the format for the labels.
@@ -43,11 +42,8 @@ class JsonGrammar:
     def __init__(
         self, pieces: JsonPieces, source: Source, max_depth: int, encode: Encode
     ):
-        if max_depth < 1:
-            raise ValueError(Errors.G103.format(found=max_depth))
+        super().__init__(source, max_depth)
         self.pieces = pieces
-        self.source = source
-        self.max_depth = max_depth
         self.grouped = pieces.format == GROUPED
         self._encode = encode
         self._starting, self._going_on = string_ids(source, encode)
@@ -60,28 +56,9 @@ class JsonGrammar:
             self._next_end[unit] = self._next_end[unit + 1] if blank else unit
 
     def start(self) -> JsonState:
-        """The state before the first output token."""
         return JsonState(self, tuple(self._stage(LIST, Story(), (), 0)), 0)
 
-    def walk(self, ids: Sequence[int]) -> list[JsonState]:
-        """The states before each token of an output, and the one after the last.
-
-        ids (Sequence[int]): A legal output or the beginning of one.
-        RETURNS (List[JsonState]): One state more than ids.
-        RAISES (ValueError): An id is not legal at its place.
-        """
-        states = [self.start()]
-        for id_ in ids:
-            states.append(states[-1].advance(id_))
-        return states
-
     def target(self, spans: Iterable[tuple[int, int, int]]) -> list[int]:
-        """The output that says some spans.
-
-        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
-            label index of each.
-        RETURNS (List[int]): The token ids.
-        """
         pieces = self.pieces
         ordered = sorted(set(spans), key=lambda s: (s[0], -s[1], s[2]))
         ids: list[int] = []
@@ -99,12 +76,6 @@ class JsonGrammar:
     def unsayable(
         self, spans: Iterable[tuple[int, int, int]]
     ) -> list[tuple[int, int, int]]:
-        """The spans that would be placed elsewhere by what says them.
-
-        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
-            label index of each.
-        RETURNS (List[Tuple[int, int, int]]): Those that are lost.
-        """
         return self.places.lost(spans) if self.grouped else []
 
     def placed(self, entries: Sequence[Marked]) -> list[Marked]:
@@ -116,13 +87,8 @@ class JsonGrammar:
         """
         return self.places.chosen(entries) if self.grouped else list(entries)
 
-    def doubtful(self, entries: Sequence[Marked]) -> list[Marked]:
-        """The entries whose strings stand at more places than the output names.
-
-        entries (Sequence[Marked]): The entries of a complete output.
-        RETURNS (List[Marked]): Those that may mean another place.
-        """
-        return self.places.doubtful(entries) if self.grouped else []
+    def doubtful(self, spans: Sequence[Marked]) -> list[Marked]:
+        return self.places.doubtful(spans) if self.grouped else []
 
     def add_moves(
         self, thread: Thread, length: int, moves: dict[int, list[Thread]]

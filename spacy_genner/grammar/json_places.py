@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from ..formats.occurrences import Place, choose, occurrences
-from .automaton import Marked
+from .output import Marked
 from .source import Source
 
 

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import Errors
-from .automaton import Marked
 from .json_pieces import Ids
+from .output import Marked, OutputState, unlinked
 
 if TYPE_CHECKING:
     from .json_automaton import JsonGrammar
@@ -75,22 +74,16 @@ class Thread(NamedTuple):
     story: Story | None = None
 
 
-class JsonState:
-    """Where the automaton stands after some output tokens. Immutable.
+class JsonState(OutputState):
+    """Where the automaton stands after some output tokens. Immutable."""
 
-    finished (bool): Whether the output is complete.
-    choices (List[int]): The legal next ids, in the order that settles ties; empty
-        where the output is complete.
-    """
-
-    __slots__ = ("_choices", "_next", "_threads", "grammar", "length")
+    __slots__ = ("_choices", "_next", "_threads")
 
     def __init__(
         self, grammar: "JsonGrammar", threads: tuple[Thread, ...], length: int
     ):
-        self.grammar = grammar
+        super().__init__(grammar, length)
         self._threads = threads
-        self.length = length
         self._choices: list[int] | None = None
         self._next: dict[int, list[Thread]] = {}
 
@@ -125,17 +118,7 @@ class JsonState:
             self._choices = list(self._next)
         return self._choices
 
-    def advance(self, id_: int) -> "JsonState":
-        """The state after one more token.
-
-        id_ (int): One of `choices`.
-        RETURNS (JsonState): The next state.
-        RAISES (ValueError): The id is not legal here.
-        """
-        if id_ not in self.choices:
-            raise ValueError(
-                Errors.G102.format(found=id_, before=self.length, legal=self.choices)
-            )
+    def _after(self, id_: int) -> "JsonState":
         return JsonState(self.grammar, tuple(self._next[id_]), self.length + 1)
 
     def closing_id(self) -> int | None:
@@ -160,10 +143,5 @@ class JsonState:
 
     @property
     def marked(self) -> list[Marked]:
-        """The entries that are done, in their order."""
         story = self._threads[0].story or Story()
-        entries, link = [], story.done
-        while link is not None:
-            link, entry = link
-            entries.append(entry)
-        return self.grammar.placed(entries[::-1])
+        return self.grammar.placed(unlinked(story.done))

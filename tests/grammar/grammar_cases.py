@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from spacy_genner.formats import get_format
-from spacy_genner.grammar import Grammar, Source, make_marks, make_source
+from spacy_genner.grammar import InlineGrammar, Source, make_marks, make_source
 
 BRACKETED = get_format("inline_bracketed")
 XML = get_format("inline_xml")
@@ -19,9 +19,9 @@ def source_of(words: Sequence[str], spaces: Sequence[bool] | None = None) -> Sou
     return make_source(words, spaces or [True] * len(words), by_character)
 
 
-def grammar_of(fmt, labels, words, spaces=None, max_depth=4) -> Grammar:
+def grammar_of(fmt, labels, words, spaces=None, max_depth=4) -> InlineGrammar:
     marks = make_marks(fmt, labels, by_character)
-    return Grammar(marks, source_of(words, spaces), max_depth)
+    return InlineGrammar(marks, source_of(words, spaces), max_depth)
 
 
 def output_text(ids: Sequence[int]) -> str:

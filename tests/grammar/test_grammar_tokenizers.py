@@ -3,7 +3,7 @@
 import pytest
 from grammar_cases import BRACKETED, XML
 
-from spacy_genner.grammar import Grammar, make_marks, make_source
+from spacy_genner.grammar import InlineGrammar, make_marks, make_source
 from spacy_genner.models.pieces import PieceEncoder
 
 KINDS = ["bytelevel", "metaspace", "metaspace_prefix"]
@@ -37,7 +37,7 @@ def test_sources_copy_exactly(encode, name):
     for unit, token in enumerate(source.tokens):
         start, end = source.starts[unit], source.ends[unit]
         assert source.text[start:end] == words[token]
-    grammar = Grammar(make_marks(BRACKETED, LABELS, encode), source, 3)
+    grammar = InlineGrammar(make_marks(BRACKETED, LABELS, encode), source, 3)
     assert grammar.walk(source.flat_ids)[-1].finished
 
 
@@ -46,7 +46,7 @@ def test_sources_copy_exactly(encode, name):
 def test_every_span_is_said_and_read_back(encode, fmt, name):
     words = TEXTS[name]
     source = make_source(words, [True] * len(words), encode)
-    grammar = Grammar(make_marks(fmt, LABELS, encode), source, 3)
+    grammar = InlineGrammar(make_marks(fmt, LABELS, encode), source, 3)
     for start in range(len(source)):
         for end in range(start + 1, len(source) + 1):
             if source.blank[start] or source.blank[end - 1]:

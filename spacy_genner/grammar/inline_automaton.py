@@ -8,150 +8,15 @@ the first token that differs, and the copy wins where none does.
 Order of choices, which settles ties: copy, close, open; then label order.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
 
-from ..errors import Errors
-from .marks import Marks, Node, marks_by_boundary
+from .inline_marks import Marks, Node, marks_by_boundary
+from .inline_states import CLOSE, COPY, OPEN, InlineState, Opened, Place
+from .output import Marked, OutputGrammar
 from .source import Source
 
-COPY, CLOSE, OPEN = 0, 1, 2
 
-
-class Opened(NamedTuple):
-    """A span that is open: its first unit, its label (-1: not yet named), and the
-    output positions at which its opening was decided."""
-
-    start: int
-    label: int
-    steps: tuple[int, ...]
-
-
-class Marked(NamedTuple):
-    """A span that is done: units, label, and the output positions of its marks."""
-
-    start: int
-    end: int
-    label: int
-    steps: tuple[int, ...]
-
-
-class Place(NamedTuple):
-    """One place of the automaton.
-
-    kind (int): COPY (at a boundary where offset is 0), CLOSE or OPEN (in a mark).
-    unit (int): The unit that is copied next, or whose copying is under way.
-    offset (int): How many of that unit's ids are copied.
-    node (Optional[Node]): The place in the mark's trie.
-    steps (Tuple[int, ...]): The output positions of the mark so far.
-    stack (Tuple[Opened, ...]): The open spans, outermost first.
-    last (Optional[Tuple[int, int]]): First unit and label of the span that was
-        closed last at this very boundary.
-    marked (Optional[Tuple]): The spans done so far, as a linked list.
-    """
-
-    kind: int
-    unit: int
-    offset: int
-    node: Node | None
-    steps: tuple[int, ...]
-    stack: tuple[Opened, ...]
-    last: tuple[int, int] | None
-    marked: tuple | None
-
-
-class State:
-    """Where the automaton stands after some output tokens. Immutable.
-
-    finished (bool): Whether the output is complete.
-    choices (List[int]): The legal next ids, in the order that settles ties; empty
-        where the output is complete.
-    """
-
-    __slots__ = ("_choices", "_next", "_places", "grammar", "length")
-
-    def __init__(self, grammar: "Grammar", places: tuple[Place, ...], length: int):
-        self.grammar = grammar
-        self._places = places
-        self.length = length
-        self._choices: list[int] | None = None
-        self._next: dict[int, tuple[int, list[Place]]] = {}
-
-    @property
-    def place(self) -> Place:
-        """The place that wins where the automaton stands in several."""
-        return self._places[0]
-
-    @property
-    def at_boundary(self) -> bool:
-        """Whether the automaton stands between two units and nowhere else."""
-        place = self._places[0]
-        return len(self._places) == 1 and place.kind == COPY and place.offset == 0
-
-    @property
-    def finished(self) -> bool:
-        place = self._places[0]
-        return (
-            place.kind == COPY
-            and place.unit == len(self.grammar.source)
-            and not place.stack
-        )
-
-    @property
-    def choices(self) -> list[int]:
-        if self._choices is None:
-            self._expand()
-        return self._choices  # type: ignore[return-value]
-
-    def kind_of(self, id_: int) -> int:
-        """What a legal next id does: COPY, CLOSE or OPEN.
-
-        id_ (int): One of `choices`.
-        RETURNS (int): The kind; of several, the one that settles ties first.
-        """
-        _ = self.choices
-        return self._next[id_][0]
-
-    def advance(self, id_: int) -> "State":
-        """The state after one more token.
-
-        id_ (int): One of `choices`.
-        RETURNS (State): The next state.
-        RAISES (ValueError): The id is not legal here.
-        """
-        if id_ not in self.choices:
-            raise ValueError(
-                Errors.G102.format(found=id_, before=self.length, legal=self.choices)
-            )
-        places = self._next[id_][1]
-        if len(places) > 1:
-            places = _distinct(places)
-        return State(self.grammar, tuple(places), self.length + 1)
-
-    @property
-    def marked(self) -> list[Marked]:
-        """The spans that are done, in the order in which they were closed."""
-        spans, link = [], self._places[0].marked
-        while link is not None:
-            link, span = link
-            spans.append(span)
-        return spans[::-1]
-
-    def _expand(self) -> None:
-        if self.finished:
-            self._choices = []
-            return
-        moves: list[tuple[int, int, Place]] = []
-        for place in self._places:
-            self.grammar.add_moves(place, self.length, moves)
-        if len(self._places) > 1:
-            moves.sort(key=lambda move: move[0])
-        for kind, id_, place in moves:
-            self._next.setdefault(id_, (kind, []))[1].append(place)
-        self._choices = list(self._next)
-
-
-class Grammar:
+class InlineGrammar(OutputGrammar):
     """The legal outputs for one source.
 
     marks (Marks): The marks of the format and labels.
@@ -161,11 +26,8 @@ class Grammar:
     """
 
     def __init__(self, marks: Marks, source: Source, max_depth: int):
-        if max_depth < 1:
-            raise ValueError(Errors.G103.format(found=max_depth))
+        super().__init__(source, max_depth)
         self.marks = marks
-        self.source = source
-        self.max_depth = max_depth
         self._all = frozenset(range(len(marks.labels)))
         size = len(source)
         self._no_open: dict[int, set[int]] = {}
@@ -183,17 +45,10 @@ class Grammar:
             )
         self._ends_after[0] = self._ends_after[1]
 
-    def start(self) -> State:
-        """The state before the first output token."""
-        return State(self, (Place(COPY, 0, 0, None, (), (), None, None),), 0)
+    def start(self) -> InlineState:
+        return InlineState(self, (Place(COPY, 0, 0, None, (), (), None, None),), 0)
 
     def target(self, spans: Iterable[tuple[int, int, int]]) -> list[int]:
-        """The output that says some spans.
-
-        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
-            label index of each; none crosses another.
-        RETURNS (List[int]): The token ids.
-        """
         ids: list[int] = []
         marks = marks_by_boundary(spans, len(self.source))
         for unit, (closed, opened) in enumerate(marks):
@@ -204,29 +59,6 @@ class Grammar:
             if unit < len(self.source):
                 ids.extend(self.source.ids[unit])
         return ids
-
-    def unsayable(
-        self, spans: Iterable[tuple[int, int, int]]
-    ) -> list[tuple[int, int, int]]:
-        """RETURNS (List[Tuple[int, int, int]]): The spans that an output would say of
-        another place: none, as marks stand at theirs."""
-        return []
-
-    def doubtful(self, spans: Sequence[Marked]) -> list[Marked]:
-        """RETURNS (List[Marked]): The spans that may mean another place: none."""
-        return []
-
-    def walk(self, ids: list[int]) -> list[State]:
-        """The states before each token of an output, and the one after the last.
-
-        ids (List[int]): A legal output or the beginning of one.
-        RETURNS (List[State]): One state more than ids.
-        RAISES (ValueError): An id is not legal at its place.
-        """
-        states = [self.start()]
-        for id_ in ids:
-            states.append(states[-1].advance(id_))
-        return states
 
     def add_moves(
         self, place: Place, step: int, moves: list[tuple[int, int, Place]]
@@ -391,14 +223,3 @@ class Grammar:
             if literal:
                 found[index + shift] = literal
         return found
-
-
-def _distinct(places: list[Place]) -> list[Place]:
-    """The places without those that only differ in what is already decided."""
-    seen, kept = set(), []
-    for place in places:
-        key = (place.kind, place.unit, place.offset, id(place.node), len(place.stack))
-        if key not in seen:
-            seen.add(key)
-            kept.append(place)
-    return kept

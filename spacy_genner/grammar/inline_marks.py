@@ -2,21 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ..errors import Errors
+from ..formats import InlineFormat
 from .source import Encode
-
-
-class InlineFormat(Protocol):
-    """What the grammar asks of a format."""
-
-    name: str
-    open_names_label: bool
-
-    def open_mark(self, label: str) -> str: ...
-
-    def close_mark(self, label: str) -> str: ...
 
 
 @dataclass

@@ -27,7 +27,7 @@ from wasabi import msg
 import spacy_genner.cli  # noqa: F401
 from spacy_genner.corpora.training_corpus import make_corpus
 from spacy_genner.formats import FORMATS
-from spacy_genner.storage.files import replaced_file
+from spacy_genner.storage.files import write_json
 from spacy_genner.training.checkpoint import FOLDER
 
 COMPONENT = "components.generative_ner"
@@ -141,9 +141,7 @@ def main() -> None:
         msg.divider(name)
         model = train(args, name, overrides)
         result = {**measure(args, model, scores), "run": run}
-        with replaced_file(scores) as fresh:
-            text = json.dumps(result, ensure_ascii=False, indent=2)
-            fresh.write_text(text + "\n", encoding="utf8")
+        write_json(scores, result)
         msg.good(f"{name}: {scores}")
 
 

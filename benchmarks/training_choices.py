@@ -12,12 +12,11 @@ import argparse
 import json
 import random
 import time
-from collections import Counter
 from pathlib import Path
 
 import spacy
 import torch
-from free_outputs import free_outputs
+from free_outputs import free_scores
 from spacy.tokens import DocBin
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
@@ -102,17 +101,13 @@ def measured(nlp: spacy.Language, docs: list) -> dict:
     seconds = time.perf_counter() - started
     gold = [char_spans(doc, ner.key) for doc in docs]
     scores = score_documents(gold, [char_spans(doc, ner.key) for doc in found])
-    parsed = [
-        ner.format.parse(output, doc.text, list(ner.labels))
-        for output, doc in zip(free_outputs(ner, docs), docs, strict=True)
-    ]
-    free = score_documents(gold, [list(each.spans) for each in parsed])
+    free = free_scores(ner, docs)
     return {
         "f": round(scores["micro_f"], 4),
         "nested_r": round(scores["nested_r"], 4),
         "free_f": round(free["micro_f"], 4),
-        "free_issues": dict(Counter(i.code for each in parsed for i in each.issues)),
-        "well_formed": round(sum(not each.issues for each in parsed) / len(parsed), 4),
+        "free_issues": free["issues"],
+        "well_formed": round(free["well_formed"], 4),
         "decode_seconds": round(seconds, 1),
     }
 

@@ -5,19 +5,18 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy
 import srsly
 from spacy import util
 from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
-from .annotator import FAILED, Outcome
+from .annotations import write_outcome
+from .annotator import Outcome
 from .demonstrations import read_demonstrations
-from .entities import choose_entities
 from .errors import Errors, Warnings, warn
 from .formats import get_format
 from .gold import GoldReader
@@ -209,29 +208,8 @@ class GenerativeNER(TrainablePipe):
         docs (Iterable[Doc]): The documents.
         outcomes (List[Outcome]): What `predict` found in each.
         """
-        min_score = float(self.cfg["min_score"])
         for doc, outcome in zip(docs, outcomes, strict=True):
-            # Compared as it is stored, in float32: a threshold that was read from
-            # stored scores keeps the span that it was read from.
-            found = [
-                span
-                for span in outcome.spans
-                if float(numpy.float32(span.score)) >= min_score
-            ]
-            spans = [Span(doc, s.start, s.end, label=s.label) for s in found]
-            scores = [span.score for span in found]
-            attrs = {
-                "scores": numpy.asarray(scores, dtype="float32"),
-                "status": outcome.status,
-                "issues": outcome.issues,
-            }
-            doc.spans[self.key] = SpanGroup(
-                doc, name=self.key, spans=spans, attrs=attrs
-            )
-            if self.cfg["set_ents"] != "none" and outcome.status != FAILED:
-                earlier = () if self.cfg["overwrite_ents"] else doc.ents
-                inner = self.cfg["set_ents"] == "inner"
-                doc.set_ents(choose_entities(spans, scores, earlier, inner))
+            write_outcome(doc, outcome, self.cfg)
 
     def initialize(
         self,

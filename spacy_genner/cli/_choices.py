@@ -1,16 +1,19 @@
 """Options with a fixed list of values."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from typing import Any
 
 import typer
 
 
-def one_of(allowed: Collection[str]) -> Callable[[str | None], str | None]:
-    """Make a callback that refuses other values as wrong usage (exit code 2).
+def choice(*flags: str, allowed: Collection[str], **more: Any) -> Any:
+    """Make an option that takes one of a few values, and refuses others as wrong usage
+    (exit code 2).
 
-    allowed (Collection[str]): The values.
-    RETURNS (Callable[[Optional[str]], Optional[str]]): The callback of an option; None
-        passes, where that is the default.
+    *flags (str): The option's names.
+    allowed (Collection[str]): The values, which `--help` shows.
+    **more: What else `typer.Option` takes.
+    RETURNS (OptionInfo): The option. None passes, where that is its default.
     """
 
     def check(value: str | None) -> str | None:
@@ -20,13 +23,5 @@ def one_of(allowed: Collection[str]) -> Callable[[str | None], str | None]:
             )
         return value
 
-    return check
-
-
-def shown(allowed: Collection[str]) -> str:
-    """Write the values as `--help` shows them.
-
-    allowed (Collection[str]): The values.
-    RETURNS (str): The metavar.
-    """
-    return f"[{'|'.join(sorted(allowed))}]"
+    metavar = f"[{'|'.join(sorted(allowed))}]"
+    return typer.Option(*flags, metavar=metavar, callback=check, **more)

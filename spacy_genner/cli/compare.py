@@ -38,11 +38,9 @@ def compare(
     Example:
       python -m spacy genner compare metrics/demo.json metrics/other.json
     """
-    import json
-
     from ..errors import Errors
     from ..evaluation.compare import compare_files, format_comparison
-    from ..storage.files import replaced_file
+    from ..storage.files import write_json
     from ._errors import fail
 
     if output is not None:
@@ -52,7 +50,5 @@ def compare(
             fail(Errors.G617.format(path=output))
     result = compare_files(first, second, samples, seed)
     if output is not None:
-        with replaced_file(output) as fresh:
-            text = json.dumps(result, ensure_ascii=False, indent=2)
-            fresh.write_text(text + "\n", encoding="utf8")
+        write_json(output, result)
     typer.echo(format_comparison(result))

@@ -14,7 +14,7 @@ from ..corpora.writers import ENDINGS
 from ..errors import Errors
 from ..formats import FORMATS
 from ._app import app
-from ._choices import one_of, shown
+from ._choices import choice
 from ._conversion_summary import print_summary
 from ._errors import fail, reports_errors
 from ._progress import progress_bar
@@ -31,20 +31,18 @@ def convert(
     ],
     form: Annotated[
         str,
-        typer.Option(
+        choice(
             "--from",
             "-f",
-            metavar=shown(CONVERTERS),
-            callback=one_of(CONVERTERS),
+            allowed=CONVERTERS,
             help="The form of the corpus.",
         ),
     ],
     to: Annotated[
         str,
-        typer.Option(
+        choice(
             "--to",
-            metavar=shown(WRITERS),
-            callback=one_of(WRITERS),
+            allowed=WRITERS,
             help="The form to write.",
         ),
     ] = "spacy",
@@ -56,11 +54,10 @@ def convert(
     ] = "sc",
     tokenizer: Annotated[
         str,
-        typer.Option(
+        choice(
             "--tokenizer",
             "-t",
-            metavar=shown(TOKENIZERS),
-            callback=one_of(TOKENIZERS),
+            allowed=TOKENIZERS,
             help="'blank' is the language's own; 'fine' parts every change between "
             "letters, digits and other characters (spacy-genner.FineTokenizer.v1).",
         ),
@@ -84,10 +81,9 @@ def convert(
     ] = None,
     output_format: Annotated[
         str | None,
-        typer.Option(
+        choice(
             "--format",
-            metavar=shown(FORMATS),
-            callback=one_of(FORMATS),
+            allowed=FORMATS,
             help="The format of the outputs: those that --to alpaca writes (default: "
             "inline_bracketed), else those that --from alpaca reads (default: told by "
             "looking at them).",
@@ -104,20 +100,18 @@ def convert(
     ] = None,
     discontinuous: Annotated[
         str,
-        typer.Option(
+        choice(
             "--discontinuous",
-            metavar=shown(DISCONTINUOUS),
-            callback=one_of(DISCONTINUOUS),
+            allowed=DISCONTINUOUS,
             help="An entity in several parts is an error, one span from the first to "
             "the last, or a span each.",
         ),
     ] = "refuse",
     extent: Annotated[
         str,
-        typer.Option(
+        choice(
             "--extent",
-            metavar=shown(EXTENTS),
-            callback=one_of(EXTENTS),
+            allowed=EXTENTS,
             help="The whole mention, or its head, where the corpus has both.",
         ),
     ] = "full",

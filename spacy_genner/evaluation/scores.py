@@ -12,19 +12,6 @@ from .nesting import Placed, place_spans
 from .tally import prf, rows, tally
 
 
-def nested_among(span: CharSpan, others: Sequence[CharSpan]) -> bool:
-    """Whether a span lies in another one or has its range.
-
-    span (CharSpan): The span.
-    others (Sequence[CharSpan]): The spans of the text; the span itself may be one.
-    RETURNS (bool): Whether it is nested.
-    """
-    return any(
-        other != span and other.start <= span.start and span.end <= other.end
-        for other in others
-    )
-
-
 def document_counts(
     gold: Sequence[CharSpan], predicted: Sequence[CharSpan]
 ) -> tuple[int, int, int]:

@@ -1,11 +1,13 @@
 """Write a file so that a reader never meets half of it."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EISDIR
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -38,3 +40,15 @@ def replaced_file(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename in (None, str(fresh)):
             error.filename = str(path)
         raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON for people and programs, all or nothing.
+
+    path (Path): The file.
+    content (Any): What `json.dumps` takes.
+    RAISES (OSError): It can't be written; the error names `path`.
+    """
+    with replaced_file(path) as fresh:
+        text = json.dumps(content, ensure_ascii=False, indent=2)
+        fresh.write_text(text + "\n", encoding="utf8")

@@ -10,6 +10,7 @@ from spacy.tokens import Doc, SpanGroup
 from spacy.training import Example
 
 from spacy_genner.evaluation.curve import best_threshold, threshold_curve
+from spacy_genner.evaluation.nesting import surroundings
 from spacy_genner.evaluation.resampling import (
     approximate_randomisation,
     bootstrap_interval,
@@ -18,7 +19,6 @@ from spacy_genner.evaluation.resampling import (
 from spacy_genner.evaluation.scorer import make_span_scorer
 from spacy_genner.evaluation.scores import (
     document_counts,
-    nested_among,
     score_documents,
 )
 from spacy_genner.formats import CharSpan
@@ -54,10 +54,12 @@ def test_a_hand_computed_case():
 
 def test_one_range_with_two_labels_is_nested_both_ways():
     one, two = CharSpan(0, 5, "GPE"), CharSpan(0, 5, "ORG")
-    assert nested_among(one, [one, two])
-    assert nested_among(two, [one, two])
-    assert not nested_among(OUTER, [OUTER, INNER])
-    assert nested_among(INNER, [OUTER, INNER])
+    assert surroundings([one, two])[0] == [1, 1]
+    depths, _ = surroundings(sorted([OUTER, INNER]))
+    assert dict(zip(sorted([OUTER, INNER]), depths, strict=True)) == {
+        OUTER: 0,
+        INNER: 1,
+    }
 
 
 def test_nothing_is_scored_as_nothing():

@@ -6,66 +6,35 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from thinc.api import Config
-from training_cases import TEXTS, docs, write_corpus
+from training_cases import CONFIG, TEXTS, docs, write_corpus
 
 from spacy_genner.training.span_widths import SpanWidths, cover_spans, span_widths
 
-CONFIG = """
-[paths]
-train = null
-dev = null
+SUGGESTER = {"@misc": "spacy.ngram_range_suggester.v1", "min_size": 1, "max_size": 1}
+FINDER = {"factory": "spancat", "spans_key": "sc", "suggester": SUGGESTER}
+COVER = {
+    "@callbacks": "spacy-genner.CoverSpans.v1",
+    "component": "finder",
+    "share": 1.0,
+}
 
-[system]
-seed = 0
-gpu_allocator = null
 
-[nlp]
-lang = "en"
-pipeline = ["finder"]
-
-[components]
-
-[components.finder]
-factory = "spancat"
-spans_key = "sc"
-
-[components.finder.suggester]
-@misc = "spacy.ngram_range_suggester.v1"
-min_size = 1
-max_size = 1
-
-[corpora]
-
-[corpora.train]
-@readers = "spacy-genner.Corpus.v1"
-path = ${paths.train}
-
-[corpora.dev]
-@readers = "spacy-genner.Corpus.v1"
-path = ${paths.train}
-
-[training]
-seed = ${system.seed}
-gpu_allocator = null
-
-[training.batcher]
-@batchers = "spacy.batch_by_words.v1"
-size = 100
-tolerance = 0.2
-
-[initialize]
-
-[initialize.before_init]
-@callbacks = "spacy-genner.CoverSpans.v1"
-component = "finder"
-share = 1.0
-"""
+def config_of_finder() -> str:
+    """The tiny config, with spancat in place of the language model."""
+    config = Config().from_str(CONFIG, interpolate=False)
+    config["nlp"]["pipeline"] = ["finder"]
+    config["components"] = {"finder": FINDER}
+    config["initialize"] = {"before_init": COVER}
+    config["corpora"]["dev"]["path"] = "${paths.train}"
+    return config.to_str(interpolate=False)
 
 
 def start(path, **changes):
     overrides = {key.replace("__", "."): value for key, value in changes.items()}
     overrides["paths.train"] = str(path)
-    return init_nlp(Config().from_str(CONFIG, overrides=overrides, interpolate=False))
+    return init_nlp(
+        Config().from_str(config_of_finder(), overrides=overrides, interpolate=False)
+    )
 
 
 def suggested(nlp, words):

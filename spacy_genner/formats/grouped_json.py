@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .json_format import JsonFormat, Reading
 from .json_reading import Value
-from .occurrences import Place, choose, occurrences
+from .occurrences import Place, choose, occurrences, sayable
 from .spans import CharSpan, ordered
 
 
@@ -41,7 +41,9 @@ class GroupedJson(JsonFormat):
             groups.setdefault((span.label, said), []).append(span)
         lost = []
         for (_, said), group in groups.items():
-            lost += _misplaced(text, said, group)
+            places = [Place(span.start, span.end) for span in group]
+            kept = sayable(text, occurrences(text, said), places)
+            lost += [span for span in group if Place(span.start, span.end) not in kept]
         return ordered(lost)
 
     def read(self, values: Sequence[Value], reading: Reading) -> None:
@@ -100,16 +102,3 @@ def _groups(values: Sequence[Value]) -> Iterator[tuple[str, Value, Value]]:
                 # A wrapper, {"entities": {...}}, is no label.
                 if key is not None and item.kind != "object":
                     yield str(key.content), key, item
-
-
-def _misplaced(text: str, said: str, spans: list[CharSpan]) -> list[CharSpan]:
-    """Of spans with one label and one string, those that can't be said: the most that
-    can, are."""
-    places = occurrences(text, said)
-    kept = {Place(span.start, span.end) for span in spans}
-    while kept:
-        taken = set(choose(text, places, len(kept)))
-        if taken == kept:
-            break
-        kept &= taken
-    return [span for span in spans if (span.start, span.end) not in kept]

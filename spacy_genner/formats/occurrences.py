@@ -1,7 +1,7 @@
 """Where a string stands in a text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 
@@ -71,3 +71,22 @@ def choose(text: str, places: Sequence[Place], count: int) -> list[Place]:
     """
     ranked = sorted(places, key=lambda place: not stands_alone(text, place))
     return sorted(ranked[:count])
+
+
+def sayable(
+    text: str, places: Sequence[Place], wanted: Collection[Place]
+) -> set[Place]:
+    """The most of some places that so many entries would be given by `choose`.
+
+    text (str): The text.
+    places (Sequence[Place]): Where the string stands, from left to right.
+    wanted (Collection[Place]): Those that are meant.
+    RETURNS (Set[Place]): Those of them that can be said.
+    """
+    kept = set(wanted)
+    while kept:
+        taken = set(choose(text, places, len(kept)))
+        if taken == kept:
+            break
+        kept &= taken
+    return kept

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from ..formats.occurrences import Place, choose, occurrences
+from ..formats.occurrences import Place, choose, occurrences, sayable
 from .output import Marked
 from .source import Source
 
@@ -47,15 +47,13 @@ class Places:
             label index of each.
         RETURNS (List[Tuple[int, int, int]]): Those that are lost.
         """
-        spans = set(spans)
-        kept = sorted(spans, key=lambda s: (s[2], s[0], -s[1]))
-        while True:
-            chosen = self.chosen([Marked(*span, ()) for span in kept])
-            placed = {(m.start, m.end, m.label) for m in chosen}
-            said = [span for span in kept if span in placed]
-            if said == kept:
-                return sorted(spans.difference(said))
-            kept = said
+        entries = [Marked(*span, ()) for span in sorted(set(spans))]
+        lost = []
+        for (_, said), indices in self._grouped(entries).items():
+            places = {self._place(entries[index]): index for index in indices}
+            kept = sayable(self.source.text, self._aligned(said), places)
+            lost += [places[place] for place in places.keys() - kept]
+        return [entries[index][:3] for index in sorted(lost)]
 
     def doubtful(self, entries: Sequence[Marked]) -> list[Marked]:
         """The entries whose strings stand at more places than there are entries.
@@ -87,6 +85,10 @@ class Places:
         """The occurrences of a string between unit boundaries."""
         starts, ends = set(self.source.starts), set(self.source.ends)
         return [p for p in self._all(said) if p.start in starts and p.end in ends]
+
+    def _place(self, entry: Marked) -> Place:
+        starts, ends = self.source.starts, self.source.ends
+        return Place(starts[entry.start], ends[entry.end - 1])
 
     def _units(self, place: Place) -> tuple[int, int]:
         start = self.source.starts.index(place.start)

@@ -43,7 +43,10 @@ def write_alpaca(
                 found.difference(options.definitions)
             )
             layout = PromptLayout(
-                tuple(labels), options.definitions, INSTRUCTIONS[fmt.name]
+                tuple(labels),
+                options.definitions,
+                instruction=INSTRUCTIONS[fmt.name],
+                format=fmt.name,
             )
             # The input follows on the next line.
             instruction = layout.prefix.rstrip("\n")

@@ -31,7 +31,7 @@ def markable_spans(
             counts.leave_out(BLANK_EDGE, shown(doc, span))
         else:
             kept.append(span)
-    if isinstance(fmt, InlineFormat) and crossings(kept):
+    if not fmt.allows_crossing and crossings(kept):
         kept, crossing = drop_crossing(kept)
         for span in crossing:
             counts.leave_out(CROSSES, shown(doc, span))

@@ -170,13 +170,14 @@ def write_evaluation(
     scores_file (Path): `NAME.json`; the documents go to `NAME.spans.jsonl`.
     RETURNS (Path): The file of the documents.
     """
-    from ..storage.files import replaced_file, write_json
+    from ..storage.files import json_text, replaced_file
 
     spans_file = scores_file.with_suffix(SUFFIX)
     # Both or neither: the report reads one beside the other.
-    with replaced_file(spans_file) as fresh_spans:
-        with fresh_spans.open("w", encoding="utf8") as out:
-            for row in rows:
-                out.write(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
-        write_json(scores_file, result)
+    with replaced_file(scores_file) as fresh_scores:
+        fresh_scores.write_text(json_text(result), encoding="utf8")
+        with replaced_file(spans_file) as fresh_spans:
+            with fresh_spans.open("w", encoding="utf8") as out:
+                for row in rows:
+                    out.write(json.dumps(row.to_json(), ensure_ascii=False) + "\n")
     return spans_file

@@ -50,5 +50,9 @@ def write_json(path: Path, content: Any) -> None:
     RAISES (OSError): It can't be written; the error names `path`.
     """
     with replaced_file(path) as fresh:
-        text = json.dumps(content, ensure_ascii=False, indent=2)
-        fresh.write_text(text + "\n", encoding="utf8")
+        fresh.write_text(json_text(content), encoding="utf8")
+
+
+def json_text(content: Any) -> str:
+    """RETURNS (str): JSON with a line a value, and a line break at its end."""
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"

@@ -67,6 +67,15 @@ class PromptLayout:
     def _copies(self) -> bool:
         return self.format.startswith("inline")
 
+    def written(self, text: str) -> str:
+        """The whole prompt, for a model that is given text.
+
+        text (str): The text to be marked.
+        RETURNS (str): The prompt.
+        """
+        again = (self.again_cue + text) * (self.readings - 1)
+        return self.prefix + text + again + self.output_cue
+
     def prompt_ids(
         self,
         text_ids: Sequence[int],

@@ -1,0 +1,80 @@
+"""What goes to a model that is asked in text, and what comes back.
+
+Both are strings with what belongs to them, so that they pass through code that knows
+nothing of it: spacy-llm hands prompts to models and answers to tasks, and nothing else.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..formats import CharSpan
+from ..prompts import PromptLayout
+
+
+class Subject(NamedTuple):
+    """The text that a question is about.
+
+    words (Tuple[str, ...]): Its tokens.
+    spaces (Tuple[bool, ...]): Whether a single space follows each.
+    """
+
+    words: tuple[str, ...]
+    spaces: tuple[bool, ...]
+
+    @property
+    def text(self) -> str:
+        """The text, without white space after its last token."""
+        pairs = zip(self.words, self.spaces, strict=True)
+        whole = "".join(word + " " * space for word, space in pairs)
+        return whole[:-1] if self.spaces and self.spaces[-1] else whole
+
+
+class Question(str):
+    """A prompt, with what it asks about.
+
+    prompt (str): The prompt as text.
+    subject (Subject): The text whose entities it asks for.
+    layout (PromptLayout): Labels, format and demonstrations of the prompt.
+    """
+
+    subject: Subject
+    layout: PromptLayout
+
+    def __new__(cls, prompt: str, subject: Subject, layout: PromptLayout) -> "Question":
+        made = super().__new__(cls, prompt)
+        made.subject = subject
+        made.layout = layout
+        return made
+
+    def __getnewargs__(self) -> tuple[str, Subject, PromptLayout]:  # type: ignore[override]
+        return str(self), self.subject, self.layout
+
+
+class Answer(str):
+    """An answer, with what came with it.
+
+    written (str): What the model wrote, in the format that was asked for; empty where
+        it failed.
+    error (Optional[Exception]): Why there is none.
+    scored (Optional[Sequence[Tuple[CharSpan, float]]]): The spans with their
+        probabilities, where a decoder that knows them wrote the answer.
+    """
+
+    error: Exception | None
+    scored: Sequence[tuple[CharSpan, float]] | None
+
+    def __new__(
+        cls,
+        written: str = "",
+        error: Exception | None = None,
+        scored: Sequence[tuple[CharSpan, float]] | None = None,
+    ) -> "Answer":
+        made = super().__new__(cls, written)
+        made.error = error
+        made.scored = scored
+        return made
+
+    def __getnewargs__(
+        self,
+    ) -> tuple[str, Exception | None, Sequence[tuple[CharSpan, float]] | None]:  # type: ignore[override]
+        return str(self), self.error, self.scored

@@ -5,7 +5,7 @@ nothing of it: spacy-llm hands prompts to models and answers to tasks, and nothi
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..formats import CharSpan
 from ..prompts import PromptLayout
@@ -46,8 +46,8 @@ class Question(str):
         made.layout = layout
         return made
 
-    def __getnewargs__(self) -> tuple[str, Subject, PromptLayout]:  # type: ignore[override]
-        return str(self), self.subject, self.layout
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.subject, self.layout)
 
 
 class Answer(str):
@@ -74,7 +74,5 @@ class Answer(str):
         made.scored = scored
         return made
 
-    def __getnewargs__(
-        self,
-    ) -> tuple[str, Exception | None, Sequence[tuple[CharSpan, float]] | None]:  # type: ignore[override]
-        return str(self), self.error, self.scored
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.error, self.scored)

@@ -49,20 +49,18 @@ class WindowCutter:
     """Cuts Docs into windows: the one way for training and prediction.
 
     settings (WindowSettings): How.
-    encoder (TaskEncoder): Knows how long a prompt is.
-    limit (Optional[int]): The most positions of the model.
+    encoder (TaskEncoder): Knows how long a prompt is, and the model's limit.
     """
 
-    def __init__(
-        self, settings: WindowSettings, encoder: TaskEncoder, limit: int | None
-    ):
+    def __init__(self, settings: WindowSettings, encoder: TaskEncoder):
         self.settings = settings
         self.encoder = encoder
         self.max_tokens = settings.max_tokens
+        limit = encoder.limit
         if limit is not None:
             # The output is the text once more, with room for as much in marks.
             room = limit - len(encoder.prefix_ids) - encoder.prompt_length(0)
-            room //= encoder.layout.readings + 2
+            room //= encoder.readings + 2
             if room < 1:
                 raise ValueError(
                     Errors.G405.format(limit=limit, prefix=len(encoder.prefix_ids))

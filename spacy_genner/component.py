@@ -16,14 +16,14 @@ from thinc.api import Model, Optimizer
 
 from .annotations import write_outcome
 from .annotator import Outcome
-from .demonstrations import read_demonstrations
+from .demonstration_reader import read_demonstrations
 from .errors import Errors, Warnings, warn
 from .formats import get_format
 from .gold import GoldReader
 from .labels import check_carried, collect_labels, read_labels
 from .models.architecture import get_language_model
 from .models.bases import resolve_base
-from .prompts import PromptLayout
+from .prompts import Demonstration, PromptLayout, PromptSettings, Selection
 from .runtime import Runtime
 from .settings import (
     CROSSING,
@@ -57,6 +57,9 @@ class GenerativeNER(TrainablePipe):
     crossing (str): What training does with spans that brackets can't say: "refuse" or
         "drop".
     readings (int): How often the prompt holds the text.
+    prompt (Dict[str, Any]): How the component asks: template, instruction and chat.
+    demonstrations (Selection): Which annotated texts a prompt shows, of those that
+        `initialize` is given.
     loss (Union[str, Dict[str, float]]): "mixed", "constrained", "lm", or a weight for
         each; see `LossWeights`.
     batch_tokens (int): Tokens that training runs at once.
@@ -81,6 +84,8 @@ class GenerativeNER(TrainablePipe):
         max_depth: int,
         crossing: str,
         readings: int,
+        prompt: dict[str, Any],
+        demonstrations: Selection,
         loss: str | dict[str, float],
         batch_tokens: int,
         decoder: Any,
@@ -115,13 +120,16 @@ class GenerativeNER(TrainablePipe):
         self._explicit = labels is not None
         self._labels = read_labels(labels, self.format)
         self._readings = readings
-        self._demonstrations: list[tuple[str, str]] = []
+        self._prompt = PromptSettings.from_config(prompt)
+        self._selection = demonstrations
+        self._demonstrations: list[Demonstration] = []
         self._base_checksum: str | None = None
         self._seen: GoldReader | None = None
         self._bound: Runtime | None = None
         self._lock = threading.RLock()
         # Checks the settings of the prompt while the user still looks at them.
-        self._layout()
+        if not self._prompt.problem:
+            self._layout().around()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -388,6 +396,7 @@ class GenerativeNER(TrainablePipe):
                     self._layout(),
                     int(self.cfg["max_depth"]),
                     self.window,
+                    self._prompt.chat,
                 )
                 if self._base_checksum not in (None, runtime.base_checksum):
                     raise ValueError(
@@ -411,9 +420,12 @@ class GenerativeNER(TrainablePipe):
         return PromptLayout(
             tuple(self._labels),
             self._labels,
+            instruction=self._prompt.instruction,
             format=self.format.name,
             readings=self._readings,
-            demonstrations=tuple(self._demonstrations),
+            demonstrations=tuple(self._selection.shared(self._demonstrations)),
+            neighbours=self._selection.neighbours(self._demonstrations),
+            template=self._prompt.template,
         )
 
     def _state(self) -> SavedState:
@@ -424,6 +436,7 @@ class GenerativeNER(TrainablePipe):
             labels=self._labels,
             format=self.format.name,
             readings=self._readings,
+            prompt=self._prompt,
             demonstrations=self._demonstrations,
             base=self.lm.name,
             checksum=self._base_checksum,
@@ -437,6 +450,7 @@ class GenerativeNER(TrainablePipe):
         with self._lock:
             self._labels = state.labels
             self._readings = state.readings
+            self._prompt = state.prompt
             self._demonstrations = state.demonstrations
             self._base_checksum = state.checksum
             self._bound = None

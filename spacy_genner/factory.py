@@ -41,6 +41,15 @@ alpha = 64
 dropout = 0.0
 target_modules = "all-linear"
 
+[generative_ner.prompt]
+template = "compact"
+instruction = null
+chat = "auto"
+
+[generative_ner.demonstrations]
+@misc = "spacy-genner.FirstDemonstrations.v1"
+count = null
+
 [generative_ner.decoder]
 @misc = "spacy-genner.DraftDecoder.v1"
 batch_tokens = 2048
@@ -79,6 +88,8 @@ def make_generative_ner(
     max_depth: int,
     crossing: str,
     readings: int,
+    prompt: Dict[str, Any],  # noqa: UP006
+    demonstrations: Any,
     loss: Union[str, Dict[str, float]],  # noqa: UP006, UP007
     batch_tokens: int,
     model: Model,
@@ -105,6 +116,8 @@ def make_generative_ner(
         max_depth=max_depth,
         crossing=crossing,
         readings=readings,
+        prompt=prompt,
+        demonstrations=demonstrations,
         loss=loss,
         batch_tokens=batch_tokens,
         decoder=decoder,

@@ -3,12 +3,16 @@
 import os
 import sys
 import threading
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .annotator import Annotator, WindowCutter
+from .errors import Errors, Warnings, warn
 from .formats import Format
 from .gold import GoldReader
+from .grammar.source import Encode
+from .models.chat import ChatFrame, chat_frame
 from .models.language_model import LanguageModel
 from .prompts import PromptLayout, TaskEncoder
 from .settings import LossWeights
@@ -26,6 +30,9 @@ class Runtime:
     layout (PromptLayout): The prompt, with the labels.
     max_depth (int): How deep spans may be nested.
     window (WindowSettings): How documents are cut.
+    chat (Union[bool, str]): Whether a prompt is a turn of a chat; "auto" for a model
+        without an adapter that has a chat template.
+    RAISES (ValueError): It is to be one, and the tokenizer has no chat template.
     """
 
     def __init__(
@@ -35,6 +42,7 @@ class Runtime:
         layout: PromptLayout,
         max_depth: int,
         window: WindowSettings,
+        chat: bool | str = False,
     ):
         from .models.pieces import PieceEncoder
 
@@ -42,11 +50,20 @@ class Runtime:
         self.lm = lm
         self.base_checksum: str = lm.base.source.checksum
         encode = PieceEncoder(lm.tokenizer)
-        self.encoder = TaskEncoder(fmt, layout, encode, encode.begin_ids, max_depth)
+        frame = _chat_frame(lm, chat) or ChatFrame(encode.begin_ids, (), encode.end_id)
         config = lm.base.model.config.get_text_config()
         limit = getattr(config, "max_position_embeddings", None)
-        self.cutter = WindowCutter(window, self.encoder, limit)
-        self._end_id = encode.end_id
+        self.encoder = TaskEncoder(
+            fmt,
+            _fitting(layout, encode, limit, window.max_tokens),
+            encode,
+            frame.before,
+            max_depth,
+            frame.after,
+            limit,
+        )
+        self.cutter = WindowCutter(window, self.encoder)
+        self._end_id = frame.end_id
         self._annotator: tuple[tuple[int, Any], Annotator] | None = None
         self._trainer: tuple[Any, Trainer] | None = None
         self._lock = threading.Lock()
@@ -102,6 +119,34 @@ class Runtime:
         RETURNS (GoldReader): The reader.
         """
         return GoldReader(self.cutter, spans_key, crossing, self._end_id)
+
+
+def _chat_frame(lm: LanguageModel, chat: bool | str) -> ChatFrame | None:
+    """What stands around a prompt; None where it is no turn of a chat."""
+    if chat is False or (chat == "auto" and lm.lora is not None):
+        return None
+    frame = chat_frame(lm.tokenizer)
+    if frame is None and chat is True:
+        raise ValueError(Errors.G113.format(name=lm.name))
+    return frame
+
+
+def _fitting(
+    layout: PromptLayout, encode: Encode, limit: int | None, max_tokens: int
+) -> PromptLayout:
+    """A prompt with as many of its demonstrations as leave room for texts: the first
+    ones, in half of the model's positions, or more where the windows are small."""
+    shown = layout.demonstrations
+    if limit is None or not shown:
+        return layout
+    room = limit - min((layout.readings + 2) * max_tokens, limit // 2)
+    kept = len(shown)
+    while kept and len(encode(layout.prefix)) > room:
+        kept -= 1
+        layout = replace(layout, demonstrations=shown[:kept])
+    if kept < len(shown):
+        warn(Warnings.W402.format(kept=kept, count=len(shown), limit=limit))
+    return layout
 
 
 @cache

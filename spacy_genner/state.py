@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import Errors
+from .prompts import Demonstration, PromptSettings
+from .prompts.template import read_template
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class SavedState:
     labels (Dict[str, str]): Label to definition, which may be empty.
     format (str): The output format.
     readings (int): How often the prompt holds the text.
-    demonstrations (List[Tuple[str, str]]): Texts and marked outputs in the prompt.
+    prompt (PromptSettings): How the component asks.
+    demonstrations (List[Demonstration]): What prompts may show as examples.
     base (str): The base's name when it was saved.
     checksum (str): The base's checksum.
     """
@@ -23,7 +26,8 @@ class SavedState:
     labels: dict[str, str]
     format: str
     readings: int
-    demonstrations: list[tuple[str, str]]
+    prompt: PromptSettings
+    demonstrations: list[Demonstration]
     base: str
     checksum: str
 
@@ -35,6 +39,11 @@ class SavedState:
             "labels": [[label, text] for label, text in self.labels.items()],
             "format": self.format,
             "readings": self.readings,
+            "prompt": {
+                "template": self.prompt.template,
+                "instruction": self.prompt.instruction,
+                "chat": self.prompt.chat,
+            },
             "demonstrations": [list(pair) for pair in self.demonstrations],
             "base": {"name": self.base, "checksum": self.checksum},
         }
@@ -48,15 +57,27 @@ class SavedState:
         RAISES (ValueError): It is something else.
         """
         try:
-            if data["version"] != VERSION:
+            if data["version"] not in (1, VERSION):
                 raise ValueError(Errors.G417.format(found=data["version"]))
             return cls(
                 labels={str(label): str(text) for label, text in data["labels"]},
                 format=str(data["format"]),
                 readings=int(data["readings"]),
-                demonstrations=[(str(a), str(b)) for a, b in data["demonstrations"]],
+                prompt=_prompt(data.get("prompt")),
+                demonstrations=[
+                    Demonstration(str(text), str(output))
+                    for text, output in data["demonstrations"]
+                ],
                 base=str(data["base"]["name"]),
                 checksum=str(data["base"]["checksum"]),
             )
         except (KeyError, TypeError) as err:
             raise ValueError(Errors.G418.format(reason=repr(err))) from err
+
+
+def _prompt(data: Any) -> PromptSettings:
+    if data is None:
+        # Of the first version, which had one template.
+        return PromptSettings(read_template("compact"))
+    chat = data["chat"] if isinstance(data["chat"], bool) else "auto"
+    return PromptSettings(str(data["template"]), str(data["instruction"]), chat)

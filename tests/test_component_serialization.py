@@ -77,6 +77,7 @@ def test_what_is_saved(tiny_base, tmp_path):
         "labels",
         "format",
         "readings",
+        "prompt",
         "demonstrations",
         "base",
     }

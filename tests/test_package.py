@@ -10,7 +10,13 @@ HEAVY = ("transformers", "peft")
 GROUPS = {
     "spacy_factories": ["generative_ner"],
     "spacy_architectures": ["spacy-genner.LoraCausalLM.v1"],
-    "spacy_misc": ["spacy-genner.DraftDecoder.v1", "spacy-genner.StepDecoder.v1"],
+    "spacy_misc": [
+        "spacy-genner.DraftDecoder.v1",
+        "spacy-genner.StepDecoder.v1",
+        "spacy-genner.FirstDemonstrations.v1",
+        "spacy-genner.NearestDemonstrations.v1",
+        "spacy-genner.RandomDemonstrations.v1",
+    ],
     "spacy_tokenizers": ["spacy-genner.FineTokenizer.v1"],
     "spacy_readers": ["spacy-genner.Corpus.v1", "spacy-genner.OuterEntsCorpus.v1"],
     "spacy_callbacks": ["spacy-genner.CoverSpans.v1"],

@@ -83,3 +83,7 @@ class ComponentWarnings:
         "'spans_{key}_f = 1.0' and 'spans_sc_f = null' under "
         "'[training.score_weights]': the defaults name the key 'sc'."
     )
+    W402 = (
+        "The prompt shows {kept} of {count} demonstrations: the base model holds "
+        "{limit} positions, and texts need room. Give fewer, or shorter ones."
+    )

@@ -5,6 +5,8 @@ from typing import Any
 # More pieces than a large corpus has frequent ones; a cache that grew without
 # bound would leak in a service that never stops.
 MAX_CACHED = 200_000
+# Longer ones are no tokens but parts of prompts, which hardly come again.
+MAX_LENGTH = 200
 
 
 class PieceEncoder:
@@ -42,7 +44,8 @@ class PieceEncoder:
                 ids = tuple(id_ for char in text for id_ in self._bare(char))
             if len(self._cache) >= MAX_CACHED:
                 self._cache.clear()
-            self._cache[text] = ids
+            if len(text) <= MAX_LENGTH:
+                self._cache[text] = ids
         return ids
 
     @property

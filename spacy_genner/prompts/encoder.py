@@ -39,8 +39,10 @@ class TaskEncoder:
     fmt (Format): The output format.
     layout (PromptLayout): The prompt's layout, which holds the labels.
     encode (PieceEncoder): Encodes one piece of text as data.
-    begin_ids (Sequence[int]): What the tokenizer puts before every text.
+    begin_ids (Sequence[int]): What stands before every prompt.
     max_depth (int): How many spans may be open at once.
+    after_ids (Sequence[int]): What stands between prompt and output.
+    limit (Optional[int]): The most positions of the model.
     """
 
     def __init__(
@@ -50,16 +52,19 @@ class TaskEncoder:
         encode: Encode,
         begin_ids: Sequence[int],
         max_depth: int,
+        after_ids: Sequence[int] = (),
+        limit: int | None = None,
     ):
         self.format = fmt
         self.layout = layout
         self.encode = encode
         self.max_depth = max_depth
+        self.limit = limit
         self.labels = layout.labels
         self._grammar = make_grammars(fmt, layout.labels, encode, max_depth)
         self.prefix_ids: tuple[int, ...] = (*begin_ids, *encode(layout.prefix))
-        self._again_ids = encode(layout.again_cue)
-        self._output_ids = encode(layout.output_cue)
+        self._after_ids = tuple(after_ids)
+        self._plain = self._encoded(layout.around())
 
     def source(self, words: Sequence[str], spaces: Sequence[bool]) -> Source:
         """Cut a tokenised text into units.
@@ -84,18 +89,43 @@ class TaskEncoder:
         source (Source): The source.
         RETURNS (Tuple[int, ...]): The ids.
         """
-        ids = self.layout.prompt_ids(source.flat_ids, self._again_ids, self._output_ids)
+        text = source.flat_ids
+        around = self._around(source.text.strip(), len(text))
+        ids = list(around[0])
+        for part in around[1:]:
+            ids += [*text, *part]
         return tuple(ids)
 
     def prompt_length(self, text_ids: int) -> int:
-        """How long the prompt of a text is.
+        """How long the prompt of a text is, without demonstrations of its own.
 
         text_ids (int): The number of ids of the text.
         RETURNS (int): The number of ids between prefix and output.
         """
-        readings = self.layout.readings
-        cues = (readings - 1) * len(self._again_ids) + len(self._output_ids)
-        return readings * text_ids + cues
+        return self.readings * text_ids + sum(map(len, self._plain))
+
+    @property
+    def readings(self) -> int:
+        """RETURNS (int): How often a prompt holds the text."""
+        return len(self._plain) - 1
+
+    def _around(self, text: str, text_ids: int) -> list[tuple[int, ...]]:
+        """What stands around a text: with as many of its demonstrations, the nearest
+        first, as leave room for the output, the text with as much again in marks."""
+        if self.layout.neighbours is None:
+            return self._plain
+        shown = list(self.layout.neighbours.of(text))
+        while shown:
+            around = self._encoded(self.layout.around(shown))
+            used = len(self.prefix_ids) + sum(map(len, around))
+            if self.limit is None or used + (self.readings + 2) * text_ids < self.limit:
+                return around
+            shown.pop()
+        return self._plain
+
+    def _encoded(self, parts: Sequence[str]) -> list[tuple[int, ...]]:
+        ids = [tuple(self.encode(part)) if part else () for part in parts]
+        return [*ids[:-1], (*ids[-1], *self._after_ids)]
 
     def target(
         self, grammar: OutputGrammar, spans: Sequence[tuple[int, int, int]]

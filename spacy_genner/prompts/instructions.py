@@ -1,8 +1,8 @@
-"""What a model is told where it is to write in a format without further training on
-this project's prompts: each instruction says the form of the output in full."""
+"""What a model is told to do, in the words of each format."""
 
 _LISTED = "List every named entity of the text, as"
 
+# The form of the output in full, for a model that is not trained on these prompts.
 INSTRUCTIONS: dict[str, str] = {
     "inline_bracketed": (
         "Copy the text and mark every named entity in it, in this "
@@ -25,4 +25,12 @@ INSTRUCTIONS: dict[str, str] = {
         f'{_LISTED} a JSON list of objects with "text", "label", "start" and "end": '
         "its first character, counted from 0, and the one after its last."
     ),
+}
+
+# A model that is tuned on it needs no word on the marks.
+_COPY = "Copy the text and mark every named entity in it."
+SHORT_INSTRUCTIONS = {
+    **INSTRUCTIONS,
+    "inline_bracketed": _COPY,
+    "inline_xml": _COPY,
 }

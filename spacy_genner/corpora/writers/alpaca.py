@@ -9,8 +9,8 @@ from typing import IO
 from spacy.tokens import Doc
 
 from ...formats import CharSpan, Format, get_format
-from ...prompts.instructions import INSTRUCTIONS
 from ...prompts.layout import PromptLayout
+from ...prompts.template import read_template
 from ...storage.files import replaced_file
 from ..counts import ConversionCounts
 from ..docbin import all_spans
@@ -45,8 +45,8 @@ def write_alpaca(
             layout = PromptLayout(
                 tuple(labels),
                 options.definitions,
-                instruction=INSTRUCTIONS[fmt.name],
                 format=fmt.name,
+                template=read_template("study"),
             )
             # The input follows on the next line.
             instruction = layout.prefix.rstrip("\n")

@@ -1,4 +1,4 @@
-"""Annotated documents that the prompt shows as examples."""
+"""Annotated documents as demonstrations: texts with what is to be written."""
 
 from pathlib import Path
 
@@ -9,11 +9,12 @@ from .corpora.docbin import load_docs
 from .errors import Errors
 from .formats import CharSpan, Format, InlineFormat, crossings
 from .grammar import marks_by_boundary
+from .prompts import Demonstration
 
 
 def read_demonstrations(
     path: str | None, vocab: Vocab, key: str, fmt: Format, labels: list[str]
-) -> list[tuple[str, str]]:
+) -> list[Demonstration]:
     """Write the documents of a file as the model is to write.
 
     path (Optional[str]): A `.spacy` file; None for no demonstrations.
@@ -21,7 +22,7 @@ def read_demonstrations(
     key (str): The group of `doc.spans` that holds the spans.
     fmt (Format): The output format.
     labels (List[str]): The labels, in their order.
-    RETURNS (List[Tuple[str, str]]): Text and output of each document.
+    RETURNS (List[Demonstration]): Text and output of each document.
     RAISES (ValueError): The file is missing or no DocBin, a label is unknown, or spans
         cross.
     """
@@ -31,7 +32,7 @@ def read_demonstrations(
         raise ValueError(Errors.G423.format(path=path))
     docs = load_docs(Path(path), vocab)
     # White space after the last token is no part of what a model is given.
-    return [(doc[:].text, _written(doc, key, fmt, labels)) for doc in docs]
+    return [Demonstration(doc[:].text, _written(doc, key, fmt, labels)) for doc in docs]
 
 
 def _written(doc: Doc, key: str, fmt: Format, labels: list[str]) -> str:

@@ -1,0 +1,66 @@
+"""The demonstrations whose texts are most like a text."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy
+
+from ..errors import Errors
+from .demonstrations import Demonstration
+
+Embed = Callable[[Sequence[str]], Any]
+
+
+class NearestNeighbours:
+    """Finds the demonstrations nearest to a text, by the cosine of their vectors.
+
+    pool (Sequence[Demonstration]): All there are.
+    count (int): How many are wanted.
+    embed (Optional[Callable[[Sequence[str]], Floats2d]]): Makes vectors of texts; None
+        for TF-IDF.
+    """
+
+    def __init__(self, pool: Sequence[Demonstration], count: int, embed: Embed | None):
+        self.pool = pool
+        self.count = count
+        self._embed = embed
+
+    def of(self, text: str) -> Sequence[Demonstration]:
+        """The demonstrations for a text.
+
+        text (str): The text.
+        RETURNS (Sequence[Demonstration]): At most `count`, the nearest first; of
+            equals the earlier.
+        RAISES (ValueError): scikit-learn is wanted and not there.
+        """
+        vectors, embed = self._index
+        query = _unit(embed([text]))
+        cosines = vectors @ query.T
+        dense = cosines.toarray() if hasattr(cosines, "toarray") else cosines
+        order = numpy.argsort(-numpy.asarray(dense)[:, 0], kind="stable")
+        others = (self.pool[i] for i in order if self.pool[i].text.strip() != text)
+        return [shown for shown, _ in zip(others, range(self.count), strict=False)]
+
+    @cached_property
+    def _index(self) -> tuple[Any, Embed]:
+        """The pool's vectors, of length 1, and what makes more of them."""
+        texts = [shown.text for shown in self.pool]
+        if self._embed is not None:
+            return _unit(self._embed(texts)), self._embed
+        try:
+            from sklearn.feature_extraction.text import TfidfVectorizer
+        except ImportError as error:
+            raise ValueError(Errors.G111) from error
+        # Words of any script, and marks that stand alone.
+        tfidf = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", sublinear_tf=True)
+        return _unit(tfidf.fit_transform(texts)), tfidf.transform
+
+
+def _unit(vectors: Any) -> Any:
+    if hasattr(vectors, "tocsr"):
+        # TF-IDF is of length 1 already.
+        return vectors.tocsr()
+    array = numpy.asarray(vectors, dtype="float32")
+    lengths = numpy.linalg.norm(array, axis=1, keepdims=True)
+    return array / numpy.maximum(lengths, 1e-12)

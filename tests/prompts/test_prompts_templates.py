@@ -1,0 +1,114 @@
+"""Templates of prompts, the project's own and a user's."""
+
+import pytest
+
+from spacy_genner.prompts import Demonstration, PromptLayout, PromptSettings
+from spacy_genner.prompts.template import TEMPLATES, read_template, render_around
+
+LABELS = ("ORG", "GPE")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("readings", [1, 2])
+def test_own_templates_hold_all_there_is(name, readings):
+    layout = PromptLayout(
+        LABELS,
+        {"ORG": "an organisation {{ text }}"},
+        readings=readings,
+        demonstrations=(("a text", "[a | ORG] text"),),
+        template=read_template(name),
+    )
+    written = layout.written("the source")
+    assert written.count("the source") == readings
+    assert "- ORG: an organisation {{ text }}\n- GPE\n" in written
+    assert "\na text\n" in written and "\n[a | ORG] text\n" in written
+    assert len(layout.around()) == readings + 1
+
+
+def test_studys_layout_is_that_of_an_alpaca_file():
+    layout = PromptLayout(LABELS, template=read_template("study"), readings=1)
+    assert layout.written("x") == (
+        "Copy the text and mark every named entity in it, in this way: "
+        "[entity | LABEL].\nLabels: ORG, GPE\nText:\nx\n"
+    )
+
+
+def test_a_template_of_ones_own(tmp_path):
+    path = tmp_path / "mine.jinja"
+    path.write_text(
+        "{{ format }}:{% for l in labels %} {{ l.name }}{% endfor %}|{{ text }}|",
+        "utf8",
+    )
+    settings = PromptSettings.from_config({"template": str(path)})
+    layout = PromptLayout(LABELS, template=settings.template)
+    assert layout.prefix == "inline_bracketed: ORG GPE|"
+    assert layout.around() == ("", "|")
+
+
+@pytest.mark.parametrize(
+    "source, code",
+    [
+        ("no text", "G110"),
+        ("{{ text | upper }}{% if %}", "G109"),
+        ("{{ text }}{{ nothing }}", "G109"),
+        ("{{ text }}{{ ''.__class__.__mro__ }}", "G109"),
+        ("{{ text.encode() }}{{ labels.append(1) }}{{ text }}", "G109"),
+    ],
+)
+def test_broken_templates(source, code):
+    with pytest.raises(ValueError, match=code):
+        PromptLayout(LABELS, template=source).around()
+
+
+@pytest.mark.parametrize(
+    "config, code",
+    [
+        ({"template": "compct"}, "G107.*compct.*compact, study"),
+        ({"temperature": 1}, "G112.*temperature"),
+        ({"chat": "maybe"}, "G407.*prompt.chat"),
+    ],
+)
+def test_settings_that_cannot_be_used(config, code):
+    with pytest.raises(ValueError, match=code):
+        PromptSettings.from_config(config)
+
+
+def test_a_file_that_is_missing_is_a_matter_of_use():
+    settings = PromptSettings.from_config({"template": "nowhere.jinja"})
+    with pytest.raises(ValueError, match="G108.*nowhere"):
+        settings.template  # noqa: B018
+
+
+def test_what_stands_for_the_text_may_stand_in_a_definition():
+    slot = render_around("{{ text }}", {})
+    assert slot == ("", "")
+    source = "{{ definition }}|{{ text }}"
+    for found in ("\ue0f8", "\ue0f8\ue0f8", "\ue0f8" * 5):
+        assert render_around(source, {"definition": found}) == (found + "|", "")
+
+
+class Given:
+    """Neighbours that are the same for all texts."""
+
+    def __init__(self, *shown):
+        self.shown = [Demonstration(text, text.upper()) for text in shown]
+
+    def of(self, text):
+        return self.shown
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_nearest_stand_last_and_behind_what_all_texts_share(name):
+    template = read_template(name)
+    plain = PromptLayout(LABELS, template=template)
+    layout = PromptLayout(LABELS, template=template, neighbours=Given("near", "far"))
+    assert layout.prefix.endswith("\n")
+    assert plain.prefix.startswith(layout.prefix)
+    assert layout.written("x") == plain.written("x")
+    shown = layout.neighbours.of("x")
+    written = layout.written("x", shown)
+    fixed = PromptLayout(
+        LABELS, template=template, demonstrations=tuple(map(tuple, shown[::-1]))
+    )
+    assert written == fixed.written("x")
+    assert written.index("FAR") < written.index("NEAR") < written.index("\nx\n")

@@ -1,0 +1,153 @@
+"""How the component asks: templates, demonstrations, chats."""
+
+import json
+import shutil
+
+import pytest
+import spacy
+from component_cases import (
+    NAME,
+    TEXTS,
+    component,
+    learn,
+    make_doc,
+    make_examples,
+    pipeline,
+    results,
+)
+from spacy.tokens import DocBin
+
+from spacy_genner.errors import GennerWarning
+
+NEAREST = "spacy-genner.NearestDemonstrations.v1"
+CHAT = (
+    "{% for m in messages %}<unk>{{ m.role }}\n{{ m.content }}<eos>\n{% endfor %}"
+    "{% if add_generation_prompt %}<unk>model\n{% endif %}"
+)
+
+
+def prompts(nlp, text):
+    """All that the model reads before it writes, as text."""
+    pipe = component(nlp)
+    encoder = pipe._runtime().encoder
+    doc = make_doc(nlp, text)
+    words = [token.text for token in doc]
+    spaces = [bool(token.whitespace_) for token in doc]
+    prompt = encoder.prompt(encoder.source(words, spaces))
+    return pipe.lm.tokenizer.decode([*encoder.prefix_ids, *prompt])
+
+
+@pytest.fixture
+def shown(tmp_path):
+    nlp = spacy.blank("en")
+    path = tmp_path / "shown.spacy"
+    DocBin(docs=[eg.reference for eg in make_examples(nlp, TEXTS)]).to_disk(path)
+    return path
+
+
+@pytest.fixture
+def chatty(tiny_base, tmp_path):
+    folder = tmp_path / "chatty"
+    shutil.copytree(tiny_base("llama"), folder)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": CHAT}))
+    return folder
+
+
+def test_nearest_demonstrations(tiny_base, shown, tmp_path):
+    changes = {"demonstrations": {"@misc": NEAREST, "count": 1}}
+    nlp = pipeline(tiny_base("llama"), **changes)
+    initialize = nlp.config["initialize"]["components"]
+    initialize[NAME] = {"demonstrations": str(shown)}
+    nlp.initialize(lambda: make_examples(nlp))
+    asked = prompts(nlp, "Maria lives in Lisbon .")
+    assert (
+        "\nMaria lives in Porto .\nMarked:\nMaria lives in[ Porto | GPE] .\n" in asked
+    )
+    assert "It rains" not in asked
+    assert "\nIt rains .\nMarked:\nIt rains .\n" in prompts(nlp, "It rains today .")
+    # Learnt texts have another one shown, and a batch has each its own.
+    learn(nlp)
+    assert results(nlp) == [
+        (spans, scores, "ok", [], ents) for spans, scores, _, _, ents in results(nlp)
+    ]
+    alone = results(nlp)
+    docs = list(nlp.pipe(make_doc(nlp, text) for text, _ in TEXTS))
+    assert [doc.spans["sc"].attrs["status"] for doc in docs] == ["ok"] * len(docs)
+    shown.unlink()
+    nlp.to_disk(tmp_path / "saved")
+    assert results(spacy.load(tmp_path / "saved")) == alone
+    assert results(pipeline(tiny_base("llama"), **changes).from_bytes(nlp.to_bytes()))
+
+
+def test_demonstrations_that_the_model_cannot_hold(tiny_base, tmp_path):
+    nlp = pipeline(tiny_base("llama"))
+    path = tmp_path / "long.spacy"
+    words = [(f"Maria lives in Porto {'x ' * 100}.", [(3, 4, "GPE")])] * 9
+    DocBin(docs=[eg.reference for eg in make_examples(nlp, words)]).to_disk(path)
+    nlp.config["initialize"]["components"][NAME] = {"demonstrations": str(path)}
+    with pytest.warns(GennerWarning, match=r"W402.* \d of 9 demonstrations"):
+        nlp.initialize(lambda: make_examples(nlp))
+    assert "\nMarked:\nMaria lives in[ Porto | GPE]" in prompts(nlp, "It rains .")
+    assert [status for _, _, status, _, _ in results(nlp)] == ["ok"] * len(TEXTS)
+
+
+def test_template_is_saved(tiny_base, tmp_path):
+    path = tmp_path / "mine.jinja"
+    path.write_text("Mark {{ text }} as {{ labels[0].name }}: ", encoding="utf-8")
+    block = {"template": str(path), "instruction": "unused", "chat": False}
+    nlp = pipeline(tiny_base("llama"), prompt=block)
+    learn(nlp)
+    assert "Mark It rains . as ORG: " in prompts(nlp, "It rains .")
+    nlp.to_disk(tmp_path / "saved")
+    path.unlink()
+    loaded = spacy.load(tmp_path / "saved")
+    assert results(loaded) == results(nlp)
+    assert prompts(loaded, "It rains .") == prompts(nlp, "It rains .")
+    with pytest.raises(ValueError, match="G108"):
+        pipeline(tiny_base("llama"), prompt=block)("It rains .")
+
+
+def test_template_is_checked_where_the_component_is_made(tiny_base, tmp_path):
+    path = tmp_path / "mine.jinja"
+    path.write_text("nothing of the text", encoding="utf-8")
+    with pytest.raises(ValueError, match="G110"):
+        pipeline(tiny_base("llama"), prompt={"template": str(path)})
+
+
+def test_state_of_the_first_version(tiny_base, tmp_path):
+    nlp = pipeline(tiny_base("llama"))
+    learn(nlp)
+    nlp.to_disk(tmp_path)
+    path = tmp_path / NAME / "genner.json"
+    state = json.loads(path.read_text())
+    del state["prompt"]
+    path.write_text(json.dumps({**state, "version": 1}))
+    assert results(spacy.load(tmp_path)) == results(nlp)
+
+
+def test_chat_by_itself_for_a_model_without_adapter(chatty):
+    nlp = pipeline(chatty, model__lora=None)
+    asked = prompts(nlp, "It rains .")
+    assert asked.startswith("<unk>user\nCopy the text")
+    assert asked.endswith("Marked:\n<eos>\n<unk>model\n")
+    assert prompts(nlp, "see <eos> .").count("<eos>") == 2
+    assert [status for _, _, status, _, _ in results(nlp)] == ["ok"] * len(TEXTS)
+    tuned = prompts(pipeline(chatty), "It rains .")
+    assert tuned.startswith("<bos>Copy") and "<unk>" not in tuned
+    forced = prompts(pipeline(chatty, prompt={"chat": True}), "It rains .")
+    assert forced == asked
+
+
+def test_training_as_a_chat_ends_as_the_template_does(chatty):
+    nlp = pipeline(chatty, prompt={"chat": True}, loss="lm")
+    learn(nlp, steps=3)
+    pipe = component(nlp)
+    row = pipe._gold().rows(make_examples(nlp, TEXTS[3:]))[0]
+    assert pipe.lm.tokenizer.eos_token_id in row.ids
+    assert pipeline(chatty, prompt={"chat": True}).from_bytes(nlp.to_bytes())
+
+
+def test_chat_without_a_template(tiny_base):
+    with pytest.raises(ValueError, match="G113.*chat template"):
+        pipeline(tiny_base("llama"), prompt={"chat": True})("It rains .")

@@ -2,10 +2,14 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
+from itertools import takewhile
 
 import torch
 from spacy.tokens import Doc
 
+from spacy_genner.decoding.rows import Engine
+from spacy_genner.decoding.tasks import Task
 from spacy_genner.evaluation.scorer import gold_spans
 from spacy_genner.evaluation.scores import score_documents
 from spacy_genner.formats import Parsed, drop_crossing
@@ -46,44 +50,85 @@ def _well_formed(parsed: Parsed) -> bool:
 def free_outputs(ner, docs: list[Doc]) -> list[str]:
     """Let a component write, greedily, any token at any place.
 
+    What it writes under its grammar is the draft: one pass shows how far it would have
+    written the same without, and from there it goes on token by token.
+
     ner (GenerativeNER): A trained component.
     docs (List[Doc]): Annotated documents. Of their annotation nothing is used but its
         length: an answer is cut at twice that of the right one.
     RETURNS (List[str]): The answers, in the component's format.
     """
     runtime = ner._runtime()
-    network, encoder = ner.lm.decoding_network(), runtime.encoder
-    tokenizer, end = ner.lm.tokenizer, ner.lm.tokenizer.eos_token_id
-    device = network.get_input_embeddings().weight.device
+    engine, encoder = runtime.annotator(ner.decoder).engine, runtime.encoder
+    tokenizer = ner.lm.tokenizer
     outputs: dict[int, str] = {}
     # Like lengths together, so that no row waits long for another.
     order = sorted(range(len(docs)), key=lambda index: len(docs[index]))
     for start in range(0, len(docs), BATCH):
         chosen = order[start : start + BATCH]
-        prompts, room = [], 0
+        tasks, room = [], []
         for doc in (docs[index] for index in chosen):
             words = [token.text for token in doc]
             spaces = [bool(token.whitespace_) for token in doc]
             source = encoder.source(words, spaces)
-            prompts.append([*encoder.prefix_ids, *encoder.prompt(source)])
+            tasks.append(Task(encoder.grammar(source), encoder.prompt(source)))
             right = tokenizer(_right_answer(ner, doc), add_special_tokens=False)
-            room = max(room, 2 * len(right["input_ids"]) + 32)
-        longest = max(map(len, prompts))
-        ids = [[end] * (longest - len(prompt)) + prompt for prompt in prompts]
-        mask = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
-        made = network.generate(
-            torch.tensor(ids, device=device),
-            attention_mask=torch.tensor(mask, device=device),
-            do_sample=False,
-            max_new_tokens=room,
-            pad_token_id=end,
-        )
-        written = tokenizer.batch_decode(made[:, longest:], skip_special_tokens=True)
-        outputs.update(zip(chosen, written, strict=True))
+            room.append(2 * len(right["input_ids"]) + 32)
+        drafts = [made.ids for made in ner.decoder.decode(engine, tasks)]
+        prompts = [task.prompt for task in tasks]
+        written = _greedy(engine, prompts, drafts, room, tokenizer.eos_token_id)
+        for index, ids in zip(chosen, written, strict=True):
+            outputs[index] = tokenizer.decode(ids, skip_special_tokens=True)
     return [
         marks_after_space(outputs[index], doc[:].text, ner.format, ner.labels)
         for index, doc in enumerate(docs)
     ]
+
+
+@torch.inference_mode()
+def _greedy(
+    engine: Engine,
+    prompts: Sequence[Sequence[int]],
+    drafts: Sequence[Sequence[int]],
+    room: Sequence[int],
+    end: int,
+) -> list[list[int]]:
+    """The most probable token of the whole vocabulary at each place.
+
+    engine (Engine): The model behind the prefix of the prompts.
+    prompts (Sequence[Sequence[int]]): The ids of each prompt behind the prefix.
+    drafts (Sequence[Sequence[int]]): What each output may begin with.
+    room (Sequence[int]): The most tokens of each output.
+    end (int): The id that ends an output.
+    RETURNS (List[List[int]]): The outputs, each with its end where it has one.
+    """
+    capacity = max(
+        len(prompt) + max(len(draft), most)
+        for prompt, draft, most in zip(prompts, drafts, room, strict=True)
+    )
+    rows = engine.rows(len(prompts), capacity + 1)
+    feeding = [[*p, *d] for p, d in zip(prompts, drafts, strict=True)]
+    hidden = rows.feed(range(len(prompts)), feeding, [0] * len(prompts))
+    outputs: list[list[int]] = []
+    for prompt, draft, states in zip(prompts, drafts, hidden, strict=True):
+        best = engine.head.full(states[len(prompt) - 1 :]).argmax(1).tolist()
+        same = takewhile(
+            lambda pair: pair[0] == pair[1], zip(best, draft, strict=False)
+        )
+        outputs.append(best[: sum(1 for _ in same) + 1])
+    while True:
+        still = [
+            index
+            for index, output in enumerate(outputs)
+            if output[-1] != end and len(output) < room[index]
+        ]
+        if not still:
+            return outputs
+        starts = [len(prompts[index]) + len(outputs[index]) - 1 for index in still]
+        states = rows.feed(still, [outputs[index][-1:] for index in still], starts)
+        best = engine.head.full(torch.cat(states)).argmax(1).tolist()
+        for index, id_ in zip(still, best, strict=True):
+            outputs[index].append(id_)
 
 
 def marks_after_space(output: str, text: str, fmt, labels) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import spacy
 import srsly
+import torch
+from component_cases import component, learnt, make_examples, pipeline
 from training_cases import TEXTS, docs, write_corpus
 from weasel.util import load_project_config
 
@@ -152,3 +154,28 @@ def test_free_scores_count_what_is_well_formed(benchmark, monkeypatch):
     assert found["documents"] == 2 and found["well_formed"] == 0.5
     assert found["micro_p"] == 1.0 and found["micro_r"] == pytest.approx(2 / 3)
     assert "truncated" in found["issues"]
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_free_answers_are_those_of_plain_generation(benchmark, tiny_base, trained):
+    free = importlib.import_module("free_outputs")
+    base = tiny_base("gemma3")
+    nlp = learnt(base) if trained else pipeline(base)
+    ner = component(nlp)
+    gold = [example.reference for example in make_examples(nlp)]
+    encoder = ner._runtime().encoder
+    network, tokenizer = ner.lm.decoding_network(), ner.lm.tokenizer
+    for doc, answer in zip(gold, free.free_outputs(ner, gold), strict=True):
+        words = [token.text for token in doc]
+        source = encoder.source(words, [bool(token.whitespace_) for token in doc])
+        prompt = [*encoder.prefix_ids, *encoder.prompt(source)]
+        right = tokenizer(free._right_answer(ner, doc), add_special_tokens=False)
+        made = network.generate(
+            torch.tensor([prompt]),
+            do_sample=False,
+            max_new_tokens=2 * len(right["input_ids"]) + 32,
+            pad_token_id=tokenizer.eos_token_id,
+        )
+        plain = tokenizer.decode(made[0, len(prompt) :], skip_special_tokens=True)
+        text = doc[:].text
+        assert answer == free.marks_after_space(plain, text, ner.format, ner.labels)

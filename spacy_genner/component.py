@@ -37,6 +37,7 @@ from .settings import (
 )
 from .state import SavedState
 from .storage.folders import check_folder, replaced_folder
+from .verification import Verifier
 from .windows import WindowSettings
 
 
@@ -64,6 +65,7 @@ class GenerativeNER(TrainablePipe):
         each; see `LossWeights`.
     batch_tokens (int): Tokens that training runs at once.
     decoder (StepDecoder): What `spacy-genner.DraftDecoder.v1` makes.
+    verifier (Optional[Verifier]): What `spacy-genner.Verifier.v1` makes.
     window (Dict[str, Any]): How documents are cut: unit, max_tokens and overlap.
     scorer (Optional[Callable]): Scores examples.
     RAISES (ValueError): A setting can't be used.
@@ -89,6 +91,7 @@ class GenerativeNER(TrainablePipe):
         loss: str | dict[str, float],
         batch_tokens: int,
         decoder: Any,
+        verifier: Verifier | None,
         window: dict[str, Any],
         scorer: Callable | None,
     ):
@@ -97,6 +100,7 @@ class GenerativeNER(TrainablePipe):
         self.name = name
         self.scorer = scorer
         self.decoder = decoder
+        self.verifier = verifier
         self.lm = get_language_model(model)
         self.format = get_format(format)
         self.loss = LossWeights.from_config(loss)
@@ -208,7 +212,11 @@ class GenerativeNER(TrainablePipe):
             raise ValueError(Errors.G410.format(name=self.name))
         if not any(len(doc) for doc in docs):
             return [Outcome() for _ in docs]
-        return self._runtime().annotator(self.decoder).annotate(docs)
+        runtime = self._runtime()
+        outcomes = runtime.annotator(self.decoder).annotate(docs)
+        if self.verifier is not None:
+            self.verifier.verify(docs, outcomes, runtime.judge(self.verifier))
+        return outcomes
 
     def set_annotations(self, docs: Iterable[Doc], outcomes: list[Outcome]) -> None:
         """Put spans into documents.

@@ -25,6 +25,7 @@ max_depth = 6
 crossing = "refuse"
 readings = 2
 loss = "mixed"
+verifier = null
 batch_tokens = 2048
 
 [generative_ner.model]
@@ -94,6 +95,7 @@ def make_generative_ner(
     batch_tokens: int,
     model: Model,
     decoder: Any,
+    verifier: Any,
     window: Dict[str, Union[str, int]],  # noqa: UP006, UP007
     scorer: Optional[Callable],  # noqa: UP045
 ) -> GenerativeNER:
@@ -121,6 +123,7 @@ def make_generative_ner(
         loss=loss,
         batch_tokens=batch_tokens,
         decoder=decoder,
+        verifier=verifier,
         window=window,
         scorer=scorer,
     )

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from .models.chat import ChatFrame, chat_frame
 from .models.language_model import LanguageModel
 from .prompts import PromptLayout, TaskEncoder
 from .settings import LossWeights
+from .verification import Judge, Verdict, Verifier
 from .windows import WindowSettings
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ class Runtime:
         self.lm = lm
         self.base_checksum: str = lm.base.source.checksum
         encode = PieceEncoder(lm.tokenizer)
-        frame = _chat_frame(lm, chat) or ChatFrame(encode.begin_ids, (), encode.end_id)
+        plain = ChatFrame(encode.begin_ids, (), encode.end_id)
+        frame = _chat_frame(lm, chat, lm.lora is None) or plain
+        self._judged_as = _chat_frame(lm, chat, True) or plain
         config = lm.base.model.config.get_text_config()
         limit = getattr(config, "max_position_embeddings", None)
         self.encoder = TaskEncoder(
@@ -65,6 +69,7 @@ class Runtime:
         self.cutter = WindowCutter(window, self.encoder)
         self._end_id = frame.end_id
         self._annotator: tuple[tuple[int, Any], Annotator] | None = None
+        self._judge: tuple[Verifier, Judge] | None = None
         self._trainer: tuple[Any, Trainer] | None = None
         self._lock = threading.Lock()
 
@@ -87,6 +92,47 @@ class Runtime:
                 made = Annotator(engine, self.encoder, decoder, self.cutter)
                 self._annotator = (key, made)
             return self._annotator[1]
+
+    def judge(self, verifier: Verifier) -> Judge:
+        """What answers the verifier's questions: the base, without an adapter that has
+        learnt to do something else.
+
+        verifier (Verifier): Asks.
+        RETURNS (Judge): Made anew where the verifier is another.
+        """
+        with self._lock:
+            if self._judge is None or self._judge[0] is not verifier:
+                self._judge = (verifier, self._make_judge(verifier))
+            return self._judge[1]
+
+    def _make_judge(self, verifier: Verifier) -> Judge:
+        from .decoding.rows import Engine
+        from .decoding.yes_no import YesNo
+        from .models.store import text_decoder
+
+        encode = self.encoder.encode
+        layout = verifier.layout(self.encoder.layout)
+        network = self.lm.base.model
+        prefix = [*self._judged_as.before, *encode(layout.prefix)]
+        engine = Engine(network, text_decoder(network), prefix)
+        before, after = layout.around()
+        limit = self.encoder.limit
+
+        def judge(texts: Sequence[str]) -> list[Verdict]:
+            prompts = [
+                (*encode(before + text + after), *self._judged_as.after)
+                for text in texts
+            ]
+            fits = [limit is None or len(prefix) + len(p) <= limit for p in prompts]
+            odds = iter(
+                YesNo(engine, encode).probabilities(
+                    [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
+                )
+            )
+            too_long = Verdict(None, f"the model holds {limit} tokens")
+            return [Verdict(next(odds)) if fit else too_long for fit in fits]
+
+        return judge
 
     def trainer(self, loss: LossWeights, max_tokens: int) -> "Trainer":
         """What computes gradients of the adapter.
@@ -121,9 +167,10 @@ class Runtime:
         return GoldReader(self.cutter, spans_key, crossing, self._end_id)
 
 
-def _chat_frame(lm: LanguageModel, chat: bool | str) -> ChatFrame | None:
-    """What stands around a prompt; None where it is no turn of a chat."""
-    if chat is False or (chat == "auto" and lm.lora is not None):
+def _chat_frame(lm: LanguageModel, chat: bool | str, auto: bool) -> ChatFrame | None:
+    """What stands around a prompt; None where it is no turn of a chat. `auto` says
+    what "auto" is to mean."""
+    if chat is False or (chat == "auto" and not auto):
         return None
     frame = chat_frame(lm.tokenizer)
     if frame is None and chat is True:

@@ -13,19 +13,20 @@ TEMPLATES = ("compact", "study")
 _SLOT = "\ue0f8"
 
 
-def read_template(name: str) -> str:
+def read_template(name: str, own: Sequence[str] = TEMPLATES) -> str:
     """Find a template.
 
-    name (str): "compact", "study", or a file that ends in `.jinja` or `.j2`.
+    name (str): One of the project's own, or a file that ends in `.jinja` or `.j2`.
+    own (Sequence[str]): The project's own that serve the purpose.
     RETURNS (str): Its source.
     RAISES (ValueError): That is no name of a template.
     RAISES (OSError): The file can't be read.
     """
-    if name in TEMPLATES:
+    if name in own:
         return _own(name)
     path = Path(name)
     if path.suffix not in (".jinja", ".j2"):
-        expected = ", ".join(TEMPLATES)
+        expected = ", ".join(own)
         raise ValueError(Errors.G107.format(found=name, expected=expected))
     try:
         return path.read_text(encoding="utf-8")

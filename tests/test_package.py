@@ -16,6 +16,7 @@ GROUPS = {
         "spacy-genner.FirstDemonstrations.v1",
         "spacy-genner.NearestDemonstrations.v1",
         "spacy-genner.RandomDemonstrations.v1",
+        "spacy-genner.Verifier.v1",
     ],
     "spacy_tokenizers": ["spacy-genner.FineTokenizer.v1"],
     "spacy_readers": ["spacy-genner.Corpus.v1", "spacy-genner.OuterEntsCorpus.v1"],
@@ -23,6 +24,16 @@ GROUPS = {
     "spacy_scorers": ["spacy-genner.span_scorer.v1"],
     "thinc_schedules": ["spacy-genner.CosineWarmup.v1"],
     "spacy_loggers": ["spacy-genner.JsonLogger.v1"],
+    "thinc_llm_tasks": ["spacy-genner.NER.v1", "spacy-genner.SpanCat.v1"],
+    "thinc_llm_models": [
+        "spacy-genner.LocalLM.v1",
+        "spacy-genner.OpenAICompatible.v1",
+    ],
+    "spacy_llm_tasks": ["spacy-genner.NER.v1", "spacy-genner.SpanCat.v1"],
+    "spacy_llm_models": [
+        "spacy-genner.LocalLM.v1",
+        "spacy-genner.OpenAICompatible.v1",
+    ],
     "spacy_cli": ["genner"],
 }
 NAMES = [(group, name) for group, names in GROUPS.items() for name in names]

@@ -12,8 +12,6 @@ from ..errors import Errors
 from ._texts import Text
 
 FAILED = "failed"
-# Where a Doc carries its place in the input through the pipeline.
-_PLACE = "genner_place"
 
 
 @dataclass
@@ -23,11 +21,13 @@ class Annotation:
     source (Text): The text.
     doc (Doc): Its Doc, with the group, whose attributes have the status.
     error (Optional[str]): Why it failed.
+    written (bool): Whether the pipeline wrote the group; else it is empty.
     """
 
     source: Text
     doc: Doc
     error: str | None = None
+    written: bool = True
 
 
 class TextAnnotator:
@@ -56,12 +56,20 @@ class TextAnnotator:
             component failed on or dropped.
         """
         for doc in self.nlp.pipe(self._docs(texts), batch_size=batch_size):
-            place = doc.user_data[_PLACE]
-            while self._waiting[0][0] < place:
+            while self._is_lost(doc):
                 yield self._lost(*self._waiting.popleft())
-            yield self._done(self._waiting.popleft()[1], doc, place)
+            yield self._done(*self._waiting.popleft(), doc)
         while self._waiting:
             yield self._lost(*self._waiting.popleft())
+
+    def _is_lost(self, doc: Doc) -> bool:
+        """Whether the text that is next in order did not come out, but a later one."""
+        place, waiting = self._waiting[0]
+        # A cache may give one Doc for several texts that are the same, and it knows
+        # the place of the last alone.
+        if doc._context is None or doc._context <= place:
+            return False
+        return place in self._errors or waiting.doc.text != doc.text
 
     def _docs(self, texts: Iterable[Text]) -> Iterator[Doc]:
         for place, source in enumerate(texts):
@@ -76,27 +84,30 @@ class TextAnnotator:
                     self._errors[place] = str(error)
                     self._waiting.append((place, Annotation(source, doc)))
                     continue
-            doc.user_data[_PLACE] = place
+            # What is in `user_data` does not come back where a component has a cache.
+            doc._context = place
             self._waiting.append((place, Annotation(source, doc)))
             yield doc
 
     def _note(self, name: str, _: Any, docs: list[Doc], error: Exception) -> None:
         for doc in docs:
-            self._errors[doc.user_data[_PLACE]] = f"{name}: {error}"
+            self._errors[doc._context] = f"{name}: {error}"
 
-    def _done(self, annotation: Annotation, doc: Doc, place: int) -> Annotation:
+    def _done(self, place: int, annotation: Annotation, doc: Doc) -> Annotation:
+        if doc.text != annotation.doc.text:
+            self._errors[place] = Errors.G772.format(found=doc.text[:40])
+            return self._lost(place, annotation)
         annotation.doc = doc
-        doc.user_data.pop(_PLACE)
         if self.spans_key not in doc.spans:
+            annotation.written = False
             doc.spans[self.spans_key] = SpanGroup(doc, name=self.spans_key)
         error = self._errors.pop(place, None)
         if doc.spans[self.spans_key].attrs.get("status") == FAILED:
-            annotation.error = error or FAILED
+            annotation.error = error or _reason(doc, self.spans_key)
         return annotation
 
     def _lost(self, place: int, annotation: Annotation) -> Annotation:
         doc = annotation.doc
-        doc.user_data.pop(_PLACE, None)
         reason = self._errors.pop(place, "no reason was given")
         issue = {
             "code": FAILED,
@@ -111,6 +122,13 @@ class TextAnnotator:
         )
         annotation.error = reason
         return annotation
+
+
+def _reason(doc: Doc, spans_key: str) -> str:
+    """Why a document failed whose component called no error handler."""
+    issues = doc.spans[spans_key].attrs.get("issues", ())
+    said = (issue["message"] for issue in issues if issue.get("code") == FAILED)
+    return str(next(said, FAILED))
 
 
 def to_record(annotation: Annotation, spans_key: str) -> dict[str, Any]:

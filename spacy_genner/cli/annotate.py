@@ -1,42 +1,43 @@
-"""`annotate`: texts with the spans that a pipeline finds."""
+"""`annotate`: texts with the spans that a pipeline finds, or a training corpus."""
 
-import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.tokens import DocBin
-from wasabi import msg
 
-from ..errors import Errors, Warnings
-from ..storage.files import replaced_file
-from ._annotated_texts import Annotation, TextAnnotator, to_record
+from ..distillation import DOUBTFUL, KEEP, Rules
+from ._annotate_arguments import refuse_without_teacher, split_arguments
 from ._app import app
-from ._arguments import Model, SpansKey
-from ._errors import fail, reports_errors, warn_on_stderr
-from ._pipelines import find_spans_key, load_pipeline
-from ._progress import progress_bar
-from ._texts import count_texts, read_texts
+from ._arguments import SpansKey
+from ._choices import choice
+from ._errors import reports_errors
 
-OUTPUTS = (".jsonl", ".spacy")
+STOP_AFTER = 200
 
 
-@app.command("annotate")
+@app.command("annotate", context_settings={"ignore_unknown_options": True})
 @reports_errors
 def annotate(
-    model: Model,
-    source: Annotated[
-        Path,
+    files: Annotated[
+        list[str],
         typer.Argument(
-            metavar="INPUT",
-            help="The texts: .txt (one a line), .jsonl (under 'text') or .spacy.",
+            metavar="[MODEL] INPUT OUTPUT",
+            help="The saved or installed pipeline, unless --teacher names one; the "
+            "texts: .txt (one a line), .jsonl (under 'text') or .spacy; and the file "
+            "to write: .jsonl or .spacy, with --teacher .spacy or a folder.",
+            show_default=False,
         ),
     ],
-    output: Annotated[
-        Path,
-        typer.Argument(metavar="OUTPUT", help="The file to write: .jsonl or .spacy."),
-    ],
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="CONFIG",
+            help="Make a training corpus with the pipeline of a config, or a saved or "
+            "installed one.",
+            show_default=False,
+        ),
+    ] = None,
     spans_key: SpansKey = None,
     batch_size: Annotated[
         int | None,
@@ -44,7 +45,73 @@ def annotate(
             "--batch-size",
             "-b",
             min=1,
-            help="Documents at once. Default: the pipeline's.",
+            help="Documents at once. Default: the pipeline's; with --teacher 128 at "
+            "most.",
+            show_default=False,
+        ),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            "--review",
+            metavar="FILE.jsonl",
+            help="Where the review goes. Default: beside OUTPUT, as "
+            "NAME.review.jsonl. (--teacher)",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        str,
+        choice(
+            "--keep",
+            allowed=KEEP,
+            help="The worst status that is good enough for the corpus. (--teacher)",
+        ),
+    ] = Rules.keep,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            "--min-score",
+            min=0.0,
+            max=1.0,
+            help="Spans less probable are doubtful. (--teacher)",
+        ),
+    ] = Rules.min_score,
+    doubtful: Annotated[
+        str,
+        choice(
+            "--doubtful",
+            allowed=DOUBTFUL,
+            help="What a doubtful span takes out of the corpus: its document, or the "
+            "span alone. By default the document: a span left out of it would be "
+            "learnt as text without an entity. (--teacher)",
+        ),
+    ] = Rules.doubtful,
+    stop_after: Annotated[
+        int,
+        typer.Option(
+            "--stop-after",
+            min=0,
+            help="Failures in a row that end the run, as where a server is gone; 0 "
+            "for never. (--teacher)",
+        ),
+    ] = STOP_AFTER,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--restart",
+            help="Go on with what a run has left, also where it was another teacher; "
+            "or begin anew. By default the same command goes on. (--teacher)",
+            show_default=False,
+        ),
+    ] = None,
+    code: Annotated[
+        Path | None,
+        typer.Option(
+            "--code",
+            "-c",
+            metavar="FILE",
+            help="Python file with registered functions.",
             show_default=False,
         ),
     ] = None,
@@ -55,62 +122,49 @@ def annotate(
     'failed' and the reason under 'issues'. A record keeps the other keys of its JSON
     object. The output is there in whole or not at all.
 
+    With --teacher CONFIG, a large model, local or behind a server, labels a training
+    corpus for a small one: documents that failed are not in it, and a review file says
+    what a person should look at first. Values of the config are overridden as in
+    spaCy: --components.llm.model.name NAME. A run that is broken off leaves what it has
+    done in OUTPUT.part, and the same command goes on from there.
+
     \b
-    Example:
+    Examples:
       python -m spacy genner annotate training/demo/model-best texts.txt spans.jsonl
+      python -m spacy genner annotate --teacher configs/llm/teacher.cfg texts.txt
+          corpus.spacy
+      python -m spacy genner convert corpus.review.jsonl corrected.spacy --from jsonl
     """
-    if output.suffix not in OUTPUTS:
-        expected = ", ".join(OUTPUTS)
-        fail(Errors.G525.format(path=output, found=output.suffix, expected=expected))
-    nlp = load_pipeline(model)
-    key = spans_key or find_spans_key(nlp, model)
-    total = count_texts(source, nlp.vocab)
-    annotator = TextAnnotator(nlp, key)
-    progress = progress_bar("documents", total)
-    stream = annotator(read_texts(source, nlp.vocab), batch_size)
-    failed = Failures()
-    write = _write_jsonl if output.suffix == ".jsonl" else _write_docbin
-    with replaced_file(output) as fresh:
-        write(failed.watch(progress(stream)), key, fresh)
-    msg.good(f"{total} documents -> {output}")
-    if failed.count:
-        warn_on_stderr(
-            Warnings.W502.format(count=failed.count, total=total, first=failed.first)
+    from spacy.cli._util import import_code
+
+    given = split_arguments(files, has_teacher=teacher is not None)
+    import_code(code)
+    rules = Rules(keep, min_score, doubtful)
+    if teacher is None:
+        from ._annotation_files import annotate_texts
+
+        refuse_without_teacher(
+            review=review is not None,
+            keep=keep != Rules.keep,
+            min_score=min_score != Rules.min_score,
+            doubtful=doubtful != Rules.doubtful,
+            stop_after=stop_after != STOP_AFTER,
+            resume=resume is True,
+            restart=resume is False,
         )
+        annotate_texts(given.model, given.source, given.output, spans_key, batch_size)
+        return
+    from ._distill import Paths, distill
+    from ._teachers import load_teacher
 
-
-class Failures:
-    """Counts the failed documents of a stream, and keeps the first reason."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.first = ""
-
-    def watch(self, stream: Iterable[Annotation]) -> Iterator[Annotation]:
-        """Pass a stream on.
-
-        stream (Iterable[Annotation]): The stream.
-        YIELDS (Annotation): The same.
-        """
-        for annotation in stream:
-            if annotation.error is not None:
-                self.first = self.first or annotation.error
-                self.count += 1
-            yield annotation
-
-
-def _write_jsonl(stream: Iterable[Annotation], spans_key: str, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for annotation in stream:
-            record = to_record(annotation, spans_key)
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def _write_docbin(stream: Iterable[Annotation], spans_key: str, path: Path) -> None:
-    docbin = DocBin(store_user_data=True)
-    for annotation in stream:
-        others = {k: v for k, v in annotation.source.fields.items() if k != "text"}
-        if others:
-            annotation.doc.user_data["record"] = others
-        docbin.add(annotation.doc)
-    path.write_bytes(docbin.to_bytes())
+    default = given.output.with_suffix(".review.jsonl")
+    paths = Paths(given.source, given.output, review or default)
+    paths.check()
+    distill(
+        load_teacher(teacher, given.overrides, spans_key),
+        paths,
+        rules,
+        batch_size=batch_size,
+        stop_after=stop_after,
+        resume=resume,
+    )

@@ -3,7 +3,8 @@
 Use: ``raise ValueError(Errors.G001.format(...))``. A message names the setting
 or the place at fault, what was found, what was expected, and the remedy.
 Codes are grouped by room: G0 formats, G1 grammar and decoding, G2 models,
-G3 training, G4 component, G5 corpora and command line, G6 evaluation.
+G3 training, G4 component, G5 corpora and command line, G6 evaluation, G7 models
+behind a server, and spacy-llm.
 """
 
 import warnings
@@ -13,7 +14,10 @@ from .corpora import CorporaErrors, CorporaWarnings
 from .evaluation import EvaluationErrors
 from .formats import FormatErrors
 from .grammar import GrammarErrors
+from .llm import LlmErrors, LlmWarnings
+from .llm_annotation import AnnotationErrors, AnnotationWarnings
 from .models import ModelErrors
+from .remote import RemoteErrors, RemoteWarnings
 from .training import TrainingErrors, TrainingWarnings
 
 
@@ -47,10 +51,21 @@ class Errors(
     ComponentErrors,
     CorporaErrors,
     EvaluationErrors,
+    RemoteErrors,
+    LlmErrors,
+    AnnotationErrors,
     metaclass=_Coded,
 ):
     """All errors, by code."""
 
 
-class Warnings(TrainingWarnings, ComponentWarnings, CorporaWarnings, metaclass=_Coded):
+class Warnings(
+    TrainingWarnings,
+    ComponentWarnings,
+    CorporaWarnings,
+    RemoteWarnings,
+    LlmWarnings,
+    AnnotationWarnings,
+    metaclass=_Coded,
+):
     """All warnings, by code."""

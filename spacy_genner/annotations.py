@@ -7,7 +7,7 @@ import numpy
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import filter_spans
 
-from .annotator import FAILED, Outcome
+from .outcomes import FAILED, Outcome
 
 
 def write_outcome(doc: Doc, outcome: Outcome, cfg: Mapping[str, Any]) -> None:
@@ -24,11 +24,13 @@ def write_outcome(doc: Doc, outcome: Outcome, cfg: Mapping[str, Any]) -> None:
     found = [s for s in outcome.spans if float(numpy.float32(s.score)) >= least]
     spans = [Span(doc, s.start, s.end, label=s.label) for s in found]
     scores = [span.score for span in found]
-    attrs = {
+    attrs: dict[str, Any] = {
         "scores": numpy.asarray(scores, dtype="float32"),
         "status": outcome.status,
         "issues": outcome.issues,
     }
+    if outcome.answers:
+        attrs["answer"] = "\n".join(outcome.answers)
     key = str(cfg["spans_key"])
     doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs=attrs)
     if cfg["set_ents"] != "none" and outcome.status != FAILED:

@@ -1,109 +1,21 @@
 """Docs to spans: windows, prompts, decoding, and what comes back put together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc
 
+from .cutting import WindowCutter
 from .errors import Errors
 from .grammar import Source
+from .outcomes import FAILED, REPAIRED, WINDOWED, Outcome, TokenSpan, uncross
 from .prompts import TaskEncoder
-from .windows import Window, WindowSettings, cut
+from .windows import Window
 
 if TYPE_CHECKING:
     from .decoding.decoder import StepDecoder
     from .decoding.rows import Engine
     from .decoding.tasks import Decoded
-
-OK, WINDOWED, REPAIRED, FAILED = "ok", "windowed", "repaired", "failed"
-
-
-class TokenSpan(NamedTuple):
-    """A span of spaCy tokens (end exclusive) with its label and probability."""
-
-    start: int
-    end: int
-    label: str
-    score: float
-
-
-@dataclass
-class Outcome:
-    """What was found in one document.
-
-    spans (List[TokenSpan]): The spans, in the order of the contract: by start, then
-        the longer first, then the label's place.
-    status (str): "ok", "windowed", "repaired" or "failed".
-    issues (List[Dict[str, Any]]): What was repaired or went wrong.
-    error (Optional[Exception]): Why the document failed.
-    """
-
-    spans: list[TokenSpan] = field(default_factory=list)
-    status: str = OK
-    issues: list[dict[str, Any]] = field(default_factory=list)
-    error: Exception | None = None
-
-
-class WindowCutter:
-    """Cuts Docs into windows: the one way for training and prediction.
-
-    settings (WindowSettings): How.
-    encoder (TaskEncoder): Knows how long a prompt is, and the model's limit.
-    """
-
-    def __init__(self, settings: WindowSettings, encoder: TaskEncoder):
-        self.settings = settings
-        self.encoder = encoder
-        self.max_tokens = settings.max_tokens
-        limit = encoder.limit
-        if limit is not None:
-            # The output is the text once more, with room for as much in marks.
-            room = limit - len(encoder.prefix_ids) - encoder.prompt_length(0)
-            room //= encoder.readings + 2
-            if room < 1:
-                raise ValueError(
-                    Errors.G405.format(limit=limit, prefix=len(encoder.prefix_ids))
-                )
-            self.max_tokens = min(self.max_tokens, room)
-        self.overlap = min(settings.overlap, self.max_tokens - 1)
-
-    def windows(self, doc: Doc) -> list[Window]:
-        """The windows of a document.
-
-        doc (Doc): The document.
-        RETURNS (List[Window]): The windows; none where it has only white space.
-        RAISES (ValueError): Sentences are wanted and there are none.
-        """
-        encode = self.encoder.encode
-        sizes = []
-        before = ""
-        for token in doc:
-            sizes.append(len(encode(before + token.text)) if token.text else 0)
-            before = token.whitespace_
-        blank = [token.is_space or not token.text for token in doc]
-        return cut(sizes, blank, self._units(doc), self.max_tokens, self.overlap)
-
-    def source(self, doc: Doc, window: Window) -> Source:
-        """The text of a window.
-
-        doc (Doc): The document.
-        window (Window): One of its windows.
-        RETURNS (Source): Its units.
-        """
-        tokens = doc[window.start : window.end]
-        return self.encoder.source(
-            [token.text for token in tokens],
-            [bool(token.whitespace_) for token in tokens],
-        )
-
-    def _units(self, doc: Doc) -> list[tuple[int, int]]:
-        unit = self.settings.unit
-        if unit != "doc" and doc.has_annotation("SENT_START"):
-            return [(sent.start, sent.end) for sent in doc.sents]
-        if unit == "sentence" and len(doc) > 1:
-            raise ValueError(Errors.G406.format(text=doc.text[:40]))
-        return [(0, len(doc))]
 
 
 class Annotator:
@@ -169,7 +81,7 @@ class Annotator:
         for outcome in outcomes:
             outcome.spans.sort(key=lambda s: (s.start, -s.end, places[s.label]))
             if outcome.status == WINDOWED and not self.encoder.format.allows_crossing:
-                _uncross(outcome)
+                uncross(outcome)
         return outcomes
 
     def _spans(
@@ -207,32 +119,3 @@ def _failed(doc: Doc, error: Exception) -> Outcome:
         error.__cause__ = cause
     issue = {"code": "failed", "message": str(error)}
     return Outcome([], FAILED, [issue], error)
-
-
-def _uncross(outcome: Outcome) -> None:
-    """Take out spans that cross one from a neighbouring window and are less sure."""
-    kept: list[TokenSpan] = []
-    for span in sorted(outcome.spans, key=lambda s: -s.score):
-        crossed = next((other for other in kept if _cross(span, other)), None)
-        if crossed is None:
-            kept.append(span)
-            continue
-        outcome.status = REPAIRED
-        outcome.issues.append(
-            {
-                "code": "crossing",
-                "message": (
-                    f"{span.label} over tokens {span.start} to {span.end} crosses "
-                    f"{crossed.label} over {crossed.start} to {crossed.end}, which "
-                    f"another window found with a higher score"
-                ),
-                "start": span.start,
-                "end": span.end,
-            }
-        )
-    outcome.spans = [span for span in outcome.spans if span in kept]
-
-
-def _cross(one: TokenSpan, other: TokenSpan) -> bool:
-    first, second = sorted((one, other), key=lambda span: (span.start, -span.end))
-    return first.start < second.start < first.end < second.end

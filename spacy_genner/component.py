@@ -15,14 +15,16 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
 from .annotations import write_outcome
-from .annotator import Outcome
+from .binding import bind, find_language_model
 from .demonstration_reader import read_demonstrations
 from .errors import Errors, Warnings, warn
 from .formats import get_format
 from .gold import GoldReader
 from .labels import check_carried, collect_labels, read_labels
-from .models.architecture import get_language_model
-from .models.bases import resolve_base
+from .llm.remote.language_model import RemoteLanguageModel
+from .llm.runtime import TextRuntime
+from .models.language_model import LanguageModel
+from .outcomes import Outcome
 from .prompts import Demonstration, PromptLayout, PromptSettings, Selection
 from .runtime import Runtime
 from .settings import (
@@ -101,7 +103,7 @@ class GenerativeNER(TrainablePipe):
         self.scorer = scorer
         self.decoder = decoder
         self.verifier = verifier
-        self.lm = get_language_model(model)
+        self.lm = find_language_model(model)
         self.format = get_format(format)
         self.loss = LossWeights.from_config(loss)
         self.window = WindowSettings.from_config(window)
@@ -129,7 +131,7 @@ class GenerativeNER(TrainablePipe):
         self._demonstrations: list[Demonstration] = []
         self._base_checksum: str | None = None
         self._seen: GoldReader | None = None
-        self._bound: Runtime | None = None
+        self._bound: Runtime | TextRuntime | None = None
         self._lock = threading.RLock()
         # Checks the settings of the prompt while the user still looks at them.
         if not self._prompt.problem:
@@ -268,7 +270,12 @@ class GenerativeNER(TrainablePipe):
         with self._lock:
             self._labels = chosen
             self._demonstrations = read_demonstrations(
-                demonstrations, self.vocab, self.key, self.format, list(chosen)
+                demonstrations,
+                self.vocab,
+                self.key,
+                self.format,
+                list(chosen),
+                own_layout=isinstance(self.lm, LanguageModel),
             )
             if adapter is not None:
                 self.lm.load(Path(adapter))
@@ -303,12 +310,14 @@ class GenerativeNER(TrainablePipe):
         validate_examples(examples, f"{type(self).__name__}.update")
         if not self._labels:
             raise ValueError(Errors.G410.format(name=self.name))
+        if isinstance(self.lm, RemoteLanguageModel):
+            raise ValueError(Errors.G427.format(name=self.name))
         if not self.lm.has_adapter:
             raise ValueError(Errors.G412.format(name=self.name))
         rows = self._gold().rows(examples)
         if rows:
             self.lm.set_dropout(drop)
-            trainer = self._runtime().trainer(self.loss, int(self.cfg["batch_tokens"]))
+            trainer = self._local().trainer(self.loss, int(self.cfg["batch_tokens"]))
             losses[self.name] += trainer.accumulate(rows)
             if sgd is not None:
                 self.finish_update(sgd)
@@ -360,7 +369,7 @@ class GenerativeNER(TrainablePipe):
         """
         with replaced_folder(util.ensure_path(path)) as folder:
             srsly.write_json(folder / "genner.json", self._state().to_json())
-            if self.lm.has_adapter:
+            if isinstance(self.lm, LanguageModel) and self.lm.has_adapter:
                 self.lm.save(folder / "adapter")
 
     def from_disk(
@@ -394,11 +403,11 @@ class GenerativeNER(TrainablePipe):
         own |= {key: getattr(self, key) for key in inherited}
         return _remade, (type(self), own)
 
-    def _runtime(self) -> Runtime:
+    def _runtime(self) -> Runtime | TextRuntime:
         """The model bound to labels and prompt, made anew when these change."""
         with self._lock:
             if self._bound is None:
-                runtime = Runtime(
+                runtime = bind(
                     self.lm,
                     self.format,
                     self._layout(),
@@ -419,9 +428,14 @@ class GenerativeNER(TrainablePipe):
                 self._bound = runtime
             return self._bound
 
+    def _local(self) -> Runtime:
+        runtime = self._runtime()
+        assert isinstance(runtime, Runtime)
+        return runtime
+
     def _gold(self) -> GoldReader:
         if self._seen is None:
-            self._seen = self._runtime().gold(self.key, self.cfg["crossing"])
+            self._seen = self._local().gold(self.key, self.cfg["crossing"])
         return self._seen
 
     def _layout(self) -> PromptLayout:
@@ -438,8 +452,7 @@ class GenerativeNER(TrainablePipe):
 
     def _state(self) -> SavedState:
         if self._base_checksum is None:
-            # Found without loading the base.
-            self._base_checksum = resolve_base(self.lm.name, self.lm.revision).checksum
+            self._base_checksum = self.lm.checksum
         return SavedState(
             labels=self._labels,
             format=self.format.name,

@@ -13,7 +13,12 @@ from .prompts import Demonstration
 
 
 def read_demonstrations(
-    path: str | None, vocab: Vocab, key: str, fmt: Format, labels: list[str]
+    path: str | None,
+    vocab: Vocab,
+    key: str,
+    fmt: Format,
+    labels: list[str],
+    own_layout: bool = True,
 ) -> list[Demonstration]:
     """Write the documents of a file as the model is to write.
 
@@ -22,6 +27,8 @@ def read_demonstrations(
     key (str): The group of `doc.spans` that holds the spans.
     fmt (Format): The output format.
     labels (List[str]): The labels, in their order.
+    own_layout (bool): Whether the outputs are as a model writes them under the
+        grammar, with marks before white space; else as the format has them.
     RETURNS (List[Demonstration]): Text and output of each document.
     RAISES (ValueError): The file is missing or no DocBin, a label is unknown, or spans
         cross.
@@ -32,10 +39,15 @@ def read_demonstrations(
         raise ValueError(Errors.G423.format(path=path))
     docs = load_docs(Path(path), vocab)
     # White space after the last token is no part of what a model is given.
-    return [Demonstration(doc[:].text, _written(doc, key, fmt, labels)) for doc in docs]
+    return [
+        Demonstration(doc[:].text, _written(doc, key, fmt, labels, own_layout))
+        for doc in docs
+    ]
 
 
-def _written(doc: Doc, key: str, fmt: Format, labels: list[str]) -> str:
+def _written(
+    doc: Doc, key: str, fmt: Format, labels: list[str], own_layout: bool
+) -> str:
     spans = list(doc.spans[key]) if key in doc.spans else []
     for span in spans:
         if span.label_ not in labels:
@@ -43,7 +55,7 @@ def _written(doc: Doc, key: str, fmt: Format, labels: list[str]) -> str:
                 Errors.G303.format(label=span.label_, span=span.text, labels=labels)
             )
     said = [CharSpan(s.start_char, s.end_char, s.label_) for s in spans]
-    if not isinstance(fmt, InlineFormat):
+    if not (own_layout and isinstance(fmt, InlineFormat)):
         return fmt.render(doc[:].text, said, labels)
     crossed = crossings(said)
     if crossed:

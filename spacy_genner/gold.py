@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from .annotator import WindowCutter
 from .corpora.docbin import unaligned_spans
+from .cutting import WindowCutter
 from .errors import Errors
 from .formats import CharSpan, crossings, drop_crossing
 from .labels import check_labels

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .annotator import Annotator, WindowCutter
+from .annotator import Annotator
+from .cutting import WindowCutter
 from .errors import Errors, Warnings, warn
 from .formats import Format
 from .gold import GoldReader

@@ -85,6 +85,13 @@ class LanguageModel:
             return self._base
 
     @property
+    def checksum(self) -> str:
+        """RETURNS (str): That of the base's weights, found without loading them."""
+        from .bases import resolve_base
+
+        return resolve_base(self.name, self.revision).checksum
+
+    @property
     def is_loaded(self) -> bool:
         """RETURNS (bool): Whether the base is loaded for this model."""
         return self._base is not None

@@ -5,10 +5,10 @@ import torch
 from component_cases import TEXTS, component, found, learnt, make_doc, pipeline
 from spacy.tokens import Doc
 
-from spacy_genner.annotator import Outcome, TokenSpan
 from spacy_genner.decoding.rows import Engine
 from spacy_genner.decoding.yes_no import YesNo
 from spacy_genner.models.store import text_decoder
+from spacy_genner.outcomes import Outcome, TokenSpan
 from spacy_genner.verification import Verdict, Verifier
 
 

@@ -26,6 +26,7 @@ from .llm.runtime import TextRuntime
 from .models.language_model import LanguageModel
 from .outcomes import Outcome
 from .prompts import Demonstration, PromptLayout, PromptSettings, Selection
+from .prompts.instructions import INSTRUCTIONS
 from .runtime import Runtime
 from .settings import (
     CROSSING,
@@ -439,10 +440,12 @@ class GenerativeNER(TrainablePipe):
         return self._seen
 
     def _layout(self) -> PromptLayout:
+        # A model that is not tuned on the marks has to be told of them.
+        own = "" if self.lm.has_adapter else INSTRUCTIONS[self.format.name]
         return PromptLayout(
             tuple(self._labels),
             self._labels,
-            instruction=self._prompt.instruction,
+            instruction=self._prompt.instruction or own,
             format=self.format.name,
             readings=self._readings,
             demonstrations=tuple(self._selection.shared(self._demonstrations)),

@@ -133,10 +133,15 @@ def test_chat_by_itself_for_a_model_without_adapter(chatty):
     assert asked.endswith("Marked:\n<eos>\n<unk>model\n")
     assert prompts(nlp, "see <eos> .").count("<eos>") == 2
     assert [status for _, _, status, _, _ in results(nlp)] == ["ok"] * len(TEXTS)
+    assert "[entity | LABEL]" in asked
     tuned = prompts(pipeline(chatty), "It rains .")
+    assert "[entity | LABEL]" not in tuned
     assert tuned.startswith("<bos>Copy") and "<unk>" not in tuned
     forced = prompts(pipeline(chatty, prompt={"chat": True}), "It rains .")
-    assert forced == asked
+    told = "Copy the text and mark every named entity in it"
+    assert forced == asked.replace(
+        f"{told}, in this way: [entity | LABEL].", f"{told}."
+    )
 
 
 def test_training_as_a_chat_ends_as_the_template_does(chatty):

@@ -65,6 +65,7 @@ def test_documents_are_annotated(server):
     assert (attrs["status"], attrs["issues"]) == ("ok", [])
     assert list(attrs["scores"]) == [1.0] * 3 and "answer" not in attrs
     assert [ent.text for ent in doc.ents] == ["Lisbon", "University of Lisbon"]
+    assert "in this way: [entity | LABEL]." in server.calls[0].prompt
     docs = list(nlp.pipe([TEXT, "It rains.", "", TEXT, "  "], batch_size=2))
     assert [len(doc.spans["sc"]) for doc in docs] == [3, 0, 0, 3, 0]
     assert [doc.text for doc in docs] == [TEXT, "It rains.", "", TEXT, "  "]

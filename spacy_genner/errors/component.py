@@ -75,6 +75,19 @@ class ComponentErrors:
     )
     G423 = "There is no file of demonstrations at {path!r}."
     G424 = "The document {text!r} could not be annotated: {reason}."
+    G425 = (
+        "The model {name!r} is behind a server and takes no adapter, and there is one "
+        "at {path}. Take 'spacy-genner.LoraCausalLM.v1' for a model of this process."
+    )
+    G426 = (
+        "The model {name!r} is behind a server: thinc can't run it. Annotate documents "
+        "with the component."
+    )
+    G427 = (
+        "The component {name!r} asks a model behind a server, which can't be trained "
+        "from here. Train one of this process, 'spacy-genner.LoraCausalLM.v1', on what "
+        "the server's model annotates: see 'genner annotate --teacher'."
+    )
 
 
 class ComponentWarnings:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from spacy.tokens import Doc
 
-from ..annotator import FAILED, REPAIRED, Outcome, TokenSpan
+from ..outcomes import FAILED, REPAIRED, Outcome, TokenSpan
 from ..prompts import PromptLayout
 from ..prompts.template import read_template
 from ..settings import check_count, check_probability

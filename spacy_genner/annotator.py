@@ -106,6 +106,7 @@ class Annotator:
                             ),
                             "start": start,
                             "end": end,
+                            "within": "tokens",
                         }
                     )
         return spans, doubts

@@ -58,6 +58,7 @@ def uncross(outcome: Outcome) -> None:
                 ),
                 "start": span.start,
                 "end": span.end,
+                "within": "tokens",
             }
         )
     outcome.spans = [span for span in outcome.spans if span in kept]

@@ -1,16 +1,14 @@
 """One component's model bound to its labels and prompt."""
 
-import os
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .annotator import Annotator
 from .cutting import WindowCutter
 from .errors import Errors, Warnings, warn
+from .forks import survive_forks
 from .formats import Format
 from .gold import GoldReader
 from .grammar.source import Encode
@@ -49,7 +47,7 @@ class Runtime:
     ):
         from .models.pieces import PieceEncoder
 
-        _survive_forks()
+        survive_forks()
         self.lm = lm
         self.base_checksum: str = lm.base.source.checksum
         encode = PieceEncoder(lm.tokenizer)
@@ -195,20 +193,3 @@ def _fitting(
     if kept < len(shown):
         warn(Warnings.W402.format(kept=kept, count=len(shown), limit=limit))
     return layout
-
-
-@cache
-def _survive_forks() -> None:
-    """Let the children of this process compute, as `n_process` forks them.
-
-    Once OpenMP has run in a process, its threads are missing in a forked child, which
-    then waits for them for ever. With one thread it needs none of them.
-    """
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_one_thread)
-
-
-def _one_thread() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)

@@ -9,7 +9,10 @@ from spacy_genner import __version__
 HEAVY = ("transformers", "peft")
 GROUPS = {
     "spacy_factories": ["generative_ner"],
-    "spacy_architectures": ["spacy-genner.LoraCausalLM.v1"],
+    "spacy_architectures": [
+        "spacy-genner.LoraCausalLM.v1",
+        "spacy-genner.OpenAICompatible.v1",
+    ],
     "spacy_misc": [
         "spacy-genner.DraftDecoder.v1",
         "spacy-genner.StepDecoder.v1",
@@ -95,6 +98,7 @@ def heavy_imports(statement):
         "import spacy_genner.component, spacy_genner.factory",
         "import spacy; spacy.blank('en').add_pipe('generative_ner')",
         "import spacy_genner.cli",
+        "import spacy_genner.llm.tasks, spacy_genner.llm.local",
     ],
 )
 def test_nothing_heavy_is_imported(statement):

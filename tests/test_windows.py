@@ -195,7 +195,7 @@ def test_training_cuts_as_prediction_does(tiny_base, monkeypatch):
         calls.append((args, windows))
         return windows
 
-    monkeypatch.setattr(annotator, "cut", spied)
+    monkeypatch.setattr(cutting, "cut", spied)
     text = "the city of Lisbon and the city of Porto"
     example = make_example(nlp, text, [(3, 4, "GPE"), (0, 9, "ORG"), (8, 9, "GPE")])
     nlp(make_doc(nlp, text))

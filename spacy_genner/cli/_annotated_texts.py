@@ -65,11 +65,13 @@ class TextAnnotator:
     def _is_lost(self, doc: Doc) -> bool:
         """Whether the text that is next in order did not come out, but a later one."""
         place, waiting = self._waiting[0]
-        # A cache may give one Doc for several texts that are the same, and it knows
-        # the place of the last alone.
-        if doc._context is None or doc._context <= place:
+        if doc is waiting.doc or doc._context == place:
             return False
-        return place in self._errors or waiting.doc.text != doc.text
+        # A cache may give one Doc for several texts, and it knows the place of the
+        # last alone: then only what is known to have failed is lost.
+        if any(doc is later.doc for _, later in self._waiting):
+            return True
+        return place in self._errors
 
     def _docs(self, texts: Iterable[Text]) -> Iterator[Doc]:
         for place, source in enumerate(texts):

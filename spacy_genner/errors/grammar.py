@@ -23,8 +23,8 @@ class GrammarErrors:
     G106 = "{key!r} is {found!r}: expected a whole number of at least 1."
     G103 = "'max_depth' is {found!r}: expected a whole number of at least 1."
     G107 = (
-        "The prompt's 'template' is {found!r}: expected one of {expected}, or a file that "
-        "ends in .jinja or .j2."
+        "The prompt's 'template' is {found!r}: expected one of {expected}, or a file "
+        "that ends in .jinja or .j2."
     )
     G108 = "The prompt's template {path!r} can't be read: {reason}."
     G109 = (

@@ -106,7 +106,7 @@ class Verifier:
     def _kept(
         self, outcome: Outcome, span: TokenSpan, verdict: Verdict
     ) -> TokenSpan | None:
-        place = {"start": span.start, "end": span.end}
+        place = {"start": span.start, "end": span.end, "within": "tokens"}
         where = f"{span.label} over tokens {span.start} to {span.end}"
         if verdict.probability is None:
             outcome.status = REPAIRED

@@ -26,7 +26,7 @@ from training_cases import (
 from typer.testing import CliRunner
 
 import spacy_genner.cli  # noqa: F401
-from spacy_genner.annotator import Outcome, TokenSpan
+from spacy_genner.outcomes import Outcome, TokenSpan
 
 RUNNER = CliRunner()
 # What the tiny model has not learnt: it finds wrong spans here, and is less sure.

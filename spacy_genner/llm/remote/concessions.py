@@ -1,0 +1,84 @@
+"""What a server has refused, left out from then on."""
+
+import threading
+from typing import Any
+
+from ...errors import Warnings
+from .failures import names_schema
+from .replies import Refusal
+from .settings import AUTO, RemoteSettings
+
+_FEWER_ALTERNATIVES = 5
+
+
+class Concessions:
+    """Requests as a server takes them, learned from what it refuses.
+
+    settings (RemoteSettings): The settings.
+    """
+
+    def __init__(self, settings: RemoteSettings):
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._notes: list[str] = []
+        self._without_schema = False
+        self._other_limit = False
+        self._logprobs = 0
+
+    def applied(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A request as the server takes it, as far as is known.
+
+        body (Dict[str, Any]): What it would say.
+        RETURNS (Dict[str, Any]): What it says.
+        """
+        made = dict(body)
+        if self._without_schema:
+            made.pop("response_format", None)
+        if self._other_limit and "max_tokens" in made:
+            made["max_completion_tokens"] = made.pop("max_tokens")
+        if self._logprobs and "logprobs" in made:
+            if "top_logprobs" in made and self._logprobs == 1:
+                made["top_logprobs"] = _FEWER_ALTERNATIVES
+            else:
+                made.pop("logprobs")
+                made.pop("top_logprobs", None)
+        return made
+
+    def learn(self, sent: dict[str, Any], refusal: Refusal) -> None:
+        """Take from a refusal what to leave out.
+
+        sent (Dict[str, Any]): What the refused request said.
+        refusal (Refusal): What the server says.
+        """
+        words = refusal.words
+        known = {"url": self._settings.base_url, "said": refusal.message}
+        with self._lock:
+            if "max_tokens" in sent and "max_completion_tokens" in words:
+                self._other_limit = True
+            elif "logprobs" in sent and "logprob" in words:
+                few = sent.get("top_logprobs", 0) <= _FEWER_ALTERNATIVES
+                if few and self._logprobs < 2:
+                    self._notes.append(Warnings.W701.format(**known))
+                self._logprobs = 2 if few else max(self._logprobs, 1)
+            elif (
+                self._settings.structured == AUTO
+                and "response_format" in sent
+                and names_schema(refusal)
+            ):
+                if not self._without_schema:
+                    self._notes.append(Warnings.W700.format(**known))
+                self._without_schema = True
+
+    def note(self, message: str) -> None:
+        """Keep a warning for the caller's thread.
+
+        message (str): The warning.
+        """
+        with self._lock:
+            self._notes.append(message)
+
+    def take_notes(self) -> list[str]:
+        """RETURNS (List[str]): The warnings since the last call."""
+        with self._lock:
+            notes, self._notes = self._notes, []
+        return notes

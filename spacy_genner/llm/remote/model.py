@@ -1,0 +1,150 @@
+"""The remote model as spacy-llm has models."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+# spacy-llm compares annotations by what those of typing alone have.
+from typing import Any, Iterable  # noqa: UP035
+
+from ...errors import Errors, Warnings, warn
+from ..exchange import Answer, Question
+from .client import RemoteClient
+from .failures import RemoteError
+from .settings import RemoteSettings
+from .usage import Usage
+
+
+class RemoteModel:
+    """A model behind a server, called with the prompts of documents.
+
+    client (RemoteClient): Asks it.
+    strict (bool): Whether a prompt that is not of the project's own tasks, and gets no
+        answer, is an error. There is no other way to report it to its task.
+    """
+
+    # Only where it is known: spacy-llm takes a model that has it for one that says it.
+    context_length: int
+
+    def __init__(self, client: RemoteClient, strict: bool = True):
+        self.client = client
+        self.strict = strict
+        if client.settings.context_length is not None:
+            self.context_length = client.settings.context_length
+
+    @property
+    def usage(self) -> Usage:
+        """What was asked for since the model was made."""
+        return self.client.usage
+
+    def __call__(self, prompts: Iterable[Iterable[str]]) -> Iterable[Iterable[str]]:
+        """Ask the prompts of documents.
+
+        prompts (Iterable[Iterable[str]]): For each document, the prompts of its parts.
+        YIELDS (Iterable[str]): For each document, the answers of type `Answer`. One to
+            a `Question` may have an error in place of a text.
+        RAISES (RemoteError): Another prompt got no answer. It is raised when all are
+            asked, so that the answers of the others are in the cache.
+        """
+        groups: deque[list[str]] = deque()
+
+        def flat() -> Iterator[str]:
+            for group in prompts:
+                groups.append(list(group))
+                yield from groups[-1]
+
+        ready: list[Answer] = []
+        failed: list[Exception] = []
+        count = 0
+        for answer in self.client.stream(flat()):
+            while not groups[0]:
+                groups.popleft()
+                yield []
+            prompt = groups[0][len(ready)]
+            count += 1
+            if answer.error is not None and not isinstance(prompt, Question):
+                failed.append(answer.error)
+                answer = Answer()
+            ready.append(answer)
+            if len(ready) == len(groups[0]):
+                groups.popleft()
+                if not (failed and self.strict):
+                    yield ready
+                ready = []
+        if failed:
+            known = {"failed": len(failed), "all": count, "reason": failed[0]}
+            if self.strict:
+                raise RemoteError(Errors.G724.format(**known))
+            warn(Warnings.W703.format(**known))
+        for _ in groups:
+            yield []
+
+
+def make_remote_model(
+    name: str,
+    base_url: str = "https://api.openai.com/v1",
+    api_key_env: str | None = "OPENAI_API_KEY",
+    call: str = "chat",
+    max_concurrent: int = 8,
+    timeout: float = 60.0,
+    max_tries: int = 5,
+    temperature: float | None = 0.0,
+    max_tokens: int | None = None,
+    structured: str | bool = "auto",
+    cache: str | None = None,
+    prices: dict[str, float] | None = None,
+    extra: dict[str, Any] | None = None,
+    system: str | None = None,
+    context_length: int | None = None,
+    strict: bool = True,
+) -> Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]:
+    """Make a model behind a server that speaks the OpenAI protocol: that of OpenAI, or
+    of vLLM, llama.cpp, Ollama and many others. Nothing is sent before it is called.
+
+    name (str): The model, as the server calls it.
+    base_url (str): The address that the paths of the API follow.
+    api_key_env (Optional[str]): The environment variable that holds the key; None for
+        a server that asks for none.
+    call (str): "chat" or "completion".
+    max_concurrent (int): How many requests are under way at a time.
+    timeout (float): Seconds that one try may take in all.
+    max_tries (int): How often a question is sent before it counts as failed.
+    temperature (Optional[float]): 0 for the likeliest answer; None leaves it to the
+        server.
+    max_tokens (Optional[int]): Limit of an answer; None decides by the length of the
+        text.
+    structured (Union[str, bool]): Whether answers in JSON are held to a schema:
+        "auto" does where the server can.
+    cache (Optional[str]): The folder in which answers are kept.
+    prices (Optional[Dict[str, float]]): Prices of a million tokens, "input" and
+        "output".
+    extra (Optional[Dict[str, Any]]): Put into every request, such as {"seed": 0}.
+    system (Optional[str]): A system message, for chat alone.
+    context_length (Optional[int]): How many tokens prompt and answer may have, by
+        which a task cuts long documents.
+    strict (bool): Whether a prompt that is not of the project's own tasks, and gets no
+        answer, is an error; else it has an empty one, with a warning.
+    RETURNS (Callable): The model.
+    RAISES (ValueError): A setting can't be used.
+    """
+    if not isinstance(strict, bool):
+        raise ValueError(
+            Errors.G701.format(key="strict", value=strict, expected="true or false")
+        )
+    settings = RemoteSettings(
+        name=name,
+        base_url=base_url,
+        api_key_env=api_key_env,
+        call=call,
+        max_concurrent=max_concurrent,
+        timeout=timeout,
+        max_tries=max_tries,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        structured=structured,
+        cache=cache,
+        prices=prices or {},
+        extra=extra or {},
+        system=system,
+        context_length=context_length,
+    )
+    return RemoteModel(RemoteClient(settings), strict)

@@ -1,0 +1,152 @@
+"""Documents cut into prompts that a model's context holds, and put together again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spacy.tokens import Doc, Span
+
+from ..cutting import blank_tokens, token_sizes, units
+from ..errors import Errors
+from ..outcomes import FAILED, OK, REPAIRED, WINDOWED, Outcome, uncross
+from ..windows import Window, cut
+
+Count = Callable[[str], int]
+# The output is the text once more, with room for as much in marks.
+OUTPUT = 2
+_OVERLAP = 64
+# Of worst to best, the first that holds is a document's.
+_STATUSES = (FAILED, REPAIRED, WINDOWED, OK)
+
+
+class ContextLength(int):
+    """A model's context length that knows how the model counts.
+
+    It passes through spacy-llm, which hands a task this number and nothing else of the
+    model.
+
+    limit (int): The most tokens of prompt and answer together.
+    count (Callable[[str], int]): Counts the tokens of a text.
+    """
+
+    count: Count
+
+    def __new__(cls, limit: int, count: Count) -> "ContextLength":
+        made = super().__new__(cls, limit)
+        made.count = count
+        return made
+
+
+def estimated(text: str) -> int:
+    """Guess how many tokens a text has.
+
+    text (str): The text.
+    RETURNS (int): The larger of what spacy-llm takes by itself, words between spaces
+        and a tenth, and a third of the bytes in UTF-8: in scripts without spaces a
+        whole sentence is one word.
+    """
+    words = len(text.split())
+    return max(-(-words * 11 // 10), -(-len(text.encode("utf-8")) // 3))
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A document and the windows that it is asked about in.
+
+    doc (Doc): The document itself, which is annotated.
+    windows (Tuple[Window, ...]): The windows; none where it is blank.
+    """
+
+    doc: Doc
+    windows: tuple[Window, ...]
+
+    def __iter__(self) -> Iterator[Span]:
+        return (self.doc[w.start : w.end] for w in self.windows)
+
+
+def shards_of(doc: Doc, around: Sequence[str], limit: int | None) -> Shards:
+    """Cut a document where its prompt would be too long.
+
+    Whole sentences go together where the Doc has them. A sentence that is too long,
+    or a document without sentences, is cut into windows that overlap; each span is
+    decided on by the window whose centre is nearest, so that none is cut.
+
+    doc (Doc): The document.
+    around (Sequence[str]): What stands around the text in its prompt.
+    limit (Optional[int]): The most tokens of prompt and answer, a `ContextLength`
+        where the model counts; None for no limit.
+    RETURNS (Shards): The document with its windows.
+    RAISES (ValueError): The prompt is too long without any text.
+    """
+    blank = blank_tokens(doc)
+    whole = units(doc, "doc")
+    if limit is None:
+        return Shards(doc, tuple(cut([0] * len(doc), blank, whole, 1, 0)))
+    count = getattr(limit, "count", estimated)
+    sizes = token_sizes(doc, count)
+    fixed = sum(map(count, around)) + 1
+    room = (int(limit) - fixed) // (len(around) - 1 + OUTPUT)
+    if sum(sizes) <= room:
+        return Shards(doc, tuple(cut([0] * len(doc), blank, whole, 1, 0)))
+    if room < 1:
+        raise ValueError(Errors.G734.format(prompt=fixed, limit=int(limit)))
+    pieces = _joined(units(doc, "auto"), sizes, room)
+    overlap = min(_OVERLAP, room // 4)
+    return Shards(doc, tuple(cut(sizes, blank, pieces, room, overlap)))
+
+
+def _joined(
+    sentences: list[tuple[int, int]], sizes: list[int], room: int
+) -> list[tuple[int, int]]:
+    """Neighbouring sentences put together as long as there is room."""
+    joined: list[tuple[int, int]] = []
+    used = 0
+    for start, end in sentences:
+        size = sum(sizes[start:end])
+        if joined and used + size <= room:
+            joined[-1] = (joined[-1][0], end)
+            used += size
+        else:
+            joined.append((start, end))
+            used = size
+    return joined
+
+
+def joined_outcome(
+    shards: Shards, outcomes: Sequence[Outcome], labels: Sequence[str], crossing: bool
+) -> Outcome:
+    """What the answers about a document's windows say of the document.
+
+    shards (Shards): The document with its windows.
+    outcomes (Sequence[Outcome]): One for each window.
+    labels (Sequence[str]): The labels, in their order.
+    crossing (bool): Whether spans may overlap in part.
+    RETURNS (Outcome): The outcome; where one window failed the document failed. Issues
+        name the window, counted from 0, as `shard` where there are several.
+    """
+    statuses = {outcome.status for outcome in outcomes}
+    if any(window.cut for window in shards.windows):
+        statuses.add(WINDOWED)
+    made = Outcome(status=next((s for s in _STATUSES if s in statuses), OK))
+    for number, (window, each) in enumerate(zip(shards.windows, outcomes, strict=True)):
+        made.issues += [_placed(shards, number, issue) for issue in each.issues]
+        made.error = made.error or each.error
+        for span in each.spans:
+            start, end = window.start + span.start, window.start + span.end
+            if window.decides(start, end):
+                made.spans.append(span._replace(start=start, end=end))
+    places = {label: place for place, label in enumerate(labels)}
+    made.spans.sort(key=lambda s: (s.start, -s.end, places.get(s.label, len(places))))
+    if made.status == FAILED:
+        made.spans = []
+    elif not crossing:
+        uncross(made)
+    return made
+
+
+def _placed(shards: Shards, number: int, issue: dict[str, Any]) -> dict[str, Any]:
+    """An issue of a window as one of the document."""
+    first = shards.doc[shards.windows[number].start].idx
+    if issue.get("within") == "text":
+        issue = {**issue, "start": issue["start"] + first, "end": issue["end"] + first}
+    return {**issue, "shard": number} if len(shards.windows) > 1 else issue

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a teacher's config and texts; the teacher's answers as they are
+    in most tests."""
+    from teacher_cases import ANSWERS, CONFIG, Answers
+
+    monkeypatch.setattr(Answers, "by_text", dict(ANSWERS))
+    monkeypatch.setattr(Answers, "asked", [])
+    monkeypatch.setattr(Answers, "usage", None)
+    (tmp_path / "teacher.cfg").write_text(CONFIG, encoding="utf-8")
+    return tmp_path

@@ -1,0 +1,67 @@
+"""What the tests of the remote client have in common."""
+
+import asyncio
+import random
+from typing import Any
+
+from server import MODEL, Server
+
+from spacy_genner.llm.exchange import Question, Subject
+from spacy_genner.llm.remote import RemoteClient, RemoteSettings
+from spacy_genner.llm.remote.waits import Timing
+from spacy_genner.prompts import PromptLayout
+
+ENV = "SPACY_GENNER_TEST_KEY"
+LABELS = ("ORG", "GPE")
+TEXT = "Lisbon hosts the University of Lisbon."
+# What the structured formats say of the text above.
+SAID = {
+    "grouped_json": '{"ORG": ["University of Lisbon"], "GPE": ["Lisbon", "Lisbon"]}',
+    "occurrence_json": '[{"text": "Lisbon", "label": "GPE", "occurrence_index": 1}]',
+    "offset_json": '[{"text": "Lisbon", "label": "GPE", "start": 0, "end": 6}]',
+}
+
+
+class FakeTime:
+    """Time that passes at once, and what was waited for."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.slept: list[float] = []
+        self._random = random.Random(0)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.seconds += seconds
+        await asyncio.sleep(0)
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(
+            self.sleep,
+            lambda: self.seconds,
+            lambda: self.seconds,
+            self._random.random,
+        )
+
+
+def make_client(
+    server: Server | str, time: FakeTime | None = None, **settings: Any
+) -> RemoteClient:
+    """A client for a server, that does not really wait."""
+    url = server if isinstance(server, str) else server.url
+    config = {"name": MODEL, "base_url": url, "api_key_env": ENV, "timeout": 20.0}
+    return RemoteClient(
+        RemoteSettings.from_config({**config, **settings}),
+        (time or FakeTime()).timing,
+    )
+
+
+def make_question(
+    text: str = TEXT, format: str = "inline_bracketed", labels: Any = LABELS
+) -> Question:
+    """A question about a text."""
+    words = tuple(text.split(" "))
+    spaces = (True,) * (len(words) - 1) + (False,)
+    layout = PromptLayout(tuple(labels), format=format)
+    return Question(layout.written(text), Subject(words, spaces), layout)

@@ -1,0 +1,275 @@
+"""A small server of the OpenAI protocol that takes nothing that is not in it.
+
+What it answers is scripted: a function is given each request that is right, and says
+what to do. A request that is wrong is refused as OpenAI refuses it, and stands in
+`wrong` with the reason.
+"""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from server_protocol import fault
+
+MODEL = "test-model"
+KEY = "sk-test-0123456789abcdefghij"
+PATHS = {"/v1/chat/completions": "chat", "/v1/completions": "completion"}
+
+
+@dataclass(frozen=True)
+class Say:
+    """A right response."""
+
+    text: Any
+    finish: Any = "stop"
+    logprobs: Any = None
+    usage: Any = field(
+        default_factory=lambda: {"prompt_tokens": 10, "completion_tokens": 2}
+    )
+    headers: dict[str, str] = field(default_factory=dict)
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Fail:
+    """An error."""
+
+    status: int
+    message: str = "no"
+    code: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Any bytes."""
+
+    content: bytes
+    content_type: str = "application/json"
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Hang:
+    """No response, until the server is closed."""
+
+
+@dataclass(frozen=True)
+class Drip:
+    """A byte now and then, until the server is closed."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A response that says it is longer than it is."""
+
+    text: str = "cut"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that is right.
+
+    number counts all of them from 1, attempt those with the same prompt.
+    """
+
+    kind: str
+    body: dict[str, Any]
+    prompt: str
+    number: int
+    attempt: int
+
+
+Script = Callable[[Call], Any]
+
+
+class Server:
+    """The server; `with Server(script) as server` runs it."""
+
+    def __init__(self, script: Script | None = None, key: str | None = KEY):
+        self.script = script or (lambda call: Say(f"answer to {call.prompt}"))
+        self.key = key
+        self.calls: list[Call] = []
+        self.wrong: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+        self._attempts: Counter[str] = Counter()
+        self._http = _Threads(("127.0.0.1", 0), _Handler)
+        self._http.owner = self
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.01}
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+
+    def __enter__(self) -> "Server":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.over.set()
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+    def call(self, kind: str, body: dict[str, Any]) -> Call:
+        prompt = body["messages"][-1]["content"] if kind == "chat" else body["prompt"]
+        with self.lock:
+            self._attempts[prompt] += 1
+            call = Call(kind, body, prompt, len(self.calls) + 1, self._attempts[prompt])
+            self.calls.append(call)
+        return call
+
+
+class _Threads(ThreadingHTTPServer):
+    daemon_threads = True
+    # More clients than are served come at once.
+    request_queue_size = 128
+    owner: Server
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is no error."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Else each small response waits for the one before to be acknowledged.
+    disable_nagle_algorithm = True
+    server: _Threads
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing is printed."""
+
+    def do_POST(self) -> None:
+        owner = self.server.owner
+        with owner.lock:
+            owner.at_once += 1
+            owner.most_at_once = max(owner.most_at_once, owner.at_once)
+        counted = True
+
+        def leave() -> None:
+            # Before the response: the client may send the next request at once.
+            nonlocal counted
+            with owner.lock:
+                owner.at_once -= counted
+                counted = False
+
+        try:
+            self._respond(owner, leave)
+        finally:
+            leave()
+
+    def do_GET(self) -> None:
+        self._refuse(405, "only POST is allowed")
+
+    do_PUT = do_DELETE = do_PATCH = do_GET
+
+    def _respond(self, owner: Server, leave: Callable[[], None]) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        kind = PATHS.get(self.path)
+        if kind is None:
+            return self._refuse(404, f"Invalid URL (POST {self.path})")
+        sent = self.headers.get("Authorization")
+        if sent != (f"Bearer {owner.key}" if owner.key else None):
+            return self._refuse(401, f"Incorrect API key provided: {sent}.")
+        if self.headers.get("Content-Type") != "application/json":
+            return self._refuse(400, "the content type is not application/json")
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            return self._refuse(400, "We could not parse the JSON body of your request")
+        wrong = fault(kind, body)
+        if wrong:
+            return self._refuse(400, wrong)
+        if body["model"] != MODEL:
+            message = f"The model `{body['model']}` does not exist"
+            return self._refuse(404, message, "model_not_found")
+        call = owner.call(kind, body)
+        action = owner.script(call)
+        if isinstance(action, str):
+            action = Say(action)
+        if isinstance(action, (Hang, Drip)):
+            return self._stall(owner, isinstance(action, Drip))
+        leave()
+        if isinstance(action, Fail):
+            content = _error(action.message, action.code)
+            return self._send(action.status, content, headers=action.headers)
+        if isinstance(action, Raw):
+            return self._send(action.status, action.content, action.content_type)
+        if isinstance(action, Cut):
+            content = json.dumps(_response(call, Say(action.text))).encode()
+            self._send(200, content[: len(content) // 2], length=len(content))
+            self.close_connection = True
+            return None
+        content = json.dumps(_response(call, action)).encode()
+        return self._send(200, content, headers=action.headers)
+
+    def _stall(self, owner: Server, dripping: bool) -> None:
+        self.close_connection = True
+        if dripping:
+            self._send(200, b"", length=10_000)
+        while not owner.over.wait(0.02):
+            if dripping:
+                self.wfile.write(b" ")
+                self.wfile.flush()
+
+    def _refuse(self, status: int, message: str, code: str | None = None) -> None:
+        with self.server.owner.lock:
+            self.server.owner.wrong.append(f"{status}: {message}")
+        self._send(status, _error(message, code))
+
+    def _send(
+        self,
+        status: int,
+        content: bytes,
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
+        length: int | None = None,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(length or len(content)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+
+def _error(message: str, code: Any) -> bytes:
+    error = {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": code,
+    }
+    return json.dumps({"error": error}).encode()
+
+
+def _response(call: Call, say: Say) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "finish_reason": say.finish}
+    if call.kind == "chat":
+        choice["message"] = {
+            "role": "assistant",
+            "content": say.text,
+            "refusal": say.refusal,
+        }
+    else:
+        choice["text"] = say.text
+    choice["logprobs"] = say.logprobs
+    named = {"chat": "chat.completion", "completion": "text_completion"}[call.kind]
+    response = {
+        "id": f"x-{call.number}",
+        "object": named,
+        "created": 0,
+        "model": MODEL,
+        "choices": [choice],
+    }
+    return response if say.usage is None else {**response, "usage": say.usage}

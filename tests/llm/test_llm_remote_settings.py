@@ -1,0 +1,136 @@
+"""Settings of a remote model, checked where they are made."""
+
+import pytest
+
+from spacy_genner.llm.remote import RemoteSettings
+
+
+def test_defaults():
+    settings = RemoteSettings.from_config({"name": "gpt"})
+    assert settings == RemoteSettings("gpt")
+    assert settings.base_url == "https://api.openai.com/v1"
+    assert settings.api_key_env == "OPENAI_API_KEY"
+    assert (settings.call, settings.path) == ("chat", "chat/completions")
+    assert (settings.max_concurrent, settings.timeout, settings.max_tries) == (8, 60, 5)
+    assert (settings.temperature, settings.max_tokens) == (0.0, None)
+    assert settings.structured == "auto"
+    assert (settings.cache, settings.system, settings.context_length) == (None,) * 3
+    assert settings.prices == {} and settings.extra == {}
+
+
+def test_the_address_comes_from_the_settings_alone(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere/v1")
+    assert RemoteSettings("gpt").base_url == "https://api.openai.com/v1"
+
+
+def test_numbers_may_be_strings():
+    settings = RemoteSettings.from_config(
+        {
+            "name": "gpt",
+            "base_url": "http://localhost:8000/v1/",
+            "max_concurrent": "3",
+            "timeout": "1.5",
+            "max_tries": 2.0,
+            "temperature": "1",
+            "max_tokens": "10",
+            "prices": {"input": "0.15", "output": 0.6},
+            "context_length": "4096",
+            "call": "completion",
+            "structured": False,
+            "api_key_env": None,
+        }
+    )
+    assert settings.base_url == "http://localhost:8000/v1"
+    assert (settings.max_concurrent, settings.timeout, settings.max_tries) == (
+        3,
+        1.5,
+        2,
+    )
+    assert isinstance(settings.max_tries, int)
+    assert (settings.temperature, settings.max_tokens) == (1.0, 10)
+    assert settings.prices == {"input": 0.15, "output": 0.6}
+    assert settings.context_length == 4096
+    assert settings.path == "completions"
+
+
+@pytest.mark.parametrize(
+    "change, code, said",
+    [
+        ({"nmae": "x"}, "G700", "nmae"),
+        ({"api_key": "sk-secret"}, "G700", "api_key_env"),
+        ({"name": ""}, "G701", "'name'"),
+        ({"name": None}, "G701", "'name'"),
+        ({"call": "talk"}, "G701", '"completion"'),
+        ({"max_concurrent": 0}, "G701", "at least 1"),
+        ({"max_concurrent": True}, "G701", "at least 1"),
+        ({"max_concurrent": 1.5}, "G701", "at least 1"),
+        ({"max_concurrent": None}, "G701", "at least 1"),
+        ({"timeout": 0}, "G701", "above 0"),
+        ({"timeout": "inf"}, "G701", "above 0"),
+        ({"timeout": "soon"}, "G701", "'soon'"),
+        ({"max_tries": -1}, "G701", "at least 1"),
+        ({"temperature": -0.1}, "G701", "or null"),
+        ({"temperature": "nan"}, "G701", "or null"),
+        ({"max_tokens": 0}, "G701", "or null"),
+        ({"structured": "yes"}, "G701", '"auto", true, false'),
+        ({"structured": 1}, "G701", '"auto", true, false'),
+        ({"structured": None}, "G701", '"auto", true, false'),
+        ({"cache": 3}, "G701", "'cache'"),
+        ({"cache": ""}, "G701", "'cache'"),
+        ({"prices": {"input": 1}}, "G701", "output"),
+        ({"prices": {"input": 1, "output": -1}}, "G701", "output"),
+        ({"prices": {"input": 1, "output": 1, "other": 1}}, "G701", "output"),
+        ({"prices": 3}, "G701", "output"),
+        ({"extra": [1]}, "G701", "JSON"),
+        ({"extra": {"x": float("nan")}}, "G701", "JSON"),
+        ({"extra": {"x": object()}}, "G701", "JSON"),
+        ({"extra": {"stream": True}}, "G704", "stream"),
+        ({"extra": {"n": 2}}, "G704", "one answer"),
+        ({"extra": {"model": "x"}}, "G704", "'name'"),
+        ({"extra": {"temperature": 1}}, "G704", "setting of its own"),
+        ({"extra": {"Authorization": "Bearer x"}}, "G704", "environment"),
+        ({"system": 3}, "G701", "'system'"),
+        ({"system": "x", "call": "completion"}, "G701", "'system'"),
+        ({"context_length": 0}, "G701", "or null"),
+        ({"base_url": ""}, "G701", "'base_url'"),
+        ({"base_url": "localhost:8000/v1"}, "G703", "http://"),
+        ({"base_url": "ftp://x/v1"}, "G703", "http://"),
+        ({"base_url": "http://"}, "G703", "http://"),
+        ({"base_url": "http://a b/v1"}, "G703", "http://"),
+        ({"base_url": "http://x:99999/v1"}, "G703", "Port"),
+        ({"base_url": "http://[::1/v1"}, "G703", "IPv6"),
+        ({"base_url": "http://x/v1/chat/completions"}, "G703", "added"),
+        ({"base_url": "http://x/v1/completions/"}, "G703", "added"),
+        ({"api_key_env": ""}, "G702", "OPENAI_API_KEY"),
+        ({"api_key_env": 3}, "G702", "OPENAI_API_KEY"),
+    ],
+)
+def test_what_is_refused(change, code, said):
+    with pytest.raises(ValueError, match=code) as error:
+        RemoteSettings.from_config({"name": "gpt", **change})
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"api_key_env": "sk-secret-123"},
+        {"api_key_env": "gsk_secret123"},
+        {"base_url": "https://me:secret123@host/v1"},
+        {"base_url": "https://host/v1?key=secret123"},
+        {"base_url": "https://host/v1#secret123"},
+        {"api_key": "secret123"},
+        {"extra": {"api_key": "secret123"}},
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_shown(change):
+    with pytest.raises(ValueError, match="G70") as error:
+        RemoteSettings.from_config({"name": "gpt", **change})
+    assert "secret" not in str(error.value)
+
+
+def test_what_was_given_is_not_written():
+    extra = {"seed": 1, "nested": {"a": [1]}}
+    settings = RemoteSettings("gpt", extra=extra)
+    settings.extra["nested"]["a"].append(2)
+    assert extra == {"seed": 1, "nested": {"a": [1]}}

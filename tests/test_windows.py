@@ -14,7 +14,7 @@ from component_cases import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_genner import annotator
+from spacy_genner import cutting
 from spacy_genner.windows import WindowSettings, cut
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ from .llm.remote.language_model import RemoteLanguageModel
 from .llm.runtime import TextRuntime
 from .models.language_model import LanguageModel
 from .outcomes import Outcome
-from .prompts import Demonstration, PromptLayout, PromptSettings, Selection
-from .prompts.instructions import INSTRUCTIONS
+from .prompts import PromptLayout, PromptSettings, Selection
 from .runtime import Runtime
 from .settings import (
     CROSSING,
@@ -38,7 +38,7 @@ from .settings import (
     check_probability,
     is_count,
 )
-from .state import SavedState
+from .state import ComponentState
 from .storage.folders import check_folder, replaced_folder
 from .verification import Verifier
 from .windows import WindowSettings
@@ -125,31 +125,33 @@ class GenerativeNER(TrainablePipe):
             "batch_tokens": batch_tokens,
         }
         self._explicit = labels is not None
-        self._labels = read_labels(labels, self.format)
-        self._readings = readings
-        self._prompt = PromptSettings.from_config(prompt)
         self._selection = demonstrations
-        self._demonstrations: list[Demonstration] = []
-        self._base_checksum: str | None = None
+        self._state = ComponentState(
+            read_labels(labels, self.format),
+            self.format.name,
+            readings,
+            PromptSettings.from_config(prompt),
+            self.lm.name,
+        )
         self._seen: GoldReader | None = None
         self._bound: Runtime | TextRuntime | None = None
         self._lock = threading.RLock()
         # Checks the settings of the prompt while the user still looks at them.
-        if not self._prompt.problem:
+        if not self._state.prompt.problem:
             self._layout().around()
 
     @property
     def labels(self) -> tuple[str, ...]:
         """RETURNS (Tuple[str, ...]): The labels, in their order."""
-        return tuple(self._labels)
+        return tuple(self._state.labels)
 
     @property
     def label_data(self) -> list[str] | dict[str, str]:
         """RETURNS (Union[List[str], Dict[str, str]]): What `initialize` takes as
         labels: with definitions where there are any."""
-        if any(self._labels.values()):
-            return dict(self._labels)
-        return list(self._labels)
+        if any(self._state.labels.values()):
+            return dict(self._state.labels)
+        return list(self._state.labels)
 
     @property
     def key(self) -> str:
@@ -164,13 +166,10 @@ class GenerativeNER(TrainablePipe):
         RETURNS (int): 0 if it was there already, else 1.
         RAISES (ValueError): The format can't carry the label.
         """
-        if label in self._labels:
+        if label in self._state.labels:
             return 0
         self.format.check_label(label)
-        with self._lock:
-            self._labels = {**self._labels, label: definition}
-            self._bound = None
-            self._seen = None
+        self._change(labels={**self._state.labels, label: definition})
         return 1
 
     def __call__(self, doc: Doc) -> Doc:
@@ -211,7 +210,7 @@ class GenerativeNER(TrainablePipe):
         RAISES (ValueError): There are no labels, or the base can't be had.
         """
         docs = list(docs)
-        if not self._labels:
+        if not self._state.labels:
             raise ValueError(Errors.G410.format(name=self.name))
         if not any(len(doc) for doc in docs):
             return [Outcome() for _ in docs]
@@ -255,7 +254,9 @@ class GenerativeNER(TrainablePipe):
         validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
         if self.key != "sc":
             warn(Warnings.W401.format(name=self.name, key=self.key))
-        chosen = self._labels if labels is None else read_labels(labels, self.format)
+        chosen = (
+            self._state.labels if labels is None else read_labels(labels, self.format)
+        )
         explicit = self._explicit or labels is not None
         found = collect_labels(
             get_examples,
@@ -268,23 +269,20 @@ class GenerativeNER(TrainablePipe):
             chosen = read_labels({**chosen, **new}, self.format)
         if not chosen:
             raise ValueError(Errors.G411.format(name=self.name, key=self.key))
+        shown = read_demonstrations(
+            demonstrations,
+            self.vocab,
+            self.key,
+            self.format,
+            list(chosen),
+            own_layout=isinstance(self.lm, LanguageModel),
+        )
         with self._lock:
-            self._labels = chosen
-            self._demonstrations = read_demonstrations(
-                demonstrations,
-                self.vocab,
-                self.key,
-                self.format,
-                list(chosen),
-                own_layout=isinstance(self.lm, LanguageModel),
-            )
             if adapter is not None:
                 self.lm.load(Path(adapter))
             else:
                 self.lm.reset_adapter()
-            self._base_checksum = None
-            self._bound = None
-            self._seen = None
+            self._change(labels=chosen, demonstrations=shown, checksum=None)
             self._runtime()
 
     def update(
@@ -309,7 +307,7 @@ class GenerativeNER(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.update")
-        if not self._labels:
+        if not self._state.labels:
             raise ValueError(Errors.G410.format(name=self.name))
         if isinstance(self.lm, RemoteLanguageModel):
             raise ValueError(Errors.G427.format(name=self.name))
@@ -333,7 +331,7 @@ class GenerativeNER(TrainablePipe):
         """RETURNS (bytes): Labels, prompt and adapter; nothing of the base."""
         return util.to_bytes(
             {
-                "genner": lambda: srsly.json_dumps(self._state().to_json()).encode(),
+                "genner": lambda: srsly.json_dumps(self._saved()).encode(),
                 "adapter": self.lm.to_bytes,
             },
             exclude,
@@ -351,9 +349,7 @@ class GenerativeNER(TrainablePipe):
         util.from_bytes(
             bytes_data,
             {
-                "genner": lambda b: self._restore(
-                    SavedState.from_json(srsly.json_loads(b))
-                ),
+                "genner": lambda b: self._restore(srsly.json_loads(b)),
                 "adapter": lambda b: self.lm.from_bytes(b),
             },
             exclude,
@@ -369,7 +365,7 @@ class GenerativeNER(TrainablePipe):
         path (Union[str, Path]): The folder.
         """
         with replaced_folder(util.ensure_path(path)) as folder:
-            srsly.write_json(folder / "genner.json", self._state().to_json())
+            srsly.write_json(folder / "genner.json", self._saved())
             if isinstance(self.lm, LanguageModel) and self.lm.has_adapter:
                 self.lm.save(folder / "adapter")
 
@@ -386,7 +382,7 @@ class GenerativeNER(TrainablePipe):
         check_folder(folder)
         if not (folder / "genner.json").is_file():
             raise ValueError(Errors.G413.format(path=folder))
-        self._restore(SavedState.from_json(srsly.read_json(folder / "genner.json")))
+        self._restore(srsly.read_json(folder / "genner.json"))
         if (folder / "adapter").is_dir():
             self.lm.load(folder / "adapter")
         elif self.lm.lora is not None:
@@ -414,18 +410,18 @@ class GenerativeNER(TrainablePipe):
                     self._layout(),
                     int(self.cfg["max_depth"]),
                     self.window,
-                    self._prompt.chat,
+                    self._state.prompt.chat,
                 )
-                if self._base_checksum not in (None, runtime.base_checksum):
+                if self._state.checksum not in (None, runtime.base_checksum):
                     raise ValueError(
                         Errors.G415.format(
                             name=self.name,
                             base=self.lm.name,
-                            expected=self._base_checksum,
+                            expected=self._state.checksum,
                             found=runtime.base_checksum,
                         )
                     )
-                self._base_checksum = runtime.base_checksum
+                self._state = replace(self._state, checksum=runtime.base_checksum)
                 self._bound = runtime
             return self._bound
 
@@ -440,45 +436,29 @@ class GenerativeNER(TrainablePipe):
         return self._seen
 
     def _layout(self) -> PromptLayout:
-        # A model that is not tuned on the marks has to be told of them.
-        own = "" if self.lm.has_adapter else INSTRUCTIONS[self.format.name]
-        return PromptLayout(
-            tuple(self._labels),
-            self._labels,
-            instruction=self._prompt.instruction or own,
-            format=self.format.name,
-            readings=self._readings,
-            demonstrations=tuple(self._selection.shared(self._demonstrations)),
-            neighbours=self._selection.neighbours(self._demonstrations),
-            template=self._prompt.template,
-        )
+        return self._state.layout(self._selection, self.lm.has_adapter)
 
-    def _state(self) -> SavedState:
-        if self._base_checksum is None:
-            self._base_checksum = self.lm.checksum
-        return SavedState(
-            labels=self._labels,
-            format=self.format.name,
-            readings=self._readings,
-            prompt=self._prompt,
-            demonstrations=self._demonstrations,
-            base=self.lm.name,
-            checksum=self._base_checksum,
-        )
+    def _change(self, **changes: Any) -> None:
+        """Change the state, after which nothing that was made of it holds."""
+        with self._lock:
+            self._state = replace(self._state, **changes)
+            self._bound = None
+            self._seen = None
 
-    def _restore(self, state: SavedState) -> None:
+    def _saved(self) -> dict[str, Any]:
+        if self._state.checksum is None:
+            self._state = replace(self._state, checksum=self.lm.checksum)
+        return self._state.to_json()
+
+    def _restore(self, data: Any) -> None:
+        state = ComponentState.from_json(data)
         if state.format != self.format.name:
             raise ValueError(
                 Errors.G416.format(saved=state.format, found=self.format.name)
             )
         with self._lock:
-            self._labels = state.labels
-            self._readings = state.readings
-            self._prompt = state.prompt
-            self._demonstrations = state.demonstrations
-            self._base_checksum = state.checksum
-            self._bound = None
-            self._seen = None
+            self._state = state
+            self._change(base=self.lm.name)
 
 
 def _remade(cls: type[GenerativeNER], own: dict[str, Any]) -> GenerativeNER:

@@ -1,35 +1,59 @@
-"""What a saved component holds besides its adapter."""
+"""What a component asks for and how: what training fixes, and saving holds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import Errors
-from .prompts import Demonstration, PromptSettings
+from .prompts import Demonstration, PromptLayout, PromptSettings, Selection
+from .prompts.instructions import INSTRUCTIONS
 from .prompts.template import read_template
 
 VERSION = 2
 
 
 @dataclass(frozen=True)
-class SavedState:
+class ComponentState:
     """What training has fixed. Settings of use are the config's alone.
 
     labels (Dict[str, str]): Label to definition, which may be empty.
     format (str): The output format.
     readings (int): How often the prompt holds the text.
     prompt (PromptSettings): How the component asks.
-    demonstrations (List[Demonstration]): What prompts may show as examples.
-    base (str): The base's name when it was saved.
-    checksum (str): The base's checksum.
+    base (str): The base's name.
+    demonstrations (Sequence[Demonstration]): What prompts may show as examples.
+    checksum (Optional[str]): The base's checksum, None as long as nobody has asked.
     """
 
     labels: dict[str, str]
     format: str
     readings: int
     prompt: PromptSettings
-    demonstrations: list[Demonstration]
     base: str
-    checksum: str
+    demonstrations: Sequence[Demonstration] = ()
+    checksum: str | None = None
+
+    def layout(self, selection: Selection, tuned: bool) -> PromptLayout:
+        """The prompt.
+
+        selection (Selection): Which demonstrations it shows.
+        tuned (bool): Whether the model has an adapter. One that is not tuned on the
+            marks has to be told of them.
+        RETURNS (PromptLayout): The prompt.
+        RAISES (ValueError): `readings` is neither 1 nor 2, or the template's file
+            could not be read.
+        """
+        own = "" if tuned else INSTRUCTIONS[self.format]
+        return PromptLayout(
+            tuple(self.labels),
+            self.labels,
+            instruction=self.prompt.instruction or own,
+            format=self.format,
+            readings=self.readings,
+            demonstrations=tuple(selection.shared(self.demonstrations)),
+            neighbours=selection.neighbours(self.demonstrations),
+            template=self.prompt.template,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """RETURNS (Dict[str, Any]): The state as JSON holds it."""
@@ -49,11 +73,11 @@ class SavedState:
         }
 
     @classmethod
-    def from_json(cls, data: Any) -> "SavedState":
+    def from_json(cls, data: Any) -> "ComponentState":
         """Read what `to_json` gave.
 
         data (Any): The data.
-        RETURNS (SavedState): The state.
+        RETURNS (ComponentState): The state.
         RAISES (ValueError): It is something else.
         """
         try:

@@ -235,13 +235,15 @@ def test_the_scorer_follows_the_component_to_another_group(tiny_base, named):
 
 def test_update_needs_an_adapter(tiny_base):
     """Without one the base annotates through the grammar, untrained."""
-    nlp = pipeline(tiny_base("llama"), model__lora=None)
+    # Without one the instruction says more, if nobody says otherwise.
+    asked = {"instruction": "Mark the entities."}
+    nlp = pipeline(tiny_base("llama"), model__lora=None, prompt=asked)
     pipe = component(nlp)
     nlp.initialize(lambda: make_examples(nlp))
     with pytest.raises(ValueError, match="G412.*lora"):
         pipe.update(make_examples(nlp))
     # A new adapter does not change what the base says.
-    fresh = pipeline(tiny_base("llama"))
+    fresh = pipeline(tiny_base("llama"), prompt=asked)
     assert results(nlp) == results(fresh)
     assert any(spans for spans, *_ in results(nlp))
 

@@ -7,9 +7,8 @@ import srsly
 
 from ..errors import Errors
 from ..models.language_model import LanguageModel
-from ..prompts import PromptLayout
-from ..prompts.instructions import INSTRUCTIONS
-from ..state import SavedState
+from ..prompts import FirstDemonstrations, PromptLayout
+from ..state import ComponentState
 
 _STATE = "genner.json"
 
@@ -57,7 +56,7 @@ def read_tuned(lm: LanguageModel, adapter: str | None) -> Tuned | None:
     if not (folder / _STATE).is_file():
         lm.load(folder)
         return None
-    state = SavedState.from_json(srsly.read_json(folder / _STATE))
+    state = ComponentState.from_json(srsly.read_json(folder / _STATE))
     found = lm.base.source.checksum
     if found != state.checksum:
         raise ValueError(
@@ -69,23 +68,11 @@ def read_tuned(lm: LanguageModel, adapter: str | None) -> Tuned | None:
                 tuned_on=state.base,
             )
         )
-    own = ""
-    if (folder / "adapter").is_dir():
+    # A component without an adapter has saved its prompt all the same.
+    tuned = (folder / "adapter").is_dir()
+    if tuned:
         lm.load(folder / "adapter")
-    else:
-        # A component without an adapter is told of the marks.
-        own = INSTRUCTIONS[state.format]
-    own = "" if lm.has_adapter else INSTRUCTIONS[state.format]
-    layout = PromptLayout(
-        tuple(state.labels),
-        state.labels,
-        # As the component: without an adapter, a model has to be told of the marks.
-        instruction=state.prompt.instruction or own,
-        format=state.format,
-        readings=state.readings,
-        demonstrations=tuple(state.demonstrations),
-        template=state.prompt.template,
-    )
+    layout = state.layout(FirstDemonstrations(), tuned)
     return Tuned(str(folder), layout, state.prompt.chat)
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from ..settings import check_count
 
@@ -83,32 +83,6 @@ class RandomDemonstrations:
 
     def neighbours(self, pool: Sequence[Demonstration]) -> Neighbours | None:
         return None
-
-
-class NearestDemonstrations:
-    """For each text those whose texts are most like it, the most like it last in the
-    prompt. Registered as `spacy-genner.NearestDemonstrations.v1`.
-
-    Liu et al., "What Makes Good In-Context Examples for GPT-3?", 2022. A demonstration
-    of the very text is never shown, so that training does not learn to look it up.
-
-    count (int): How many.
-    embed (Optional[Callable[[Sequence[str]], Floats2d]]): Makes vectors of texts,
-        shape (texts, width); by default TF-IDF of words, Spärck Jones, 1972.
-    RAISES (ValueError): `count` is no whole number of at least 1.
-    """
-
-    def __init__(self, count: int = 5, embed: Any = None):
-        self.count = check_count("demonstrations.count", count)
-        self.embed = embed
-
-    def shared(self, pool: Sequence[Demonstration]) -> Sequence[Demonstration]:
-        return ()
-
-    def neighbours(self, pool: Sequence[Demonstration]) -> Neighbours | None:
-        from .nearest import NearestNeighbours
-
-        return NearestNeighbours(pool, self.count, self.embed) if pool else None
 
 
 def _counted(count: int | None) -> int | None:

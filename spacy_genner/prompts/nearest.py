@@ -7,9 +7,34 @@ from typing import Any
 import numpy
 
 from ..errors import Errors
-from .demonstrations import Demonstration
+from ..settings import check_count
+from .demonstrations import Demonstration, Neighbours
 
 Embed = Callable[[Sequence[str]], Any]
+
+
+class NearestDemonstrations:
+    """For each text those whose texts are most like it, the most like it last in the
+    prompt. Registered as `spacy-genner.NearestDemonstrations.v1`.
+
+    Liu et al., "What Makes Good In-Context Examples for GPT-3?", 2022. A demonstration
+    of the very text is never shown, so that training does not learn to look it up.
+
+    count (int): How many.
+    embed (Optional[Callable[[Sequence[str]], Floats2d]]): Makes vectors of texts,
+        shape (texts, width); by default TF-IDF of words, Spärck Jones, 1972.
+    RAISES (ValueError): `count` is no whole number of at least 1.
+    """
+
+    def __init__(self, count: int = 5, embed: Any = None):
+        self.count = check_count("demonstrations.count", count)
+        self.embed = embed
+
+    def shared(self, pool: Sequence[Demonstration]) -> Sequence[Demonstration]:
+        return ()
+
+    def neighbours(self, pool: Sequence[Demonstration]) -> Neighbours | None:
+        return NearestNeighbours(pool, self.count, self.embed) if pool else None
 
 
 class NearestNeighbours:

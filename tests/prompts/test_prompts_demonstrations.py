@@ -10,9 +10,9 @@ from spacy_genner.models.pieces import PieceEncoder
 from spacy_genner.prompts import Demonstration, PromptLayout, TaskEncoder
 from spacy_genner.prompts.demonstrations import (
     FirstDemonstrations,
-    NearestDemonstrations,
     RandomDemonstrations,
 )
+from spacy_genner.prompts.nearest import NearestDemonstrations
 
 TEXTS = [
     "The bank raised its rates.",

@@ -8,12 +8,14 @@ from thinc.api import Config
 from spacy_genner.component import GenerativeNER
 from spacy_genner.factory import DEFAULTS
 from spacy_genner.models.architecture import build_lora_causal_lm
+from spacy_genner.prompts import FirstDemonstrations
 
 
 def make(**settings):
     """The component made by hand: no config's types are checked before."""
     model = build_lora_causal_lm("no/such-base")
-    settings = {**DEFAULTS, "decoder": None, "scorer": None, **settings, "model": model}
+    made = {"decoder": None, "scorer": None, "demonstrations": FirstDemonstrations()}
+    settings = {**DEFAULTS, **made, **settings, "model": model}
     return GenerativeNER(spacy.blank("en").vocab, **settings)
 
 

@@ -10,6 +10,7 @@ from spacy.util import load_config, load_model_from_config, registry
 from training_cases import TEXTS, weights, write_corpus
 from typer.testing import CliRunner
 
+import spacy_genner.cli  # noqa: F401
 from spacy_genner.models.language_model import LanguageModel
 from spacy_genner.training.steps import fill_total_steps
 
@@ -77,6 +78,8 @@ def test_the_recipe(load):
     assert component["model"]["dtype"] == "bfloat16"
     assert component["model"]["revision"] is None
     assert component["loss"] == "lm" and component["readings"] == 1
+    assert component["prompt"]["chat"] is True
+    assert component["prompt"]["template"] == "study"
     # Instruction, text, copy and marks.
     assert 4 * component["window"]["max_tokens"] == 2048
     training = filled["training"]
@@ -104,6 +107,8 @@ def test_one_command_trains(tiny_base, tmp_path, monkeypatch):
         "paths.train": corpus,
         "paths.dev": corpus,
         "paths.labels": tmp_path / "labels.json",
+        # A tokenizer that is trained in a test has no chat template.
+        "components.generative_ner.prompt.chat": "false",
     }
     words = [str(w) for key, value in settings.items() for w in (f"--{key}", value)]
     line = ["genner", "train", "configs/study.cfg", "--output", str(tmp_path / "out")]

@@ -12,41 +12,17 @@ statuses are counted. Prints one line of JSON.
 import argparse
 import json
 import random
-import time
 from collections import Counter
-from collections.abc import Sequence
 
 import spacy
 import torch
+from recorder import Recorder
 from spacy.tokens import DocBin
 from tqdm import tqdm
 
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
-from spacy_genner.decoding.rows import Engine
-from spacy_genner.decoding.tasks import Decoded, Task
 
 NEAR_TIE = 1e-4
-
-
-class Recorder:
-    """A decoder that keeps what it was given and what came of it.
-
-    decoder (StepDecoder): Does the work.
-    """
-
-    def __init__(self, decoder: StepDecoder):
-        self.decoder = decoder
-        self.calls: list[tuple[Engine, list[Task]]] = []
-        self.results: list[Decoded] = []
-        self.seconds = 0.0
-
-    def decode(self, engine: Engine, tasks: Sequence[Task]) -> list[Decoded]:
-        started = time.perf_counter()
-        results = self.decoder.decode(engine, tasks)
-        self.seconds += time.perf_counter() - started
-        self.calls.append((engine, list(tasks)))
-        self.results += results
-        return results
 
 
 def chosen_docs(path: str, vocab, count: int, seed: int, literals: bool) -> list:

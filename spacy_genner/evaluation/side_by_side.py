@@ -1,7 +1,7 @@
 """Several evaluations as rows of one table."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,8 @@ HEADER = (
     "flat F1",
     "gold spans",
 )
+# Where the work under the grammar was measured, too: see `grammar`.
+GRAMMAR_HEADER = ("well formed", "output tokens", "ms a document")
 # Where answers without the grammar were measured, too: see `free`.
 FREE_HEADER = ("well formed, free", "F1, free")
 
@@ -52,16 +54,16 @@ def read_evaluations(places: Iterable[Path]) -> dict[str, dict[str, Any]]:
 def side_by_side(results: dict[str, dict[str, Any]], markdown: bool = False) -> str:
     """Lay out evaluations, the best F1 first, in percent.
 
-    results (Dict[str, Dict[str, Any]]): The evaluations by name. Where one has `free`
-        with `well_formed` and `micro_f`, measured without the grammar, they get
-        columns.
+    results (Dict[str, Dict[str, Any]]): The evaluations by name. Where one has
+        `grammar` with `well_formed`, `tokens` and `seconds`, or `free` with
+        `well_formed` and `micro_f`, measured without the grammar, they get columns.
     markdown (bool): Whether it is for a Markdown file, or else for the terminal.
     RETURNS (str): The table, with a line break at its end.
     """
-    free = any("free" in result for result in results.values())
-    header = (*HEADER, *(FREE_HEADER if free else ()))
+    more = [key for key in _MORE if any(key in row for row in results.values())]
+    header = (*HEADER, *(name for key in more for name in _MORE[key][0]))
     ordered = sorted(results.items(), key=lambda item: -item[1]["micro_f"])
-    rows = [_row(name, result, free) for name, result in ordered]
+    rows = [_row(name, result, more) for name, result in ordered]
     if not markdown:
         aligns: list[Literal["l", "r"]] = ["l"]
         aligns += ["r"] * (len(header) - 1)
@@ -75,13 +77,13 @@ def _read(path: Path) -> dict[str, Any]:
         result = json.loads(path.read_text(encoding="utf8"))
         if not is_comparison(result):
             # All that a row shows is there.
-            _row("", result, "free" in result)
+            _row("", result, [key for key in _MORE if key in result])
     except (KeyError, TypeError, ValueError) as err:
         raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
     return dict(result)
 
 
-def _row(name: str, result: dict[str, Any], free: bool) -> list[str]:
+def _row(name: str, result: dict[str, Any], more: Sequence[str]) -> list[str]:
     interval = result["interval"]
     row = [
         name,
@@ -91,12 +93,20 @@ def _row(name: str, result: dict[str, Any], free: bool) -> list[str]:
     keys = ("micro_p", "micro_r", "nested_f", "nested_r", "flat_f")
     row += [_percent(result[key]) for key in keys]
     row.append(str(result["gold"]))
-    if free:
+    for key in more:
+        header, cells = _MORE[key]
         # An encoder gives no answer that could be badly formed.
-        measured = result.get("free")
-        for key in ("well_formed", "micro_f"):
-            row.append("" if measured is None else _percent(measured[key]))
+        row += cells(result[key]) if key in result else [""] * len(header)
     return row
+
+
+def _grammar_cells(measured: dict[str, Any]) -> list[str]:
+    tokens, seconds = float(measured["tokens"]), float(measured["seconds"])
+    return [_percent(measured["well_formed"]), f"{tokens:.1f}", f"{1000 * seconds:.0f}"]
+
+
+def _free_cells(measured: dict[str, Any]) -> list[str]:
+    return [_percent(measured["well_formed"]), _percent(measured["micro_f"])]
 
 
 def _markdown(cells: Sequence[str]) -> str:
@@ -106,3 +116,10 @@ def _markdown(cells: Sequence[str]) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
+
+
+# What an evaluation may hold besides its scores, with its columns.
+_MORE: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], list[str]]]] = {
+    "grammar": (GRAMMAR_HEADER, _grammar_cells),
+    "free": (FREE_HEADER, _free_cells),
+}

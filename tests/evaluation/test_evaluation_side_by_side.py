@@ -50,6 +50,19 @@ def test_free_answers_have_columns_where_there_are_any(tmp_path):
     assert lines[3].endswith("| 7 |  |  |")
 
 
+def test_work_under_the_grammar_has_columns_where_there_is_any(tmp_path):
+    grammar = {"well_formed": 1.0, "tokens": 48.25, "seconds": 0.2504}
+    write(tmp_path / "a.json", evaluation(0.5, grammar=grammar))
+    free = {"well_formed": 0.9, "micro_f": 0.4}
+    write(tmp_path / "b.json", evaluation(0.25, free=free))
+    lines = side_by_side(read_evaluations([tmp_path]), markdown=True).splitlines()
+    assert lines[0].endswith(
+        "| well formed | output tokens | ms a document | well formed, free | F1, free |"
+    )
+    assert lines[2].endswith("| 7 | 100.0 | 48.2 | 250 |  |  |")
+    assert lines[3].endswith("| 7 |  |  |  | 90.0 | 40.0 |")
+
+
 def test_files_and_folders_and_names_that_occur_twice(tmp_path):
     one = write(tmp_path / "one" / "x.json", evaluation(0.5))
     two = write(tmp_path / "two" / "x.json", evaluation(0.5))

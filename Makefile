@@ -1,6 +1,7 @@
 # make demo      train, evaluate and report on the project's own corpus
 # make test      ruff, mypy and the tests that need no download
 # make test-all  the same with the tests that load the real base model
+# make bench     how fast a trained pipeline decodes, by every way there is
 # make clean     remove the environments and what the project made
 
 PYTHON ?= python3
@@ -8,13 +9,17 @@ PYTHON ?= python3
 DEMO_VENV ?= .venv-demo
 TEST_VENV ?= .venv-test
 PIP_FLAGS ?= --quiet --disable-pip-version-check
+# Another pipeline: make bench BENCH_MODEL=FOLDER BENCH_DATA=FILE.spacy BENCH_ARGS=...
+BENCH_MODEL ?= training/genia/model-best
+BENCH_DATA ?= corpus/genia-test.spacy
+BENCH_ARGS ?= --output metrics/decoding/genia.json
 
 PACKAGING := setup.cfg pyproject.toml constraints.txt
 DEMO_PYTHON := $(abspath $(DEMO_VENV))/bin/python
 TEST_PYTHON := $(abspath $(TEST_VENV))/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all lint typecheck unit clean
+.PHONY: demo test test-all lint typecheck unit bench clean
 
 # $(1) the environment, $(2) the extras. The stamp tells that an install is complete.
 define install
@@ -55,6 +60,9 @@ test: lint typecheck unit
 
 test-all: lint typecheck $(TEST_VENV)/.installed-gemma
 	$(TEST_PYTHON) -m pytest -m "slow or not slow"
+
+bench: $(TEST_VENV)/.installed-gemma
+	$(TEST_PYTHON) benchmarks/decoding.py $(BENCH_MODEL) $(BENCH_DATA) $(BENCH_ARGS)
 
 clean:
 	rm -rf $(DEMO_VENV) $(TEST_VENV) training metrics reports corpus/*.spacy project.lock

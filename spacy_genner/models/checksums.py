@@ -16,6 +16,8 @@ from .cache_folder import cache_folder, write_atomic
 
 _BLOB_NAME = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 22
+# Bytes: a smaller file is read in less time than a note of it would be worth.
+SMALL = 1 << 24
 
 
 def folder_checksum(folder: Path) -> str:
@@ -59,6 +61,8 @@ def cached_sha256(path: Path) -> str:
     if path.is_symlink() and _BLOB_NAME.fullmatch(real.name):
         return real.name
     stat = real.stat()
+    if stat.st_size < SMALL:
+        return joined_sha256([real])
     key = hashlib.sha256(os.fsencode(real)).hexdigest()
     note = cache_folder() / "checksums" / f"{key}.json"
     wanted = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}

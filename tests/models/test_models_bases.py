@@ -167,6 +167,7 @@ def test_checksum_of_a_folder(tiny_base, tmp_path, monkeypatch):
     import shutil
 
     one = Path(shutil.copytree(tiny_base("llama"), tmp_path / "one"))
+    monkeypatch.setattr(checksums, "SMALL", 0)
     two = Path(shutil.copytree(tiny_base("llama"), tmp_path / "two"))
     first = resolve_base(str(one)).checksum
     # The same weights elsewhere are the same, other files do not count.
@@ -189,7 +190,17 @@ def test_checksum_of_a_folder(tiny_base, tmp_path, monkeypatch):
     assert reads
 
 
+def test_small_files_leave_no_note(tiny_base, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path))
+    checksum = resolve_base(str(tiny_base("llama"))).checksum
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(checksums, "SMALL", 0)
+    assert resolve_base(str(tiny_base("llama"))).checksum == checksum
+    assert len(list((tmp_path / "checksums").iterdir())) == 1
+
+
 def test_checksum_without_a_cache(tiny_base, tmp_path, monkeypatch):
+    monkeypatch.setattr(checksums, "SMALL", 0)
     expected = resolve_base(str(tiny_base("llama"))).checksum
     blocked = tmp_path / "file"
     blocked.write_text("x")

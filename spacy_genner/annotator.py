@@ -8,6 +8,7 @@ from spacy.tokens import Doc
 from .cutting import WindowCutter
 from .errors import Errors
 from .grammar import Source
+from .isolation import isolated
 from .outcomes import FAILED, REPAIRED, WINDOWED, Outcome, TokenSpan, uncross
 from .prompts import TaskEncoder
 from .windows import Window
@@ -48,12 +49,7 @@ class Annotator:
         docs (Sequence[Doc]): The documents. They are not changed.
         RETURNS (List[Outcome]): One outcome for each.
         """
-        try:
-            return self._annotate(docs)
-        except Exception as error:
-            if len(docs) == 1:
-                return [_failed(docs[0], error)]
-            return [self.annotate([doc])[0] for doc in docs]
+        return isolated(self._annotate, docs, _failed)
 
     def _annotate(self, docs: Sequence[Doc]) -> list[Outcome]:
         from .decoding.tasks import Task

@@ -2,31 +2,27 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import srsly
 from spacy import util
 from spacy.language import Language
-from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
 from .annotations import write_outcome
-from .binding import bind, find_language_model
+from .binding import find_language_model
 from .demonstration_reader import read_demonstrations
 from .errors import Errors, Warnings, warn
 from .formats import get_format
 from .gold import GoldReader
 from .labels import check_carried, collect_labels, read_labels
 from .llm.remote.language_model import RemoteLanguageModel
-from .llm.runtime import TextRuntime
 from .models.language_model import LanguageModel
 from .outcomes import Outcome
-from .prompts import PromptLayout, PromptSettings, Selection
+from .prompts import PromptSettings, Selection
 from .runtime import Runtime
 from .settings import (
     CROSSING,
@@ -39,12 +35,12 @@ from .settings import (
     is_count,
 )
 from .state import ComponentState
-from .storage.folders import check_folder, replaced_folder
+from .stateful_pipe import StatefulPipe
 from .verification import Verifier
 from .windows import WindowSettings
 
 
-class GenerativeNER(TrainablePipe):
+class GenerativeNER(StatefulPipe):
     """Named entity recognition by a language model that copies and marks the text.
 
     vocab (Vocab): The shared vocabulary.
@@ -133,44 +129,17 @@ class GenerativeNER(TrainablePipe):
             PromptSettings.from_config(prompt),
             self.lm.name,
         )
-        self._seen: GoldReader | None = None
-        self._bound: Runtime | TextRuntime | None = None
+        self._seen = None
+        self._bound = None
         self._lock = threading.RLock()
         # Checks the settings of the prompt while the user still looks at them.
         if not self._state.prompt.problem:
             self._layout().around()
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """RETURNS (Tuple[str, ...]): The labels, in their order."""
-        return tuple(self._state.labels)
-
-    @property
-    def label_data(self) -> list[str] | dict[str, str]:
-        """RETURNS (Union[List[str], Dict[str, str]]): What `initialize` takes as
-        labels: with definitions where there are any."""
-        if any(self._state.labels.values()):
-            return dict(self._state.labels)
-        return list(self._state.labels)
-
-    @property
     def key(self) -> str:
         """RETURNS (str): The group of `doc.spans` that the spans go to."""
         return str(self.cfg["spans_key"])
-
-    def add_label(self, label: str, definition: str = "") -> int:
-        """Add a label.
-
-        label (str): The label.
-        definition (str): What it stands for.
-        RETURNS (int): 0 if it was there already, else 1.
-        RAISES (ValueError): The format can't carry the label.
-        """
-        if label in self._state.labels:
-            return 0
-        self.format.check_label(label)
-        self._change(labels={**self._state.labels, label: definition})
-        return 1
 
     def __call__(self, doc: Doc) -> Doc:
         """Annotate one document.
@@ -327,104 +296,6 @@ class GenerativeNER(TrainablePipe):
         what it could not use, since `initialize`."""
         return None if self._seen is None else self._seen.counts
 
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): Labels, prompt and adapter; nothing of the base."""
-        return util.to_bytes(
-            {
-                "genner": lambda: srsly.json_dumps(self._saved()).encode(),
-                "adapter": self.lm.to_bytes,
-            },
-            exclude,
-        )
-
-    def from_bytes(
-        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
-    ) -> "GenerativeNER":
-        """Take what `to_bytes` gave.
-
-        bytes_data (bytes): The data.
-        RETURNS (GenerativeNER): Itself.
-        RAISES (ValueError): It was saved in another format.
-        """
-        util.from_bytes(
-            bytes_data,
-            {
-                "genner": lambda b: self._restore(srsly.json_loads(b)),
-                "adapter": lambda b: self.lm.from_bytes(b),
-            },
-            exclude,
-        )
-        return self
-
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save labels, prompt and adapter; nothing of the base.
-
-        A process killed on the way leaves the old folder, the new one, or none and
-        a backup beside it that loading names.
-
-        path (Union[str, Path]): The folder.
-        """
-        with replaced_folder(util.ensure_path(path)) as folder:
-            srsly.write_json(folder / "genner.json", self._saved())
-            if isinstance(self.lm, LanguageModel) and self.lm.has_adapter:
-                self.lm.save(folder / "adapter")
-
-    def from_disk(
-        self, path: str | Path, *, exclude: Iterable[str] = ()
-    ) -> "GenerativeNER":
-        """Load what `to_disk` saved. The base is loaded at first use.
-
-        path (Union[str, Path]): The folder.
-        RETURNS (GenerativeNER): Itself.
-        RAISES (ValueError): The folder is incomplete, or was saved in another format.
-        """
-        folder: Path = util.ensure_path(path)
-        check_folder(folder)
-        if not (folder / "genner.json").is_file():
-            raise ValueError(Errors.G413.format(path=folder))
-        self._restore(srsly.read_json(folder / "genner.json"))
-        if (folder / "adapter").is_dir():
-            self.lm.load(folder / "adapter")
-        elif self.lm.lora is not None:
-            raise ValueError(Errors.G414.format(path=folder))
-        else:
-            self.lm.reset_adapter()
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Settings and adapter, for `n_process` and copies: locks and what is made
-        anew at first use stay behind."""
-        own = {**self.__dict__, "_bound": None, "_seen": None}
-        del own["_lock"]
-        inherited = ("vocab", "model", "name", "cfg", "scorer")
-        own |= {key: getattr(self, key) for key in inherited}
-        return _remade, (type(self), own)
-
-    def _runtime(self) -> Runtime | TextRuntime:
-        """The model bound to labels and prompt, made anew when these change."""
-        with self._lock:
-            if self._bound is None:
-                runtime = bind(
-                    self.lm,
-                    self.format,
-                    self._layout(),
-                    int(self.cfg["max_depth"]),
-                    self.window,
-                    self._state.prompt.chat,
-                )
-                if self._state.checksum not in (None, runtime.base_checksum):
-                    raise ValueError(
-                        Errors.G415.format(
-                            name=self.name,
-                            base=self.lm.name,
-                            expected=self._state.checksum,
-                            found=runtime.base_checksum,
-                        )
-                    )
-                self._state = replace(self._state, checksum=runtime.base_checksum)
-                self._bound = runtime
-            return self._bound
-
     def _local(self) -> Runtime:
         runtime = self._runtime()
         assert isinstance(runtime, Runtime)
@@ -434,36 +305,3 @@ class GenerativeNER(TrainablePipe):
         if self._seen is None:
             self._seen = self._local().gold(self.key, self.cfg["crossing"])
         return self._seen
-
-    def _layout(self) -> PromptLayout:
-        return self._state.layout(self._selection, self.lm.has_adapter)
-
-    def _change(self, **changes: Any) -> None:
-        """Change the state, after which nothing that was made of it holds."""
-        with self._lock:
-            self._state = replace(self._state, **changes)
-            self._bound = None
-            self._seen = None
-
-    def _saved(self) -> dict[str, Any]:
-        if self._state.checksum is None:
-            self._state = replace(self._state, checksum=self.lm.checksum)
-        return self._state.to_json()
-
-    def _restore(self, data: Any) -> None:
-        state = ComponentState.from_json(data)
-        if state.format != self.format.name:
-            raise ValueError(
-                Errors.G416.format(saved=state.format, found=self.format.name)
-            )
-        with self._lock:
-            self._state = state
-            self._change(base=self.lm.name)
-
-
-def _remade(cls: type[GenerativeNER], own: dict[str, Any]) -> GenerativeNER:
-    component = cls.__new__(cls)
-    for key, value in own.items():
-        setattr(component, key, value)
-    component._lock = threading.RLock()
-    return component

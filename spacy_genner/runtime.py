@@ -1,6 +1,7 @@
 """One component's model bound to its labels and prompt."""
 
 import threading
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -186,10 +187,13 @@ def _fitting(
     if limit is None or not shown:
         return layout
     room = limit - min((layout.readings + 2) * max_tokens, limit // 2)
-    kept = len(shown)
-    while kept and len(encode(layout.prefix)) > room:
-        kept -= 1
-        layout = replace(layout, demonstrations=shown[:kept])
+
+    def size(count: int) -> int:
+        return len(encode(replace(layout, demonstrations=shown[:count]).prefix))
+
+    # Each one makes the prefix longer.
+    kept = bisect_right(range(1, len(shown) + 1), room, key=size)
+    layout = replace(layout, demonstrations=shown[:kept])
     if kept < len(shown):
         warn(Warnings.W402.format(kept=kept, count=len(shown), limit=limit))
     return layout

@@ -8,7 +8,7 @@ import typer
 from ..distillation import DOUBTFUL, KEEP, Rules
 from ._annotate_arguments import refuse_without_teacher, split_arguments
 from ._app import app
-from ._arguments import SpansKey
+from ._arguments import Code, SpansKey
 from ._choices import choice
 from ._errors import reports_errors
 
@@ -105,16 +105,7 @@ def annotate(
             show_default=False,
         ),
     ] = None,
-    code: Annotated[
-        Path | None,
-        typer.Option(
-            "--code",
-            "-c",
-            metavar="FILE",
-            help="Python file with registered functions.",
-            show_default=False,
-        ),
-    ] = None,
+    code: Code = None,
 ) -> None:
     """Find the spans of texts.
 

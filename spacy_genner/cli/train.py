@@ -13,6 +13,7 @@ from wasabi import msg
 
 from ..errors import Errors
 from ._app import app
+from ._arguments import Code
 from ._errors import fail, reports_errors
 
 
@@ -39,15 +40,7 @@ def train(
             "checkpoint, in DIR or in --output.",
         ),
     ] = None,
-    code: Annotated[
-        Path | None,
-        typer.Option(
-            "--code",
-            "-c",
-            metavar="FILE",
-            help="Python file with registered functions.",
-        ),
-    ] = None,
+    code: Code = None,
     gpu_id: Annotated[
         int,
         typer.Option(

@@ -5,7 +5,6 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import TracebackType
 from typing import Any
 
 import numpy
@@ -43,12 +42,7 @@ class Review:
     def __enter__(self) -> "Review":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._lines.close()
 
     def add(self, graded: Graded) -> None:

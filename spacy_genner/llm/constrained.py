@@ -10,6 +10,7 @@ from ..decoding.tasks import Decoded, Task
 from ..errors import Errors
 from ..formats import CharSpan, InlineFormat, get_format
 from ..grammar import Source
+from ..isolation import isolated
 from ..models.language_model import LanguageModel
 from ..prompts import Demonstration, PromptLayout
 from ..runtime import Runtime
@@ -92,7 +93,11 @@ class GrammarWriter:
                     made[index] = _written(question, source, None, runtime)
             except Exception as error:
                 made[index] = Answer(error=error)
-        decoded = self._decoded(engine, list(tasks.values()))
+        decoded: list[Decoded | Exception] = isolated(
+            lambda some: self.decoder.decode(engine, some),
+            list(tasks.values()),
+            lambda _, error: error,
+        )
         for index, result in zip(tasks, decoded, strict=True):
             try:
                 if isinstance(result, Exception):
@@ -113,16 +118,6 @@ class GrammarWriter:
                 Errors.G741.format(prompt=shown, size=size, limit=self.limit)
             )
         return Task(runtime.encoder.grammar(source), prompt)
-
-    def _decoded(
-        self, engine: "Engine", tasks: list[Task]
-    ) -> Sequence[Decoded | Exception]:
-        try:
-            return self.decoder.decode(engine, tasks)
-        except Exception as error:
-            if len(tasks) == 1:
-                return [error]
-            return [self._decoded(engine, [task])[0] for task in tasks]
 
     def _runtime(self, layout: PromptLayout) -> Runtime:
         """The model bound to a layout; the last few are kept."""

@@ -7,8 +7,10 @@ nothing of it: spacy-llm hands prompts to models and answers to tasks, and nothi
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from spacy.tokens import Doc, Span
+
 from ..formats import CharSpan
-from ..prompts import PromptLayout
+from ..prompts import Demonstration, PromptLayout
 
 
 class Subject(NamedTuple):
@@ -48,6 +50,21 @@ class Question(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.subject, self.layout)
+
+
+def ask_about(
+    part: Doc | Span, layout: PromptLayout, more: Sequence[Demonstration] = ()
+) -> Question:
+    """Write the question about a text.
+
+    part (Union[Doc, Span]): The text.
+    layout (PromptLayout): The prompt.
+    more (Sequence[Demonstration]): The demonstrations of this text, the nearest first.
+    RETURNS (Question): The question.
+    """
+    words = tuple(token.text for token in part)
+    spaces = tuple(bool(token.whitespace_) for token in part)
+    return Question(layout.written(part.text, more), Subject(words, spaces), layout)
 
 
 class Answer(str):

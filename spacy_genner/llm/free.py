@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import Errors
+from ..isolation import isolated
 from ..models.chat import ChatFrame, chat_frame
 from ..models.language_model import LanguageModel
 from ..models.pieces import PieceEncoder
@@ -72,7 +73,8 @@ class FreeWriter:
             except Exception as error:
                 made[index] = Answer(error=error)
         for batch in self._batches(ready):
-            made.update(self._answered(batch))
+            found = isolated(self._generate, batch, lambda _, e: Answer(error=e))
+            made.update((p.place, a) for p, a in zip(batch, found, strict=True))
         return [made[index] for index in range(len(prompts))]
 
     def ids(self, prompt: str) -> tuple[int, ...]:
@@ -115,20 +117,7 @@ class FreeWriter:
         if batch:
             yield batch
 
-    def _answered(self, batch: list[_Prompt]) -> dict[int, Answer]:
-        """Answer prompts together; where that fails, each alone, so that one's failure
-        is its own."""
-        try:
-            written = self._generate(batch)
-        except Exception as error:
-            if len(batch) == 1:
-                return {batch[0].place: Answer(error=error)}
-            return {
-                k: v for prompt in batch for k, v in self._answered([prompt]).items()
-            }
-        return {p.place: Answer(t) for p, t in zip(batch, written, strict=True)}
-
-    def _generate(self, batch: list[_Prompt]) -> list[str]:
+    def _generate(self, batch: Sequence[_Prompt]) -> list[Answer]:
         import torch
 
         network = self.lm.decoding_network()
@@ -158,7 +147,8 @@ class FreeWriter:
                 repetition_penalty=1.0,
                 no_repeat_ngram_size=0,
             )
-        return [self._text(row, ends) for row in made[:, longest:].tolist()]
+        rows = made[:, longest:].tolist()
+        return [Answer(self._text(row, ends)) for row in rows]
 
     def _text(self, ids: list[int], ends: list[int]) -> str:
         stop = next((at for at, id_ in enumerate(ids) if id_ in ends), len(ids))

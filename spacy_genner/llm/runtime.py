@@ -13,7 +13,7 @@ from ..prompts import Demonstration, PromptLayout
 from ..verification import Judge, Verdict, Verifier
 from ..windows import WindowSettings, cut
 from .alignment import aligned, failed
-from .exchange import Question, Subject
+from .exchange import ask_about
 from .remote.language_model import RemoteLanguageModel
 from .sharding import OUTPUT, Shards, estimated, joined_outcome
 
@@ -59,7 +59,7 @@ class TextRuntime:
         """
         asked = [self._shards(doc) for doc in docs]
         questions = [
-            self._question(part)
+            ask_about(part, self.layout, self._shown(part.text))
             for shards in asked
             if isinstance(shards, Shards)
             for part in shards
@@ -115,13 +115,6 @@ class TextRuntime:
         except ValueError as error:
             return failed(str(error), error)
         return Shards(doc, tuple(windows))
-
-    def _question(self, part: Any) -> Question:
-        text = part.text
-        prompt = self.layout.written(text, self._shown(text))
-        words = tuple(token.text for token in part)
-        spaces = tuple(bool(token.whitespace_) for token in part)
-        return Question(prompt, Subject(words, spaces), self.layout)
 
     def _shown(self, text: str) -> Sequence[Demonstration]:
         """As many of the text's demonstrations, the nearest first, as the model is

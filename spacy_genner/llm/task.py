@@ -15,7 +15,7 @@ from ..outcomes import FAILED, Outcome
 from ..windows import Window
 from .alignment import aligned, failed
 from .examples import Shown, shown_example
-from .exchange import Answer, Question, Subject
+from .exchange import Answer, ask_about
 from .settings import TaskSettings
 from .sharding import Shards, joined_outcome, shards_of
 from .task_state import TaskState
@@ -66,12 +66,7 @@ class MarkingTask(TaskState):
         around = [layout.prefix + first, *rest]
         for doc in docs:
             shards = shards_of(doc, around, context_length)
-            questions = []
-            for span in shards:
-                words = tuple(token.text for token in span)
-                spaces = tuple(bool(token.whitespace_) for token in span)
-                prompt = layout.written(span.text)
-                questions.append(Question(prompt, Subject(words, spaces), layout))
+            questions = [ask_about(span, layout) for span in shards]
             yield questions, shards
 
     def parse_responses(

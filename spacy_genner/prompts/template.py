@@ -46,7 +46,8 @@ def render_around(source: str, variables: Mapping[str, Any]) -> tuple[str, ...]:
     """
     slot = _SLOT
     # No string among the variables is as long a row of it as the longest, and one more.
-    while slot in repr_of(variables):
+    held = "\n".join(_strings(variables))
+    while slot in held:
         slot += _SLOT
     try:
         written = _compiled(source).render({**variables, "text": slot})
@@ -59,16 +60,8 @@ def render_around(source: str, variables: Mapping[str, Any]) -> tuple[str, ...]:
     return parts
 
 
-def repr_of(variables: Mapping[str, Any]) -> str:
-    """All strings among some variables, joined.
-
-    variables (Mapping[str, Any]): Strings, and lists and mappings of them.
-    RETURNS (str): The strings.
-    """
-    return "\n".join(_strings(variables))
-
-
 def _strings(value: Any) -> list[str]:
+    """All strings in a string, a mapping or a sequence of such."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from spacy.tokens import Doc
 
+from ..isolation import isolated
 from ..outcomes import FAILED, REPAIRED, Outcome, TokenSpan
 from ..prompts import PromptLayout
 from ..prompts.template import read_template
@@ -83,25 +84,27 @@ class Verifier:
         judge (Callable[[Sequence[str]], Sequence[Verdict]]): Answers texts with one
             mark each.
         """
-        asked = [
-            (outcome, span, self._marked(doc, span))
+        texts = [
+            self._marked(doc, span)
             for doc, outcome in zip(docs, outcomes, strict=True)
-            if outcome.status != FAILED
-            for span in outcome.spans
-            if span.score < self.below
+            for span in self._asked(outcome)
         ]
-        verdicts = _judged(judge, [text for _, _, text in asked])
-        said = {
-            (id(outcome), span): verdict
-            for (outcome, span, _), verdict in zip(asked, verdicts, strict=True)
-        }
+        verdicts = iter(
+            isolated(judge, texts, lambda _, error: Verdict(None, str(error)))
+        )
         for outcome in outcomes:
-            spans = []
-            for span in outcome.spans:
-                verdict = said.get((id(outcome), span))
-                kept = span if verdict is None else self._kept(outcome, span, verdict)
-                spans += [] if kept is None else [kept]
-            outcome.spans = spans
+            asked = self._asked(outcome)
+            spans = [
+                self._kept(outcome, span, next(verdicts)) if span in asked else span
+                for span in outcome.spans
+            ]
+            outcome.spans = [span for span in spans if span is not None]
+
+    def _asked(self, outcome: Outcome) -> list[TokenSpan]:
+        """The spans of a document that are asked about."""
+        if outcome.status == FAILED:
+            return []
+        return [span for span in outcome.spans if span.score < self.below]
 
     def _kept(
         self, outcome: Outcome, span: TokenSpan, verdict: Verdict
@@ -130,15 +133,3 @@ class Verifier:
         after = doc[span.end : last].text if span.end < last else ""
         space = doc[span.end - 1].whitespace_ if after else ""
         return f"{before}[{inside.text} | {span.label}]{space}{after}"
-
-
-def _judged(judge: Judge, texts: list[str]) -> Sequence[Verdict]:
-    """Ask about all texts together, and where that fails about each alone."""
-    if not texts:
-        return ()
-    try:
-        return judge(texts)
-    except Exception as error:
-        if len(texts) == 1:
-            return [Verdict(None, str(error))]
-        return [_judged(judge, [text])[0] for text in texts]

@@ -1,17 +1,21 @@
 """A component's language model, of this process or behind a server, and what is made
 of it once labels and prompt are known."""
 
+from typing import TYPE_CHECKING
+
 from thinc.api import Model
 
 from .formats import Format
 from .llm.remote.architecture import RemoteShim
 from .llm.remote.language_model import RemoteLanguageModel
-from .llm.runtime import TextRuntime
 from .models.architecture import get_language_model
 from .models.language_model import LanguageModel
 from .prompts import PromptLayout
 from .runtime import Runtime
 from .windows import WindowSettings
+
+if TYPE_CHECKING:
+    from .llm.runtime import TextRuntime
 
 
 def find_language_model(model: Model) -> LanguageModel | RemoteLanguageModel:
@@ -31,7 +35,7 @@ def bind(
     max_depth: int,
     window: WindowSettings,
     chat: bool | str,
-) -> Runtime | TextRuntime:
+) -> "Runtime | TextRuntime":
     """Bind a language model to labels and prompt.
 
     lm (Union[LanguageModel, RemoteLanguageModel]): The model; a base is loaded here.
@@ -45,5 +49,7 @@ def bind(
     RAISES (ValueError): The base can't be had, or the prompt leaves no room.
     """
     if isinstance(lm, RemoteLanguageModel):
+        from .llm.runtime import TextRuntime
+
         return TextRuntime(lm, fmt, layout, window)
     return Runtime(lm, fmt, layout, max_depth, window, chat)

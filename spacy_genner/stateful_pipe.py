@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import srsly
 from spacy import util
@@ -15,13 +15,15 @@ from .errors import Errors
 from .formats import Format
 from .gold import GoldReader
 from .llm.remote.language_model import RemoteLanguageModel
-from .llm.runtime import TextRuntime
 from .models.language_model import LanguageModel
 from .prompts import PromptLayout, Selection
 from .runtime import Runtime
 from .state import ComponentState
 from .storage.folders import check_folder, replaced_folder
 from .windows import WindowSettings
+
+if TYPE_CHECKING:
+    from .llm.runtime import TextRuntime
 
 
 class StatefulPipe(TrainablePipe):
@@ -39,7 +41,7 @@ class StatefulPipe(TrainablePipe):
     # Which demonstrations a prompt shows.
     _selection: Selection
     # What is made of the state, and goes when that changes.
-    _bound: Runtime | TextRuntime | None
+    _bound: "Runtime | TextRuntime | None"
     _seen: GoldReader | None
     _lock: Any
 
@@ -143,7 +145,7 @@ class StatefulPipe(TrainablePipe):
         own |= {key: getattr(self, key) for key in inherited}
         return _remade, (type(self), own)
 
-    def _runtime(self) -> Runtime | TextRuntime:
+    def _runtime(self) -> "Runtime | TextRuntime":
         """The model bound to labels and prompt, made anew when these change."""
         with self._lock:
             if self._bound is None:

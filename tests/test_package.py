@@ -6,7 +6,7 @@ import pytest
 
 from spacy_genner import __version__
 
-HEAVY = ("transformers", "peft")
+HEAVY = ("transformers", "peft", "spacy_llm", "sklearn")
 GROUPS = {
     "spacy_factories": ["generative_ner"],
     "spacy_architectures": [
@@ -125,3 +125,15 @@ def test_version():
     from importlib.metadata import version
 
     assert version("spacy-genner") == __version__
+
+
+def test_a_pipeline_without_a_server_loads_no_client():
+    program = (
+        "import sys, spacy\n"
+        "spacy.blank('en').add_pipe('generative_ner')\n"
+        "print('spacy_genner.llm.remote.client' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "False", done.stderr

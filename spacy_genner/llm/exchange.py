@@ -5,12 +5,13 @@ nothing of it: spacy-llm hands prompts to models and answers to tasks, and nothi
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from spacy.tokens import Doc, Span
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..formats import CharSpan
 from ..prompts import Demonstration, PromptLayout
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc, Span
 
 
 class Subject(NamedTuple):
@@ -53,7 +54,7 @@ class Question(str):
 
 
 def ask_about(
-    part: Doc | Span, layout: PromptLayout, more: Sequence[Demonstration] = ()
+    part: "Doc | Span", layout: PromptLayout, more: Sequence[Demonstration] = ()
 ) -> Question:
     """Write the question about a text.
 

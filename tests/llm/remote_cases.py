@@ -7,7 +7,8 @@ from typing import Any
 from server import MODEL, Server
 
 from spacy_genner.llm.exchange import Question, Subject
-from spacy_genner.llm.remote import RemoteClient, RemoteSettings
+from spacy_genner.llm.remote.client import RemoteClient
+from spacy_genner.llm.remote.settings import RemoteSettings
 from spacy_genner.llm.remote.waits import Timing
 from spacy_genner.prompts import PromptLayout
 

@@ -9,7 +9,6 @@ from remote_cases import ENV, SAID, make_client, make_question
 from server import KEY, Fail, Say, Server
 
 from spacy_genner.errors import GennerWarning
-from spacy_genner.llm.remote import RemoteSettings
 from spacy_genner.llm.remote.cache import (
     FILE,
     CacheError,
@@ -17,6 +16,7 @@ from spacy_genner.llm.remote.cache import (
     request_key,
 )
 from spacy_genner.llm.remote.replies import Reply
+from spacy_genner.llm.remote.settings import RemoteSettings
 
 
 @pytest.fixture(autouse=True)

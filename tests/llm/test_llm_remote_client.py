@@ -14,7 +14,7 @@ from remote_cases import ENV, make_client, make_question
 from server import KEY, Hang, Say, Server
 
 from spacy_genner.llm.exchange import Answer
-from spacy_genner.llm.remote import RemoteError
+from spacy_genner.llm.remote.failures import RemoteError
 from spacy_genner.llm.remote.run import THREAD_NAME
 
 

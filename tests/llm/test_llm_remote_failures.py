@@ -8,7 +8,7 @@ from remote_cases import ENV, FakeTime, make_client, make_question
 from server import KEY, Cut, Drip, Fail, Hang, Raw, Say, Server
 
 from spacy_genner.errors import GennerWarning
-from spacy_genner.llm.remote import RemoteError
+from spacy_genner.llm.remote.failures import RemoteError
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ import pytest
 import spacy
 from test_component_remote import remote
 
-from spacy_genner.llm.remote import RemoteClient, RemoteSettings
+from spacy_genner.llm.remote.client import RemoteClient
+from spacy_genner.llm.remote.settings import RemoteSettings
 from spacy_genner.models.gguf import join_parts
 from spacy_genner.models.packages import find_package_gguf
 

@@ -14,7 +14,7 @@ from spacy_llm.ty import ModelWithContextLength
 
 from spacy_genner.errors import GennerWarning
 from spacy_genner.llm.exchange import Answer
-from spacy_genner.llm.remote import RemoteError
+from spacy_genner.llm.remote.failures import RemoteError
 from spacy_genner.llm.remote.model import make_remote_model
 
 NAME = "spacy-genner.OpenAICompatible.v1"

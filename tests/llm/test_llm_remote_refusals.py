@@ -5,7 +5,7 @@ from remote_cases import ENV, SAID, make_client, make_question
 from server import KEY, Fail, Raw, Say, Server
 
 from spacy_genner.errors import GennerWarning
-from spacy_genner.llm.remote import RemoteError
+from spacy_genner.llm.remote.failures import RemoteError
 
 
 @pytest.fixture(autouse=True)

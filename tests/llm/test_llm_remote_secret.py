@@ -7,8 +7,8 @@ import pytest
 from remote_cases import ENV, make_client, make_question
 from server import KEY, Fail, Raw, Say, Server
 
-from spacy_genner.llm.remote import RemoteSettings
 from spacy_genner.llm.remote.secret import HIDDEN, Secret, read_secret
+from spacy_genner.llm.remote.settings import RemoteSettings
 
 PARTS = [KEY[i : i + 10] for i in range(len(KEY) - 9)]
 

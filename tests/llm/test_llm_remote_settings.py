@@ -2,7 +2,7 @@
 
 import pytest
 
-from spacy_genner.llm.remote import RemoteSettings
+from spacy_genner.llm.remote.settings import RemoteSettings
 
 
 def test_defaults():

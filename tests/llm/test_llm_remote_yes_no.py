@@ -7,7 +7,7 @@ from remote_cases import make_client, make_question
 from server import Fail, Say, Server
 
 from spacy_genner.errors import GennerWarning
-from spacy_genner.llm.remote import Odds
+from spacy_genner.llm.remote.odds import Odds
 
 
 def chat(*places):

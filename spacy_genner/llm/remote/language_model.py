@@ -1,10 +1,14 @@
 """A model behind a server in the place of a language model of this process."""
 
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import Errors
-from .client import RemoteClient
 from .settings import RemoteSettings
+
+if TYPE_CHECKING:
+    from .client import RemoteClient
 
 
 class RemoteLanguageModel:
@@ -22,8 +26,16 @@ class RemoteLanguageModel:
 
     def __init__(self, settings: RemoteSettings, keep_answers: bool = False):
         self.name = settings.name
-        self.client = RemoteClient(settings)
+        self.settings = settings
         self.keep_answers = keep_answers
+
+    @cached_property
+    def client(self) -> "RemoteClient":
+        """RETURNS (RemoteClient): Asks the model; made at first use."""
+        # Every pipeline that is made imports this module.
+        from .client import RemoteClient
+
+        return RemoteClient(self.settings)
 
     def reset_adapter(self) -> None:
         """Does nothing: there is none."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from contestants import Answer, CannotRun, Contestant
 from decoding_room import Input, Room
-from free_outputs import marks_after_space
+from free_outputs import marks_after_space, well_formed
 from transformers import DynamicCache
 
 from spacy_genner.models.store import text_decoder
@@ -205,13 +205,12 @@ def read_text(room: Room, each: Input, output: str) -> tuple[tuple, bool]:
     each (Input): What it was given.
     output (str): The output, marks before white space.
     RETURNS (Tuple[Tuple[CharSpan, ...], bool]): The spans, and whether there was
-        nothing to repair; that a list of strings leaves a place open is no fault.
+        nothing to repair.
     """
     fmt, labels = room.encoder.format, list(room.encoder.labels)
     output = marks_after_space(output, each.text, fmt, labels)
     parsed = fmt.parse(output, each.text, labels)
-    fine = all(issue.code == "ambiguous_place" for issue in parsed.issues)
-    return tuple(parsed.spans), fine
+    return tuple(parsed.spans), well_formed(parsed)
 
 
 class _Counter:

@@ -37,13 +37,19 @@ def free_scores(ner, docs: list[Doc]) -> dict:
     scores = score_documents(gold, [list(each.spans) for each in parsed])
     return {
         "documents": len(docs),
-        "well_formed": sum(map(_well_formed, parsed)) / max(1, len(parsed)),
+        "well_formed": sum(map(well_formed, parsed)) / max(1, len(parsed)),
         **{key: scores[key] for key in ("micro_p", "micro_r", "micro_f")},
         "issues": dict(Counter(i.code for each in parsed for i in each.issues)),
     }
 
 
-def _well_formed(parsed: Parsed) -> bool:
+def well_formed(parsed: Parsed) -> bool:
+    """Whether parsing had nothing to repair; that a list of strings leaves a place open
+    is no fault of the answer.
+
+    parsed (Parsed): What was read.
+    RETURNS (bool): Whether it was well formed.
+    """
     return all(issue.code == "ambiguous_place" for issue in parsed.issues)
 
 

@@ -111,7 +111,7 @@ class Generate(Contestant):
         answers = []
         for each, row in zip(batch, whole[:, start:].tolist(), strict=True):
             output = list(takewhile(lambda id_: id_ != self.room.end_id, row))
-            spans, well_formed = self.read(each, output)
+            spans, fine = self.read(each, output)
             passes, fed = counter.passes, counter.fed
             if len(batch) > 1:
                 # Those up to the row's own end, padding left out. The last token of an
@@ -121,7 +121,7 @@ class Generate(Contestant):
                 own = len(self._prefix) - shared_ids + len(each.prompt)
                 fed = own + passes - 1
             answer = Answer(
-                spans, tuple(output), passes, fed, well_formed, compiling / len(batch)
+                spans, tuple(output), passes, fed, fine, compiling / len(batch)
             )
             answers.append(answer)
         return answers

@@ -1,9 +1,9 @@
 """Docs to spans: windows, prompts, decoding, and what comes back put together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
 from .cutting import WindowCutter
 from .errors import Errors
@@ -16,7 +16,7 @@ from .windows import Window
 if TYPE_CHECKING:
     from .decoding.decoder import StepDecoder
     from .decoding.rows import Engine
-    from .decoding.tasks import Decoded
+    from .decoding.tasks import Decoded, Task
 
 
 class Annotator:
@@ -52,8 +52,6 @@ class Annotator:
         return isolated(self._annotate, docs, _failed)
 
     def _annotate(self, docs: Sequence[Doc]) -> list[Outcome]:
-        from .decoding.tasks import Task
-
         parts: list[tuple[int, Window, Source]] = []
         outcomes = [Outcome() for _ in docs]
         for index, doc in enumerate(docs):
@@ -63,8 +61,7 @@ class Annotator:
                     outcomes[index].status = WINDOWED
         parts = [part for part in parts if len(part[2])]
         tasks = [
-            Task(self.encoder.grammar(source), self.encoder.prompt(source))
-            for _, _, source in parts
+            self._task(docs[index], window, source) for index, window, source in parts
         ]
         decoded = self.decoder.decode(self.engine, tasks)
         for (index, window, source), result in zip(parts, decoded, strict=True):
@@ -79,6 +76,30 @@ class Annotator:
             if outcome.status == WINDOWED and not self.encoder.format.allows_crossing:
                 uncross(outcome)
         return outcomes
+
+    def _task(self, doc: Doc, window: Window, source: Source) -> "Task":
+        from .decoding.tasks import Task
+
+        prompt = self.encoder.prompt(source)
+        drafter = self.decoder.drafter
+        found = None if drafter is None else drafter.expected(doc)
+        expected = None
+        if found is not None:
+            expected = tuple(self._in_units(found, window, source))
+        ends = self.encoder.unit_ends(source, prompt)
+        return Task(self.encoder.grammar(source), prompt, ends, expected)
+
+    def _in_units(
+        self, spans: Iterable[Span], window: Window, source: Source
+    ) -> Iterator[tuple[int, int, int]]:
+        """The spans that lie in a window and have a known label."""
+        labels = self.encoder.labels
+        for span in spans:
+            first, after = span.start - window.start, span.end - window.start
+            if span.label_ in labels and 0 <= first and span.end <= window.end:
+                units = source.units_of(first, after)
+                if units is not None:
+                    yield (*units, labels.index(span.label_))
 
     def _spans(
         self, window: Window, source: Source, decoded: "Decoded"

@@ -114,7 +114,10 @@ class GoldReader:
                 target, lost = self.encoder.target(grammar, list(inside))
                 for units_span in lost:
                     self._unsayable(doc, inside[units_span])
-                rows.append(Row(self.encoder.prompt(source), target, self.end_id))
+                prompt = self.encoder.prompt(source)
+                ends = self.encoder.unit_ends(source, prompt)
+                said = tuple(key for key in inside if key not in lost)
+                rows.append(Row(prompt, target, self.end_id, ends, said))
             for span in spans:
                 if span in seen:
                     continue

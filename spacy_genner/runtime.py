@@ -88,7 +88,11 @@ class Runtime:
                 # The old engine goes before a new merged copy is made.
                 self._annotator = None
                 network = self.lm.decoding_network()
-                engine = Engine(network, text_decoder(network), self.encoder.prefix_ids)
+                head = self.lm.drafting.for_decoding(
+                    len(self.encoder.labels), self.lm.device
+                )
+                decoding = text_decoder(network)
+                engine = Engine(network, decoding, self.encoder.prefix_ids, head)
                 made = Annotator(engine, self.encoder, decoder, self.cutter)
                 self._annotator = (key, made)
             return self._annotator[1]
@@ -147,13 +151,15 @@ class Runtime:
         network = self.lm.training_network
         if self._trainer is None or self._trainer[0] is not network:
             decoder = text_decoder(network)
-            made = Trainer(
-                network,
-                decoder,
-                self.encoder.prefix_ids,
-                loss,
-                max_tokens,
+            config = network.config.get_text_config()
+            head = self.lm.drafting.for_training(
+                config.hidden_size,
+                len(self.encoder.labels),
+                self.lm.device,
+                self.lm.seed,
             )
+            prefix = self.encoder.prefix_ids
+            made = Trainer(network, decoder, prefix, loss, max_tokens, head)
             self._trainer = (network, made)
         return self._trainer[1]
 

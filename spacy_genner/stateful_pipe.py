@@ -25,6 +25,8 @@ from .windows import WindowSettings
 if TYPE_CHECKING:
     from .llm.runtime import TextRuntime
 
+DRAFT_HEAD = "draft_head.safetensors"
+
 
 class StatefulPipe(TrainablePipe):
     """A pipe around a language model. Whoever makes one sets its attributes.
@@ -78,6 +80,7 @@ class StatefulPipe(TrainablePipe):
             {
                 "genner": lambda: srsly.json_dumps(self._saved()).encode(),
                 "adapter": self.lm.to_bytes,
+                "draft_head": self.lm.drafting.to_bytes,
             },
             exclude,
         )
@@ -96,6 +99,7 @@ class StatefulPipe(TrainablePipe):
             {
                 "genner": lambda b: self._restore(srsly.json_loads(b)),
                 "adapter": lambda b: self.lm.from_bytes(b),
+                "draft_head": lambda b: self.lm.drafting.from_bytes(b, "the bytes"),
             },
             exclude,
         )
@@ -113,6 +117,9 @@ class StatefulPipe(TrainablePipe):
             srsly.write_json(folder / "genner.json", self._saved())
             if isinstance(self.lm, LanguageModel) and self.lm.has_adapter:
                 self.lm.save(folder / "adapter")
+                head = self.lm.drafting.to_bytes()
+                if head:
+                    (folder / DRAFT_HEAD).write_bytes(head)
 
     def from_disk(
         self, path: str | Path, *, exclude: Iterable[str] = ()
@@ -130,6 +137,9 @@ class StatefulPipe(TrainablePipe):
         self._restore(srsly.read_json(folder / "genner.json"))
         if (folder / "adapter").is_dir():
             self.lm.load(folder / "adapter")
+            if (folder / DRAFT_HEAD).is_file():
+                head = (folder / DRAFT_HEAD).read_bytes()
+                self.lm.drafting.from_bytes(head, str(folder / DRAFT_HEAD))
         elif self.lm.lora is not None:
             raise ValueError(Errors.G414.format(path=folder))
         else:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..models.backbone import UNFIT, Backbone, close
 from ..models.cache import RowCache
+from ..models.draft_head import DraftHead, HeadGuesser
 from ..models.head import RestrictedHead, by_width
 from ..models.packing import Packed
 
@@ -36,6 +37,22 @@ class Rows:
         """
         raise AssertionError("abstract")
 
+    def move(self, row: int, to: int) -> None:
+        """Let a row take the place of another, whose tokens are forgotten.
+
+        row (int): The row.
+        to (int): Where it goes.
+        """
+        raise AssertionError("abstract")
+
+    def resize(self, count: int, capacity: int) -> None:
+        """Make room for more rows. What the rows hold is kept.
+
+        count (int): How many rows, at least as many as there are.
+        capacity (int): The most tokens that one of them will hold.
+        """
+        raise AssertionError("abstract")
+
 
 class Engine:
     """A causal LM that runs rows behind a shared prefix.
@@ -43,12 +60,20 @@ class Engine:
     network (PreTrainedModel): The model, in evaluation mode.
     decoder (nn.Module): Its text decoder, without the head.
     prefix (Sequence[int]): The ids that every row begins with, at least one.
+    draft_head (Optional[DraftHead]): What guesses the spans of a text that was read.
     """
 
-    def __init__(self, network: Any, decoder: Any, prefix: Sequence[int]):
+    def __init__(
+        self,
+        network: Any,
+        decoder: Any,
+        prefix: Sequence[int],
+        draft_head: DraftHead | None = None,
+    ):
         self.backbone = Backbone(network, decoder)
         self.head = RestrictedHead(network)
         self.prefix = list(prefix)
+        self.draft_head = draft_head
         self.device = self.head.weight.device
         self.cached = self.backbone.attention_only
         self._prefix_cache: RowCache | None = None
@@ -86,13 +111,30 @@ class Engine:
         """
         if not self.cached:
             return RecomputedRows(self, count)
+        return CachedRows(self, self.fork(count, capacity), len(self.prefix))
+
+    def fork(self, count: int, capacity: int) -> RowCache:
+        """A cache of rows that hold the prefix, which is run once.
+
+        count (int): How many.
+        capacity (int): The most tokens that one of them will hold behind it.
+        RETURNS (RowCache): The cache.
+        """
         length = len(self.prefix)
         if self._prefix_cache is None:
             cache = RowCache(1, length)
             CachedRows(self, cache, 0).feed([0], [self.prefix], [0])
             self._prefix_cache = cache
-        cache = self._prefix_cache.fork(count, length + capacity, length)
-        return CachedRows(self, cache, length)
+        return self._prefix_cache.fork(count, length + capacity, length)
+
+    def guesser(self, hidden: Tensor) -> HeadGuesser:
+        """Ask the draft head about a text.
+
+        hidden (Tensor): A hidden state for each of its units, shape (units, width).
+        RETURNS (HeadGuesser): What it says.
+        """
+        assert self.draft_head is not None
+        return HeadGuesser(self.draft_head, hidden)
 
     def choose(
         self, hidden: Sequence[Tensor], ids: Sequence[Sequence[int]]
@@ -162,6 +204,15 @@ class CachedRows(Rows):
             )
             hidden.update(zip(group, fed, strict=True))
         return [hidden[index] for index in range(len(rows))]
+
+    @torch.inference_mode()
+    def move(self, row: int, to: int) -> None:
+        self.cache.move(row, to)
+
+    @torch.inference_mode()
+    def resize(self, count: int, capacity: int) -> None:
+        old, self.cache = self.cache, self.engine.fork(count, capacity)
+        self.cache.take(old)
 
     def _feed_packed(
         self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
@@ -254,3 +305,9 @@ class RecomputedRows(Rows):
             hidden[index, len(row) - len(new) : len(row)]
             for index, (row, new) in enumerate(zip(whole, ids, strict=True))
         ]
+
+    def move(self, row: int, to: int) -> None:
+        self._ids[to] = self._ids[row]
+
+    def resize(self, count: int, capacity: int) -> None:
+        self._ids += [[] for _ in range(count - len(self._ids))]

@@ -15,10 +15,17 @@ class Task:
     grammar (OutputGrammar): The legal outputs, with the source.
     prompt (Tuple[int, ...]): The ids between the shared prefix and the output, at
         least one.
+    unit_ends (Tuple[int, ...]): Where the prompt has the last id of each unit, in the
+        last reading of the text; empty where that is not known.
+    expected (Optional[Tuple[Tuple[int, int, int], ...]]): Spans that the output will
+        probably say (first unit, unit after the last, label index); None where nothing
+        is known of them.
     """
 
     grammar: OutputGrammar
     prompt: tuple[int, ...]
+    unit_ends: tuple[int, ...] = ()
+    expected: tuple[tuple[int, int, int], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.prompt) + sum(map(len, self.grammar.source.ids))

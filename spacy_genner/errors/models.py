@@ -167,3 +167,7 @@ class ModelErrors:
         "Several adapters are found in {folder}: {found}. Name the folder of one "
         "component."
     )
+    G264 = (
+        "The draft head in {where} is damaged ({reason}). Restore the file, or remove "
+        "it: annotation is the same without it, and slower."
+    )

@@ -21,6 +21,7 @@ def build_lora_causal_lm(
     dtype: str = "auto",
     device: str = "auto",
     merge: Union[bool, str] = "auto",  # noqa: UP007
+    draft_head: bool = True,
 ) -> Model:
     """A causal language model with a LoRA adapter, `spacy-genner.LoraCausalLM.v1`.
 
@@ -38,10 +39,12 @@ def build_lora_causal_lm(
     device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
     merge (Union[bool, str]): Decode with merged copies of the adapted weights: true,
         false, or "auto" by the free memory.
+    draft_head (bool): Whether training also trains a head that drafts outputs, for
+        speed alone.
     RETURNS (Model[List[Ints1d], List[Floats2d]]): Token ids to last hidden states.
     RAISES (ValueError): If a setting can't be used.
     """
-    lm = LanguageModel(name, revision, lora, dtype, device, merge)
+    lm = LanguageModel(name, revision, lora, dtype, device, merge, draft_head)
     return Model("genner_lora_causal_lm", _forward, shims=[LoraShim(lm)])
 
 

@@ -95,6 +95,26 @@ class RowCache(Cache):
                 its[layer][:, :, :length] = buffer[:1, :, :length]
         return other
 
+    def move(self, row: int, to: int) -> None:
+        """Copy what a row holds over another.
+
+        row (int): The row.
+        to (int): The other.
+        """
+        for buffers in (self._keys, self._values):
+            for buffer in buffers.values():
+                buffer[to, :, : self._width] = buffer[row, :, : self._width]
+
+    def take(self, other: "RowCache") -> None:
+        """Copy all rows of a cache that has fewer, as far as there is room.
+
+        other (RowCache): The cache.
+        """
+        count, size = other._rows, min(self.capacity, other.capacity)
+        for mine, its in ((self._keys, other._keys), (self._values, other._values)):
+            for layer, buffer in its.items():
+                mine[layer][:count, :, :size] = buffer[:, :, :size]
+
     def _grow(self, capacity: int) -> None:
         old, self.capacity = self.capacity, capacity
         for buffers in (self._keys, self._values):

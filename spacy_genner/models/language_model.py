@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Errors
 from .adapter_files import AdapterFiles, read_adapter, write_adapter
+from .draft_head_slot import DraftHeadSlot
 from .settings import (
     LoraSettings,
     check_device,
@@ -40,8 +41,12 @@ class LanguageModel:
     device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
     merge (bool | str): Whether to decode with copies of the adapted weights that
         have the adapter merged in; "auto" decides by the free memory.
+    draft_head (bool): Whether a head that guesses spans is trained with the adapter;
+        decoding is faster with one, and its results are the same.
     seed (int): Fixes the first weights of a new adapter.
     RAISES (ValueError): If a setting can't be used.
+
+    drafting (DraftHeadSlot): The draft head, where there is one.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class LanguageModel:
         dtype: str = "auto",
         device: str = "auto",
         merge: bool | str = "auto",
+        draft_head: bool = True,
         seed: int = 0,
     ) -> None:
         self.name = check_name(name)
@@ -61,6 +67,7 @@ class LanguageModel:
         self.device_name = check_device(device)
         self.merge = check_merge(merge)
         self.seed = seed
+        self.drafting = DraftHeadSlot(draft_head)
         self.version = 0
         self._saved: AdapterFiles | None = None
         self._saved_where = ""
@@ -175,6 +182,13 @@ class LanguageModel:
 
         return adapter_parameters(self.training_network)
 
+    def trainable_parameters(self) -> "dict[str, nn.Parameter]":
+        """The weights that training changes: the adapter's and the draft head's.
+
+        RETURNS (dict[str, nn.Parameter]): Name to float32 weight, in a fixed order.
+        """
+        return {**self.adapter_parameters(), **self.drafting.parameters()}
+
     def set_dropout(self, rate: float) -> None:
         """Set the dropout of training, where it is more than the config's.
 
@@ -200,6 +214,7 @@ class LanguageModel:
                 self.seed = seed
             self._saved = None
             self._training = None
+            self.drafting.clear()
             self.touch()
 
     def adapter_files(self) -> AdapterFiles:
@@ -228,6 +243,7 @@ class LanguageModel:
             self._saved = files
             self._saved_where = where
             self._training = None
+            self.drafting.clear()
             self.touch()
 
     def save(self, folder: Path) -> None:
@@ -279,16 +295,19 @@ class LanguageModel:
             "dtype": self.dtype_name,
             "device": self.device_name,
             "merge": self.merge,
+            "draft_head": self.drafting.wanted,
             "seed": self.seed,
             "adapter": self.to_bytes(),
+            "drafting": self.drafting.to_bytes(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         settings = dict(state)
-        adapter = settings.pop("adapter")
+        adapter, drafting = settings.pop("adapter"), settings.pop("drafting")
         self.__init__(**settings)  # type: ignore[misc]
         if adapter:
             self.from_bytes(adapter)
+        self.drafting.from_bytes(drafting, "the saved bytes")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LanguageModel":
         other = LanguageModel.__new__(LanguageModel)

@@ -34,7 +34,7 @@ class LoraShim(Shim):
             # Nothing has been trained since the adapter was read.
             return
         changed = False
-        for name, parameter in self.lm.adapter_parameters().items():
+        for name, parameter in self.lm.trainable_parameters().items():
             if parameter.grad is None:
                 continue
             weights, _ = optimizer(
@@ -59,7 +59,7 @@ class LoraShim(Shim):
         if not self.lm.is_loaded:
             yield
             return
-        own = self.lm.adapter_parameters()
+        own = self.lm.trainable_parameters()
         kept = {
             name: own[name].data.clone() for name in own if (self.id, name) in params
         }

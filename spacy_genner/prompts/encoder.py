@@ -1,6 +1,7 @@
 """Texts to model inputs: one format, one label set, one tokenizer."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from ..formats import Format
@@ -95,6 +96,21 @@ class TaskEncoder:
         for part in around[1:]:
             ids += [*text, *part]
         return tuple(ids)
+
+    def unit_ends(self, source: Source, prompt: Sequence[int]) -> tuple[int, ...]:
+        """Where the last reading of a text has its units.
+
+        source (Source): The source.
+        prompt (Sequence[int]): Its prompt.
+        RETURNS (Tuple[int, ...]): The place in the prompt of each unit's last id;
+            empty where the text is not before what stands behind every text.
+        """
+        text = source.flat_ids
+        start = len(prompt) - len(self._plain[-1]) - len(text)
+        if start < 0 or list(prompt[start : start + len(text)]) != text:
+            return ()
+        ends = accumulate(map(len, source.ids), initial=start - 1)
+        return tuple(ends)[1:]
 
     def prompt_length(self, text_ids: int) -> int:
         """How long the prompt of a text is, without demonstrations of its own.

@@ -17,11 +17,17 @@ class Row:
     prompt (Tuple[int, ...]): The ids between prefix and output.
     target (Target): The reference output.
     end_id (Optional[int]): The id that ends an output.
+    unit_ends (Tuple[int, ...]): Where the prompt has the last id of each unit, in the
+        last reading of the text; empty where that is not known.
+    spans (Tuple[Tuple[int, int, int], ...]): What the target says: first unit, unit
+        after the last, and label index of each span.
     """
 
     prompt: tuple[int, ...]
     target: Target
     end_id: int | None
+    unit_ends: tuple[int, ...] = ()
+    spans: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def ids(self) -> list[int]:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..models.backbone import Backbone
+from ..models.draft_head import DraftHead
 from ..models.head import RestrictedHead
 from ..settings import LossWeights
 from .batches import Row, by_length, collate
@@ -20,6 +22,7 @@ class Trainer:
     prefix (Sequence[int]): The ids that every row begins with.
     loss (LossWeights): The weights of the losses.
     max_tokens (int): Tokens that are run at once.
+    draft_head (Optional[DraftHead]): What is trained to guess the spans.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class Trainer:
         prefix: Sequence[int],
         loss: LossWeights,
         max_tokens: int,
+        draft_head: DraftHead | None = None,
     ):
         self.network = network
         self.backbone = Backbone(network, decoder)
@@ -36,6 +40,7 @@ class Trainer:
         self.prefix = torch.tensor(list(prefix), device=self.head.weight.device)
         self.loss = loss
         self.max_tokens = max_tokens
+        self.draft_head = draft_head
         # Without dropout: no random number is drawn before the first step.
         network.eval()
         self.backbone.settle(list(prefix), self.prefix.device)
@@ -67,8 +72,24 @@ class Trainer:
                 if self.loss.lm:
                     part = lm_loss(self.head, hidden, batch, self.loss.lm_share)
                     loss = loss + self.loss.lm * part / tokens
-                loss.backward()
                 total += float(loss.detach())
+                if self.draft_head is not None:
+                    # Its gradients stop at the hidden states.
+                    loss = loss + self._draft_loss(group, hidden) / len(rows)
+                loss.backward()
         finally:
             self.network.eval()
+        return total
+
+    def _draft_loss(self, group: Sequence[Row], hidden: Tensor) -> Tensor:
+        """The draft head's loss over the texts of some rows, summed."""
+        assert self.draft_head is not None
+        total = hidden.new_zeros((), dtype=self.head.dtype)
+        first = 0
+        for row in group:
+            if row.unit_ends:
+                at = torch.tensor(row.unit_ends, device=hidden.device) + first
+                total = total + self.draft_head.loss(hidden.detach()[at], row.spans)
+                self.draft_head.trained.fill_(True)
+            first += len(row)
         return total

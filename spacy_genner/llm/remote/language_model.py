@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import Errors
+from ...models.draft_head_slot import DraftHeadSlot
 from .settings import RemoteSettings
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class RemoteLanguageModel:
         self.name = settings.name
         self.settings = settings
         self.keep_answers = keep_answers
+        self.drafting = DraftHeadSlot(False)
 
     @cached_property
     def client(self) -> "RemoteClient":

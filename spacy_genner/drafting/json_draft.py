@@ -1,20 +1,28 @@
 """Guesses of how a JSON output goes on: what stands around its strings."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from ..grammar import JsonState
 from ..grammar.json_states import LABEL, LIST, TEXT
 
+if TYPE_CHECKING:
+    from .drafts import SpanGuesser
 
-class JsonDrafter:
+
+class JsonDraft:
     """Drafts up to the start of the next text, which can't be guessed: that a text ends
     here, with the label of the entry before and the first number there is."""
 
-    def draft(self, state: JsonState) -> tuple[list[int], list[JsonState]]:
-        """Draft how an output goes on.
+    takes_spans = False
 
-        state (JsonState): Where it stands.
-        RETURNS (Tuple[List[int], List[JsonState]]): The ids, the state before each, and
-            that after the last unless the output is complete there.
-        """
+    def expect(self, spans: Iterable[tuple[int, int, int]]) -> None:
+        """Nothing is made of spans."""
+
+    def ask(self, guesser: "SpanGuesser") -> None:
+        """Nobody is asked."""
+
+    def write(self, state: JsonState) -> tuple[list[int], list[JsonState]]:
         ids: list[int] = []
         states: list[JsonState] = []
         while not state.finished:
@@ -26,11 +34,8 @@ class JsonDrafter:
             state = state.advance(id_)
         return ids, states
 
-    def learn(
-        self, states: list[JsonState], ids: list[int], chosen: dict[int, int]
-    ) -> None:
-        """Take note of what the model preferred along the last draft: nothing, as it
-        was asked behind a text that it did not choose."""
+    def learn(self, place: int, chosen: dict[int, int]) -> None:
+        """Nothing is learnt: the model was asked behind a text that is not its own."""
 
 
 def _guess(state: JsonState) -> int | None:

@@ -1,0 +1,189 @@
+"""A light head that guesses a text's spans before the text is marked.
+
+It reads hidden states of the text's last reading in the prompt, which have seen the
+whole sentence where the prompt holds it twice. What it says is a draft alone: the
+language model decides. Its gradients stop at the hidden states, so that the adapter is
+trained as if it were not there.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from ..errors import Errors
+
+# Rank of the product of a span's first and last unit.
+RANK = 64
+# The most units of a span that is guessed.
+LONGEST = 64
+# Before training no span is likely.
+UNLIKELY = -4.0
+
+
+class DraftHead(nn.Module):
+    """Scores each stretch of units as a span of each label: a biaffine product of its
+    first and its last unit, of low rank (Yu et al., "Named Entity Recognition as
+    Dependency Parsing", 2020), and a bias for its length.
+
+    width (int): The size of a hidden state.
+    labels (int): How many labels there are.
+    seed (int): Fixes the first weights.
+    """
+
+    trained: Tensor
+
+    def __init__(self, width: int, labels: int, seed: int = 0):
+        super().__init__()
+        draw = torch.Generator().manual_seed(seed)
+
+        def drawn(*shape: int, fan_in: int) -> nn.Parameter:
+            values = torch.randn(*shape, generator=draw) * fan_in**-0.5
+            return nn.Parameter(values)
+
+        self.start = drawn(RANK, width, fan_in=width)
+        self.end = drawn(RANK, width, fan_in=width)
+        self.start_bias = nn.Parameter(torch.zeros(RANK))
+        self.end_bias = nn.Parameter(torch.zeros(RANK))
+        self.pair = drawn(labels, RANK, fan_in=RANK)
+        self.first = drawn(labels, RANK, fan_in=RANK)
+        self.last = drawn(labels, RANK, fan_in=RANK)
+        self.length = nn.Parameter(torch.full((LONGEST, labels), UNLIKELY))
+        self.register_buffer("trained", torch.zeros((), dtype=torch.bool))
+
+    @property
+    def labels(self) -> int:
+        """RETURNS (int): How many labels there are."""
+        return len(self.pair)
+
+    def edges(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """What units are as the first and as the last of a span.
+
+        hidden (Tensor): A hidden state for each unit, shape (units, width).
+        RETURNS (Tuple[Tensor, Tensor]): Shape (units, rank) each.
+        """
+        scaled = hidden.to(self.start.dtype)
+        scaled = scaled * scaled.square().mean(1, keepdim=True).add(1e-6).rsqrt()
+        start = nn.functional.gelu(scaled @ self.start.T + self.start_bias)
+        end = nn.functional.gelu(scaled @ self.end.T + self.end_bias)
+        return start, end
+
+    def logits(self, start: Tensor, end: Tensor, gap: int = 0) -> Tensor:
+        """Log-odds of spans.
+
+        start (Tensor): First units, shape (starts, rank).
+        end (Tensor): Last units, shape (ends, rank).
+        gap (int): How far the first of the last units is behind the first of the
+            first units.
+        RETURNS (Tensor): Shape (starts, ends, labels); minus infinity where a span
+            would end before it starts, or be too long.
+        """
+        product = torch.einsum("sr,lr,er->sel", start, self.pair, end)
+        product = product + (start @ self.first.T)[:, None] + end @ self.last.T
+        at = torch.arange(len(end), device=end.device) + gap
+        length = at - torch.arange(len(start), device=start.device)[:, None]
+        product = product + self.length[length.clamp(0, LONGEST - 1)]
+        outside = (length < 0) | (length >= LONGEST)
+        return product.masked_fill(outside[..., None], -torch.inf)
+
+    def loss(self, hidden: Tensor, spans: Sequence[tuple[int, int, int]]) -> Tensor:
+        """Cross entropy over all stretches of a text and all labels.
+
+        hidden (Tensor): A hidden state for each unit, shape (units, width).
+        spans (Sequence[Tuple[int, int, int]]): First unit, unit after the last, and
+            label index of each.
+        RETURNS (Tensor): The sum.
+        """
+        total = hidden.new_zeros((), dtype=self.start.dtype)
+        start, end = self.edges(hidden)
+        for first in range(0, len(hidden), LONGEST):
+            block = slice(first, first + LONGEST)
+            reach = slice(first, first + 2 * LONGEST)
+            logits = self.logits(start[block], end[reach])
+            wanted = torch.zeros_like(logits)
+            for begin, after, label in spans:
+                if first <= begin < first + LONGEST and after - begin <= LONGEST:
+                    wanted[begin - first, after - 1 - first, label] = 1
+            legal = logits > -torch.inf
+            total = total + nn.functional.binary_cross_entropy_with_logits(
+                logits[legal], wanted[legal], reduction="sum"
+            )
+        return total
+
+    def to_bytes(self) -> bytes:
+        """RETURNS (bytes): The weights, as safetensors."""
+        weights = {
+            name: value.contiguous() for name, value in self.state_dict().items()
+        }
+        return save(weights)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> "DraftHead":
+        """Read what `to_bytes` gave.
+
+        data (bytes): The weights.
+        where (str): Where they come from, for messages.
+        RETURNS (DraftHead): The head.
+        RAISES (ValueError): They are something else.
+        """
+        try:
+            weights = load(data)
+            head = cls(weights["start"].shape[1], len(weights["pair"]))
+            head.load_state_dict(weights)
+        except (SafetensorError, KeyError, RuntimeError, IndexError) as error:
+            raise ValueError(Errors.G264.format(where=where, reason=error)) from error
+        return head
+
+
+class HeadGuesser:
+    """What a head says of one text.
+
+    head (DraftHead): The head.
+    hidden (Tensor): A hidden state for each unit, shape (units, width).
+    """
+
+    @torch.no_grad()
+    def __init__(self, head: DraftHead, hidden: Tensor):
+        self.head = head
+        self.start, self.end = head.edges(hidden)
+
+    @torch.no_grad()
+    def likely(self) -> list[tuple[int, int, int]]:
+        """RETURNS (List[Tuple[int, int, int]]): The spans that are more likely than
+        not, none crossing another, the likeliest of those that do."""
+        found: list[tuple[float, int, int, int]] = []
+        for first in range(0, len(self.start), LONGEST):
+            logits = self.head.logits(
+                self.start[first : first + LONGEST],
+                self.end[first : first + 2 * LONGEST],
+            )
+            places = (logits > 0).nonzero()
+            scores = logits[tuple(places.T)].tolist()
+            for score, (start, last, label) in zip(
+                scores, places.tolist(), strict=True
+            ):
+                found.append((score, first + start, first + last + 1, label))
+        kept: list[tuple[int, int, int]] = []
+        for _, start, end, label in sorted(found, reverse=True):
+            if not any(s < start < e < end or start < s < end < e for s, e, _ in kept):
+                kept.append((start, end, label))
+        return sorted(kept)
+
+    @torch.no_grad()
+    def best(self, start: int, first: int, last: int) -> tuple[int, int]:
+        """The likeliest span with a given start.
+
+        start (int): Its first unit.
+        first (int): The least unit that may follow its last.
+        last (int): The greatest, not below `first`.
+        RETURNS (Tuple[int, int]): The unit after its last, and its label index.
+        """
+        last = max(first, min(last, start + LONGEST))
+        ends = self.end[first - 1 : last]
+        logits = self.head.logits(
+            self.start[start : start + 1], ends, first - 1 - start
+        )
+        place = int(logits[0].argmax())
+        return first + place // self.head.labels, place % self.head.labels

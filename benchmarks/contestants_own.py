@@ -8,12 +8,14 @@ from decoding_room import Input, Room
 
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
 from spacy_genner.decoding.tasks import Task
+from spacy_genner.drafting.drafters import CopyDrafter
 
 REFERENCE = "step"
 # A decoder with another drafter is one more line.
 DECODERS: dict[str, Callable[[int], StepDecoder]] = {
     REFERENCE: StepDecoder,
     "draft": DraftDecoder,
+    "draft-copy": lambda batch_tokens: DraftDecoder(batch_tokens, CopyDrafter()),
 }
 
 
@@ -69,11 +71,23 @@ class Floor(Contestant):
         answers = []
         for chunk in chunks(inputs, self.room.settings.chunk):
             places = [self._places[each.document, each.start] for each in chunk]
-            for batch in self.decoder._batches([self._tasks[p] for p in places]):
-                self._pass([places[index] for index in batch])
+            for batch in self._batches(places):
+                self._pass(batch)
             for each, place in zip(chunk, places, strict=True):
                 answers.append(self._answer(each, place))
         return answers
+
+    def _batches(self, places: Sequence[int]) -> Iterator[list[int]]:
+        """Long inputs together with long ones, as many tokens as the decoders take."""
+        batch: list[int] = []
+        for place in sorted(places, key=lambda place: -len(self._tasks[place])):
+            longest = len(self._tasks[batch[0]]) if batch else 0
+            if longest * (len(batch) + 1) > self.room.batch_tokens:
+                yield batch
+                batch = []
+            batch.append(place)
+        if batch:
+            yield batch
 
     def _pass(self, places: Sequence[int]) -> None:
         whole = [[*self._tasks[p].prompt, *self.room.targets[p]] for p in places]
@@ -87,7 +101,11 @@ class Floor(Contestant):
 
 def tasks(room: Room, inputs: Sequence[Input]) -> list[Task]:
     """RETURNS (List[Task]): What the decoders are given for some inputs."""
-    return [Task(room.encoder.grammar(i.source), i.prompt) for i in inputs]
+    encoder = room.encoder
+    return [
+        Task(encoder.grammar(i.source), i.prompt, encoder.unit_ends(i.source, i.prompt))
+        for i in inputs
+    ]
 
 
 def chunks(inputs: Sequence[Input], size: int) -> Iterator[Sequence[Input]]:

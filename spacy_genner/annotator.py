@@ -81,7 +81,7 @@ class Annotator:
         from .decoding.tasks import Task
 
         prompt = self.encoder.prompt(source)
-        drafter = self.decoder.drafter
+        drafter = getattr(self.decoder, "drafter", None)
         found = None if drafter is None else drafter.expected(doc)
         expected = None
         if found is not None:

@@ -35,6 +35,7 @@ revision = null
 dtype = "auto"
 device = "auto"
 merge = "auto"
+draft_head = true
 
 [generative_ner.model.lora]
 rank = 32
@@ -54,6 +55,7 @@ count = null
 [generative_ner.decoder]
 @misc = "spacy-genner.DraftDecoder.v1"
 batch_tokens = 2048
+drafter = null
 
 [generative_ner.window]
 unit = "auto"

@@ -61,6 +61,7 @@ def test_what_is_saved(tiny_base, tmp_path):
         "adapter",
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
+        "draft_head.safetensors",
         "genner.json",
     ]
     config = json.loads((folder / "adapter" / "adapter_config.json").read_text())

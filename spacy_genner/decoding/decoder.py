@@ -26,10 +26,9 @@ class StepDecoder:
     batch_tokens (int): The most tokens (prompts and copies) of one batch.
     """
 
-    drafter: Drafter | None = None
-
     def __init__(self, batch_tokens: int = 2048):
         self.batch_tokens = check_count("decoder.batch_tokens", batch_tokens)
+        self.drafter: Drafter | None = None
 
     def decode(self, engine: "Engine", tasks: Sequence[Task]) -> list[Decoded]:
         """Decode some tasks.
@@ -66,11 +65,9 @@ class DraftDecoder(StepDecoder):
         and `spacy-genner.DocSpansDrafter.v1` makes.
     """
 
-    drafter: Drafter
-
     def __init__(self, batch_tokens: int = 2048, drafter: Any = None):
         super().__init__(batch_tokens)
-        self.drafter = HeadDrafter() if drafter is None else drafter
+        self.drafter: Drafter = HeadDrafter() if drafter is None else drafter
 
     def _row(self, engine: "Engine", task: Task) -> Row:
         draft = make_draft(task.grammar)

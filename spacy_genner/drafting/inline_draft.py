@@ -76,6 +76,8 @@ class InlineDraft:
         kind: int = COPY
         wanted: Expected | None = None
         span: Expected | None = None
+        if state.place.kind == OPEN:
+            _, span = self._wanted(state.place.unit, [], by_start, opened)
         while not state.finished:
             choices = state.choices
             inside = is_open[-1] if is_open else None
@@ -112,7 +114,7 @@ class InlineDraft:
                 if at in chosen:
                     self._mend(step, wanted)
             elif wanted != step.id and step.span is not None:
-                self._name(step.span, step.state, wanted)
+                self._rename(step.span, step.state, wanted)
         self._spans = [span for span in self._spans if not span.dropped]
 
     def _by_start(self) -> dict[int, list[Expected]]:
@@ -167,10 +169,10 @@ class InlineDraft:
             return
         if drafted == kind:
             if wanted != step.id and step.span is not None:
-                self._name(step.span, state, wanted)
+                self._rename(step.span, state, wanted)
             return
         if drafted == OPEN and step.span is not None:
-            step.span.dropped = True
+            self._drop(step.span, step)
         if drafted == CLOSE and step.span is not None:
             self._lengthen(step.span, unit, len(state.grammar.source))
         if kind == CLOSE and step.inside is not None:
@@ -178,6 +180,17 @@ class InlineDraft:
             self._name(step.inside, state, wanted)
         elif kind == OPEN:
             self._add(step, wanted)
+
+    def _drop(self, span: Expected, step: Step) -> None:
+        """Expect a span no more."""
+        span.dropped = True
+        other = step.inside
+        if other is not None and other.start == span.start and self._guesser:
+            # Where marks open without a label, it may be the other that is not wanted.
+            if not step.state.grammar.marks.open_names_label:
+                last = max(span.end or 0, other.end or 0, span.start + 1)
+                best = self._guesser.best(span.start, span.start + 1, last)
+                other.end, other.label = best
 
     def _add(self, step: Step, wanted: int) -> None:
         """Expect one span more, which starts at a boundary."""
@@ -201,6 +214,18 @@ class InlineDraft:
             span.end = None
         else:
             span.end, span.label = self._guesser.best(span.start, unit + 1, size)
+
+    def _rename(self, span: Expected, state: InlineState, wanted: int) -> None:
+        """Expect another label. An opening mark with that of another span that starts
+        there is the other's, and the span itself is not wanted."""
+        label = _reached(state, wanted)
+        if state.place.kind != CLOSE and state.kind_of(wanted) == OPEN:
+            others = [s for s in self._spans if s.start == span.start and s is not span]
+            if any(other.label == label and not other.dropped for other in others):
+                span.dropped = True
+                self._usual = label
+                return
+        self._name(span, state, wanted)
 
     def _name(self, span: Expected, state: InlineState, wanted: int) -> None:
         """Take over the label of a mark, where its token leads to one only."""

@@ -129,6 +129,87 @@ class JsonState(OutputState):
                 return id_
         return None
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """RETURNS (Tuple[Path, ...]): Within a text, the ways to read it."""
+        return self._threads[0].paths
+
+    @property
+    def position(self) -> tuple[int, tuple[int, int, int] | None]:
+        """RETURNS (Tuple[int, Optional[Tuple[int, int, int]]]): The label whose list it
+        is (grouped), and units and label of the entry before in the list."""
+        first = self._threads[0]
+        story = first.story
+        if story is None:
+            # Of what can be written, another entry is the last.
+            story = first.options[-1].story
+        return story.label, story.last
+
+    @property
+    def begun(self) -> list[tuple[int, int, int]]:
+        """RETURNS (List[Tuple[int, int, int]]): For each stretch of the text that the
+        entry may mean: the unit that it starts with, and the least and the greatest
+        unit that may follow its last."""
+        first = self._threads[0]
+        size = len(self.grammar.source)
+        if first.paths:
+            return [
+                (path.start, max(path.unit + (path.offset > 0), path.start + 1), size)
+                for path in first.paths
+            ]
+        return [
+            (start, end, end)
+            for option in first.options
+            for start, end in option.places
+        ]
+
+    def another(self, wanted: bool) -> int:
+        """The choice that begins another entry, or ends the list; the first where none
+        does.
+
+        wanted (bool): Whether another one is to come.
+        RETURNS (int): One of `choices`.
+        """
+        for id_ in self.choices:
+            for thread in self._next[id_]:
+                stages = [option.stage for option in thread.options]
+                if (TEXT in (stages or [thread.stage])) is wanted:
+                    return id_
+        return self.choices[0]
+
+    def towards_text(self, start: int, end: int) -> int:
+        """Within a text, the choice that leads to a stretch of units; the first where
+        none does.
+
+        start (int): Its first unit.
+        end (int): The unit after its last.
+        RETURNS (int): One of `choices`.
+        """
+        for id_ in self.choices:
+            for thread in self._next[id_]:
+                if any(
+                    path.start == start
+                    and (path.unit < end or (path.unit == end and not path.offset))
+                    for path in thread.paths
+                ):
+                    return id_
+        done = any(p.start == start and p.unit == end for p in self.paths)
+        return (self.closing_id() if done else None) or self.choices[0]
+
+    def towards_place(self, start: int, end: int) -> int:
+        """The choice that leads to the number of a place; the first where none does.
+
+        start (int): The first unit of the place.
+        end (int): The unit after its last.
+        RETURNS (int): One of `choices`.
+        """
+        for id_ in self.choices:
+            for thread in self._next[id_]:
+                stories = [thread.story, *(option.story for option in thread.options)]
+                if any(s and s.last and s.last[:2] == (start, end) for s in stories):
+                    return id_
+        return self.choices[0]
+
     def towards(self, label: int) -> int:
         """The choice that leads to a label; the first where none does.
 

@@ -117,7 +117,8 @@ class GrammarWriter:
             raise ValueError(
                 Errors.G741.format(prompt=shown, size=size, limit=self.limit)
             )
-        return Task(runtime.encoder.grammar(source), prompt)
+        ends = runtime.encoder.unit_ends(source, prompt)
+        return Task(runtime.encoder.grammar(source), prompt, ends)
 
     def _runtime(self, layout: PromptLayout) -> Runtime:
         """The model bound to a layout; the last few are kept."""

@@ -48,8 +48,8 @@ class DraftHead(nn.Module):
         self.start_bias = nn.Parameter(torch.zeros(RANK))
         self.end_bias = nn.Parameter(torch.zeros(RANK))
         self.pair = drawn(labels, RANK, fan_in=RANK)
-        self.first = drawn(labels, RANK, fan_in=RANK)
-        self.last = drawn(labels, RANK, fan_in=RANK)
+        self.first = nn.Parameter(torch.zeros(labels, RANK))
+        self.last = nn.Parameter(torch.zeros(labels, RANK))
         self.length = nn.Parameter(torch.full((LONGEST, labels), UNLIKELY))
         self.register_buffer("trained", torch.zeros((), dtype=torch.bool))
 

@@ -117,7 +117,11 @@ def _greedy(
     hidden = rows.feed(range(len(prompts)), feeding, [0] * len(prompts))
     outputs: list[list[int]] = []
     for prompt, draft, states in zip(prompts, drafts, hidden, strict=True):
-        best = engine.head.full(states[len(prompt) - 1 :]).argmax(1).tolist()
+        best = (
+            engine.head.full(engine.last_layer(states[len(prompt) - 1 :]))
+            .argmax(1)
+            .tolist()
+        )
         same = takewhile(
             lambda pair: pair[0] == pair[1], zip(best, draft, strict=False)
         )
@@ -132,7 +136,7 @@ def _greedy(
             return outputs
         starts = [len(prompts[index]) + len(outputs[index]) - 1 for index in still]
         states = rows.feed(still, [outputs[index][-1:] for index in still], starts)
-        best = engine.head.full(torch.cat(states)).argmax(1).tolist()
+        best = engine.head.full(engine.last_layer(torch.cat(states))).argmax(1).tolist()
         for index, id_ in zip(still, best, strict=True):
             outputs[index].append(id_)
 

@@ -20,7 +20,8 @@ SLACK = 48
 class Rows:
     """Rows that share a prefix. Rows are numbered from 0.
 
-    `feed` gives the hidden states of new tokens; feeding at an earlier place than
+    `feed` gives the hidden states of new tokens, with a draft head those of a layer in
+    the middle behind those of the last one; feeding at an earlier place than
     where a row ended takes back what stood there.
     """
 
@@ -70,7 +71,7 @@ class Engine:
         prefix: Sequence[int],
         draft_head: DraftHead | None = None,
     ):
-        self.backbone = Backbone(network, decoder)
+        self.backbone = Backbone(network, decoder, tapped=draft_head is not None)
         self.head = RestrictedHead(network)
         self.prefix = list(prefix)
         self.draft_head = draft_head
@@ -90,7 +91,7 @@ class Engine:
         batch = torch.tensor([ids], device=self.device)
         hidden = self.backbone.plain(batch)
         logits = network(input_ids=batch, use_cache=False).logits[0]
-        self.head.check(network, hidden[0], logits)
+        self.head.check(network, self.last_layer(hidden[0]), logits)
         self.backbone.settle(ids, self.device)
         if self.cached:
             try:
@@ -130,18 +131,26 @@ class Engine:
     def guesser(self, hidden: Tensor) -> HeadGuesser:
         """Ask the draft head about a text.
 
-        hidden (Tensor): A hidden state for each of its units, shape (units, width).
+        hidden (Tensor): What `Rows.feed` gave for the last token of each unit.
         RETURNS (HeadGuesser): What it says.
         """
         assert self.draft_head is not None
-        return HeadGuesser(self.draft_head, hidden)
+        return HeadGuesser(self.draft_head, hidden[:, hidden.shape[1] // 2 :])
+
+    def last_layer(self, hidden: Tensor) -> Tensor:
+        """What the language model's head takes.
+
+        hidden (Tensor): What `Rows.feed` gave, shape (..., width).
+        RETURNS (Tensor): The hidden states of the last layer alone.
+        """
+        return hidden if self.draft_head is None else hidden.chunk(2, dim=-1)[0]
 
     def choose(
         self, hidden: Sequence[Tensor], ids: Sequence[Sequence[int]]
     ) -> tuple[list[int], list[float], list[float]]:
         """Decide among the allowed tokens.
 
-        hidden (Sequence[Tensor]): One hidden state for each decision, shape (width,).
+        hidden (Sequence[Tensor]): What `Rows.feed` gave for each decision.
         ids (Sequence[Sequence[int]]): The allowed ids for each, in the order that
             settles ties.
         RETURNS (Tuple[List[int], List[float], List[float]]): The ids chosen, the
@@ -166,7 +175,7 @@ class Engine:
         padded = [[*row, *[row[0]] * (width - len(row))] for row in ids]
         sizes = torch.tensor([len(row) for row in ids], device=self.device)
         table = torch.tensor(padded, device=self.device)
-        logits = self.head.rows(torch.stack(list(hidden)), table)
+        logits = self.head.rows(self.last_layer(torch.stack(list(hidden))), table)
         places = torch.arange(width, device=self.device)
         logits = logits.masked_fill(places >= sizes[:, None], -torch.inf)
         best, second = logits.topk(2, dim=1).values.unbind(1)

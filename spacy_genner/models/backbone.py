@@ -10,6 +10,7 @@ from torch import Tensor
 from .attention import NAME
 from .cache import PrefixCache
 from .packing import Packed
+from .tap import Tap
 
 ATTENTION = {"full_attention", "sliding_attention", "attention"}
 # What a model raises that was made for other calls.
@@ -32,14 +33,17 @@ class Backbone:
 
     network (PreTrainedModel): The causal LM.
     decoder (nn.Module): Its text decoder, without the head.
+    tapped (bool): Whether hidden states are those of the last layer and, behind them,
+        those of a layer in the middle: twice as wide.
 
     attention_only (bool): Whether all layers are attention, so that keys and values
         are all that a token leaves behind.
     packs (bool): Whether its attention takes rows end to end.
     """
 
-    def __init__(self, network: Any, decoder: Any):
+    def __init__(self, network: Any, decoder: Any, tapped: bool = False):
         self.decoder = decoder
+        self._tap = Tap(decoder) if tapped else None
         config = network.config.get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ())
         kinds |= set(getattr(config, "layers_block_type", None) or ())
@@ -62,10 +66,7 @@ class Backbone:
         if lengths is not None:
             columns = torch.arange(ids.shape[1], device=ids.device)
             mask = (columns < lengths[:, None]).long()
-        output: Tensor = self.decoder(
-            input_ids=ids, attention_mask=mask, use_cache=False
-        )[0]
-        return output
+        return self._hidden(input_ids=ids, attention_mask=mask, use_cache=False)
 
     @torch.no_grad()
     def settle(self, ids: Sequence[int], device: torch.device) -> None:
@@ -122,10 +123,17 @@ class Backbone:
         return self._run(ids[None], positions, mask, use_cache=True, **given)[0]
 
     def _run(self, ids: Tensor, positions: Tensor, mask: Any, **more: Any) -> Tensor:
-        output: Tensor = self.decoder(
+        return self._hidden(
             input_ids=ids, position_ids=positions, attention_mask=mask, **more
-        )[0]
-        return output
+        )
+
+    def _hidden(self, **given: Any) -> Tensor:
+        if self._tap is None:
+            last: Tensor = self.decoder(**given)[0]
+            return last
+        with self._tap.opened() as taken:
+            last = self.decoder(**given)[0]
+        return torch.cat([last, taken[0] if taken else last], dim=-1)
 
     def behind_prefix(
         self, prefix: Tensor, ids: Tensor, lengths: Sequence[int]

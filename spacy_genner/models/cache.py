@@ -103,7 +103,7 @@ class RowCache(Cache):
         """
         for buffers in (self._keys, self._values):
             for buffer in buffers.values():
-                buffer[to, :, : self._width] = buffer[row, :, : self._width]
+                buffer[to] = buffer[row]
 
     def take(self, other: "RowCache") -> None:
         """Copy all rows of a cache that has fewer, as far as there is room.

@@ -2,8 +2,8 @@
 
 It reads hidden states of the text's last reading in the prompt, which have seen the
 whole sentence where the prompt holds it twice. What it says is a draft alone: the
-language model decides. Its gradients stop at the hidden states, so that the adapter is
-trained as if it were not there.
+language model decides. It passes no gradient on: the adapter is trained as if it
+were not there.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,13 @@ from ..errors import Errors
 RANK = 64
 # The most units of a span that is guessed.
 LONGEST = 64
-# Before training no span is likely.
+# Before training hardly a span is likely.
 UNLIKELY = -4.0
+# Weights are stored so much smaller than they are used: an optimizer with the learning
+# rate of an adapter then moves them as a new layer wants it.
+GAIN = 10.0
+# The least weight of a batch in what is known of the hidden states' scale.
+MOMENTUM = 0.02
 
 
 class DraftHead(nn.Module):
@@ -33,7 +38,9 @@ class DraftHead(nn.Module):
     seed (int): Fixes the first weights.
     """
 
-    trained: Tensor
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
 
     def __init__(self, width: int, labels: int, seed: int = 0):
         super().__init__()
@@ -41,7 +48,7 @@ class DraftHead(nn.Module):
 
         def drawn(*shape: int, fan_in: int) -> nn.Parameter:
             values = torch.randn(*shape, generator=draw) * fan_in**-0.5
-            return nn.Parameter(values)
+            return nn.Parameter(values / GAIN)
 
         self.start = drawn(RANK, width, fan_in=width)
         self.end = drawn(RANK, width, fan_in=width)
@@ -50,13 +57,20 @@ class DraftHead(nn.Module):
         self.pair = drawn(labels, RANK, fan_in=RANK)
         self.first = nn.Parameter(torch.zeros(labels, RANK))
         self.last = nn.Parameter(torch.zeros(labels, RANK))
-        self.length = nn.Parameter(torch.full((LONGEST, labels), UNLIKELY))
-        self.register_buffer("trained", torch.zeros((), dtype=torch.bool))
+        self.length = nn.Parameter(torch.full((LONGEST, labels), UNLIKELY / GAIN))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("variance", torch.ones(width))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
 
     @property
     def labels(self) -> int:
         """RETURNS (int): How many labels there are."""
         return len(self.pair)
+
+    @property
+    def trained(self) -> bool:
+        """RETURNS (bool): Whether it has learnt anything."""
+        return bool(self.batches)
 
     def edges(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """What units are as the first and as the last of a span.
@@ -64,10 +78,13 @@ class DraftHead(nn.Module):
         hidden (Tensor): A hidden state for each unit, shape (units, width).
         RETURNS (Tuple[Tensor, Tensor]): Shape (units, rank) each.
         """
-        scaled = hidden.to(self.start.dtype)
-        scaled = scaled * scaled.square().mean(1, keepdim=True).add(1e-6).rsqrt()
-        start = nn.functional.gelu(scaled @ self.start.T + self.start_bias)
-        end = nn.functional.gelu(scaled @ self.end.T + self.end_bias)
+        # Some dimensions of a language model are hundreds of times as wide as others.
+        scaled = (hidden.to(self.mean.dtype) - self.mean) * (
+            self.variance + 1e-6
+        ).rsqrt()
+        scaled = scaled.clamp(-10.0, 10.0) * GAIN
+        start = nn.functional.gelu(scaled @ self.start.T + GAIN * self.start_bias)
+        end = nn.functional.gelu(scaled @ self.end.T + GAIN * self.end_bias)
         return start, end
 
     def logits(self, start: Tensor, end: Tensor, gap: int = 0) -> Tensor:
@@ -84,9 +101,31 @@ class DraftHead(nn.Module):
         product = product + (start @ self.first.T)[:, None] + end @ self.last.T
         at = torch.arange(len(end), device=end.device) + gap
         length = at - torch.arange(len(start), device=start.device)[:, None]
-        product = product + self.length[length.clamp(0, LONGEST - 1)]
+        product = (product + self.length[length.clamp(0, LONGEST - 1)]) * GAIN
         outside = (length < 0) | (length >= LONGEST)
         return product.masked_fill(outside[..., None], -torch.inf)
+
+    def learn(
+        self, texts: Sequence[tuple[Tensor, Sequence[tuple[int, int, int]]]]
+    ) -> Tensor:
+        """Take note of the scale of some texts' hidden states, and give the loss.
+
+        texts (Sequence[Tuple[Tensor, Sequence[Tuple[int, int, int]]]]): Of each text a
+            hidden state for each unit, and its spans, as `loss` takes them.
+        RETURNS (Tensor): The sum of the losses.
+        """
+        total = self.start.new_zeros(())
+        if not texts:
+            return total
+        with torch.no_grad():
+            units = torch.cat([hidden for hidden, _ in texts]).to(self.mean.dtype)
+            self.batches += 1
+            weight = max(MOMENTUM, 1.0 / int(self.batches))
+            self.mean.lerp_(units.mean(0), weight)
+            self.variance.lerp_((units - self.mean).square().mean(0), weight)
+        for hidden, spans in texts:
+            total = total + self.loss(hidden, spans)
+        return total
 
     def loss(self, hidden: Tensor, spans: Sequence[tuple[int, int, int]]) -> Tensor:
         """Cross entropy over all stretches of a text and all labels.

@@ -59,7 +59,7 @@ class DraftHeadSlot:
             trained for so many labels.
         """
         head = self._fitting(labels)
-        return head.to(device) if head is not None and bool(head.trained) else None
+        return head.to(device) if head is not None and head.trained else None
 
     def parameters(self) -> "dict[str, nn.Parameter]":
         """RETURNS (Dict[str, nn.Parameter]): Name to weight; none where there is no
@@ -81,7 +81,7 @@ class DraftHeadSlot:
         trained."""
         if self._head is None:
             return self._saved
-        return self._head.to_bytes() if bool(self._head.trained) else b""
+        return self._head.to_bytes() if self._head.trained else b""
 
     def from_bytes(self, data: bytes, where: str) -> None:
         """Take what `to_bytes` gave. It is read at first use.

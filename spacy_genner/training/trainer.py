@@ -35,7 +35,7 @@ class Trainer:
         draft_head: DraftHead | None = None,
     ):
         self.network = network
-        self.backbone = Backbone(network, decoder)
+        self.backbone = Backbone(network, decoder, tapped=draft_head is not None)
         self.head = RestrictedHead(network)
         self.prefix = torch.tensor(list(prefix), device=self.head.weight.device)
         self.loss = loss
@@ -65,6 +65,9 @@ class Trainer:
                 hidden = self.backbone.behind_prefix(
                     self.prefix, batch.ids, batch.lengths
                 )
+                middle = None
+                if self.draft_head is not None:
+                    hidden, middle = hidden.chunk(2, dim=1)
                 loss = hidden.new_zeros((), dtype=self.head.dtype)
                 if self.loss.constrained:
                     part = constrained_loss(self.head, hidden, batch)
@@ -73,9 +76,9 @@ class Trainer:
                     part = lm_loss(self.head, hidden, batch, self.loss.lm_share)
                     loss = loss + self.loss.lm * part / tokens
                 total += float(loss.detach())
-                if self.draft_head is not None:
+                if middle is not None:
                     # Its gradients stop at the hidden states.
-                    loss = loss + self._draft_loss(group, hidden) / len(rows)
+                    loss = loss + self._draft_loss(group, middle.detach()) / len(rows)
                 loss.backward()
         finally:
             self.network.eval()
@@ -84,12 +87,11 @@ class Trainer:
     def _draft_loss(self, group: Sequence[Row], hidden: Tensor) -> Tensor:
         """The draft head's loss over the texts of some rows, summed."""
         assert self.draft_head is not None
-        total = hidden.new_zeros((), dtype=self.head.dtype)
+        texts = []
         first = 0
         for row in group:
             if row.unit_ends:
                 at = torch.tensor(row.unit_ends, device=hidden.device) + first
-                total = total + self.draft_head.loss(hidden.detach()[at], row.spans)
-                self.draft_head.trained.fill_(True)
+                texts.append((hidden[at], row.spans))
             first += len(row)
-        return total
+        return self.draft_head.learn(texts)

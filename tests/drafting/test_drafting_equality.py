@@ -16,6 +16,8 @@ from spacy_genner.models.store import get_base, text_decoder
 from spacy_genner.prompts import PromptLayout, TaskEncoder
 
 LABELS = ("cell_line", "cell", "DNA")
+# None of these is, or begins like, a mark.
+PLAIN = ["x", "Lisbon", "é", "🙂", "(IL-2)"]
 WORDS = ["x", "Lisbon", "[", "]", "|", "cell]", "<DNA>", "é", "🙂", "\n", "(IL-2)"]
 CASES = [
     ("gemma3", "metaspace", "inline_bracketed", 2),
@@ -39,17 +41,18 @@ class Setting:
         )
         network = self.base.model
         self.head = DraftHead(network.config.get_text_config().hidden_size, 3, seed=1)
-        self.head.trained.fill_(True)
+        self.head.batches.fill_(1)
         self.engine = Engine(
             network, text_decoder(network), self.encoder.prefix_ids, self.head
         )
 
-    def tasks(self, count, seed, expected):
+    def tasks(self, count, seed, expected, vocabulary=WORDS):
         choose = random.Random(seed)
         tasks = []
         for _ in range(count):
             words = [
-                choose.choice(WORDS) for _ in range(choose.randint(0, self.longest))
+                choose.choice(vocabulary)
+                for _ in range(choose.randint(0, self.longest))
             ]
             source = self.encoder.source(words, [choose.random() < 0.7 for _ in words])
             prompt = self.encoder.prompt(source)
@@ -72,7 +75,7 @@ def setting(request, tiny_base):
     return Setting(tiny_base(family, kind), fmt, readings)
 
 
-@pytest.mark.parametrize("odds", [-30.0, 0.0, 3.0])
+@pytest.mark.parametrize("odds", [-3.0, 0.0, 0.3])
 @pytest.mark.parametrize("expected", [False, True])
 @pytest.mark.parametrize("drafter", [CopyDrafter(), HeadDrafter()])
 def test_outputs_do_not_hang_on_drafts(setting, drafter, expected, odds):
@@ -80,7 +83,7 @@ def test_outputs_do_not_hang_on_drafts(setting, drafter, expected, odds):
     not legal together."""
     with torch.no_grad():
         setting.head.length.fill_(odds)
-    tasks = setting.tasks(12, seed=int(odds), expected=expected)
+    tasks = setting.tasks(12, seed=int(10 * odds), expected=expected)
     steps = StepDecoder(700).decode(setting.engine, tasks)
     drafts = DraftDecoder(300, drafter).decode(setting.engine, tasks)
     assert [d.ids for d in drafts] == [d.ids for d in steps]
@@ -89,7 +92,7 @@ def test_outputs_do_not_hang_on_drafts(setting, drafter, expected, odds):
 
 
 def test_spans_that_come_true_take_one_pass(setting):
-    tasks = setting.tasks(12, seed=5, expected=False)
+    tasks = setting.tasks(12, seed=5, expected=False, vocabulary=PLAIN)
     steps = StepDecoder(700).decode(setting.engine, tasks)
     known = [
         Task(t.grammar, t.prompt, t.unit_ends, tuple(s[:3] for s in done.spans))

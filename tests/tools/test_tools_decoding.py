@@ -38,6 +38,7 @@ OPTIONAL = {
 ALWAYS = [
     "step",
     "draft",
+    "draft-copy",
     "floor",
     "generate",
     "generate-batched",
@@ -120,7 +121,7 @@ def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     assert report["machine"]["threads"] == 1 == len(report["machine"]["processors"])
     assert report["machine"]["dtype"] == "float32"
     for name, row in rows.items():
-        all_docs = name in ("step", "draft", "floor", spacys)
+        all_docs = name in ("step", "draft", "draft-copy", "floor", spacys)
         assert row["documents"] == (5 if all_docs else 3)
         assert row["sentences_per_second"] > 0 and row["peak_gb"] > 0
         assert f"| {name}" in table

@@ -326,6 +326,7 @@ def test_package_is_imported_from_its_path(trained, nlp, tmp_path, monkeypatch):
     assert files == [
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
+        "draft_head.safetensors",
         "genner.json",
     ]
 

@@ -162,6 +162,7 @@ def test_a_checkpoint_that_is_not_there_or_damaged(tiny_base, corpus, tmp_path):
         "optimizer.safetensors",
         "random.safetensors",
         "genner.json",
+        "draft_head.safetensors",
         "adapter_config.json",
         "adapter_model.safetensors",
     }

@@ -1,5 +1,6 @@
 """One output on its way: drafted, checked, accepted."""
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .rows import Engine
+
+# The next draft is at most so many times as long as what was accepted of the last one,
+# but not shorter than so many tokens.
+REACH = 4
+SHORTEST = 64
 
 
 @dataclass
@@ -34,6 +40,8 @@ class Row:
     # The draft, and the states in which its tokens, and one more, are decided on.
     ids: list[int] = field(default_factory=list)
     states: list[OutputState] = field(default_factory=list)
+    # How many tokens a draft has at most.
+    reach: int = sys.maxsize
     passes: int = 0
     fed: int = 0
 
@@ -47,7 +55,8 @@ class Row:
         """Draft how the output goes on, or nothing."""
         self.ids, self.states = [], [self.state]
         if self.draft is not None and not self._waits:
-            self.ids, self.states = self.draft.write(self.state)
+            ids, states = self.draft.write(self.state)
+            self.ids, self.states = ids[: self.reach], states[: self.reach + 1]
         self.passes += 1
 
     @property
@@ -109,6 +118,8 @@ class Row:
                 continue
             self.start += index
             self.pending = [id_]
+            if self.ids:
+                self.reach = max(SHORTEST, REACH * index)
             if self.draft is not None:
                 wanted = {place: choice[0] for place, choice in chosen.items()}
                 self.draft.learn(index, wanted)

@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from spacy_genner.decoding import row
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
 from spacy_genner.decoding.rows import Engine
 from spacy_genner.decoding.tasks import Task
@@ -89,6 +90,17 @@ def test_outputs_do_not_hang_on_drafts(setting, drafter, expected, odds):
     assert [d.ids for d in drafts] == [d.ids for d in steps]
     for mine, its in zip(drafts, steps, strict=True):
         assert [d[:2] for d in mine.decisions] == [d[:2] for d in its.decisions]
+
+
+@pytest.mark.parametrize("shortest", [1, 7])
+def test_outputs_do_not_hang_on_the_length_of_drafts(setting, monkeypatch, shortest):
+    monkeypatch.setattr(row, "SHORTEST", shortest)
+    monkeypatch.setattr(row, "REACH", 1)
+    tasks = setting.tasks(12, seed=7, expected=True)
+    steps = StepDecoder(700).decode(setting.engine, tasks)
+    drafts = DraftDecoder(300).decode(setting.engine, tasks)
+    assert [d.ids for d in drafts] == [d.ids for d in steps]
+    assert sum(d.fed for d in drafts) >= sum(d.fed for d in steps)
 
 
 def test_spans_that_come_true_take_one_pass(setting):

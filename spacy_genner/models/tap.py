@@ -1,6 +1,7 @@
 """Hidden states of a layer inside a network."""
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,11 +21,19 @@ class Tap:
     """
 
     def __init__(self, decoder: nn.Module):
-        self._threads = threading.local()
+        # Not the tap itself: copies of the network have the hook, too.
+        self._threads = threads = threading.local()
+
+        def note(layer: nn.Module, given: Any, output: Any) -> None:
+            taken = getattr(threads, "taken", None)
+            if taken is not None:
+                taken.append(output[0] if isinstance(output, tuple) else output)
+
         layers = getattr(decoder, "layers", None)
         if isinstance(layers, nn.ModuleList) and len(layers):
             middle = layers[max(0, len(layers) * 5 // 9 - 1)]
-            middle.register_forward_hook(self._note)
+            handle = middle.register_forward_hook(note)
+            weakref.finalize(self, handle.remove)
 
     @contextmanager
     def opened(self) -> Iterator[list[Tensor]]:
@@ -38,14 +47,3 @@ class Tap:
             yield taken
         finally:
             self._threads.taken = None
-
-    def _note(self, layer: nn.Module, given: Any, output: Any) -> None:
-        taken = getattr(self._threads, "taken", None)
-        if taken is not None:
-            taken.append(output[0] if isinstance(output, tuple) else output)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Tap":
-        # A copy of the network has the hook; whoever runs it has a tap of its own.
-        closed = Tap.__new__(Tap)
-        closed._threads = threading.local()
-        return closed

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spacy import util
 from spacy.language import Language
@@ -38,6 +38,10 @@ from .state import ComponentState
 from .stateful_pipe import StatefulPipe
 from .verification import Verifier
 from .windows import WindowSettings
+
+if TYPE_CHECKING:
+    from .training.batches import Row
+    from .training.trainer import Trainer
 
 
 class GenerativeNER(StatefulPipe):
@@ -274,22 +278,47 @@ class GenerativeNER(StatefulPipe):
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
+        rows = self._rows(examples, "update")
+        if rows:
+            self._local().lm.set_dropout(drop)
+            losses[self.name] += self._trainer().accumulate(rows)
+            if sgd is not None:
+                self.finish_update(sgd)
+        return losses
+
+    def update_draft_head(
+        self, examples: Iterable[Example], *, sgd: Optimizer | None = None
+    ) -> float:
+        """Let the draft head learn from a batch. The adapter stays as it is.
+
+        examples (Iterable[Example]): The batch.
+        sgd (Optional[Optimizer]): Updates the head; None to add up gradients.
+        RETURNS (float): The loss of a window, on average.
+        RAISES (ValueError): The component has no adapter, or wants no draft head; or an
+            example can't be used.
+        """
+        rows = self._rows(examples, "update_draft_head")
+        trainer = self._trainer()
+        if trainer.draft_head is None:
+            raise ValueError(Errors.G428.format(name=self.name))
+        loss = trainer.accumulate_draft_head(rows) if rows else 0.0
+        if rows and sgd is not None:
+            self.finish_update(sgd)
+        return loss
+
+    def _rows(self, examples: Iterable[Example], method: str) -> "list[Row]":
         examples = list(examples)
-        validate_examples(examples, f"{type(self).__name__}.update")
+        validate_examples(examples, f"{type(self).__name__}.{method}")
         if not self._state.labels:
             raise ValueError(Errors.G410.format(name=self.name))
         if isinstance(self.lm, RemoteLanguageModel):
             raise ValueError(Errors.G427.format(name=self.name))
         if not self.lm.has_adapter:
             raise ValueError(Errors.G412.format(name=self.name))
-        rows = self._gold().rows(examples)
-        if rows:
-            self.lm.set_dropout(drop)
-            trainer = self._local().trainer(self.loss, int(self.cfg["batch_tokens"]))
-            losses[self.name] += trainer.accumulate(rows)
-            if sgd is not None:
-                self.finish_update(sgd)
-        return losses
+        return self._gold().rows(examples)
+
+    def _trainer(self) -> "Trainer":
+        return self._local().trainer(self.loss, int(self.cfg["batch_tokens"]))
 
     def gold_counts(self) -> Any:
         """RETURNS (Optional[GoldCounts]): What training has seen of the reference, and

@@ -9,6 +9,7 @@ from . import (  # noqa: F401
     annotate,
     compare,
     convert,
+    draft_head,
     evaluate,
     export_base,
     init_config,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import spacy
 from spacy.language import Language
@@ -36,14 +37,27 @@ def find_spans_key(nlp: Language, name: str) -> str:
     RETURNS (str): The key of `doc.spans`.
     RAISES (ValueError): There is no such component, or more than one.
     """
-    keys = [
-        str(nlp.get_pipe_config(pipe)["spans_key"])
-        for pipe in nlp.pipe_names
-        if nlp.get_pipe_meta(pipe).factory == _FACTORY
+    return str(nlp.get_pipe_config(_only_component(nlp, name))["spans_key"])
+
+
+def find_component(nlp: Language, name: str) -> Any:
+    """Find the generative component of a pipeline.
+
+    nlp (Language): The pipeline.
+    name (str): What it was loaded from, for the message.
+    RETURNS (GenerativeNER): The component.
+    RAISES (ValueError): There is no such component, or more than one.
+    """
+    return nlp.get_pipe(_only_component(nlp, name))
+
+
+def _only_component(nlp: Language, name: str) -> str:
+    found = [
+        pipe for pipe in nlp.pipe_names if nlp.get_pipe_meta(pipe).factory == _FACTORY
     ]
-    if len(keys) != 1:
-        raise ValueError(Errors.G526.format(path=name, found=len(keys)))
-    return keys[0]
+    if len(found) != 1:
+        raise ValueError(Errors.G526.format(path=name, found=len(found)))
+    return found[0]
 
 
 def add_group_of_entities(nlp: Language, key: str) -> bool:

@@ -88,6 +88,10 @@ class ComponentErrors:
         "from here. Train one of this process, 'spacy-genner.LoraCausalLM.v1', on what "
         "the server's model annotates: see 'genner annotate --teacher'."
     )
+    G428 = (
+        "The component {name!r} wants no draft head: 'model.draft_head' is false. Set "
+        "it to true in the pipeline's config.cfg."
+    )
 
 
 class ComponentWarnings:

@@ -78,20 +78,44 @@ class Trainer:
                 total += float(loss.detach())
                 if middle is not None:
                     # Its gradients stop at the hidden states.
-                    loss = loss + self._draft_loss(group, middle.detach()) / len(rows)
+                    part = self._draft_loss(group, batch.lengths, middle.detach())
+                    loss = loss + part / len(rows)
                 loss.backward()
         finally:
             self.network.eval()
         return total
 
-    def _draft_loss(self, group: Sequence[Row], hidden: Tensor) -> Tensor:
+    def accumulate_draft_head(self, rows: Sequence[Row]) -> float:
+        """Add the gradients of some rows to those of the draft head, and none to the
+        adapter's. Only prompts are run.
+
+        rows (Sequence[Row]): The rows, at least one.
+        RETURNS (float): The loss of a row, on average.
+        """
+        total = 0.0
+        for group in by_length(rows, self.max_tokens):
+            ids = [id_ for row in group for id_ in row.prompt]
+            lengths = [len(row.prompt) for row in group]
+            with torch.no_grad():
+                hidden = self.backbone.behind_prefix(
+                    self.prefix, torch.tensor(ids, device=self.prefix.device), lengths
+                )
+            middle = hidden.chunk(2, dim=1)[1]
+            loss = self._draft_loss(group, lengths, middle) / len(rows)
+            loss.backward()
+            total += float(loss.detach())
+        return total
+
+    def _draft_loss(
+        self, group: Sequence[Row], lengths: Sequence[int], hidden: Tensor
+    ) -> Tensor:
         """The draft head's loss over the texts of some rows, summed."""
         assert self.draft_head is not None
         texts = []
         first = 0
-        for row in group:
+        for row, length in zip(group, lengths, strict=True):
             if row.unit_ends:
                 at = torch.tensor(row.unit_ends, device=hidden.device) + first
                 texts.append((hidden[at], row.spans))
-            first += len(row)
+            first += length
         return self.draft_head.learn(texts)

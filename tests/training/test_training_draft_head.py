@@ -1,0 +1,80 @@
+"""A draft head for an adapter that is trained already."""
+
+import re
+
+import pytest
+import spacy
+from component_cases import (
+    NAME,
+    TEXTS,
+    component,
+    learnt,
+    make_examples,
+    pipeline,
+    results,
+)
+from spacy.tokens import Doc, DocBin, Span
+from typer.testing import CliRunner
+
+from spacy_genner.cli import app
+
+
+@pytest.fixture
+def data(tmp_path):
+    vocab = spacy.blank("en").vocab
+    docs = []
+    for text, spans in TEXTS * 8:
+        doc = Doc(vocab, text.split())
+        doc.spans["sc"] = [Span(doc, *span) for span in spans]
+        docs.append(doc)
+    DocBin(docs=docs).to_disk(tmp_path / "data.spacy")
+    return tmp_path / "data.spacy"
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["draft-head", *map(str, words)])
+
+
+def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data):
+    nlp = learnt(tiny_base("llama"))
+    expected = results(nlp)
+    component(nlp).lm.drafting.clear()
+    nlp.to_disk(tmp_path / "slow")
+    assert not (tmp_path / "slow" / NAME / "draft_head.safetensors").exists()
+    done = run(tmp_path / "slow", data, tmp_path / "fast", "--learn-rate", "0.01")
+    assert done.exit_code == 0, done.output
+    other = spacy.load(tmp_path / "fast")
+    assert results(other) == expected
+    assert component(other).lm.to_bytes() == component(nlp).lm.to_bytes()
+    pipe = component(other)
+    engine = pipe._runtime().annotator(pipe.decoder).engine
+    assert engine.draft_head is not None and engine.draft_head.trained
+    first, last = map(float, re.findall(r" (\d+\.\d+) ", done.output))
+    assert last < first
+
+
+def test_an_empty_corpus_is_named(tiny_base, tmp_path):
+    learnt(tiny_base("llama")).to_disk(tmp_path / "slow")
+    DocBin().to_disk(tmp_path / "none.spacy")
+    done = run(tmp_path / "slow", tmp_path / "none.spacy", tmp_path / "fast")
+    assert done.exit_code == 1
+    assert re.search(r"\[G\d+\].*none\.spacy", done.stderr)
+    assert not (tmp_path / "fast").exists()
+
+
+def test_a_component_that_wants_no_head_says_so(tiny_base, tmp_path, data):
+    learnt(tiny_base("llama"), model__draft_head=False).to_disk(tmp_path / "slow")
+    done = run(tmp_path / "slow", data, tmp_path / "fast")
+    assert done.exit_code == 1
+    assert "[G428]" in done.stderr
+    assert not (tmp_path / "fast").exists()
+
+
+def test_a_component_without_an_adapter_has_no_head(tiny_base, tmp_path, data):
+    nlp = pipeline(tiny_base("llama"), model__lora=None)
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    nlp.to_disk(tmp_path / "plain")
+    done = run(tmp_path / "plain", data, tmp_path / "fast")
+    assert done.exit_code == 1
+    assert "[G412]" in done.stderr

@@ -58,7 +58,7 @@ def test_an_empty_corpus_is_named(tiny_base, tmp_path):
     DocBin().to_disk(tmp_path / "none.spacy")
     done = run(tmp_path / "slow", tmp_path / "none.spacy", tmp_path / "fast")
     assert done.exit_code == 1
-    assert re.search(r"\[G\d+\].*none\.spacy", done.stderr)
+    assert "[G321]" in done.stderr
     assert not (tmp_path / "fast").exists()
 
 

@@ -81,6 +81,7 @@ class Annotator:
         from .decoding.tasks import Task
 
         prompt = self.encoder.prompt(source)
+        # The reference has none, and a decoder of one's own need not have one.
         drafter = getattr(self.decoder, "drafter", None)
         found = None if drafter is None else drafter.expected(doc)
         expected = None

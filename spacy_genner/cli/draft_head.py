@@ -49,12 +49,12 @@ def draft_head(
     """
     from ..corpora.training_corpus import make_corpus
     from ..errors import Errors
+    from ..storage.folders import check_unused
     from ..training.draft_head import train_draft_head
     from ._pipelines import find_component, load_pipeline
     from ._progress import progress_bar
 
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(Errors.G261.format(folder=output))
+    check_unused(output)
     nlp = load_pipeline(model)
     pipe = find_component(nlp, model)
     examples = list(make_corpus(str(data), limit=limit, seed=seed)(nlp))

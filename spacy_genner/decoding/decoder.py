@@ -28,7 +28,6 @@ class StepDecoder:
 
     def __init__(self, batch_tokens: int = 2048):
         self.batch_tokens = check_count("decoder.batch_tokens", batch_tokens)
-        self.drafter: Drafter | None = None
 
     def decode(self, engine: "Engine", tasks: Sequence[Task]) -> list[Decoded]:
         """Decode some tasks.
@@ -55,7 +54,7 @@ class DraftDecoder(StepDecoder):
 
     Each pass accepts a draft up to the first place where the model prefers another
     token, and takes that token. What is drafted depends on the format: the source with
-    the marks guessed, or what stands around the strings of a list. Greedy decoding with
+    the marks of the spans that are expected, or the list of these. Greedy decoding with
     drafts from the input: Sun et al., "Instantaneous Grammatical Error Correction with
     Shallow Aggressive Decoding", 2021.
 
@@ -71,5 +70,5 @@ class DraftDecoder(StepDecoder):
 
     def _row(self, engine: "Engine", task: Task) -> Row:
         draft = make_draft(task.grammar)
-        asks = self.drafter.asks_head and draft.takes_spans and bool(task.unit_ends)
-        return Row(task, draft, asks and engine.draft_head is not None)
+        asks = self.drafter.asks_head and engine.draft_head is not None
+        return Row(task, draft, asks and bool(task.unit_ends))

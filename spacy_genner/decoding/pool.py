@@ -44,12 +44,18 @@ class Pool:
             self._decide(hidden)
             self._replace(waiting)
 
-    def _fits(self, row: Row) -> bool:
-        longest = max(len(each.task) for each in [*self._rows, row])
-        return not self._rows or longest * (len(self._rows) + 1) <= self.batch_tokens
+    @property
+    def _longest(self) -> int:
+        """No row that waits is longer."""
+        return max(len(row.task) for row in self._rows)
+
+    @property
+    def _has_room(self) -> bool:
+        count = len(self._rows)
+        return not count or self._longest * (count + 1) <= self.batch_tokens
 
     def _admit(self, waiting: deque[Row]) -> None:
-        while waiting and self._fits(waiting[0]):
+        while waiting and self._has_room:
             self._rows.append(waiting.popleft())
         if len(self._rows) > self._slots:
             self._reserve()
@@ -57,10 +63,10 @@ class Pool:
     def _reserve(self) -> None:
         """Make room for the rows, and for as many as may come as long as these are the
         longest."""
-        longest = max(len(row.task) for row in self._rows)
-        self._slots = max(len(self._rows), self.batch_tokens // longest)
+        self._slots = max(len(self._rows), self.batch_tokens // self._longest)
         # Room for some marks; it grows where a text has more.
-        capacity = max(longest * 5 // 4 + 16, *(row.ready for row in self._rows), 0)
+        wanted = self._longest * 5 // 4 + 16
+        capacity = max(wanted, *(row.ready for row in self._rows))
         if self._kept is None:
             self._kept = self.engine.rows(self._slots, capacity)
         else:

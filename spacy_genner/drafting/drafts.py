@@ -28,12 +28,7 @@ class SpanGuesser(Protocol):
 
 
 class Draft(Protocol):
-    """Guesses how one output goes on, and learns from what the model prefers.
-
-    takes_spans (bool): Whether it can make anything of spans.
-    """
-
-    takes_spans: bool
+    """Guesses how one output goes on, and learns from what the model prefers."""
 
     def expect(self, spans: Spans, /) -> None:
         """Take note of spans that the output will probably say.

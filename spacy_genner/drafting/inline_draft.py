@@ -50,8 +50,6 @@ class InlineDraft:
     "Accelerating Transformer Inference for Translation via Parallel Decoding", 2023).
     """
 
-    takes_spans = True
-
     def __init__(self) -> None:
         self._spans: list[Expected] = []
         self._guesser: SpanGuesser | None = None
@@ -137,13 +135,11 @@ class InlineDraft:
             spans = by_start.get(opened.start, [])
             if before < len(spans):
                 span = spans[before]
-                if opened.label >= 0:
-                    span.label = opened.label
             else:
                 span = self._guessed(opened.start, len(state.grammar.source))
-                if opened.label >= 0:
-                    span.label = opened.label
                 self._spans.append(span)
+            if opened.label >= 0:
+                span.label = opened.label
             found.append(span)
         return found
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..grammar import JsonState
-from ..grammar.json_states import LABEL, LIST, NUMBER, TEXT
+from ..grammar.json_states import LABEL, LIST, TEXT
 
 if TYPE_CHECKING:
     from .drafts import SpanGuesser
@@ -19,8 +19,6 @@ class JsonDraft:
     the model has begun and nobody knows of is guessed to end at once, with the label
     of the entry before and the first number there is.
     """
-
-    takes_spans = True
 
     def __init__(self) -> None:
         self._spans: list[Span] | None = None
@@ -51,10 +49,8 @@ class JsonDraft:
         choices = state.choices
         if len(choices) == 1:
             return choices[0]
-        if state.stage == LIST:
-            return state.another(self._goes_on(state))
-        if state.stage == TEXT and not state.paths:
-            # Behind a text of a grouped list.
+        # A grouped list is ended, or goes on, with the quote behind a text.
+        if state.stage == LIST or (state.stage == TEXT and not state.paths):
             return state.another(self._goes_on(state))
         goal = self._goal(state)
         if goal is None:
@@ -64,9 +60,7 @@ class JsonDraft:
             return state.towards_text(start, end)
         if state.stage == LABEL:
             return state.towards(label)
-        if state.stage == NUMBER:
-            return state.towards_place(start, end)
-        return choices[0]
+        return state.towards_place(start, end)
 
     def _unknown(self, state: JsonState) -> int | None:
         """A guess where no span is expected."""

@@ -79,9 +79,8 @@ class DraftHead(nn.Module):
         RETURNS (Tuple[Tensor, Tensor]): Shape (units, rank) each.
         """
         # Some dimensions of a language model are hundreds of times as wide as others.
-        scaled = (hidden.to(self.mean.dtype) - self.mean) * (
-            self.variance + 1e-6
-        ).rsqrt()
+        centred = hidden.to(self.mean.dtype) - self.mean
+        scaled = centred * (self.variance + 1e-6).rsqrt()
         scaled = scaled.clamp(-10.0, 10.0) * GAIN
         start = nn.functional.gelu(scaled @ self.start.T + GAIN * self.start_bias)
         end = nn.functional.gelu(scaled @ self.end.T + GAIN * self.end_bias)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from ..errors import Errors
-from ..storage.folders import replaced_folder
+from ..storage.folders import check_unused, replaced_folder
 from .adapter_files import CONFIG_FILE, AdapterFiles, read_adapter, write_adapter
 from .bases import resolve_base
 from .gguf import MANIFEST, ROUNDED
@@ -28,8 +28,7 @@ def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
     """
     files = read_adapter(_find_adapter(Path(component_folder)))
     output = Path(output).expanduser().resolve()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(Errors.G261.format(folder=output))
+    check_unused(output)
     source = resolve_base(
         files.config["base_model_name_or_path"], files.config.get("revision")
     )

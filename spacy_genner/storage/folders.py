@@ -27,6 +27,16 @@ def backup_of(folder: Path) -> Path:
     return folder.with_name(folder.name + BACKUP_SUFFIX)
 
 
+def check_unused(folder: Path) -> None:
+    """Check that a folder can be written without taking anything's place.
+
+    folder (Path): The folder.
+    RAISES (ValueError): Something is there, and it is no empty folder.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(Errors.G261.format(folder=folder))
+
+
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """Replace a folder by what the block writes, all or nothing.

@@ -75,7 +75,7 @@ class StatefulPipe(TrainablePipe):
         return 1
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): Labels, prompt and adapter; nothing of the base."""
+        """RETURNS (bytes): Labels, prompt, adapter and draft head; nothing of the base."""
         return util.to_bytes(
             {
                 "genner": lambda: srsly.json_dumps(self._saved()).encode(),
@@ -106,7 +106,7 @@ class StatefulPipe(TrainablePipe):
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save labels, prompt and adapter; nothing of the base.
+        """Save labels, prompt, adapter and draft head; nothing of the base.
 
         A process killed on the way leaves the old folder, the new one, or none and
         a backup beside it that loading names.

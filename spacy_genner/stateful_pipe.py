@@ -75,7 +75,8 @@ class StatefulPipe(TrainablePipe):
         return 1
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): Labels, prompt, adapter and draft head; nothing of the base."""
+        """RETURNS (bytes): Labels, prompt, adapter and draft head; nothing of the
+        base."""
         return util.to_bytes(
             {
                 "genner": lambda: srsly.json_dumps(self._saved()).encode(),

@@ -16,6 +16,9 @@ GROUPS = {
     "spacy_misc": [
         "spacy-genner.DraftDecoder.v1",
         "spacy-genner.StepDecoder.v1",
+        "spacy-genner.CopyDrafter.v1",
+        "spacy-genner.DocSpansDrafter.v1",
+        "spacy-genner.HeadDrafter.v1",
         "spacy-genner.FirstDemonstrations.v1",
         "spacy-genner.NearestDemonstrations.v1",
         "spacy-genner.RandomDemonstrations.v1",

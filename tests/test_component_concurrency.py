@@ -44,6 +44,55 @@ def counted(items, seen):
         yield item
 
 
+LONG_STREAM = """
+import random, resource, sys
+sys.path.insert(0, sys.argv[1])
+from component_cases import learnt
+
+def resident():
+    with open("/proc/self/statm") as counts:
+        return int(counts.read().split()[1]) * resource.getpagesize() / 1e6
+
+def sentences(count, seen):
+    choose = random.Random(0)
+    words = ["Lisbon", "hosts", "the", "University", "of", "Porto", "Maria", "rains"]
+    for number in range(count):
+        seen.append(number)
+        picked = [choose.choice(words) for _ in range(choose.randint(0, 9))]
+        yield " ".join([*picked, str(number)]), number
+
+nlp = learnt(sys.argv[2])
+read = []
+sizes = []
+behind = 0
+for expected, (doc, number) in enumerate(
+    nlp.pipe(sentences(20_000, read), as_tuples=True, batch_size=64)
+):
+    assert number == expected and doc.text.split()[-1] == str(number)
+    assert doc.spans["sc"].attrs["status"] == "ok"
+    behind = max(behind, len(read) - expected)
+    if number in (4_999, 19_999):
+        sizes.append(resident())
+print(len(read), behind, *sizes)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="Reads /proc.")
+def test_a_long_stream_takes_no_more_memory(tiny_base):
+    """20,000 sentences in their order, none of them held back. spaCy's own string
+    store grows with new words."""
+    run = subprocess.run(
+        [sys.executable, "-c", LONG_STREAM, str(TESTS), str(tiny_base("llama"))],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    count, behind, early, late = map(float, run.stdout.split())
+    assert count == 20_000 and behind <= 128
+    assert late - early < 40
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_a_stream(tiny_base, batch_size):
     """No more is read ahead than a batch, and each result comes when it is ready."""

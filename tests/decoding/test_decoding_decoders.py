@@ -57,13 +57,13 @@ class Setting:
         network = self.base.model
         self.engine = Engine(network, text_decoder(network), self.encoder.prefix_ids)
 
-    def tasks(self, count, seed=0, longest=12):
+    def tasks(self, count, seed=0, longest=12, least=0):
         choose = random.Random(seed)
         tasks = []
         if self.listed:
-            longest = min(longest, 4)
+            least, longest = min(least, 4), min(longest, 4)
         for _ in range(count):
-            size = choose.randint(0, longest)
+            size = choose.randint(least, longest)
             words = [choose.choice(ALPHABET) for _ in range(size)]
             source = self.encoder.source(words, [choose.random() < 0.7 for _ in words])
             tasks.append(
@@ -117,6 +117,27 @@ def test_draft_decoder_equals_step_decoder(setting, batch_tokens):
         assert [d[:2] for d in mine.decisions] == [d[:2] for d in its.decisions]
         scores = [span.score for span in its.spans]
         assert [span.score for span in mine.spans] == pytest.approx(scores, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_decoders_agree_on_hundreds_of_documents(setting):
+    """In companies of one, three and seventeen, and all at once; nothing at all and
+    texts far longer than the models' windows are among them."""
+    tasks = setting.tasks(196, seed=31)
+    for longest, seed in [(0, 32), (0, 33), (80, 34), (50, 35)]:
+        at = random.Random(seed).randrange(len(tasks))
+        tasks[at:at] = setting.tasks(1, seed, longest, least=longest)
+    steps = StepDecoder(2000).decode(setting.engine, tasks)
+    assert len(steps) == 200
+    for size in (1, 3, 17, 200):
+        drafts = [
+            draft
+            for at in range(0, len(tasks), size)
+            for draft in DraftDecoder().decode(setting.engine, tasks[at : at + size])
+        ]
+        assert [d.ids for d in drafts] == [d.ids for d in steps]
+        for mine, its in zip(drafts, steps, strict=True):
+            assert [d[:2] for d in mine.decisions] == [d[:2] for d in its.decisions]
 
 
 @pytest.mark.parametrize("decoder", [StepDecoder, DraftDecoder])

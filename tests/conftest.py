@@ -23,6 +23,7 @@ TINY_FAMILIES = (
     "llama",
     "gemma2",
     "gemma3",
+    "mistral",
     "qwen2",
     "qwen3",
     "granite",
@@ -165,6 +166,11 @@ def _make_config(family: str, bos: int, eos: int, pad: int) -> Any:
             query_pre_attn_scalar=8,
             layer_types=["sliding_attention", "full_attention"],
         )
+    if family == "mistral":
+        # All its layers have the window, and no list of layers says so.
+        return transformers.MistralConfig(
+            **shared, head_dim=8, sliding_window=16, tie_word_embeddings=False
+        )
     if family == "qwen2":
         return transformers.Qwen2Config(**shared, tie_word_embeddings=True)
     if family == "qwen3":
@@ -195,7 +201,7 @@ def _make_config(family: str, bos: int, eos: int, pad: int) -> Any:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: loads the real base model")
+    config.addinivalue_line("markers", "slow: takes long, or loads the real base model")
 
 
 @pytest.fixture(scope="session")

@@ -48,8 +48,11 @@ class Backbone:
         kinds = set(getattr(config, "layer_types", None) or ())
         kinds |= set(getattr(config, "layers_block_type", None) or ())
         self.attention_only = kinds <= ATTENTION
-        self._sliding = "sliding_attention" in kinds
-        self._window: int | None = getattr(config, "sliding_window", None)
+        # A model whose config lists no layers has one mask for all (Mistral, Phi 3).
+        self._listed = bool(kinds)
+        slides = not kinds or "sliding_attention" in kinds
+        window: int | None = getattr(config, "sliding_window", None)
+        self._window = window if slides else None
         implementation = getattr(config, "_attn_implementation", None)
         self.packs = self.attention_only and implementation == NAME
         names = inspect.signature(type(decoder).forward).parameters
@@ -170,12 +173,14 @@ class Backbone:
 
     def _mask(self, positions: Tensor, slots: int) -> Any:
         """What each query sees, as numbers to be added: shape (batch or 1, 1, tokens,
-        slots); one for each kind of layer where there are two."""
+        slots); one for each kind of layer where the config lists them."""
         dtype = self.decoder.dtype
         full = _additive_mask(positions, slots, None, dtype)
-        if not self._sliding or self._window is None:
+        if self._window is None:
             return full
         near = _additive_mask(positions, slots, self._window, dtype)
+        if not self._listed:
+            return near
         return {"full_attention": full, "sliding_attention": near}
 
 

@@ -17,6 +17,7 @@ FAMILIES = [
     ("llama", "bytelevel", "inline_bracketed"),
     ("gemma2", "metaspace", "inline_xml"),
     ("gemma3", "metaspace", "inline_bracketed"),
+    ("mistral", "bytelevel", "inline_bracketed"),
     ("qwen2", "bytelevel", "inline_bracketed"),
     ("qwen3", "metaspace_prefix", "inline_xml"),
     ("granite", "bytelevel", "inline_xml"),

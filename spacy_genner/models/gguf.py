@@ -131,9 +131,11 @@ def convert_gguf(file: Path, folder: Path) -> None:
 
     file (Path): The GGUF file.
     folder (Path): An existing folder for the result.
-    RAISES (ValueError): If transformers can't read the file.
+    RAISES (ValueError): If transformers can't read the file, or the result can't be
+        written.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     logger.info("Converting %s, once: this takes a minute or more.", file.name)
@@ -150,12 +152,15 @@ def convert_gguf(file: Path, folder: Path) -> None:
         raise ValueError(Errors.G221.format(file=file.name, reason=err)) from err
     # Says where the weights were read from: a temporary file.
     model.config._name_or_path = ""
-    model.save_pretrained(folder)
-    plain = (folder / "config.json").read_bytes()
-    model.bfloat16().save_pretrained(folder, variant=ROUNDED)
-    # The folder's own dtype is that of the plain weights.
-    (folder / "config.json").write_bytes(plain)
-    tokenizer.save_pretrained(folder)
-    for path in folder.glob("*.safetensors"):
-        # Written for the owner alone, while a cache may be shared.
-        shutil.copymode(folder / "config.json", path)
+    try:
+        model.save_pretrained(folder)
+        plain = (folder / "config.json").read_bytes()
+        model.bfloat16().save_pretrained(folder, variant=ROUNDED)
+        # The folder's own dtype is that of the plain weights.
+        (folder / "config.json").write_bytes(plain)
+        tokenizer.save_pretrained(folder)
+        for path in folder.glob("*.safetensors"):
+            # Written for the owner alone, while a cache may be shared.
+            shutil.copymode(folder / "config.json", path)
+    except (OSError, SafetensorError) as err:
+        raise ValueError(Errors.G222.format(folder=folder.parent, reason=err)) from err

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spacy_genner.models.bases import BaseSource
-from spacy_genner.models.gguf import MANIFEST, converted_folder
+from spacy_genner.models.gguf import MANIFEST, convert_gguf, converted_folder
 from spacy_genner.models.store import _load
 
 
@@ -121,6 +121,19 @@ def test_rounded_weights_are_loaded_where_bfloat16_is_wanted(
         assert torch.equal(rounded[name], tensor.to(torch.bfloat16)), name
     with pytest.raises(ValueError, match="G233"):
         _load(source, torch.float32, cpu)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Sets a limit of the system.")
+def test_a_result_that_does_not_fit_the_disk(tiny_gguf, tmp_path):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(ValueError, match="G222.*SPACY_GENNER_CACHE"):
+            convert_gguf(tiny_gguf, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 SCRIPT = """

@@ -63,8 +63,14 @@ def grouped_attention(
     if packed is None:
         return attend(query, key, value, attention_mask), None
     if not packed.prefix:
-        rows = attend(packed.side_by_side(query[0]), key, value, attention_mask)
-        return packed.end_to_end(rows)[None], None
+        found = query.new_empty(query.shape[2], query.shape[1], value.shape[3])
+        for rows, columns, tokens, layout in packed.blocks:
+            seen = [key, value, attention_mask[:, :, columns]]
+            if rows is not None:
+                seen = [part.index_select(0, rows) for part in seen]
+            own = layout.side_by_side(query[0].index_select(1, tokens))
+            found.index_copy_(0, tokens, layout.end_to_end(attend(own, *seen)))
+        return found[None], None
     size = packed.prefix
     first_query, first_key, first_value = (
         tensor[:, :, :size] for tensor in (query, key, value)

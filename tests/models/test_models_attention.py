@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from spacy_genner.models.attention import NAME, attention_for
+from spacy_genner.models.attention import NAME, attention_for, grouped_attention
 from spacy_genner.models.norms import FrozenRMSNorm, freeze_norms
+from spacy_genner.models.packing import Packed
 from spacy_genner.models.store import get_base
 
 FAMILIES = ["llama", "gemma2", "gemma3", "qwen2", "qwen3", "granite", "granite4"]
@@ -104,3 +105,44 @@ def test_a_norm_that_is_trained_is_left_alone(tiny_base):
     before = [type(module) for module in network.modules()]
     freeze_norms(network)
     assert [type(module) for module in network.modules()] == before
+
+
+@pytest.mark.parametrize(
+    "lengths, columns",
+    [
+        ([5], [5]),
+        ([3] * 20, [3]),
+        ([40, 41, 43], [43]),
+        ([2, 90, 2, 2, 2], [2, 90]),
+        ([1] * 10 + [200, 60, 60, 60, 60, 60, 200], [1, 60, 200]),
+    ],
+)
+def test_rows_of_unlike_lengths_lie_in_blocks(lengths, columns):
+    packed = Packed.of(0, lengths, torch.device("cpu"))
+    assert [block.columns.stop for block in packed.blocks] == columns
+    tokens = torch.cat([block.tokens for block in packed.blocks])
+    assert sorted(tokens.tolist()) == list(range(sum(lengths)))
+    for rows, within, tokens, layout in packed.blocks:
+        taken = torch.arange(len(lengths)) if rows is None else rows
+        assert torch.equal(packed.row[tokens], taken[layout.row])
+        assert torch.equal(packed.column[tokens], layout.column + within.start)
+        assert layout.longest == within.stop - within.start
+
+
+def test_blocks_give_what_rows_side_by_side_give():
+    lengths = [1, 90, 4, 2, 1, 60]
+    packed = Packed.of(0, lengths, torch.device("cpu"))
+    assert len(packed.blocks) > 1
+    draw = torch.Generator().manual_seed(0)
+
+    def drawn(*shape):
+        return torch.randn(*shape, generator=draw, dtype=torch.float64)
+
+    query, keys, values = drawn(1, 4, 158, 8), drawn(6, 2, 120, 8), drawn(6, 2, 120, 8)
+    mask = drawn(6, 1, 90, 120)
+    module = torch.nn.Module()
+    found, _ = grouped_attention(module, query, keys, values, mask, packed=packed)
+    side = packed.side_by_side(query[0])
+    wanted, _ = grouped_attention(module, side, keys, values, mask)
+    assert found.shape == (1, 158, 4, 8)
+    torch.testing.assert_close(found[0], packed.end_to_end(wanted))

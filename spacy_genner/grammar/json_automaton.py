@@ -5,6 +5,9 @@ The spans come in the order of the contract, each once, and no unit lies in more
 `max_depth` of them, so that an output always ends. Strings that stand at several places
 are followed at all of them until a number tells which is meant.
 
+A model that goes on where it has nothing left to say repeats an entry. It may: the list
+ends there, and the entry counts once. Were it held to new ones, it had to invent them.
+
 Order of choices, which settles ties: going on with a text, closing it, ending a list,
 another entry; then the order of the source, of the labels and of the numbers.
 """
@@ -25,7 +28,7 @@ from .json_states import (
     Story,
     Thread,
 )
-from .output import Marked, OutputGrammar
+from .output import Marked, OutputGrammar, unlinked
 from .source import Encode, Source
 
 
@@ -132,7 +135,7 @@ class JsonGrammar(OutputGrammar):
         closed = []
         for path in thread.paths:
             started = path.unit > path.start
-            if path.offset == 0 and started and not self.source.blank[path.unit - 1]:
+            if path.offset == 0 and started and self._can_end(path):
                 closed.append((path.start, path.unit))
             if path.offset or self._goes_on(path, story):
                 ids = (self._going_on if started else self._starting)[path.unit]
@@ -144,7 +147,8 @@ class JsonGrammar(OutputGrammar):
             after_text = thread._replace(paths=tuple(paths))
             moves.setdefault(id_, []).append(after_text)
         if closed:
-            options = tuple(self._closings(story, tuple(sorted(closed)), length))
+            places = tuple(sorted(set(closed)))
+            options = tuple(self._closings(story, places, length))
             self._add_options(Thread(TEXT, options), length, moves)
 
     def _closings(
@@ -154,8 +158,12 @@ class JsonGrammar(OutputGrammar):
         if not self.grouped:
             yield Option(self.pieces.closing, LABEL, story, places)
             return
+        fresh = [place for place in places if self._is_new(place, story)]
+        if not fresh:
+            yield Option(self.pieces.stop, LIST, self._next_list(story))
+            return
         # Of several places any is as good here: the list as a whole tells.
-        first = min(places, key=lambda place: (place[0], -place[1]))
+        first = min(fresh, key=lambda place: (place[0], -place[1]))
         done = self._with(story, first, length + 1)
         yield Option(self.pieces.stop, LIST, self._next_list(done))
         if self._has_more(done):
@@ -170,8 +178,9 @@ class JsonGrammar(OutputGrammar):
     ) -> list[Thread]:
         """The place where a stage begins."""
         if stage == TEXT:
-            paths = tuple(Path(unit, unit, 0) for unit in self._starts(story))
-            return [Thread(TEXT, paths=paths, story=story)]
+            fresh = [Path(unit, unit, 0) for unit in self._starts(story)]
+            again = [Path(start, start, 0, end) for start, end in self._listed(story)]
+            return [Thread(TEXT, paths=(*fresh, *again), story=story)]
         if stage == END:
             return [Thread(END, story=story)]
         if stage == LABEL:
@@ -198,14 +207,20 @@ class JsonGrammar(OutputGrammar):
         else:
             yield Option(pieces.stop, END, story)
             another = pieces.more
-        if self._has_more(story):
+        if self._has_more(story) and not story.repeated:
             yield Option(another, TEXT, story._replace(begin=length))
 
     def _labels(
         self, story: Story, places: tuple[tuple[int, int], ...]
     ) -> Iterator[Option]:
+        listed = {entry[:3] for entry in unlinked(story.done)}
         for label, ids in enumerate(self.pieces.named):
-            fitting = tuple(p for p in places if _after((*p, label), story.last))
+            fitting = tuple(
+                place
+                for place in places
+                if (*place, label) in listed
+                or self._is_new(place, story._replace(label=label))
+            )
             if fitting:
                 yield Option(ids, NUMBER, story._replace(label=label), fitting)
 
@@ -215,7 +230,10 @@ class JsonGrammar(OutputGrammar):
         for place in places:
             # Where the ids end the entry is done; its length is known here.
             ids = tuple(self._number(place))
-            done = self._with(story, place, length + len(ids))
+            if self._is_new(place, story):
+                done = self._with(story, place, length + len(ids))
+            else:
+                done = story._replace(repeated=True)
             yield Option(ids, LIST, done)
 
     def _number(self, units: tuple[int, int]) -> list[int]:
@@ -254,11 +272,33 @@ class JsonGrammar(OutputGrammar):
             ):
                 yield unit
 
+    def _is_new(self, place: tuple[int, int], story: Story) -> bool:
+        """Whether a place with the story's label may be the next entry."""
+        covering = sum(end > place[0] for end in story.covers)
+        return covering < self.max_depth and _after((*place, story.label), story.last)
+
+    def _listed(self, story: Story) -> list[tuple[int, int]]:
+        """The places of the entries in the list that can be repeated; in the grouped
+        format a string that stands at more places would say another one."""
+        entries = unlinked(story.done)
+        if self.grouped:
+            entries = [entry for entry in entries if entry.label == story.label]
+        doubtful = self.doubtful(entries)
+        return [(e.start, e.end) for e in entries if e not in doubtful]
+
     def _has_more(self, story: Story) -> bool:
         return next(self._starts(story), None) is not None
 
+    def _can_end(self, path: Path) -> bool:
+        """Whether a text can end before the unit that would go on with it."""
+        if path.end is not None:
+            return path.unit == path.end
+        return not self.source.blank[path.unit - 1]
+
     def _goes_on(self, path: Path, story: Story) -> bool:
         """Whether a text can take one more unit and end somewhere."""
+        if path.end is not None:
+            return path.unit < path.end
         if path.unit == len(self.source):
             return False
         return self._next_end[path.unit] < self._limit(story, path.start)

@@ -17,11 +17,13 @@ class Path(NamedTuple):
     start (int): The unit that it starts with.
     unit (int): The unit that goes on with it.
     offset (int): How many of that unit's ids are written.
+    end (Optional[int]): Of an entry that is said once more, the unit after its last.
     """
 
     start: int
     unit: int
     offset: int
+    end: int | None = None
 
 
 class Story(NamedTuple):
@@ -33,6 +35,7 @@ class Story(NamedTuple):
         the same list.
     covers (Tuple[int, ...]): The ends of the spans that may cover what follows.
     done (Optional[Tuple]): The entries so far, as a linked list of `Marked`.
+    repeated (bool): Whether an entry was said once more, which ends the list.
     """
 
     begin: int = 0
@@ -40,6 +43,7 @@ class Story(NamedTuple):
     last: tuple[int, int, int] | None = None
     covers: tuple[int, ...] = ()
     done: tuple | None = None
+    repeated: bool = False
 
 
 class Option(NamedTuple):
@@ -151,17 +155,19 @@ class JsonState(OutputState):
         entry may mean: the unit that it starts with, and the least and the greatest
         unit that may follow its last."""
         first = self._threads[0]
-        size = len(self.grammar.source)
         if first.paths:
-            return [
-                (path.start, max(path.unit + (path.offset > 0), path.start + 1), size)
-                for path in first.paths
-            ]
+            return [(path.start, *self._ends(path)) for path in first.paths]
         return [
             (start, end, end)
             for option in first.options
             for start, end in option.places
         ]
+
+    def _ends(self, path: Path) -> tuple[int, int]:
+        if path.end is not None:
+            return path.end, path.end
+        least = max(path.unit + (path.offset > 0), path.start + 1)
+        return least, len(self.grammar.source)
 
     def another(self, wanted: bool) -> int:
         """The choice that begins another entry, or ends the list; the first where none

@@ -43,22 +43,26 @@ def random_walk(grammar, seed, most=4000):
 
 
 def check_output(name, grammar, ids, state):
-    """An output is JSON, and the parser reads of it what the automaton has marked."""
+    """An output is JSON, and the parser reads of it what the automaton has marked: an
+    entry at the end of a list that it has already is none."""
     text, output = grammar.source.text, output_text(ids)
-    assert json.loads(output) is not None
+    said = json.loads(output)
     parsed = get_format(name).parse(output, text, LABELS)
     codes = {issue.code for issue in parsed.issues}
     found = char_spans(grammar, state.marked)
     assert len(set(found)) == len(found)
     if name == "grouped_json":
         doubtful = bool(grammar.doubtful(state.marked))
-        assert doubtful is ("ambiguous_place" in codes)
+        repeated = any(texts[-1:] == [t] for texts in said.values() for t in texts[:-1])
+        assert repeated or doubtful is ("ambiguous_place" in codes)
         # Where a place is guessed, the order may be another than that of the guess.
-        assert codes <= {"ambiguous_place"}
+        assert codes <= {"ambiguous_place", *(["duplicate"] if repeated else [])}
         if not doubtful:
             assert set(found) == set(parsed.spans)
     else:
-        assert codes == set()
+        repeated = said[-1:] in [[entry] for entry in said[:-1]]
+        assert len(said) == len(found) + repeated
+        assert codes == ({"duplicate"} if repeated else set())
         assert found == parsed.spans
 
 
@@ -145,11 +149,47 @@ def test_the_label_after_the_same_range_is_a_later_one():
     two = [(0, 1, 1), (0, 1, 2)]
     ids = grammar.target(two)
     second = output_text(ids).index("label", 30) + len('label": "')
-    assert [chr(i) for i in grammar.walk(ids[:second])[-1].choices] == ["c"]
+    # The first label once more, or a later one.
+    assert [chr(i) for i in grammar.walk(ids[:second])[-1].choices] == ["A", "c"]
+    assert [chr(i) for i in grammar.walk([*ids[:second], ord("A")])[-1].choices] == [
+        "B"
+    ]
     assert [m[:3] for m in grammar.walk(ids)[-1].marked] == two
     # Nothing can come after the last label.
     ids = grammar.target([(0, 1, 2)])
     assert [chr(i) for i in grammar.walk(ids[:-1])[-1].choices] == ["]"]
+
+
+@pytest.mark.parametrize("name", ["occurrence_json", "offset_json"])
+def test_an_entry_that_is_repeated_ends_the_list(name):
+    grammar = grammar_of(name, ["x", "yy", "x", "z"])
+    spans = [(0, 1, 0), (1, 2, 1)]
+    output = output_text(grammar.target(spans))
+    first = output[1 : output.index("}") + 1]
+    for entry in (first, output[len(first) + 3 : -1]):
+        state = grammar.walk([ord(char) for char in f"{output[:-1]}, {entry[:-1]}"])[-1]
+        assert [chr(id_) for id_ in state.choices] == ["}"]
+        state = state.advance(ord("}"))
+        assert [chr(id_) for id_ in state.choices] == ["]"]
+        assert [m[:3] for m in state.advance(ord("]")).marked] == spans
+    # With another label it would stand before the last one.
+    wrong = first.replace('"A"', '"c')
+    with pytest.raises(ValueError, match="G102"):
+        grammar.walk([ord(char) for char in f"{output[:-1]}, {wrong}"])
+
+
+def test_a_string_that_is_repeated_ends_its_list():
+    grammar = grammar_of("grouped_json", ["x", "yy", "x", "z"])
+
+    def said(texts):
+        output = json.dumps({"A": texts, "AB": ["z"], LABELS[2]: []})
+        return grammar.walk([ord(char) for char in output])[-1]
+
+    marked = [m[:3] for m in said(["x", "yy", "yy"]).marked]
+    assert marked == [(0, 1, 0), (1, 2, 0), (3, 4, 1)]
+    for texts in (["yy", "yy", "z"], ["yy", "yy", "yy"]):
+        with pytest.raises(ValueError, match="G102"):
+            said(texts)
 
 
 @pytest.mark.parametrize("name", JSON)

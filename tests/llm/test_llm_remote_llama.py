@@ -26,7 +26,7 @@ TEXTS = ["Maria Silva lives in Lisbon.", "It rains.", "See [ 3 ] and Porto."]
 
 pytestmark = pytest.mark.slow
 
-for needed in (PACKAGE, "llama-cpp-python"):
+for needed in (PACKAGE, "llama-cpp-python", "fastapi", "uvicorn"):
     try:
         metadata.distribution(needed)
     except metadata.PackageNotFoundError:

@@ -44,9 +44,8 @@ $(TEST_VENV)/.installed-gemma: $(TEST_VENV)/.installed
 
 # Compiles for a quarter of an hour; where that fails, the tests that ask it are skipped.
 $(TEST_VENV)/.installed-llama: $(TEST_VENV)/.installed-gemma
-	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt $(LLAMA) || \
+	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt $(LLAMA) && touch $@ || \
 	    echo "Goes on without $(LLAMA): no tests against its server."
-	touch $@
 
 demo: $(DEMO_VENV)/.installed
 	PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" $(DEMO_PYTHON) -m spacy project run all

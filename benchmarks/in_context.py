@@ -24,7 +24,6 @@ from spacy_genner.evaluation.scorer import gold_spans
 from spacy_genner.evaluation.scores import score_documents
 
 NAME = "generative_ner"
-KEY = "sc"
 SELECTIONS = {
     "nearest": "spacy-genner.NearestDemonstrations.v1",
     "random": "spacy-genner.RandomDemonstrations.v1",
@@ -51,7 +50,6 @@ def in_context(args: argparse.Namespace, shots: int, verify: bool) -> spacy.Lang
     nlp = spacy.blank("en")
     config = {
         "labels": json.loads(args.labels.read_text(encoding="utf8")),
-        "spans_key": KEY,
         "format": args.format,
         "readings": 1,
         "model": {"name": args.base, "lora": None, "dtype": args.dtype},
@@ -73,28 +71,30 @@ class Witness:
     """A verifier that keeps what was found before it was asked.
 
     verifier (Verifier): Asks.
+    key (str): The group that spans are kept under.
     """
 
-    def __init__(self, verifier):
+    def __init__(self, verifier, key: str):
         self.layout = verifier.layout
         self.verifier = verifier
+        self.key = key
         self.found: list[Doc] = []
         self.seconds = 0.0
 
     def verify(self, docs, outcomes, judge) -> None:
         for doc, outcome in zip(docs, outcomes, strict=True):
-            self.found.append(as_it_was(doc, outcome))
+            self.found.append(as_it_was(doc, outcome, self.key))
         started = time.perf_counter()
         self.verifier.verify(docs, outcomes, judge)
         self.seconds += time.perf_counter() - started
 
 
-def as_it_was(doc: Doc, outcome) -> Doc:
+def as_it_was(doc: Doc, outcome, key: str) -> Doc:
     """A document of its own with an outcome as it is at the moment."""
     bare = unmarked(doc)
     spans = [Span(bare, span.start, span.end, span.label) for span in outcome.spans]
     attrs = {"status": outcome.status, "issues": list(outcome.issues)}
-    bare.spans[KEY] = SpanGroup(bare, name=KEY, spans=spans, attrs=attrs)
+    bare.spans[key] = SpanGroup(bare, name=key, spans=spans, attrs=attrs)
     return bare
 
 
@@ -105,23 +105,23 @@ def measured(nlp: spacy.Language, docs: list[Doc]) -> list[dict]:
     ner._runtime()
     witness = None
     if ner.verifier is not None:
-        ner.verifier = witness = Witness(ner.verifier)
+        ner.verifier = witness = Witness(ner.verifier, ner.key)
     started = time.perf_counter()
     found = list(nlp.pipe([unmarked(doc) for doc in docs], batch_size=64))
     seconds = time.perf_counter() - started
-    rows = [{**scored(docs, found), "seconds": round(seconds, 1)}]
+    rows = [{**scored(docs, found, ner.key), "seconds": round(seconds, 1)}]
     if witness is not None:
         rows[0]["verified"] = True
         alone = round(seconds - witness.seconds, 1)
-        rows.insert(0, {**scored(docs, witness.found), "seconds": alone})
+        rows.insert(0, {**scored(docs, witness.found, ner.key), "seconds": alone})
     return rows
 
 
-def scored(docs: list[Doc], found: list[Doc]) -> dict:
+def scored(docs: list[Doc], found: list[Doc], key: str) -> dict:
     """What was found, held against the reference."""
-    spans = [gold_spans(doc, KEY) for doc in found]
-    scores = score_documents([gold_spans(doc, KEY) for doc in docs], spans)
-    groups = [doc.spans[KEY].attrs for doc in found]
+    spans = [gold_spans(doc, key) for doc in found]
+    scores = score_documents([gold_spans(doc, key) for doc in docs], spans)
+    groups = [doc.spans[key].attrs for doc in found]
     row = {
         k: round(scores[k], 4) for k in ("micro_f", "micro_p", "micro_r", "nested_r")
     }

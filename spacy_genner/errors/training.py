@@ -62,12 +62,12 @@ class TrainingErrors:
         "them."
     )
     G318 = "Give --minutes or --steps, not both."
-    G321 = "There are no documents in {path} to train a draft head on."
     G319 = "{name!r} is {found!r}: expected a number above 0."
     G320 = (
         "{path} has spans under the keys {found}: expected one. Name it: --spans-key "
         "KEY"
     )
+    G321 = "There are no documents in {path} to train a draft head on."
     G317 = (
         "There is no GPU {found}: torch finds {count}. Leave --gpu-id out, or install "
         "a torch build for your GPU."

@@ -158,7 +158,7 @@ class JsonGrammar(OutputGrammar):
         if not self.grouped:
             yield Option(self.pieces.closing, LABEL, story, places)
             return
-        fresh = [place for place in places if self._is_new(place, story)]
+        fresh = [p for p in places if self._is_new((*p, story.label), story)]
         if not fresh:
             yield Option(self.pieces.stop, LIST, self._next_list(story))
             return
@@ -207,7 +207,7 @@ class JsonGrammar(OutputGrammar):
         else:
             yield Option(pieces.stop, END, story)
             another = pieces.more
-        if self._has_more(story) and not story.repeated:
+        if self._has_more(story):
             yield Option(another, TEXT, story._replace(begin=length))
 
     def _labels(
@@ -218,8 +218,7 @@ class JsonGrammar(OutputGrammar):
             fitting = tuple(
                 place
                 for place in places
-                if (*place, label) in listed
-                or self._is_new(place, story._replace(label=label))
+                if (span := (*place, label)) in listed or self._is_new(span, story)
             )
             if fitting:
                 yield Option(ids, NUMBER, story._replace(label=label), fitting)
@@ -228,13 +227,13 @@ class JsonGrammar(OutputGrammar):
         self, story: Story, places: tuple[tuple[int, int], ...], length: int
     ) -> Iterator[Option]:
         for place in places:
-            # Where the ids end the entry is done; its length is known here.
             ids = tuple(self._number(place))
-            if self._is_new(place, story):
+            if self._is_new((*place, story.label), story):
+                # Where the ids end the entry is done; its length is known here.
                 done = self._with(story, place, length + len(ids))
+                yield Option(ids, LIST, done)
             else:
-                done = story._replace(repeated=True)
-            yield Option(ids, LIST, done)
+                yield Option(ids + self.pieces.stop, END, story)
 
     def _number(self, units: tuple[int, int]) -> list[int]:
         """The ids that say which place a text has."""
@@ -267,15 +266,18 @@ class JsonGrammar(OutputGrammar):
             if (
                 not self.source.blank[unit]
                 and self._starting[unit]
-                and sum(end > unit for end in story.covers) < self.max_depth
+                and self._is_shallow(unit, story)
                 and unit < self._limit(story, unit)
             ):
                 yield unit
 
-    def _is_new(self, place: tuple[int, int], story: Story) -> bool:
-        """Whether a place with the story's label may be the next entry."""
-        covering = sum(end > place[0] for end in story.covers)
-        return covering < self.max_depth and _after((*place, story.label), story.last)
+    def _is_shallow(self, unit: int, story: Story) -> bool:
+        """Whether one more span may start with a unit."""
+        return sum(end > unit for end in story.covers) < self.max_depth
+
+    def _is_new(self, span: tuple[int, int, int], story: Story) -> bool:
+        """Whether a span may be the next entry."""
+        return self._is_shallow(span[0], story) and _after(span, story.last)
 
     def _listed(self, story: Story) -> list[tuple[int, int]]:
         """The places of the entries in the list that can be repeated; in the grouped

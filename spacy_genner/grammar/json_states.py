@@ -35,7 +35,6 @@ class Story(NamedTuple):
         the same list.
     covers (Tuple[int, ...]): The ends of the spans that may cover what follows.
     done (Optional[Tuple]): The entries so far, as a linked list of `Marked`.
-    repeated (bool): Whether an entry was said once more, which ends the list.
     """
 
     begin: int = 0
@@ -43,7 +42,6 @@ class Story(NamedTuple):
     last: tuple[int, int, int] | None = None
     covers: tuple[int, ...] = ()
     done: tuple | None = None
-    repeated: bool = False
 
 
 class Option(NamedTuple):

@@ -175,12 +175,10 @@ class Backbone:
         """What each query sees, as numbers to be added: shape (batch or 1, 1, tokens,
         slots); one for each kind of layer where the config lists them."""
         dtype = self.decoder.dtype
-        full = _additive_mask(positions, slots, None, dtype)
-        if self._window is None:
-            return full
         near = _additive_mask(positions, slots, self._window, dtype)
-        if not self._listed:
+        if self._window is None or not self._listed:
             return near
+        full = _additive_mask(positions, slots, None, dtype)
         return {"full_attention": full, "sliding_attention": near}
 
 

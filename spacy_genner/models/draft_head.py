@@ -19,8 +19,7 @@ from ..errors import Errors
 RANK = 64
 # The most units of a span that is guessed.
 LONGEST = 64
-# The log-odds of every stretch before training: of a sentence's one in a thousand is a
-# span.
+# The log-odds of every stretch before training: about one in a thousand is a span.
 UNLIKELY = -7.0
 # Weights are stored so much smaller than they are used: an optimizer with the learning
 # rate of an adapter then moves them as a new layer wants it.

@@ -148,6 +148,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
         )
+    # gguf raises NotImplementedError for a quantisation that it can not read.
     except (ValueError, KeyError, NotImplementedError, OSError, ImportError) as err:
         raise ValueError(Errors.G221.format(file=file.name, reason=err)) from err
     # Says where the weights were read from: a temporary file.

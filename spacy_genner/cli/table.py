@@ -30,9 +30,11 @@ def table(
 ) -> None:
     """Write a table of evaluations, a row each, the best F1 first.
 
-    Scores are in percent. Evaluations of 'benchmarks/formats.py' have two columns
-    more: how many answers were well formed when nothing held the model to its format,
-    and the F1 of those.
+    Scores are in percent. Evaluations of 'benchmarks/formats.py' have five columns
+    more. Three are of a sample under the grammar: well formed (the share of such
+    outputs), output tokens (of a document) and ms a document. Two are of the same
+    sample when nothing held the model to its format: well formed, free (the share of
+    answers that needed no repair) and F1, free (of all answers, as they were read).
 
     \b
     Example:

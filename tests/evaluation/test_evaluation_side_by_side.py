@@ -3,8 +3,16 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
-from spacy_genner.evaluation.side_by_side import HEADER, read_evaluations, side_by_side
+from spacy_genner.cli import app
+from spacy_genner.evaluation.side_by_side import (
+    FREE_HEADER,
+    GRAMMAR_HEADER,
+    HEADER,
+    read_evaluations,
+    side_by_side,
+)
 
 
 def evaluation(f, **more):
@@ -61,6 +69,13 @@ def test_work_under_the_grammar_has_columns_where_there_is_any(tmp_path):
     )
     assert lines[2].endswith("| 7 | 100.0 | 48.2 | 250 |  |  |")
     assert lines[3].endswith("| 7 |  |  |  | 90.0 | 40.0 |")
+
+
+def test_help_names_the_columns():
+    said = " ".join(CliRunner().invoke(app, ["table", "--help"]).output.split())
+    assert "five columns" in said
+    assert len(GRAMMAR_HEADER + FREE_HEADER) == 5
+    assert all(name in said for name in GRAMMAR_HEADER + FREE_HEADER)
 
 
 def test_files_and_folders_and_names_that_occur_twice(tmp_path):

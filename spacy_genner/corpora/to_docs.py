@@ -11,7 +11,7 @@ from spacy.tokens import Doc, SpanGroup
 
 from ..errors import Errors
 from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions
+from .annotated import Annotated, ConvertOptions, Remark
 from .counts import LISTED, ConversionCounts
 from .docbin import UNALIGNED
 from .documents import read_chosen
@@ -21,6 +21,7 @@ from .writers import get_writer
 from .writers.options import WriteOptions
 
 TOKENIZERS = ("blank", "fine")
+INSIDE_TOKEN = "sentence_start_inside_token"
 
 
 class DocMaker:
@@ -72,15 +73,20 @@ class DocMaker:
         if starts is None:
             return
         self.counts.sentences += len(starts)
-        for token in doc:
-            token.is_sent_start = token.i == 0
         waiting = iter(starts[1:])
         start = next(waiting, None)
+        begins = True
         for token in doc:
-            if start is None:
-                break
-            if token.idx >= start:
-                token.is_sent_start = True
+            token.is_sent_start = begins
+            begins = False
+            while start is not None and start < token.idx + len(token):
+                if start <= token.idx:
+                    token.is_sent_start = True
+                else:
+                    # The next token is the first that can begin a sentence.
+                    begins = True
+                    where = f"in {token.text!r}, document {doc.user_data['doc_id']}"
+                    self.counts.remark(Remark(INSIDE_TOKEN, where))
                 start = next(waiting, None)
 
     def _set_spans(self, doc: Doc, gold: list[CharSpan]) -> None:

@@ -25,6 +25,8 @@ SPAN = {"start": 0, "end": 4}
         {"spans": [{**SPAN, "label": "GPE", "token_start": 0, "token_end": 0}]},
         {"entities": [{**SPAN, "type": "GPE", "text": "Oslo"}]},
         {"entities": [[0, 4, "GPE"]]},
+        {"entities": [[0, 4, "GPE"]], "spans": None},
+        {"entities": [[0, 4, "GPE"]], "spans": [{**SPAN, "label": "GPE"}]},
     ],
 )
 def test_every_form_of_a_span_is_read(tmp_path, record):
@@ -39,6 +41,14 @@ def test_every_form_of_a_span_is_read(tmp_path, record):
     [
         ({"spans": []}, "'text' is None"),
         ({"text": "Oslo"}, "no list under"),
+        (
+            {"text": "Oslo", "spans": [], "entities": [[0, 4, "GPE"]]},
+            "'spans' and 'entities' say different spans",
+        ),
+        (
+            {"text": "Oslo", "spans": [[0, 4, "GPE"]], "entities": []},
+            "'spans' and 'entities' say different spans",
+        ),
         ({"text": "\ud800", "spans": []}, "half of a character"),
         ({"text": "a b", "spans": [], "sentence_starts": ["0"]}, "whole numbers"),
         ({"text": "a b", "spans": [], "sentence_starts": [0, 2, 1]}, "rising"),

@@ -57,6 +57,13 @@ def test_lines_without_a_place_are_counted(tmp_path):
     assert len(doc.spans) == 2
 
 
+def test_a_relation_of_numbers_is_no_mention(tmp_path):
+    more = "1\tAssociation\t6\t3172\tNovel\n1\tAssociation\t3172\tD1\tNo\n"
+    with pytest.warns(UserWarning, match=r"\[W517\].*2 lines.*Association \(2\)"):
+        [doc] = read(tmp_path, DOCUMENT + more)
+    assert len(doc.spans) == 2
+
+
 def test_a_document_that_comes_again_is_kept_and_counted(tmp_path):
     with pytest.warns(UserWarning, match=r"\[W518\].*1 documents.*first: 1"):
         assert len(read(tmp_path, f"{DOCUMENT}\n{DOCUMENT}")) == 2
@@ -72,6 +79,11 @@ def test_a_document_that_comes_again_is_kept_and_counted(tmp_path):
         ("1\t38\t41\tps.\tDisease", "not in the text"),
         ("2\t2\t6\tGout\tDisease", "an annotation of '1' is"),
         ("cut off", "an annotation of '1' is"),
+        ("1\t1O\t4\tGout\tDisease\tD1", "start, end, text and type"),
+        ("1\tO2\t6\tGout\tDisease\tD1", "start, end, text and type"),
+        ("1\t\t6\tGout\tDisease\tD1", "start, end, text and type"),
+        (f"1\t{'9' * 5000}\t6\tGout\tDisease", "start, end, text and type"),
+        (f"1\t2\t{'9' * 5000}\tGout\tDisease", "start, end, text and type"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, reason):

@@ -64,6 +64,29 @@ def test_the_fine_tokenizer_fits_them():
     assert not doc.has_annotation("SENT_START")
 
 
+@pytest.mark.parametrize(
+    "text, starts, found, inside",
+    [
+        ("a.b.c d e", [0, 2, 4], [0, 6], 2),
+        ("a.b.c d e", [0, 2, 8], [0, 6, 8], 1),
+        ("a.b.c d e", [0, 2, 6, 8], [0, 6, 8], 1),
+        ("a b.c", [0, 4], [0], 1),
+        # White space is no token's inside.
+        ("a b  c", [0, 1, 3], [0, 2, 4], 0),
+        ("  a b", [0, 4], [0, 4], 0),
+        ("a b ", [0, 3], [0], 0),
+    ],
+)
+def test_a_start_inside_a_token_moves_no_other(text, starts, found, inside):
+    maker = DocMaker()
+    [doc] = maker([Annotated(text, [], "d1", starts)])
+    assert [sentence.start_char for sentence in doc.sents] == found
+    remarks = {"sentence_start_inside_token": inside} if inside else {}
+    assert maker.counts.remarks == remarks
+    for listed in maker.counts.listed.values():
+        assert listed[0].endswith(", document d1")
+
+
 def test_a_file_keeps_everything(tmp_path, corpus):
     output = tmp_path / "made" / "corpus.spacy"
     counts = convert_file(corpus, output, "bracketed")

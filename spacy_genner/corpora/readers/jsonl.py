@@ -85,12 +85,18 @@ def _read_record(record: dict[str, Any]) -> tuple[str, list[CharSpan]]:
         raise ValueError(f"'text' is {text!r}, expected a string")
     if is_broken(text):
         raise ValueError("'text' holds half of a character (a lone surrogate)")
-    for field in _SPAN_FIELDS:
-        if isinstance(record.get(field), list):
-            return text, [_read_span(item, text) for item in record[field]]
-    raise ValueError(
-        f"no list under 'spans' or 'entities', found the keys {sorted(record)}"
-    )
+    found = [
+        [_read_span(item, text) for item in record[field]]
+        for field in _SPAN_FIELDS
+        if isinstance(record.get(field), list)
+    ]
+    if not found:
+        raise ValueError(
+            f"no list under 'spans' or 'entities', found the keys {sorted(record)}"
+        )
+    if any(set(spans) != set(found[0]) for spans in found):
+        raise ValueError("'spans' and 'entities' say different spans: leave one out")
+    return text, found[0]
 
 
 def is_broken(text: str) -> bool:

@@ -22,7 +22,9 @@ from ..annotated import Annotated, ConvertOptions, refuse_splitting
 from ..documents import is_chosen
 
 _PASSAGE = re.compile(r"(?P<id>[^|\t]+)\|(?P<kind>[ta])\|(?P<text>.*)", re.DOTALL)
-_NUMBER = re.compile(r"-?\d+")
+# No text is longer, and Python reads no number of thousands of digits.
+_NUMBER = re.compile(r"-?\d{1,15}")
+_NAME = re.compile(r"[^\W\d_]")
 _NO_PLACE = "mentions without a place"
 
 
@@ -87,17 +89,31 @@ def _read_document(
         columns = line.split("\t")
         if columns[0] != title["id"] or len(columns) < 4:
             raise _error(path, number, f"an annotation of {title['id']!r} is {line!r}")
-        if not _NUMBER.fullmatch(columns[1]):
-            left_out[columns[1]] += 1
-        elif columns[1:3] == ["-1", "-1"]:
+        if columns[1:3] == ["-1", "-1"]:
             left_out[_NO_PLACE] += 1
+        elif _is_relation(columns, text):
+            left_out[columns[1]] += 1
         else:
             spans.append(_read_span(columns, text, number, path))
     return Annotated(text, spans, title["id"], None)
 
 
+def _is_relation(columns: list[str], text: str) -> bool:
+    """Whether a line starts with a relation's name, and is no mention with a damaged
+    start: that has its text where the end says. A relation may have numbers, too, as
+    the names of genes are."""
+    if not _NAME.match(columns[1]):
+        return False
+    if len(columns) < 5 or not _NUMBER.fullmatch(columns[2]):
+        return True
+    end, said = int(columns[2]), columns[3]
+    found = text[max(end - len(said), 0) : end] if 0 < end <= len(text) else ""
+    return not said or not _says(said, found)
+
+
 def _read_span(columns: list[str], text: str, number: int, path: Path) -> CharSpan:
-    if len(columns) < 5 or not _NUMBER.fullmatch(columns[2]) or not columns[4].strip():
+    numbers = all(map(_NUMBER.fullmatch, columns[1:3]))
+    if len(columns) < 5 or not numbers or not columns[4].strip():
         line = "\t".join(columns)
         raise _error(path, number, f"start, end, text and type are not all in {line!r}")
     start, end, said = int(columns[1]), int(columns[2]), columns[3]

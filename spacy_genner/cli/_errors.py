@@ -37,7 +37,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
                 warnings.showwarning = _show_warning
                 return command(*args, **kwargs)
         except ConfigValidationError as error:
-            fail(str(error))
+            fail(without_values(error))
         except OSError as error:
             fail(_os_message(error))
         except Exception as error:
@@ -48,6 +48,18 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             fail(message)
 
     return run
+
+
+def without_values(error: Exception) -> str:
+    """What an error says. One of a config that does not fit would show the whole block,
+    in which a key may stand.
+
+    error (Exception): The error.
+    RETURNS (str): Its message, without the values of a config.
+    """
+    if isinstance(error, ConfigValidationError):
+        error = ConfigValidationError.from_error(error, show_config=False)
+    return str(error)
 
 
 def fail(message: str) -> NoReturn:

@@ -9,6 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, SpanGroup
 
 from ..errors import Errors
+from ._errors import without_values
 
 _FACTORY = "generative_ner"
 _ENTITIES = "genner_entities_as_group"
@@ -26,7 +27,8 @@ def load_pipeline(name: str) -> Language:
     except (OSError, ValueError) as error:
         if str(error).startswith("[G"):
             raise
-        raise ValueError(Errors.G527.format(path=name, reason=error)) from error
+        reason = without_values(error)
+        raise ValueError(Errors.G527.format(path=name, reason=reason)) from error
 
 
 def find_spans_key(nlp: Language, name: str) -> str:

@@ -14,6 +14,7 @@ from spacy.language import Language
 from spacy.util import get_sourced_components, load_config, load_model_from_config
 
 from ..errors import Errors
+from ._errors import without_values
 from ._pipelines import add_group_of_entities
 
 _GENERATIVE, _LLM = "generative_ner", "llm"
@@ -57,7 +58,8 @@ def load_teacher(
     except (OSError, ValueError) as error:
         if str(error).startswith("[G"):
             raise
-        raise ValueError(Errors.G760.format(path=path, reason=error)) from error
+        reason = without_values(error)
+        raise ValueError(Errors.G760.format(path=path, reason=reason)) from error
     _check_labels(nlp, path)
     key = spans_key or _find_key(nlp, path)
     return Teacher(nlp, key, _digest(nlp, key))

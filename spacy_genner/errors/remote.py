@@ -6,11 +6,11 @@ No message shows a key: where a value may hold one, it is left out.
 
 class RemoteErrors:
     G700 = (
-        "The settings of the remote model have the unknown keys {found}. Expected: "
-        "{allowed}. A key of the server belongs in an environment variable, which "
-        "'api_key_env' names."
+        "The settings of the remote model have an 'api_key'. What it holds is not "
+        "shown. Take it out, for configs are saved and passed on: put the key into an "
+        "environment variable, and its name into 'api_key_env'."
     )
-    G701 = "'{key}' of the remote model is {value!r}. Expected: {expected}."
+    G701 = "'{key}' of the remote model is {value}. Expected: {expected}."
     G702 = (
         "'api_key_env' of the remote model is no name of an environment variable. "
         "Expected capitals, digits and underscores, such as OPENAI_API_KEY, or null "

@@ -233,3 +233,33 @@ def test_from_the_teacher_to_a_small_model_that_is_scored(room, tiny_base):
         assert result.exit_code == 0, result.output
     scores = json.loads((room / "scores.json").read_text())
     assert (scores["gold"], scores["documents"]) == (6, 4)
+
+
+SECRET = "sk-0123456789abcdef"
+REMOTE = "spacy-genner.OpenAICompatible.v1"
+
+
+@pytest.mark.parametrize(
+    "arguments, codes",
+    [
+        (("model.@llm_models", REMOTE, "model.api_key", SECRET), ["G700"]),
+        (("model.api_key", SECRET), ["G760", "model -> api_key"]),
+        # Another fault of the same block.
+        (
+            ("model.@llm_models", REMOTE, "model.api_key", SECRET, "model.nmae", "x"),
+            ["G760", "model -> nmae"],
+        ),
+    ],
+)
+def test_a_key_in_a_config_is_not_printed(room, arguments, codes):
+    write_texts(room, OK)
+    names, values = arguments[::2], arguments[1::2]
+    changes = [
+        part
+        for name, value in zip(names, values, strict=True)
+        for part in (f"--components.llm.{name}", value)
+    ]
+    result = teach(room, *changes)
+    assert result.exit_code == 1
+    assert all(code in said(result) for code in codes), result.output
+    assert SECRET not in result.output

@@ -53,7 +53,7 @@ def make_client(
     url = server if isinstance(server, str) else server.url
     config = {"name": MODEL, "base_url": url, "api_key_env": ENV, "timeout": 20.0}
     return RemoteClient(
-        RemoteSettings.from_config({**config, **settings}),
+        RemoteSettings(**{**config, **settings}),
         (time or FakeTime()).timing,
     )
 

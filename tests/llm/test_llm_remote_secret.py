@@ -4,6 +4,7 @@ import logging
 import pickle
 
 import pytest
+import spacy
 from remote_cases import ENV, make_client, make_question
 from server import KEY, Fail, Raw, Say, Server
 
@@ -113,3 +114,15 @@ def test_a_secret_is_hidden():
     assert Secret("x").scrubbed("x-axis: extra x") == f"{HIDDEN}-axis: extra {HIDDEN}"
     assert Secret("").scrubbed("anything") == "anything"
     assert Secret("").header == ""
+
+
+def test_a_key_in_the_config_of_a_component_is_not_shown():
+    model = {
+        "@architectures": "spacy-genner.OpenAICompatible.v1",
+        "name": "gpt",
+        "api_key": KEY,
+    }
+    nlp = spacy.blank("en")
+    with pytest.raises(ValueError, match="G700.*'api_key_env'") as error:
+        nlp.add_pipe("generative_ner", config={"labels": ["A"], "model": model})
+    assert not holds_key(everything_of(error.value))

@@ -1,13 +1,16 @@
 """Settings of a remote model, checked where they are made."""
 
 import pytest
+import spacy
+from spacy_llm.registry import registry
 
 from spacy_genner.llm.remote.settings import RemoteSettings
 
+NAME = "spacy-genner.OpenAICompatible.v1"
+
 
 def test_defaults():
-    settings = RemoteSettings.from_config({"name": "gpt"})
-    assert settings == RemoteSettings("gpt")
+    settings = RemoteSettings("gpt")
     assert settings.base_url == "https://api.openai.com/v1"
     assert settings.api_key_env == "OPENAI_API_KEY"
     assert (settings.call, settings.path) == ("chat", "chat/completions")
@@ -24,21 +27,19 @@ def test_the_address_comes_from_the_settings_alone(monkeypatch):
 
 
 def test_numbers_may_be_strings():
-    settings = RemoteSettings.from_config(
-        {
-            "name": "gpt",
-            "base_url": "http://localhost:8000/v1/",
-            "max_concurrent": "3",
-            "timeout": "1.5",
-            "max_tries": 2.0,
-            "temperature": "1",
-            "max_tokens": "10",
-            "prices": {"input": "0.15", "output": 0.6},
-            "context_length": "4096",
-            "call": "completion",
-            "structured": False,
-            "api_key_env": None,
-        }
+    settings = RemoteSettings(
+        name="gpt",
+        base_url="http://localhost:8000/v1/",
+        max_concurrent="3",
+        timeout="1.5",
+        max_tries=2.0,
+        temperature="1",
+        max_tokens="10",
+        prices={"input": "0.15", "output": 0.6},
+        context_length="4096",
+        call="completion",
+        structured=False,
+        api_key_env=None,
     )
     assert settings.base_url == "http://localhost:8000/v1"
     assert (settings.max_concurrent, settings.timeout, settings.max_tries) == (
@@ -56,8 +57,6 @@ def test_numbers_may_be_strings():
 @pytest.mark.parametrize(
     "change, code, said",
     [
-        ({"nmae": "x"}, "G700", "nmae"),
-        ({"api_key": "sk-secret"}, "G700", "api_key_env"),
         ({"name": ""}, "G701", "'name'"),
         ({"name": None}, "G701", "'name'"),
         ({"call": "talk"}, "G701", '"completion"'),
@@ -89,6 +88,7 @@ def test_numbers_may_be_strings():
         ({"extra": {"model": "x"}}, "G704", "'name'"),
         ({"extra": {"temperature": 1}}, "G704", "setting of its own"),
         ({"extra": {"Authorization": "Bearer x"}}, "G704", "environment"),
+        ({"extra": {"a": [{"X-API-Key": "x"}]}}, "G704", "'X-API-Key'"),
         ({"system": 3}, "G701", "'system'"),
         ({"system": "x", "call": "completion"}, "G701", "'system'"),
         ({"context_length": 0}, "G701", "or null"),
@@ -107,7 +107,7 @@ def test_numbers_may_be_strings():
 )
 def test_what_is_refused(change, code, said):
     with pytest.raises(ValueError, match=code) as error:
-        RemoteSettings.from_config({"name": "gpt", **change})
+        RemoteSettings(**{"name": "gpt", **change})
     assert said in str(error.value)
 
 
@@ -119,14 +119,51 @@ def test_what_is_refused(change, code, said):
         {"base_url": "https://me:secret123@host/v1"},
         {"base_url": "https://host/v1?key=secret123"},
         {"base_url": "https://host/v1#secret123"},
-        {"api_key": "secret123"},
         {"extra": {"api_key": "secret123"}},
+        {"extra": {"api-key": "secret123"}},
+        {"extra": {"extra_headers": {"Authorization": "Bearer secret123"}}},
+        {"extra": {"extra_headers": {"proxy_authorization": "secret123"}}},
+        {"extra": {"extra_headers": {"Ocp-Apim-Subscription-Key": "secret123"}}},
+        {"extra": {"a": [{"b": {"Token": "secret123"}}]}},
+        {"extra": {"auth": ["me", "secret123"]}},
+        {"extra": {"password": "secret123"}},
+        {"extra": ["secret123"]},
     ],
 )
 def test_a_key_in_the_wrong_place_is_not_shown(change):
     with pytest.raises(ValueError, match="G70") as error:
-        RemoteSettings.from_config({"name": "gpt", **change})
+        RemoteSettings(**{"name": "gpt", **change})
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"max_completion_tokens": 9, "stop_token_ids": [1], "logit_bias": {"5": 1}},
+        {"chat_template_kwargs": {"enable_thinking": False}},
+        {"guided_json": {"properties": {"token": {"type": "string"}}}},
+        {"author": "x", "keyword": "x", "cache_salt": "x", "add_bos_token": True},
+    ],
+)
+def test_what_is_no_key(extra):
+    assert RemoteSettings("gpt", extra=extra).extra == extra
+
+
+MODEL = {"name": "gpt", "api_key": "sk-secret123"}
+
+
+@pytest.mark.parametrize(
+    "resolve, model",
+    [
+        (spacy.registry.resolve, {"@architectures": NAME, **MODEL}),
+        (registry.resolve, {"@llm_models": NAME, **MODEL}),
+    ],
+)
+def test_a_key_in_the_block_of_a_model_is_not_shown(resolve, model):
+    with pytest.raises(ValueError, match="G700.*'api_key_env'") as error:
+        resolve({"model": model})
+    assert "secret" not in str(error.value)
+    assert error.value.__cause__ is None and error.value.__context__ is None
 
 
 def test_what_was_given_is_not_written():

@@ -8,7 +8,7 @@ from thinc.shims.shim import Shim
 from ...errors import Errors
 from ...settings import check_flag
 from .language_model import RemoteLanguageModel
-from .settings import RemoteSettings
+from .settings import RemoteSettings, refuse_key
 
 
 class RemoteShim(Shim):
@@ -53,6 +53,7 @@ def build_remote_lm(
     system: Optional[str] = None,  # noqa: UP045
     context_length: Optional[int] = None,  # noqa: UP045
     keep_answers: bool = False,
+    api_key: Any = None,
 ) -> Model:
     """A model behind a server that speaks the OpenAI protocol, in the place of one of
     this process: `spacy-genner.OpenAICompatible.v1` of the architectures. Nothing is
@@ -60,9 +61,11 @@ def build_remote_lm(
 
     keep_answers (bool): Whether what it writes is kept, in the group's
         `attrs["answer"]`.
+    api_key (Any): Not for use: a key is refused here, without being shown.
     RETURNS (Model): The model, which thinc can't run.
     RAISES (ValueError): A setting can't be used.
     """
+    refuse_key(api_key)
     settings = RemoteSettings(
         name=name,
         base_url=base_url,

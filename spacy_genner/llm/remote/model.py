@@ -10,7 +10,7 @@ from ...errors import Errors, Warnings, warn
 from ..exchange import Answer, Question
 from .client import RemoteClient
 from .failures import RemoteError
-from .settings import RemoteSettings
+from .settings import RemoteSettings, refuse_key
 from .usage import Usage
 
 
@@ -96,6 +96,7 @@ def make_remote_model(
     system: str | None = None,
     context_length: int | None = None,
     strict: bool = True,
+    api_key: Any = None,
 ) -> Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]:
     """Make a model behind a server that speaks the OpenAI protocol: that of OpenAI, or
     of vLLM, llama.cpp, Ollama and many others. Nothing is sent before it is called.
@@ -123,12 +124,16 @@ def make_remote_model(
         which a task cuts long documents.
     strict (bool): Whether a prompt that is not of the project's own tasks, and gets no
         answer, is an error; else it has an empty one, with a warning.
+    api_key (Any): Not for use: a key is refused here, without being shown.
     RETURNS (Callable): The model.
     RAISES (ValueError): A setting can't be used.
     """
+    refuse_key(api_key)
     if not isinstance(strict, bool):
         raise ValueError(
-            Errors.G701.format(key="strict", value=strict, expected="true or false")
+            Errors.G701.format(
+                key="strict", value=repr(strict), expected="true or false"
+            )
         )
     settings = RemoteSettings(
         name=name,

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,9 +29,14 @@ _TAKEN = {
     "stream_options": "answers are read in whole",
     "n": "a question has one answer",
     "best_of": "a question has one answer",
-    "api_key": "keys come from the environment alone",
-    "authorization": "keys come from the environment alone",
 }
+# Names of what holds a key: in small letters, without the signs between words.
+_SIGNS = re.compile(r"[\W_]+")
+_KEY_NAME = re.compile(
+    r"key|token|auth|bearer|.*(authorization|apikey|cookie|credentials?|passw(or)?d|"
+    r"secret|(access|auth|bearer|id|refresh|security|session)token|"
+    r"(access|private|secret|subscription)key)"
+)
 
 
 @dataclass(frozen=True)
@@ -76,21 +81,6 @@ class RemoteSettings:
     system: str | None = None
     context_length: int | None = None
 
-    @classmethod
-    def from_config(cls, settings: Mapping[str, Any]) -> "RemoteSettings":
-        """Check the dict of a config, and fill in the defaults.
-
-        settings (Mapping[str, Any]): The settings; numbers may be strings.
-        RETURNS (RemoteSettings): The settings.
-        RAISES (ValueError): If a key is unknown or a value can't be used.
-        """
-        allowed = [field.name for field in fields(cls)]
-        unknown = sorted(str(key) for key in settings if key not in allowed)
-        if unknown:
-            names = ", ".join(allowed)
-            raise ValueError(Errors.G700.format(found=unknown, allowed=names))
-        return cls(**{"name": None, **settings})
-
     def __post_init__(self) -> None:
         checks: dict[str, Callable[[Any], Any]] = {
             "name": _text,
@@ -114,19 +104,34 @@ class RemoteSettings:
             try:
                 object.__setattr__(self, key, check(value))
             except _Unlike as unlike:
+                # 'extra' may hold a key.
+                shown = type(value).__name__ if key == "extra" else repr(value)
                 raise ValueError(
-                    Errors.G701.format(key=key, value=value, expected=unlike)
+                    Errors.G701.format(key=key, value=shown, expected=unlike)
                 ) from None
         if self.system is not None and self.call != "chat":
             expected = 'null, for a completion has no system message, or call = "chat"'
             raise ValueError(
-                Errors.G701.format(key="system", value=self.system, expected=expected)
+                Errors.G701.format(
+                    key="system", value=repr(self.system), expected=expected
+                )
             )
 
     @property
     def path(self) -> str:
         """The path of the call, after `base_url`."""
         return PATHS[self.call]
+
+
+def refuse_key(api_key: Any) -> None:
+    """Refuse a key that stands in a config, without showing it. Where the factories
+    did not know the name, the config system would show it with the rest of its block.
+
+    api_key (Any): What stands there; None for nothing.
+    RAISES (ValueError): Something does.
+    """
+    if api_key is not None:
+        raise ValueError(Errors.G700)
 
 
 class _Unlike(Exception):
@@ -240,4 +245,29 @@ def _extra(value: Any) -> dict[str, Any]:
     for key in extra:
         if key.lower() in _TAKEN:
             raise ValueError(Errors.G704.format(found=key, reason=_TAKEN[key.lower()]))
+    name = _key_inside(extra)
+    if name is not None:
+        reason = "keys come from the environment alone"
+        raise ValueError(Errors.G704.format(found=name, reason=reason))
     return extra
+
+
+def _key_inside(value: Any) -> str | None:
+    """The first name in nested JSON whose value looks like a key of a server."""
+    if isinstance(value, list):
+        found = (_key_inside(item) for item in value)
+    elif isinstance(value, dict):
+        found = (
+            # A schema may have a property of any name.
+            _key_inside(item)
+            if isinstance(item, dict)
+            else (name if _KEY_NAME.fullmatch(_plain(name)) else _key_inside(item))
+            for name, item in value.items()
+        )
+    else:
+        return None
+    return next((name for name in found if name is not None), None)
+
+
+def _plain(name: str) -> str:
+    return _SIGNS.sub("", name).lower()

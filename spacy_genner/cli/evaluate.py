@@ -52,15 +52,15 @@ def evaluate(
       python -m spacy genner evaluate training/demo/model-best corpus/test.spacy
           --output metrics/demo.json
     """
-    from spacy.cli._util import setup_gpu
-
     from ..corpora.docbin import load_docs
-    from ..errors import Errors
+    from ..errors import Errors, Warnings
     from ..evaluation.mentions import read_mentions
     from ..evaluation.run import annotate, check_gold, write_evaluation
     from ..evaluation.run import evaluate as score
     from ..evaluation.table import format_table
-    from ._errors import fail
+    from ..tolerant_pipe import FAILED
+    from ._errors import fail, warn_on_stderr
+    from ._gpu import choose_gpu
     from ._pipelines import add_group_of_entities, find_spans_key, load_pipeline
     from ._progress import progress_bar
 
@@ -69,7 +69,7 @@ def evaluate(
         fail(Errors.G525.format(path=output, found=output.suffix, expected=".json"))
     if output.is_dir():
         fail(Errors.G521.format(path=output))
-    setup_gpu(gpu_id, silent=True)
+    choose_gpu(gpu_id)
     nlp = load_pipeline(model)
     key = spans_key or find_spans_key(nlp, model)
     if add_group_of_entities(nlp, key):
@@ -82,3 +82,9 @@ def evaluate(
     result = score(rows, seed, mentions)
     write_evaluation(result, rows, output)
     typer.echo(format_table(result))
+    failed = [row for row in rows if row.status == FAILED]
+    if failed:
+        first = next((issue["message"] for issue in failed[0].issues), FAILED)
+        warn_on_stderr(
+            Warnings.W601.format(count=len(failed), total=len(rows), first=first)
+        )

@@ -11,7 +11,7 @@ import warnings
 
 from .component import ComponentErrors, ComponentWarnings
 from .corpora import CorporaErrors, CorporaWarnings
-from .evaluation import EvaluationErrors
+from .evaluation import EvaluationErrors, EvaluationWarnings
 from .formats import FormatErrors
 from .grammar import GrammarErrors
 from .llm import LlmErrors, LlmWarnings
@@ -63,6 +63,7 @@ class Warnings(
     TrainingWarnings,
     ComponentWarnings,
     CorporaWarnings,
+    EvaluationWarnings,
     RemoteWarnings,
     LlmWarnings,
     AnnotationWarnings,

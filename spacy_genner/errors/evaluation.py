@@ -56,3 +56,10 @@ class EvaluationErrors:
         "{path} is a comparison, not an evaluation. Name two files that 'evaluate' "
         "wrote."
     )
+
+
+class EvaluationWarnings:
+    W601 = (
+        "{count} of {total} documents failed, and count as documents in which nothing "
+        "was found. The first: {first}"
+    )

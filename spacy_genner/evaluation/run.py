@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from ..corpora.docbin import sentence_starts
 from ..errors import Errors
 from ..formats import CharSpan
+from ..tolerant_pipe import TolerantPipe
 from .annotation import SUFFIX, Annotation
 from .breakdowns import Classes, break_down, length_classes, mention_classes
 from .calibration import calibration
@@ -37,13 +38,15 @@ def annotate(
     docs (Iterable[Doc]): The reference documents.
     key (str): The group of `doc.spans` for reference and prediction.
     batch_size (Optional[int]): Documents at once; None for the pipeline's own.
-    YIELDS (Annotation): One for each document, in order.
+    YIELDS (Annotation): One for each document, in order. One that failed has the
+        status "failed" and no prediction.
     """
     pairs = ((doc.text, doc) for doc in docs)
-    for found, doc in nlp.pipe(pairs, as_tuples=True, batch_size=batch_size):
+    for passed in TolerantPipe[Doc](nlp, key)(pairs, batch_size):
+        found, doc = passed.doc, passed.source
         gold = gold_spans(doc, key)
         predicted, scores = _scored_spans(found, key)
-        attrs = found.spans[key].attrs if key in found.spans else {}
+        attrs = found.spans[key].attrs
         yield Annotation(
             text=doc.text,
             gold=gold,
@@ -63,7 +66,7 @@ def annotate(
 def _scored_spans(doc: Doc, key: str) -> tuple[list[CharSpan], list[float] | None]:
     """The predicted spans, each once, and their scores, where there is one for each."""
     spans = group_spans(doc, key)
-    group = list(doc.spans[key]) if key in doc.spans else []
+    group = list(doc.spans[key])
     scores = doc.spans[key].attrs.get("scores", ()) if group else ()
     if len(scores) != len(group):
         return spans, None

@@ -143,6 +143,7 @@ def test_convert_of_what_is_no_text(room):
         ("evaluate model data.spacy --output out.json --spans-key x", "G603"),
         ("evaluate model data.spacy --output out.json --train none.spacy", "G520"),
         ("evaluate model data.spacy --output out.json --train texts.txt", "G515"),
+        ("evaluate model data.spacy --output out.json --gpu-id 99", "G317"),
         ("evaluate model data.spacy --output model", "G525"),
         ("evaluate model data.spacy --output folders/a.json", "G521"),
         ("evaluate model data.spacy --output folders/b.json", "G521"),

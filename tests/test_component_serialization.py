@@ -26,6 +26,7 @@ from component_cases import (
 )
 
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
+from spacy_genner.storage.folders import backup_of
 
 TESTS = Path(__file__).parent
 
@@ -42,7 +43,7 @@ def test_the_same_spans_and_scores_after_io(tiny_base, tmp_path, texts):
     component(other).to_disk(tmp_path / "untrained")
     component(other).from_disk(tmp_path / "pipeline" / NAME)
     assert results(other, texts) == expected
-    other = pipeline(base, labels=["X"]).from_bytes(nlp.to_bytes())
+    other = pipeline(base, labels=None).from_bytes(nlp.to_bytes())
     assert results(other, texts) == expected
     component(other).from_bytes(component(nlp).to_bytes())
     assert results(other, texts) == expected
@@ -161,8 +162,16 @@ def test_another_base_is_refused(tiny_base, tmp_path):
 def test_what_was_trained_comes_from_the_saved_data(tiny_base):
     """Labels and prompt: with others, the adapter would be asked what it never saw."""
     nlp = learnt(tiny_base("llama"))
-    other = pipeline(tiny_base("llama"), labels=["X", "GPE"], readings=2)
-    other.from_bytes(nlp.to_bytes())
+    other = pipeline(
+        tiny_base("llama"),
+        labels=["X", "GPE"],
+        readings=2,
+        prompt__instruction="Mark all.",
+    )
+    with pytest.warns(GennerWarning, match="W404") as warned:
+        other.from_bytes(nlp.to_bytes())
+    for setting in ("labels", "readings", "prompt.instruction"):
+        assert any(f"'{setting}'" in str(each.message) for each in warned)
     assert component(other).labels == tuple(LABELS)
     assert results(other) == results(nlp)
     wrong = pipeline(tiny_base("llama"), format="inline_xml")
@@ -176,7 +185,8 @@ def test_loading_forgets_what_training_has_seen(tiny_base):
     pipe = component(nlp)
     pipe.update(make_examples(nlp))
     other = pipeline(tiny_base("llama"), labels=["PERSON"])
-    pipe.from_bytes(component(other).to_bytes())
+    with pytest.warns(GennerWarning, match="W404"):
+        pipe.from_bytes(component(other).to_bytes())
     assert pipe.gold_counts() is None
     example = make_example(nlp, "Maria lives", [(0, 1, "PERSON")])
     assert pipe.update([example])[NAME] > 0
@@ -253,6 +263,8 @@ from pathlib import Path
 import spacy
 from component_cases import NAME, component, pipeline
 
+from spacy_genner.storage.folders import backup_of
+
 EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree",
           "tempfile.mkdtemp", "os.chmod"}
 
@@ -299,8 +311,8 @@ if __name__ == "__main__":
             found = {weights(old): "old", weights(new): "new"}[weights(folder)]
         except ValueError as error:
             assert "[G251]" in str(error), error
-            assert str(folder) + ".bak" in str(error), error
-            os.replace(str(folder) + ".bak", folder)
+            assert str(backup_of(folder)) in str(error), error
+            os.replace(backup_of(folder), folder)
             component(pipeline(base)).from_disk(folder)
             assert weights(folder) == weights(old)
             found = "backup"
@@ -338,8 +350,9 @@ def test_a_backup_in_a_pipeline(tiny_base, tmp_path):
     """spaCy loads the component of a pipeline whose save was cut off: it is told."""
     nlp = learnt(tiny_base("llama"))
     nlp.to_disk(tmp_path)
-    (tmp_path / NAME).rename(tmp_path / f"{NAME}.bak")
-    with pytest.raises(ValueError, match=rf"G251.*{NAME}\.bak"):
+    backup = backup_of(tmp_path / NAME)
+    (tmp_path / NAME).rename(backup)
+    with pytest.raises(ValueError, match=rf"G251.*\.{NAME}\.genner-backup"):
         spacy.load(tmp_path)
-    (tmp_path / f"{NAME}.bak").rename(tmp_path / NAME)
+    backup.rename(tmp_path / NAME)
     assert found(spacy.load(tmp_path)(make_doc(nlp, TEXTS[1][0]))) == TEXTS[1][1]

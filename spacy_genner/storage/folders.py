@@ -6,25 +6,27 @@ one, or (between the two renames) none and the backup, which `check_folder` repo
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import Errors
 
-BACKUP_SUFFIX = ".bak"
-_FRESH_SUFFIX = ".new"
+# Names that no user gives to a folder: what has them is the project's own.
+_BACKUP_SUFFIX = ".genner-backup"
+_FRESH_SUFFIX = ".genner-new"
 
 
 def backup_of(folder: Path) -> Path:
     """Where the old state of a folder is while a new one takes its place.
 
     folder (Path): The folder.
-    RETURNS (Path): Its sibling with `.bak` at its end.
+    RETURNS (Path): Its sibling `.NAME.genner-backup`.
     """
-    return folder.with_name(folder.name + BACKUP_SUFFIX)
+    return folder.with_name(f".{folder.name}{_BACKUP_SUFFIX}")
 
 
 def check_unused(folder: Path) -> None:
@@ -45,17 +47,18 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     YIELDS (Path): An empty folder beside it. When the block ends without an error
         it becomes `folder`; otherwise it is removed.
     RAISES (OSError): It can't be written, with a name in `folder` as `filename`.
+    RAISES (ValueError): The old state had stepped aside, and can't be put back; the
+        message names the backup.
     """
     backup = backup_of(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # A killed save may have left its unfinished state.
-    for leftover in folder.parent.glob(f".{folder.name}.*{_FRESH_SUFFIX}"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    _remove_leftovers(folder)
     fresh = Path(
         tempfile.mkdtemp(
             dir=folder.parent, prefix=f".{folder.name}.", suffix=_FRESH_SUFFIX
         )
     )
+    aside = False
     try:
         # mkdtemp makes it for the owner alone.
         umask = os.umask(0)
@@ -67,13 +70,28 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             if backup.exists():
                 shutil.rmtree(backup)
             os.replace(folder, backup)
+            aside = True
         os.replace(fresh, folder)
     except BaseException as error:
+        if aside:
+            with suppress(OSError):
+                os.replace(backup, folder)
         shutil.rmtree(fresh, ignore_errors=True)
         if isinstance(error, OSError):
             _name(error, fresh, folder)
+        if aside:
+            check_folder(folder)
         raise
     shutil.rmtree(backup, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished states that killed saves of a folder have left."""
+    # What tempfile puts between the two is 8 characters, without a dot.
+    name = re.compile(rf"\.{re.escape(folder.name)}\.\w{{8}}{re.escape(_FRESH_SUFFIX)}")
+    for found in folder.parent.iterdir():
+        if name.fullmatch(found.name):
+            shutil.rmtree(found, ignore_errors=True)
 
 
 def _name(error: OSError, fresh: Path, folder: Path) -> None:

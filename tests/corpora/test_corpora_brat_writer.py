@@ -70,8 +70,8 @@ def test_other_things_in_the_way(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match=r"\[G556\]"):
         write(make_docs(PLAIN), tmp_path / "file", "brat")
-    (tmp_path / "o.bak").mkdir()
-    with pytest.raises(ValueError, match=r"\[G555\].*o\.bak"):
+    (tmp_path / ".o.genner-backup").mkdir()
+    with pytest.raises(ValueError, match=r"\[G555\].*\.o\.genner-backup"):
         write(make_docs(PLAIN), tmp_path / "o", "brat")
     (tmp_path / "d" / "sub").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"\[G554\].*sub"):

@@ -47,7 +47,9 @@ def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
 
     def replace(*args):
         count["replace"] += 1
-        if step == f"replace-{count['replace']}":
+        at = int(step[-1]) if step.startswith("replace") else 9
+        # A process that is killed puts nothing back.
+        if count["replace"] == at or (count["replace"] > at and not cleanup):
             raise Killed
         real[0](*args)
 
@@ -55,7 +57,7 @@ def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
         if step == "rmtree":
             raise Killed
         # A process that is killed cleans nothing up.
-        if cleanup or str(path).endswith(".bak"):
+        if cleanup or path == backup_of(folder):
             real[1](path, ignore_errors=ignore_errors)
 
     def stop(*args, **kwargs):
@@ -71,8 +73,8 @@ def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
     with pytest.raises((Killed, TypeError)):
         write_adapter(files, folder)
     monkeypatch.undo()
-    if step == "replace-2":
-        with pytest.raises(ValueError, match=r"G251.*adapter\.bak"):
+    if step == "replace-2" and not cleanup:
+        with pytest.raises(ValueError, match=r"G251.*\.adapter\.genner-backup"):
             read_adapter(folder)
         assert read_adapter(backup_of(folder)) == OLD
     else:
@@ -93,6 +95,68 @@ def test_a_backup_outlives_a_second_cut(tmp_path, monkeypatch):
 
     monkeypatch.setattr(folders.os, "replace", stop)
     with pytest.raises(Killed):
+        write_adapter(NEW, folder)
+    monkeypatch.undo()
+    assert read_adapter(backup_of(folder)) == OLD
+
+
+def test_what_is_not_the_projects_own_stays(tmp_path):
+    """Folders with names that a user may give, as one does to keep a good model."""
+    folder = tmp_path / "model"
+    others = ["model.bak", "model.new", ".model.old.new", ".model.v2.abcdefgh.new"]
+    others += [".model.v2.abcdefgh.genner-new", "[m]odel"]
+    for name in others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(name)
+    write_adapter(OLD, folder)
+    write_adapter(NEW, folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*others, "model"]
+    )
+    for name in others:
+        assert (tmp_path / name / "weights").read_text() == name
+
+
+def test_a_name_with_signs_of_patterns(tmp_path):
+    folder = tmp_path / "[m]*"
+    leftover = tmp_path / ".[m]*.abcdefgh.genner-new"
+    leftover.mkdir()
+    write_adapter(NEW, folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["[m]*"]
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_a_rename_that_fails_leaves_the_old_state(tmp_path, monkeypatch, fails):
+    folder = tmp_path / "model"
+    write_adapter(OLD, folder)
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        calls.append(target)
+        if len(calls) == fails:
+            raise PermissionError(errno.EACCES, "no", str(source))
+        real(source, target)
+
+    monkeypatch.setattr(folders.os, "replace", replace)
+    with pytest.raises(PermissionError) as error:
+        write_adapter(NEW, folder)
+    assert error.value.filename == str(folder)
+    assert read_adapter(folder) == OLD
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_old_state_that_can_not_be_put_back_is_named(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    write_adapter(OLD, folder)
+    real = os.replace
+
+    def replace(source, target):
+        if target == folder:
+            raise PermissionError(errno.EACCES, "no", str(source))
+        real(source, target)
+
+    monkeypatch.setattr(folders.os, "replace", replace)
+    with pytest.raises(ValueError, match=r"G251.*\.model\.genner-backup"):
         write_adapter(NEW, folder)
     monkeypatch.undo()
     assert read_adapter(backup_of(folder)) == OLD

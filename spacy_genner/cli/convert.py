@@ -1,6 +1,5 @@
 """`convert`: an annotated corpus from one form to another."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from ._app import app
 from ._choices import choice
 from ._conversion_summary import print_summary
 from ._errors import fail, reports_errors
+from ._labels_file import read_labels_file
 from ._progress import progress_bar
 
 
@@ -197,17 +197,6 @@ def convert(
 
 
 def _write_options(output_format: str | None, labels: Path | None) -> WriteOptions:
-    from ..formats import get_format
-    from ..labels import read_labels
-
-    options = WriteOptions()
-    name = output_format or options.format
-    if labels is None:
-        return WriteOptions(format=name)
-    try:
-        content = json.loads(labels.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(Errors.G561.format(path=labels, found=error)) from error
-    if not isinstance(content, (dict, list)) or not content:
-        raise ValueError(Errors.G561.format(path=labels, found=content))
-    return WriteOptions(format=name, definitions=read_labels(content, get_format(name)))
+    name = output_format or WriteOptions().format
+    definitions = {} if labels is None else read_labels_file(labels, name)
+    return WriteOptions(format=name, definitions=definitions)

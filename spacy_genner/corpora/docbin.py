@@ -1,7 +1,9 @@
 """Corpora that are `.spacy` files already, to be tokenised anew or joined."""
 
 from collections.abc import Iterator
+from operator import index
 from pathlib import Path
+from typing import Any
 
 import spacy
 from spacy.tokens import Doc, DocBin, Span
@@ -68,9 +70,28 @@ def unaligned_spans(doc: Doc) -> list[CharSpan]:
 
     doc (Doc): A Doc of a converted corpus.
     RETURNS (List[CharSpan]): The spans.
+    RAISES (ValueError): What stands there are no spans of the text.
     """
     found = doc.user_data.get(UNALIGNED, ())
-    return [CharSpan(int(start), int(end), str(label)) for start, end, label in found]
+    if not isinstance(found, (list, tuple)):
+        raise _no_spans(doc, f"a value of the type {type(found).__name__}")
+    return [_unaligned_span(doc, item) for item in found]
+
+
+def _unaligned_span(doc: Doc, item: Any) -> CharSpan:
+    try:
+        start, end, label = item
+        span = CharSpan(index(start), index(end), label)
+    except (TypeError, ValueError):
+        raise _no_spans(doc, repr(item)[:80]) from None
+    if not isinstance(label, str) or not 0 <= span.start < span.end <= len(doc.text):
+        raise _no_spans(doc, f"{item!r} and {len(doc.text)} characters")
+    return span
+
+
+def _no_spans(doc: Doc, found: str) -> ValueError:
+    doc_id = doc.user_data.get("doc_id", "")
+    return ValueError(Errors.G563.format(doc_id=doc_id, key=UNALIGNED, found=found))
 
 
 def aligned_spans(doc: Doc, key: str) -> list[Span]:

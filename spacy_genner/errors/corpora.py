@@ -135,6 +135,10 @@ class CorporaErrors:
         "ABSTRACT', then lines of the same ID with start, end, text and type, parted "
         "by tabs; and an empty line between documents."
     )
+    G548 = (
+        "{path}, line {line}: the XML names an encoding that can't be read ({reason}). "
+        "Save it as UTF-8 (iconv -f ENCODING -t UTF-8), and let its first line say so."
+    )
     G550 = "No form is called {name!r}. Expected one of: {expected}."
     G551 = (
         "The label {label!r} can't stand in the form {form!r}: expected one without "
@@ -182,6 +186,11 @@ class CorporaErrors:
     G562 = (
         "{path}: the form 'alpaca' does not say which texts are of one document, so "
         "they can't be joined. Leave --join-sentences out."
+    )
+    G563 = (
+        "Document {doc_id!r}: doc.user_data[{key!r}] has {found}. Expected lists of "
+        "start, end (characters of the text, the end exclusive) and label, as "
+        "'convert' writes them: convert the corpus again, or remove the key."
     )
 
 

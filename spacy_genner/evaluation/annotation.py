@@ -1,6 +1,5 @@
 """A document with its reference and what was found: the row of a `.spans.jsonl`."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from ..errors import Errors
 from ..formats import CharSpan
+from ..storage.json_values import parse_json
 from ..storage.lines import numbered_lines
 
 SUFFIX = ".spans.jsonl"
@@ -92,8 +92,7 @@ def read_annotations(path: Path) -> Iterator[Annotation]:
     """
     for number, line in numbered_lines(path):
         try:
-            yield Annotation.from_json(json.loads(line))
-        # Python refuses numbers of thousands of digits with a plain ValueError.
+            yield Annotation.from_json(parse_json(line))
         except ValueError as err:
             reason = f"line {number}: {err}"
             raise ValueError(Errors.G605.format(path=path, reason=reason)) from err

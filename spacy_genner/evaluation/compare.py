@@ -1,10 +1,10 @@
 """Two systems on the same documents: which is better, and is it chance?"""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ..errors import Errors
+from ..storage.json_values import parse_json
 from .annotation import SUFFIX, Annotation, read_annotations
 from .resampling import approximate_randomisation, paired_bootstrap
 from .scores import document_counts
@@ -121,12 +121,13 @@ def shown_p(p: float, samples: int) -> str:
 def _documents(path: Path) -> list[Annotation]:
     """The documents of an evaluation, which have to give its counts."""
     try:
-        result = json.loads(path.read_text(encoding="utf8"))
-        if is_comparison(result):
-            raise ValueError(Errors.G618.format(path=path))
-        counts = {key: result[key] for key in ("gold", "predicted", "correct")}
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as err:
+        result = parse_json(path.read_text(encoding="utf8"))
+        keys = () if is_comparison(result) else ("gold", "predicted", "correct")
+        counts = {key: result[key] for key in keys}
+    except (KeyError, TypeError, ValueError) as err:
         raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
+    if is_comparison(result):
+        raise ValueError(Errors.G618.format(path=path))
     spans_file = path.with_suffix(SUFFIX)
     if not spans_file.is_file():
         raise ValueError(Errors.G611.format(path=path, spans=spans_file))

@@ -1,11 +1,11 @@
 """One HTML file on a folder of evaluations."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import Errors
+from ..storage.json_values import parse_json
 from ..storage.lines import numbered_lines
 from .annotation import SUFFIX, read_annotations
 from .compare import format_comparison, is_comparison
@@ -58,8 +58,8 @@ def write_report(
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as err:
+        return parse_json(path.read_text(encoding="utf8"))
+    except ValueError as err:
         raise ValueError(Errors.G605.format(path=path, reason=repr(err))) from err
 
 
@@ -107,7 +107,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         raise ValueError(Errors.G606.format(path=path))
     for number, line in numbered_lines(path):
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError as err:
+            yield parse_json(line)
+        except ValueError as err:
             reason = f"line {number}: {err}"
             raise ValueError(Errors.G605.format(path=path, reason=reason)) from err

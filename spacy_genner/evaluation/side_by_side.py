@@ -1,6 +1,5 @@
 """Several evaluations as rows of one table."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +7,7 @@ from typing import Any, Literal
 from wasabi import table
 
 from ..errors import Errors
+from ..storage.json_values import parse_json
 from .compare import is_comparison
 
 HEADER = (
@@ -74,7 +74,7 @@ def side_by_side(results: dict[str, dict[str, Any]], markdown: bool = False) -> 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        result = json.loads(path.read_text(encoding="utf8"))
+        result = parse_json(path.read_text(encoding="utf8"))
         if not is_comparison(result):
             # All that a row shows is there.
             _row("", result, [key for key in _MORE if key in result])

@@ -214,6 +214,8 @@ def test_report_of_a_damaged_evaluation(room, content):
     "content, code",
     [
         (b"{\n", "G605"),
+        (b"9" * 5000, "G605"),
+        (b"[" * 1000 + b"]" * 1000, "G605"),
         (b"[]\n", "G607"),
         (b'{"step": 1}\n', "G607"),
         (b'{"step": 1, "losses": 3}\n', "G607"),

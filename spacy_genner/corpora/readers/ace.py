@@ -27,6 +27,8 @@ _TEXT, _ANNOTATION = ".sgm", ".apf.xml"
 _STAGES = {"timex2norm": 0, "adj": 1, "fp1": 2, "fp2": 2}
 _OTHER_FOLDER = 3
 _TAG = re.compile(r"<[^<>]+>")
+# No text is longer, and Python reads no number of thousands of digits.
+_OFFSET = re.compile(r"\d{1,15}")
 _ENTITY = re.compile(r"&(amp|lt|gt|quot|apos);")
 _CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _PLACES = {"full": "extent", "head": "head"}
@@ -170,8 +172,8 @@ class _MentionReader:
     def _offset(self, name: str) -> int:
         assert self._words is not None
         value = self._words.attributes.get(name, "")
-        if not value.isdecimal():
-            raise self._error(self._words.line, f"{name} is {value!r}")
+        if not _OFFSET.fullmatch(value):
+            raise self._error(self._words.line, f"{name} is {value[:80]!r}")
         return int(value)
 
     def _error(self, line: int, reason: str) -> ValueError:

@@ -8,11 +8,12 @@ from typing import Any
 
 from ...errors import Errors
 from ...formats import Format, InlineFormat, Parsed, get_format
+from ...storage.json_values import parse_json
 from ..annotated import Annotated, ConvertOptions, Remark
 from .alpaca_format import Task, told_format
 from .detokenize import detokenized
 from .json_items import json_records
-from .jsonl import is_broken
+from .jsonl import is_broken, read_doc_id
 
 # An output that says the same spans in another order, or with other spacing.
 OTHER_ORDER = "other_order"
@@ -66,7 +67,10 @@ def _tasks(path: Path) -> Iterator[Task]:
             text, cues = _named_text(record)
         if not text:
             raise ValueError(Errors.G559.format(path=path, line=line))
-        doc_id = str(record.get("doc_id", number))
+        try:
+            doc_id = read_doc_id(record, number)
+        except ValueError as error:
+            raise _bad(path, line, str(error)) from error
         yield Task(line, doc_id, text, record["output"], cues)
 
 
@@ -86,6 +90,11 @@ def _annotated(task: Task, fmt: Format, path: Path) -> Annotated:
         one_line = task.cues == 1 and "\n" not in task.text
         if parsed.issues if inline else not one_line:
             raise ValueError(Errors.G559.format(path=path, line=task.line))
+    for span in parsed.spans:
+        # An escape in the JSON of an output.
+        if is_broken(span.label):
+            reason = f"the label {span.label!r} holds half of a character"
+            raise _bad(path, task.line, reason)
     remarks = [
         Remark(issue.code, f"{path}, line {task.line}: {issue.message}")
         for issue in parsed.issues
@@ -103,7 +112,7 @@ def _only_order(task: Task, fmt: Format, parsed: Parsed) -> bool:
     content, output = None, task.output
     if not isinstance(fmt, InlineFormat):
         try:
-            content = json.loads(output)
+            content = parse_json(output)
         except ValueError:
             return False
         output = json.dumps(content, ensure_ascii=False)

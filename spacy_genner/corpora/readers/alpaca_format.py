@@ -1,6 +1,5 @@
 """Which of the output formats a file of instruction tuning has."""
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 from ...errors import Errors
 from ...formats import FORMATS, InlineFormat, get_format
+from ...storage.json_values import parse_json
 
 # How many texts without any span are looked at until the format has to be named.
 _MOST = 1000
@@ -69,7 +69,7 @@ def possible_formats(task: Task) -> list[str]:
         # No span, or a text that looks like JSON itself.
         return inline
     try:
-        content = json.loads(task.output)
+        content = parse_json(task.output)
     except ValueError:
         content = None
     if isinstance(content, dict):

@@ -20,8 +20,10 @@ from .source_files import files_below, name_below
 
 _ENTITY_FILES = (".ann", ".a1")
 _EVENT_FILE = ".a2"
+# No text is longer, and Python reads no number of thousands of digits.
+_PART = r"\d{1,15} \d{1,15}"
 _SPAN = re.compile(
-    r"(?P<id>T\S*)\t(?P<label>\S+) (?P<parts>\d+ \d+(?:;\d+ \d+)*)\t(?P<said>.*)"
+    rf"(?P<id>T\S*)\t(?P<label>\S+) (?P<parts>{_PART}(?:;{_PART})*)\t(?P<said>.*)"
 )
 _EVENT = re.compile(r"E\S*\t[^\s:]+:(?P<trigger>\S+)")
 _OTHER = re.compile(r"(?:[A-SU-Z#]\S*|\*)\t")
@@ -126,7 +128,7 @@ def _read_lines(path: Path, triggers: set[str]) -> Iterator[_Mark]:
             parts = [(int(start), int(end)) for start, end in ends]
             yield _Mark(path, number, span["id"], span["label"], parts, span["said"])
         elif line.strip() and not _OTHER.match(line):
-            reason = f"the line is {line!r}"
+            reason = f"the line is {line[:80]!r}"
             raise ValueError(Errors.G544.format(path=path, line=number, reason=reason))
 
 

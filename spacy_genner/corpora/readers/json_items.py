@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import Errors
+from ...storage.json_values import parse_json_at
 from .jsonl import json_objects
 
 _CHUNK = 1 << 20
@@ -30,7 +31,6 @@ def json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _items(text: "_Text") -> Iterator[tuple[int, dict[str, Any]]]:
-    decoder = json.JSONDecoder()
     path = text.path
     text.take()
     first = True
@@ -46,7 +46,7 @@ def _items(text: "_Text") -> Iterator[tuple[int, dict[str, Any]]]:
         first = False
         if text.peek() != "{":
             raise _broken(path, text.line, f"no object but {text.shown()}")
-        yield text.line, text.decode(decoder)
+        yield text.line, text.decode()
     text.take()
     text.skip(_BLANK)
     if text.peek():
@@ -110,15 +110,17 @@ class _Text:
         while (char := self.peek()) and char in chars:
             self.take()
 
-    def decode(self, decoder: json.JSONDecoder) -> dict[str, Any]:
+    def decode(self) -> dict[str, Any]:
         """Take the object that starts here."""
         while True:
             try:
-                item, end = decoder.raw_decode(self._buffer, self._at)
+                item, end = parse_json_at(self._buffer, self._at)
             except json.JSONDecodeError as error:
                 if _may_go_on(error, len(self._buffer)) and self._grow():
                     continue
                 raise _broken(self.path, self.line, error.msg) from error
+            except ValueError as error:
+                raise _broken(self.path, self.line, error) from error
             self.take(end - self._at)
             return dict(item)
 

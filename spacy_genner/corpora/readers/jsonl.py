@@ -1,12 +1,12 @@
 """Corpora with one JSON object a line, also in the form that Prodigy writes."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import Errors, Warnings, warn
 from ...formats import CharSpan
+from ...storage.json_values import parse_json
 from ...storage.lines import numbered_lines
 from ..annotated import Annotated, ConvertOptions, Sentence, group_sentences
 from ..sentences import split_sentences
@@ -48,11 +48,12 @@ def _texts(path: Path) -> Iterator[Annotated]:
         try:
             text, spans = _read_record(record)
             starts = _read_starts(record, text)
+            doc_id = read_doc_id(record, number)
         except ValueError as error:
             raise ValueError(
                 Errors.G513.format(path=path, line=number, reason=error)
             ) from error
-        yield Annotated(text, spans, str(record.get("doc_id", number)), starts)
+        yield Annotated(text, spans, doc_id, starts)
     if left_out:
         warn(Warnings.W501.format(path=path, count=left_out))
 
@@ -68,7 +69,7 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError as error:
             raise ValueError(
                 Errors.G512.format(path=path, line=number, found=error)
@@ -97,6 +98,22 @@ def _read_record(record: dict[str, Any]) -> tuple[str, list[CharSpan]]:
     if any(set(spans) != set(found[0]) for spans in found):
         raise ValueError("'spans' and 'entities' say different spans: leave one out")
     return text, found[0]
+
+
+def read_doc_id(record: dict[str, Any], number: int) -> str:
+    """Read the name of a document.
+
+    record (Dict[str, Any]): The JSON object.
+    number (int): What names a document without `doc_id`.
+    RETURNS (str): Its name.
+    RAISES (ValueError): What stands under `doc_id` is no name.
+    """
+    found = record.get("doc_id", number)
+    if isinstance(found, (bool, dict, list)) or found is None:
+        raise ValueError(f"'doc_id' is {found!r}, expected a string or a number")
+    if is_broken(str(found)):
+        raise ValueError("'doc_id' holds half of a character (a lone surrogate)")
+    return str(found)
 
 
 def is_broken(text: str) -> bool:
@@ -139,6 +156,8 @@ def _read_span(item: Any, text: str) -> CharSpan:
         raise ValueError(f"the span {item!r} has no whole numbers as start and end")
     if not isinstance(label, str) or not label:
         raise ValueError(f"the span {item!r} has no label")
+    if is_broken(label):
+        raise ValueError(f"the label {label!r} holds half of a character")
     if not 0 <= start < end <= len(text):
         raise ValueError(
             f"the span {item!r} is empty or not in the text of {len(text)} characters"

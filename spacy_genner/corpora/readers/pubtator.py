@@ -88,7 +88,9 @@ def _read_document(
     for number, line in rest:
         columns = line.split("\t")
         if columns[0] != title["id"] or len(columns) < 4:
-            raise _error(path, number, f"an annotation of {title['id']!r} is {line!r}")
+            raise _error(
+                path, number, f"an annotation of {title['id']!r} is {line[:80]!r}"
+            )
         if columns[1:3] == ["-1", "-1"]:
             left_out[_NO_PLACE] += 1
         elif _is_relation(columns, text):
@@ -115,7 +117,9 @@ def _read_span(columns: list[str], text: str, number: int, path: Path) -> CharSp
     numbers = all(map(_NUMBER.fullmatch, columns[1:3]))
     if len(columns) < 5 or not numbers or not columns[4].strip():
         line = "\t".join(columns)
-        raise _error(path, number, f"start, end, text and type are not all in {line!r}")
+        raise _error(
+            path, number, f"start, end, text and type are not all in {line[:80]!r}"
+        )
     start, end, said = int(columns[1]), int(columns[2]), columns[3]
     if not 0 <= start < end <= len(text):
         reason = f"{start} to {end} is not in the text of {len(text)} characters"

@@ -29,13 +29,18 @@ class XmlEvent(NamedTuple):
     attributes: dict[str, str]
 
 
+class _EntityError(ValueError):
+    """An entity that is not one of XML's own."""
+
+
 def xml_events(file: IO[bytes], path: Path) -> Iterator[XmlEvent]:
     """Read XML in one go, chunk by chunk.
 
     file (IO[bytes]): The open file.
     path (Path): Its name, for messages.
     YIELDS (XmlEvent): The events. A text may come in several.
-    RAISES (ValueError): The XML is not well formed, or has an entity of its own.
+    RAISES (ValueError): The XML is not well formed, has an entity of its own, or
+        names an encoding that can't be read.
     """
     waiting: list[XmlEvent] = []
     parser = expat.ParserCreate()
@@ -52,7 +57,7 @@ def xml_events(file: IO[bytes], path: Path) -> Iterator[XmlEvent]:
 
     def declared(name: str, *_: object) -> NoReturn:
         line = parser.CurrentLineNumber
-        raise ValueError(Errors.G536.format(path=path, line=line, name=name))
+        raise _EntityError(Errors.G536.format(path=path, line=line, name=name))
 
     def skipped(name: str, *_: object) -> None:
         declared(name)
@@ -73,6 +78,14 @@ def xml_events(file: IO[bytes], path: Path) -> Iterator[XmlEvent]:
             reason = expat.ErrorString(error.code)
             raise ValueError(
                 Errors.G535.format(path=path, line=error.lineno, reason=reason)
+            ) from error
+        except _EntityError:
+            raise
+        # What Python says of encodings that it does not have, or not for XML.
+        except (LookupError, ValueError) as error:
+            line = parser.CurrentLineNumber
+            raise ValueError(
+                Errors.G548.format(path=path, line=line, reason=error)
             ) from error
         yield from waiting
         waiting.clear()

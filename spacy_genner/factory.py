@@ -12,6 +12,7 @@ from thinc.api import Config, Model
 
 from .component import GenerativeNER
 from .models.bases import base_requirement
+from .settings import check_spans_key
 
 DEFAULT_CONFIG = """
 [generative_ner]
@@ -112,7 +113,7 @@ def make_generative_ner(
         model,
         name,
         labels=labels,
-        spans_key=spans_key,
+        spans_key=check_spans_key(spans_key),
         format=format,
         set_ents=set_ents,
         overwrite_ents=overwrite_ents,

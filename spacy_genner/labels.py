@@ -74,8 +74,9 @@ def collect_labels(
     allowed (Optional[Dict[str, str]]): The labels there may be; None for any.
     required (bool): Whether they are the only source of labels.
     RETURNS (List[str]): The labels, sorted.
-    RAISES (ValueError): There are no examples, none has the group although labels are
-        required, or a label is not among those allowed.
+    RAISES (ValueError): There are no examples, none has the group, or a label is not
+        among those allowed. Where labels are not required, the one example that spaCy
+        makes for want of data need not have the group.
     """
     found: set[str] = set()
     count = without = placeholders = 0
@@ -91,11 +92,13 @@ def collect_labels(
         found.update(label for _, label in _labelled(reference, key))
     if not count:
         raise ValueError(Errors.G306.format())
-    if without == count and required:
+    no_data = placeholders == count == 1 and not required
+    if without == count and not no_data:
         raise ValueError(Errors.G307.format(key=key))
+    if without < count and not found and not required:
+        warn(Warnings.W303.format(all=count, key=key))
     # Closed labels, and no data at all: nothing is asked of the examples.
-    no_data = allowed is not None and placeholders == count == 1
-    if 0 < without and not no_data:
+    elif without and not (no_data and allowed is not None):
         warn(Warnings.W301.format(count=without, all=count, key=key))
     return sorted(found)
 

@@ -43,6 +43,18 @@ def check_flag(key: str, found: Any) -> bool:
     return found
 
 
+def check_spans_key(found: str) -> str:
+    """Check the name of a group of spans.
+
+    found (str): The name.
+    RETURNS (str): The same.
+    RAISES (ValueError): It is empty, or white space alone.
+    """
+    if not found.strip():
+        raise ValueError(Errors.G435.format(found=found))
+    return found
+
+
 def check_probability(key: str, found: Any) -> float:
     """Check a setting that is a probability.
 

@@ -35,8 +35,8 @@ def test_it_belongs_to_the_group_that_is_there():
     nlp = spacy.blank("en")
     examples = [make_example(nlp, "It rains", []), lost(nlp, "STATE")]
     examples[1].reference.spans["own"] = examples[1].reference.spans.pop("sc")
-    with pytest.warns(GennerWarning, match="W301.*1 of 2"):
-        assert collect_labels(lambda: examples, "sc", ALLOWED) == []
+    with pytest.warns(GennerWarning, match="W303.*the 2 training"):
+        assert collect_labels(lambda: examples, "sc", ALLOWED, False) == []
 
 
 def test_no_label_outside_a_closed_set_wherever_it_occurs(tiny_base):
@@ -60,16 +60,45 @@ def placeholder(nlp, words=("x", "y", "z")):
     "examples, allowed",
     [
         (lambda nlp: [placeholder(nlp)], None),
-        (lambda nlp: [placeholder(nlp), placeholder(nlp)], ALLOWED),
-        (lambda nlp: [placeholder(nlp, ["x", "y"])], ALLOWED),
         (lambda nlp: [placeholder(nlp), *make_examples(nlp)], ALLOWED),
-        (lambda nlp: make_examples(nlp, key="own"), ALLOWED),
     ],
 )
 def test_data_without_the_group_is_told_of(examples, allowed):
     made = examples(spacy.blank("en"))
     with pytest.warns(GennerWarning, match="W301"):
         collect_labels(lambda: made, "sc", allowed, required=False)
+
+
+@pytest.mark.parametrize("allowed", [None, ALLOWED])
+@pytest.mark.parametrize(
+    "examples",
+    [
+        lambda nlp: [placeholder(nlp), placeholder(nlp)],
+        lambda nlp: [placeholder(nlp, ["x", "y"])],
+        lambda nlp: make_examples(nlp, key="own"),
+    ],
+)
+def test_data_of_another_group_is_refused_though_labels_are_known(examples, allowed):
+    made = examples(spacy.blank("en"))
+    with pytest.raises(ValueError, match="G307.*'sc'"):
+        collect_labels(lambda: made, "sc", allowed, required=False)
+
+
+def test_a_component_with_labels_does_not_train_on_another_group(tiny_base):
+    nlp = pipeline(tiny_base("llama"))
+    with pytest.raises(ValueError, match="G307.*'sc'"):
+        nlp.initialize(lambda: make_examples(nlp, key="own"))
+
+
+@pytest.mark.parametrize("allowed", [None, ALLOWED])
+def test_texts_without_any_entity_are_told_of(allowed):
+    """They may be meant, so they are no error: the group is there."""
+    nlp = spacy.blank("en")
+    made = [make_example(nlp, text, []) for text in ("It rains", "It snows")]
+    with pytest.warns(GennerWarning, match="W303.*the 2 training.*'sc'"):
+        assert collect_labels(lambda: made, "sc", allowed, required=False) == []
+    # Where they are to name the labels, that there are none is an error of its own.
+    assert collect_labels(lambda: made, "sc", None) == []
 
 
 def test_no_data_and_closed_labels_need_no_warning(tiny_base):

@@ -25,6 +25,8 @@ def make(**settings):
         ({"min_score": -0.1}, ["G409", "'min_score'", "-0.1", "from 0 to 1"]),
         ({"min_score": 1.5}, ["G409", "'min_score'", "1.5", "from 0 to 1"]),
         ({"min_score": "50"}, ["G409", "'min_score'", "'50'", "from 0 to 1"]),
+        ({"spans_key": ""}, ["G435", "'spans_key'", "''", '"sc"']),
+        ({"spans_key": " "}, ["G435", "'spans_key'", "' '"]),
         ({"model__dtype": "float8"}, ["G230", "dtype", "'float8'", "'bfloat16'"]),
         ({"model__device": "gpu"}, ["G231", "device", "'gpu'", "'cuda:N'"]),
         ({"model__name": ""}, ["G200", "name", "''", "hub id"]),

@@ -93,6 +93,10 @@ class ComponentErrors:
         "it to true in the pipeline's config.cfg."
     )
 
+    G435 = (
+        "'spans_key' is {found!r}: expected the name of a group of 'doc.spans', such "
+        'as "sc".'
+    )
 
 class ComponentWarnings:
     W401 = (

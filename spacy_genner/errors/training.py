@@ -30,7 +30,8 @@ class TrainingErrors:
     )
     G307 = (
         "No training example has spans under 'doc.spans[{key!r}]'. Set 'spans_key' to "
-        "the group that the data uses, or convert the data with that key."
+        "the group that the data uses, or convert the data with that key. A component "
+        "that is not to learn goes under 'training.frozen_components'."
     )
     G302 = "{name!r} is {found!r}: expected a share between 0 and 1."
     G308 = "{name!r} is {found!r}: expected a number."
@@ -86,4 +87,13 @@ class TrainingWarnings:
     W301 = (
         "{count} of {all} training examples have no spans under 'doc.spans[{key!r}]'; "
         "they count as texts without any entity."
+    )
+    W303 = (
+        "None of the {all} training examples has a span under 'doc.spans[{key!r}]', "
+        "though the group is there: from texts without any entity a component learns "
+        "to find none. Check that the corpus is the annotated one."
+    )
+    W302 = (
+        "Training goes without spans of 'doc.spans[{key!r}]' that {reason}; the first "
+        "is {span}. All are counted: 'component.gold_counts()'."
     )

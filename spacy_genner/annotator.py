@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 from spacy.tokens import Doc, Span
 
 from .cutting import WindowCutter
-from .errors import Errors
 from .grammar import Source
 from .isolation import isolated
-from .outcomes import FAILED, REPAIRED, WINDOWED, Outcome, TokenSpan, uncross
+from .outcomes import REPAIRED, WINDOWED, Outcome, TokenSpan, failed, uncross
 from .prompts import TaskEncoder
 from .windows import Window
 
@@ -49,16 +48,21 @@ class Annotator:
         docs (Sequence[Doc]): The documents. They are not changed.
         RETURNS (List[Outcome]): One outcome for each.
         """
-        return isolated(self._annotate, docs, _failed)
+        return isolated(self._annotate, docs, failed)
 
     def _annotate(self, docs: Sequence[Doc]) -> list[Outcome]:
         parts: list[tuple[int, Window, Source]] = []
         outcomes = [Outcome() for _ in docs]
+        cut = set()
         for index, doc in enumerate(docs):
             for window in self.cutter.windows(doc):
-                parts.append((index, window, self.cutter.source(doc, window)))
                 if window.cut:
                     outcomes[index].status = WINDOWED
+                    cut.add(index)
+                if self.cutter.holds(window):
+                    parts.append((index, window, self.cutter.source(doc, window)))
+                else:
+                    outcomes[index].issues.append(self._too_long(doc, window))
         parts = [part for part in parts if len(part[2])]
         tasks = [
             self._task(docs[index], window, source) for index, window, source in parts
@@ -67,15 +71,29 @@ class Annotator:
         for (index, window, source), result in zip(parts, decoded, strict=True):
             found, doubts = self._spans(window, source, result)
             outcomes[index].spans += found
-            if doubts:
-                outcomes[index].status = REPAIRED
-                outcomes[index].issues += doubts
+            outcomes[index].issues += doubts
         places = {label: place for place, label in enumerate(self.encoder.labels)}
-        for outcome in outcomes:
+        for index, outcome in enumerate(outcomes):
             outcome.spans.sort(key=lambda s: (s.start, -s.end, places[s.label]))
-            if outcome.status == WINDOWED and not self.encoder.format.allows_crossing:
+            if index in cut and not self.encoder.format.allows_crossing:
                 uncross(outcome)
+            if outcome.issues:
+                outcome.status = REPAIRED
         return outcomes
+
+    def _too_long(self, doc: Doc, window: Window) -> dict[str, Any]:
+        """The issue of a token that is not run."""
+        token = doc[window.start]
+        return {
+            "code": "too_long",
+            "message": (
+                f"the token {token.text[:20]!r}... has {window.size} model tokens, at "
+                f"most {self.cutter.longest} can be run: nothing was looked for in it"
+            ),
+            "start": window.start,
+            "end": window.end,
+            "within": "tokens",
+        }
 
     def _task(self, doc: Doc, window: Window, source: Source) -> "Task":
         from .decoding.tasks import Task
@@ -128,13 +146,3 @@ class Annotator:
                         }
                     )
         return spans, doubts
-
-
-def _failed(doc: Doc, error: Exception) -> Outcome:
-    if isinstance(error, KeyError):
-        # spaCy takes a KeyError for a component that is not initialized.
-        cause = error
-        error = ValueError(Errors.G424.format(text=doc.text[:40], reason=repr(cause)))
-        error.__cause__ = cause
-    issue = {"code": "failed", "message": str(error)}
-    return Outcome([], FAILED, [issue], error)

@@ -133,6 +133,8 @@ class GenerativeNER(StatefulPipe):
             PromptSettings.from_config(prompt),
             self.lm.name,
         )
+        self._configured = self._state
+        self._sentences_by: str | None = None
         self._seen = None
         self._bound = None
         self._lock = threading.RLock()
@@ -250,11 +252,11 @@ class GenerativeNER(StatefulPipe):
             list(chosen),
             own_layout=isinstance(self.lm, LanguageModel),
         )
+        self._sentences_by = _sets_sentences(nlp, self.name)
         with self._lock:
+            self.lm.reset_adapter(_seed(nlp))
             if adapter is not None:
                 self.lm.load(Path(adapter))
-            else:
-                self.lm.reset_adapter()
             self._change(labels=chosen, demonstrations=shown, checksum=None)
             self._runtime()
 
@@ -332,5 +334,27 @@ class GenerativeNER(StatefulPipe):
 
     def _gold(self) -> GoldReader:
         if self._seen is None:
-            self._seen = self._local().gold(self.key, self.cfg["crossing"])
+            self._seen = self._local().gold(
+                self.key, self.cfg["crossing"], self._sentences_by
+            )
         return self._seen
+
+
+def _sets_sentences(nlp: Language | None, name: str) -> str | None:
+    """The component that sets sentences before another one sees a document."""
+    if nlp is None:
+        return None
+    for other in nlp.pipe_names:
+        if other == name:
+            break
+        if "token.is_sent_start" in nlp.get_pipe_meta(other).assigns:
+            return other
+    return None
+
+
+def _seed(nlp: Language | None) -> int | None:
+    """The seed of a pipeline's training."""
+    if nlp is None:
+        return None
+    seed = nlp.config.interpolate().get("training", {}).get("seed")
+    return seed if isinstance(seed, int) else None

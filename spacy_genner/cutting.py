@@ -9,6 +9,10 @@ from .grammar import Source
 from .prompts import TaskEncoder
 from .windows import Window, WindowSettings, cut
 
+# A token that alone has more model tokens is not run, wherever the model would hold it:
+# what attention takes grows with the square.
+LONGEST_TOKEN = 2048
+
 
 def token_sizes(doc: Doc, count: Callable[[str], int]) -> list[int]:
     """How many model tokens each spaCy token takes, with the space before it.
@@ -61,6 +65,7 @@ class WindowCutter:
         self.encoder = encoder
         self.max_tokens = settings.max_tokens
         limit = encoder.limit
+        longest = LONGEST_TOKEN
         if limit is not None:
             # The output is the text once more, with room for as much in marks.
             room = limit - len(encoder.prefix_ids) - encoder.prompt_length(0)
@@ -70,6 +75,8 @@ class WindowCutter:
                     Errors.G405.format(limit=limit, prefix=len(encoder.prefix_ids))
                 )
             self.max_tokens = min(self.max_tokens, room)
+            longest = min(longest, room)
+        self.longest = max(longest, self.max_tokens)
         self.overlap = min(settings.overlap, self.max_tokens - 1)
 
     def windows(self, doc: Doc) -> list[Window]:
@@ -87,6 +94,14 @@ class WindowCutter:
             self.max_tokens,
             self.overlap,
         )
+
+    def holds(self, window: Window) -> bool:
+        """Whether a window can be run.
+
+        window (Window): One of a document's windows.
+        RETURNS (bool): False where it is a single token that is too long.
+        """
+        return window.size <= self.longest
 
     def source(self, doc: Doc, window: Window) -> Source:
         """The text of a window.

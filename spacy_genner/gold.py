@@ -9,7 +9,7 @@ from spacy.training import Example
 
 from .corpora.docbin import unaligned_spans
 from .cutting import WindowCutter
-from .errors import Errors
+from .errors import Errors, Warnings, warn
 from .formats import CharSpan, crossings, drop_crossing
 from .labels import check_labels
 
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 LISTED = 5
 AROUND = 20
+# Why training goes without a span, by kind of loss.
+REASONS = {
+    "off_grid": "fit no token boundary of the pipeline's tokenizer",
+    "cut": "lie across a cut of a window",
+    "crossing": "cross another span",
+    "unsayable": "can't be said in the format",
+}
 
 
 @dataclass
@@ -44,7 +51,7 @@ class GoldCounts:
     def note(self, kind: str, span: str) -> None:
         """Count a span that is lost.
 
-        kind (str): "off_grid", "cut", "crossing" or "unsayable".
+        kind (str): One of `REASONS`.
         span (str): The span, for the list.
         """
         setattr(self, kind, getattr(self, kind) + 1)
@@ -55,27 +62,35 @@ class GoldCounts:
     @property
     def lost(self) -> dict[str, int]:
         """The kinds of loss that occurred, with their counts."""
-        kinds = ("off_grid", "cut", "crossing", "unsayable")
-        return {kind: getattr(self, kind) for kind in kinds if getattr(self, kind)}
+        return {kind: getattr(self, kind) for kind in REASONS if getattr(self, kind)}
 
 
 class GoldReader:
-    """Turns examples into training rows.
+    """Turns examples into training rows. The first span of each kind that training
+    has to go without is warned of, all are counted.
 
     cutter (WindowCutter): Cuts documents as prediction does.
     spans_key (str): The group that holds the reference spans.
     crossing (str): "refuse" or "drop" what brackets can't say.
     end_id (Optional[int]): The id that ends an output.
+    sentences_by (Optional[str]): The component that sets sentences when documents are
+        annotated, of which examples without sentences have not seen anything.
     """
 
     def __init__(
-        self, cutter: WindowCutter, spans_key: str, crossing: str, end_id: int | None
+        self,
+        cutter: WindowCutter,
+        spans_key: str,
+        crossing: str,
+        end_id: int | None,
+        sentences_by: str | None = None,
     ):
         self.cutter = cutter
         self.encoder = cutter.encoder
         self.spans_key = spans_key
         self.crossing = crossing
         self.end_id = end_id
+        self.sentences_by = sentences_by
         self.counts = GoldCounts()
         self._places = {label: i for i, label in enumerate(self.encoder.labels)}
 
@@ -92,9 +107,13 @@ class GoldReader:
         rows = []
         for example in examples:
             doc = example.predicted
+            self._check_sentences(doc)
             spans = self._aligned(example)
             seen: set[tuple[int, int, int]] = set()
             for window in self.cutter.windows(doc):
+                if not self.cutter.holds(window):
+                    # Spans over it are counted as cut.
+                    continue
                 source = self.cutter.source(doc, window)
                 if not len(source):
                     continue
@@ -125,8 +144,24 @@ class GoldReader:
                     # Windows leave out white space at their edges.
                     self._unsayable(doc, span)
                 else:
-                    self.counts.note("cut", self._text(doc, span))
+                    self._lose("cut", self._text(doc, span))
         return rows
+
+    def _check_sentences(self, doc: Doc) -> None:
+        """Warn where training would see documents, and use sentences."""
+        name = self.sentences_by
+        if name is None or self.cutter.settings.unit == "doc" or len(doc) < 2:
+            return
+        if not doc.has_annotation("SENT_START"):
+            self.sentences_by = None
+            warn(Warnings.W403.format(name=name))
+
+    def _lose(self, kind: str, span: str) -> None:
+        """Count a span that training goes without."""
+        if kind not in self.counts.lost:
+            reason = REASONS[kind]
+            warn(Warnings.W302.format(key=self.spans_key, reason=reason, span=span))
+        self.counts.note(kind, span)
 
     def _aligned(self, example: Example) -> list[tuple[int, int, int]]:
         """The reference spans on the tokens of the predicted Doc, none crossing."""
@@ -137,12 +172,12 @@ class GoldReader:
         for start, end, label in unaligned_spans(example.reference):
             self.counts.spans += 1
             text = example.reference.text[start:end]
-            self.counts.note("off_grid", f"{text!r} ({label})")
+            self._lose("off_grid", f"{text!r} ({label})")
         found = {}
         for span in group:
             aligned = self._on_grid(example, span)
             if aligned is None:
-                self.counts.note("off_grid", f"{span.text!r} ({span.label_})")
+                self._lose("off_grid", f"{span.text!r} ({span.label_})")
             else:
                 key = (aligned.start, aligned.end, self._places[span.label_])
                 found[CharSpan(aligned.start, aligned.end, span.label_)] = key
@@ -172,7 +207,7 @@ class GoldReader:
         kept, dropped = drop_crossing(spans)
         for span in dropped:
             text = f"{doc[span.start : span.end].text!r} ({span.label})"
-            self.counts.note("crossing", text)
+            self._lose("crossing", text)
         return kept
 
     def _unsayable(self, doc: Doc, span: tuple[int, int, int]) -> None:
@@ -184,7 +219,7 @@ class GoldReader:
                     depth=self.encoder.max_depth,
                 )
             )
-        self.counts.note("unsayable", self._text(doc, span))
+        self._lose("unsayable", self._text(doc, span))
 
     def _text(self, doc: Doc, span: tuple[int, int, int]) -> str:
         label = self.encoder.labels[span[2]]

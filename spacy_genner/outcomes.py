@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from spacy.tokens import Doc, Span
+
+from .errors import Errors
+
 OK, WINDOWED, REPAIRED, FAILED = "ok", "windowed", "repaired", "failed"
 
 
@@ -26,6 +30,7 @@ class Outcome:
     issues (List[Dict[str, Any]]): What was repaired or went wrong.
     error (Optional[Exception]): Why the document failed.
     answers (Sequence[str]): What the model wrote, where that is to be kept.
+    weighed (bool): Whether scores are probabilities, and not 1.0 for want of any.
     """
 
     spans: list[TokenSpan] = field(default_factory=list)
@@ -33,6 +38,24 @@ class Outcome:
     issues: list[dict[str, Any]] = field(default_factory=list)
     error: Exception | None = None
     answers: Sequence[str] = ()
+    weighed: bool = True
+
+
+def failed(doc: Doc | Span, error: Exception) -> Outcome:
+    """What a document gets that could not be annotated.
+
+    doc (Union[Doc, Span]): The document, or a part of it.
+    error (Exception): Why.
+    RETURNS (Outcome): No spans, and one issue over all of it.
+    """
+    if isinstance(error, KeyError):
+        # spaCy takes a KeyError for a component that is not initialized.
+        cause = error
+        error = ValueError(Errors.G424.format(text=doc.text[:40], reason=repr(cause)))
+        error.__cause__ = cause
+    place = {"start": 0, "end": len(doc), "within": "tokens"}
+    issue = {"code": FAILED, "message": str(error), **place}
+    return Outcome([], FAILED, [issue], error)
 
 
 def uncross(outcome: Outcome) -> None:

@@ -1,21 +1,19 @@
 """One component's model bound to its labels and prompt."""
 
 import threading
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .annotator import Annotator
 from .cutting import WindowCutter
-from .errors import Errors, Warnings, warn
+from .errors import Errors
 from .forks import survive_forks
 from .formats import Format
 from .gold import GoldReader
-from .grammar.source import Encode
 from .models.chat import ChatFrame, chat_frame
 from .models.language_model import LanguageModel
 from .prompts import PromptLayout, TaskEncoder
+from .prompts.budget import fitting
 from .settings import LossWeights
 from .verification import Judge, Verdict, Verifier
 from .windows import WindowSettings
@@ -59,7 +57,7 @@ class Runtime:
         limit = getattr(config, "max_position_embeddings", None)
         self.encoder = TaskEncoder(
             fmt,
-            _fitting(layout, encode, limit, window.max_tokens),
+            fitting(layout, lambda t: len(encode(t)), limit, window.max_tokens),
             encode,
             frame.before,
             max_depth,
@@ -163,14 +161,18 @@ class Runtime:
             self._trainer = (network, made)
         return self._trainer[1]
 
-    def gold(self, spans_key: str, crossing: str) -> GoldReader:
+    def gold(
+        self, spans_key: str, crossing: str, sentences_by: str | None = None
+    ) -> GoldReader:
         """What turns examples into training rows.
 
         spans_key (str): The group that holds the reference spans.
         crossing (str): "refuse" or "drop".
+        sentences_by (Optional[str]): The component before this one that sets
+            sentences.
         RETURNS (GoldReader): The reader.
         """
-        return GoldReader(self.cutter, spans_key, crossing, self._end_id)
+        return GoldReader(self.cutter, spans_key, crossing, self._end_id, sentences_by)
 
 
 def _chat_frame(lm: LanguageModel, chat: bool | str, auto: bool) -> ChatFrame | None:
@@ -182,24 +184,3 @@ def _chat_frame(lm: LanguageModel, chat: bool | str, auto: bool) -> ChatFrame | 
     if frame is None and chat is True:
         raise ValueError(Errors.G113.format(name=lm.name))
     return frame
-
-
-def _fitting(
-    layout: PromptLayout, encode: Encode, limit: int | None, max_tokens: int
-) -> PromptLayout:
-    """A prompt with as many of its demonstrations as leave room for texts: the first
-    ones, in half of the model's positions, or more where the windows are small."""
-    shown = layout.demonstrations
-    if limit is None or not shown:
-        return layout
-    room = limit - min((layout.readings + 2) * max_tokens, limit // 2)
-
-    def size(count: int) -> int:
-        return len(encode(replace(layout, demonstrations=shown[:count]).prefix))
-
-    # Each one makes the prefix longer.
-    kept = bisect_right(range(1, len(shown) + 1), room, key=size)
-    layout = replace(layout, demonstrations=shown[:kept])
-    if kept < len(shown):
-        warn(Warnings.W402.format(kept=kept, count=len(shown), limit=limit))
-    return layout

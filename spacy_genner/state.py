@@ -1,6 +1,7 @@
 """What a component asks for and how: what training fixes, and saving holds."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from .prompts.instructions import INSTRUCTIONS
 from .prompts.template import read_template
 
 VERSION = 2
+# Characters of a setting that a message shows.
+_LENGTH = 60
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,37 @@ class ComponentState:
             "base": {"name": self.base, "checksum": self.checksum},
         }
 
+    def differences(self, saved: "ComponentState") -> Iterator[tuple[str, str, str]]:
+        """What a config says otherwise than training had it.
+
+        saved (ComponentState): What training had.
+        YIELDS (Tuple[str, str, str]): A setting, what the config has, and what was
+            saved, shortened.
+        """
+        # Labels that the config leaves open are those of training.
+        if self.labels and list(self.labels) != list(saved.labels):
+            yield "labels", _shown(list(self.labels)), _shown(list(saved.labels))
+        if self.readings != saved.readings:
+            yield "readings", _shown(self.readings), _shown(saved.readings)
+        for key in () if self.prompt.problem else ("template", "instruction", "chat"):
+            own, other = getattr(self.prompt, key), getattr(saved.prompt, key)
+            if own != other:
+                yield f"prompt.{key}", _shown(own), _shown(other)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "ComponentState":
+        """Read JSON of what `to_json` gave.
+
+        data (bytes): The JSON.
+        RETURNS (ComponentState): The state.
+        RAISES (ValueError): It is something else.
+        """
+        try:
+            content = json.loads(data)
+        except ValueError as error:
+            raise ValueError(Errors.G418.format(reason=error)) from error
+        return cls.from_json(content)
+
     @classmethod
     def from_json(cls, data: Any) -> "ComponentState":
         """Read what `to_json` gave.
@@ -95,8 +129,13 @@ class ComponentState:
                 base=str(data["base"]["name"]),
                 checksum=str(data["base"]["checksum"]),
             )
-        except (KeyError, TypeError) as err:
+        except (KeyError, TypeError, AttributeError) as err:
             raise ValueError(Errors.G418.format(reason=repr(err))) from err
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}..."
 
 
 def _prompt(data: Any) -> PromptSettings:

@@ -11,7 +11,7 @@ from spacy import util
 from spacy.pipeline.trainable_pipe import TrainablePipe
 
 from .binding import bind
-from .errors import Errors
+from .errors import Errors, Warnings, warn
 from .formats import Format
 from .gold import GoldReader
 from .llm.remote.language_model import RemoteLanguageModel
@@ -40,6 +40,8 @@ class StatefulPipe(TrainablePipe):
     format: Format
     window: WindowSettings
     _state: ComponentState
+    # What the config says, which training may have changed since.
+    _configured: ComponentState
     # Which demonstrations a prompt shows.
     _selection: Selection
     # What is made of the state, and goes when that changes.
@@ -98,7 +100,7 @@ class StatefulPipe(TrainablePipe):
         util.from_bytes(
             bytes_data,
             {
-                "genner": lambda b: self._restore(srsly.json_loads(b)),
+                "genner": self._restore,
                 "adapter": lambda b: self.lm.from_bytes(b),
                 "draft_head": lambda b: self.lm.drafting.from_bytes(b, "the bytes"),
             },
@@ -135,7 +137,7 @@ class StatefulPipe(TrainablePipe):
         check_folder(folder)
         if not (folder / "genner.json").is_file():
             raise ValueError(Errors.G413.format(path=folder))
-        self._restore(srsly.read_json(folder / "genner.json"))
+        self._restore((folder / "genner.json").read_bytes())
         if (folder / "adapter").is_dir():
             self.lm.load(folder / "adapter")
             if (folder / DRAFT_HEAD).is_file():
@@ -196,12 +198,17 @@ class StatefulPipe(TrainablePipe):
             self._state = replace(self._state, checksum=self.lm.checksum)
         return self._state.to_json()
 
-    def _restore(self, data: Any) -> None:
-        state = ComponentState.from_json(data)
+    def _restore(self, data: bytes) -> None:
+        state = ComponentState.from_bytes(data)
         if state.format != self.format.name:
             raise ValueError(
                 Errors.G416.format(saved=state.format, found=self.format.name)
             )
+        for key, found, saved in self._configured.differences(state):
+            message = Warnings.W404.format(
+                key=key, found=found, saved=saved, name=self.name
+            )
+            warn(message)
         with self._lock:
             self._state = state
             self._change(base=self.lm.name)

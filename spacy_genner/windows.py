@@ -64,12 +64,14 @@ class Window:
     others (Tuple[Tuple[int, int], ...]): Start and end of the windows of its unit
         that share tokens with it.
     cut (bool): Whether its unit was too long for one window.
+    size (int): Its model tokens.
     """
 
     start: int
     end: int
     others: tuple[tuple[int, int], ...] = ()
     cut: bool = False
+    size: int = 0
 
     def decides(self, start: int, end: int) -> bool:
         """Whether this window decides of a span: of those that see it whole, the
@@ -121,7 +123,12 @@ def cut(
         if start < end:
             pieces = list(_pieces(sizes, start, end, max_tokens, overlap))
             windows += [
-                Window(*piece, _overlapping(piece, pieces), len(pieces) > 1)
+                Window(
+                    *piece,
+                    _overlapping(piece, pieces),
+                    len(pieces) > 1,
+                    sum(sizes[slice(*piece)]),
+                )
                 for piece in pieces
             ]
     return windows

@@ -8,6 +8,10 @@ from component_cases import NAME, found, make_examples
 from server import KEY, MODEL, Call, Fail, Say, Server
 from spacy.tokens import Doc, DocBin, Span
 
+from spacy_genner.errors import GennerWarning
+from spacy_genner.prompts.demonstrations import Demonstration
+from spacy_genner.prompts.nearest import NearestDemonstrations
+
 TEXT = "Lisbon hosts the University of Lisbon."
 MARKED = "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG]."
 SPANS = [(0, 1, "GPE"), (3, 6, "ORG"), (5, 6, "GPE")]
@@ -79,11 +83,66 @@ def test_failures_are_their_own(server):
     docs = list(nlp.pipe(texts))
     statuses = [doc.spans["sc"].attrs["status"] for doc in docs]
     assert statuses == ["ok", "failed", "failed", "ok"]
-    assert [[doc.text for doc in docs] for docs, _ in seen] == [["a bad one"]]
+    assert [[doc.text for doc in docs] for docs, _ in seen] == [[texts[1]], [texts[2]]]
     assert "not for me" in str(seen[0][1])
+    assert str(seen[1][1]).startswith("[G739]") and "sorry" in str(seen[1][1])
     assert "sorry" in docs[2].spans["sc"].attrs["issues"][0]["message"]
     with pytest.raises(Exception, match="not for me"):
         remote(server)("a bad one")
+    with pytest.raises(ValueError, match="G739"):
+        remote(server)("some garbage here")
+
+
+def test_a_document_that_cannot_be_asked_about(server, tmp_path):
+    """Something of the user's own breaks over one text of three."""
+
+    def embed(texts):
+        if "bad" in texts[0]:
+            raise KeyError("embedder choked")
+        return [[1.0, 2.0]] * len(texts)
+
+    nlp = remote(server)
+    pipe = nlp.get_pipe(NAME)
+    pipe._selection = NearestDemonstrations(1, embed)
+    pipe._change(demonstrations=[Demonstration("See Porto.", "See [Porto | GPE].")])
+    seen = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: seen.append((docs, error)))
+    docs = list(nlp.pipe([TEXT, "a bad one", "It rains."]))
+    statuses = [doc.spans["sc"].attrs["status"] for doc in docs]
+    assert statuses == ["ok", "failed", "ok"] and found(docs[0]) == SPANS
+    [(failed, error)] = seen
+    assert failed == [docs[1]] and "embedder choked" in str(error)
+
+
+@pytest.mark.parametrize("texts", [["", " "], ["\n"]])
+def test_a_pool_of_texts_without_words(server, texts):
+    nlp = remote(server)
+    pipe = nlp.get_pipe(NAME)
+    pipe._selection = NearestDemonstrations(1)
+    pipe._change(demonstrations=[Demonstration(text, text) for text in texts])
+    assert found(nlp(TEXT)) == SPANS
+
+
+def test_no_more_shared_demonstrations_than_the_model_holds(server, tmp_path):
+    nlp = remote(server, model={"context_length": 600, "system": "Be brief."})
+    docs = [nlp.make_doc(f"See Lisbon, number {n}. " + "x " * 40) for n in range(50)]
+    DocBin(docs=docs).to_disk(tmp_path / "shown.spacy")
+    initialize = nlp.config["initialize"]["components"]
+    initialize[NAME] = {"demonstrations": str(tmp_path / "shown.spacy")}
+    with pytest.warns(GennerWarning, match=r"W402.* of 50 demonstrations"):
+        nlp.initialize(lambda: make_examples(spacy.blank("en")))
+    assert found(nlp(TEXT)) == SPANS
+    assert 0 < server.calls[-1].prompt.count("See Lisbon") < 2 * 50
+    # Texts are cut so that they fit, too.
+    doc = nlp(" ".join(f"word{number}" for number in range(300)))
+    assert doc.spans["sc"].attrs["status"] == "windowed"
+    assert max(len(call.prompt) // 3 for call in server.calls) < 600
+
+
+def test_a_prompt_that_leaves_no_room(server):
+    nlp = remote(server, model={"context_length": 20})
+    with pytest.raises(ValueError, match="G405"):
+        nlp(TEXT)
 
 
 def test_answers_are_kept_on_request(server):
@@ -159,7 +218,16 @@ def test_no_more_demonstrations_than_the_model_holds(server, tmp_path):
 
 
 def test_self_verification(server):
-    nlp = remote(server, verifier={"@misc": "spacy-genner.Verifier.v1"})
+    check_verified(server, verifier={"@misc": "spacy-genner.Verifier.v1"})
+
+
+def test_all_spans_of_a_model_without_probabilities_are_verified(server):
+    verifier = {"@misc": "spacy-genner.Verifier.v1", "below": 0.5}
+    check_verified(server, verifier=verifier)
+
+
+def check_verified(server, **changes):
+    nlp = remote(server, **changes)
     doc = nlp(TEXT)
     assert found(doc) == [(0, 1, "GPE"), (5, 6, "GPE")]
     [issue] = doc.spans["sc"].attrs["issues"]

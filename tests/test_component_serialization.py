@@ -15,6 +15,7 @@ from component_cases import (
     NESTED,
     TEXTS,
     component,
+    digest,
     found,
     learnt,
     make_doc,
@@ -26,6 +27,7 @@ from component_cases import (
 )
 
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
+from spacy_genner.errors import GennerWarning
 from spacy_genner.storage.folders import backup_of
 
 TESTS = Path(__file__).parent
@@ -177,6 +179,35 @@ def test_what_was_trained_comes_from_the_saved_data(tiny_base):
     wrong = pipeline(tiny_base("llama"), format="inline_xml")
     with pytest.raises(ValueError, match="G416.*inline_bracketed.*inline_xml"):
         wrong.from_bytes(nlp.to_bytes())
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])
+def test_a_damaged_state(tiny_base, tmp_path, content):
+    nlp = pipeline(tiny_base("llama"), model__lora=None)
+    nlp.to_disk(tmp_path)
+    (tmp_path / NAME / "genner.json").write_bytes(content)
+    with pytest.raises(ValueError, match="G418.*genner.json"):
+        spacy.load(tmp_path)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_seed_of_training_fixes_the_adapter(tiny_base, seed):
+    """Its first weights, and those of the draft head, also in what is saved."""
+
+    def first(seed, load=False):
+        nlp = pipeline(tiny_base("llama"))
+        nlp.config["training"] = {**nlp.config["training"], "seed": seed}
+        nlp.initialize(lambda: make_examples(nlp))
+        if load:
+            data = nlp.to_bytes()
+            nlp = pipeline(tiny_base("llama")).from_bytes(data)
+        pipe = component(nlp)
+        pipe._trainer()
+        return digest(pipe.lm.training_network), pipe.lm.drafting.to_bytes()
+
+    assert first(seed) == first(seed)
+    assert first(seed)[0] == first(seed, load=True)[0]
+    assert first(seed)[0] != first(seed + 1)[0]
 
 
 def test_loading_forgets_what_training_has_seen(tiny_base):

@@ -11,12 +11,15 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_genner.corpora.docbin import UNALIGNED
+from spacy_genner.errors import GennerWarning
 
 CROSSING = ("the New York Times writer", [(1, 3, "GPE"), (2, 4, "ORG"), (4, 5, "ORG")])
 
 
 def counts_of(nlp, *examples):
-    component(nlp).update(list(examples))
+    """What training has lost, the first of it with a warning."""
+    with pytest.warns(GennerWarning, match="W302"):
+        component(nlp).update(list(examples))
     return component(nlp).gold_counts()
 
 
@@ -168,7 +171,9 @@ def test_counts_begin_anew(tiny_base):
     assert pipe.gold_counts() is None
     example = make_example(nlp, *CROSSING)
     assert counts_of(nlp, example).crossing == 1
-    assert counts_of(nlp, example).crossing == 2
+    # Of each kind one warning, and none after it.
+    pipe.update([example])
+    assert pipe.gold_counts().crossing == 2
     nlp.initialize(lambda: [example])
     assert pipe.gold_counts() is None
 
@@ -183,3 +188,25 @@ def test_documents_without_text_or_group(tiny_base):
     assert pipe.update([plain])["generative_ner"] > 0
     assert targets(nlp, plain) == ["It rains"]
     assert pipe.gold_counts().lost == {}
+
+
+def test_sentences_in_use_and_documents_in_training(tiny_base):
+    """A component before this one sets sentences, and training does not run it."""
+    nlp = pipeline(tiny_base("llama"))
+    nlp.add_pipe("sentencizer", first=True)
+    examples = [make_example(nlp, "It rains . Porto wins .", [(3, 4, "GPE")])]
+    nlp.initialize(lambda: examples)
+    with pytest.warns(GennerWarning, match=r"W403.*'sentencizer'.*annotating_compon"):
+        nlp.update(examples)
+    # Once, and not at all where training has sentences, too, or wants none.
+    nlp.update(examples)
+    nlp.initialize(lambda: examples)
+    nlp.update(examples, annotates=["sentencizer"])
+    whole = pipeline(tiny_base("llama"), window__unit="doc")
+    whole.add_pipe("sentencizer", first=True)
+    whole.initialize(lambda: examples)
+    whole.update(examples)
+    behind = pipeline(tiny_base("llama"))
+    behind.add_pipe("sentencizer")
+    behind.initialize(lambda: examples)
+    behind.update(examples)

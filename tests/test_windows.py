@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_genner import cutting
+from spacy_genner.errors import GennerWarning
 from spacy_genner.windows import WindowSettings, cut
 
 
@@ -200,7 +201,8 @@ def test_training_cuts_as_prediction_does(tiny_base, monkeypatch):
     example = make_example(nlp, text, [(3, 4, "GPE"), (0, 9, "ORG"), (8, 9, "GPE")])
     nlp(make_doc(nlp, text))
     pipe = component(nlp)
-    pipe.update([example])
+    with pytest.warns(GennerWarning, match="W302.*cut of a window"):
+        pipe.update([example])
     assert len(calls) == 2 and calls[0] == calls[1]
     windows = calls[0][1]
     assert len(windows) > 1
@@ -223,3 +225,39 @@ def test_the_base_model_limits_windows(tiny_base):
     full = pipeline(tiny_base("llama"), labels=definitions)
     with pytest.raises(ValueError, match="G405.*1024"):
         full(make_doc(full, "Lisbon"))
+
+
+@pytest.mark.parametrize("size", [1, 900])
+def test_a_token_that_the_model_does_not_hold(tiny_base, size):
+    """It is left out and told of; the rest of the document is annotated."""
+    nlp = pipeline(tiny_base("llama"), window__max_tokens=50, window__overlap=10)
+    doc = make_doc(nlp, f"Lisbon wins {'q7' * size} Porto wins")
+    whole = nlp(doc)
+    issues = whole.spans["sc"].attrs["issues"]
+    if size == 1:
+        assert issues == [] and whole.spans["sc"].attrs["status"] == "ok"
+        return
+    [issue] = issues
+    assert whole.spans["sc"].attrs["status"] == "repaired"
+    assert (issue["code"], issue["within"]) == ("too_long", "tokens")
+    assert (issue["start"], issue["end"]) == (2, 3)
+    assert "q7q7" in issue["message"] and len(issue["message"]) < 200
+    runtime = component(nlp)._runtime()
+    windows = runtime.cutter.windows(doc)
+    assert [w for w in windows if not runtime.cutter.holds(w)] == [windows[1]]
+    seen = {
+        i for w in windows if runtime.cutter.holds(w) for i in range(w.start, w.end)
+    }
+    assert seen == {0, 1, 3, 4}
+    # Training goes without spans over it, and without the token.
+    example = make_example(nlp, doc.text, [(0, 1, "GPE"), (2, 4, "ORG")])
+    with pytest.warns(GennerWarning, match="W302"):
+        rows = component(nlp)._gold().rows([example])
+    assert len(rows) == 2 and component(nlp).gold_counts().cut == 1
+
+
+def test_a_token_longer_than_a_window_is_run_where_the_model_holds_it(tiny_base):
+    nlp = pipeline(tiny_base("llama"), window__max_tokens=20, window__overlap=5)
+    doc = nlp(make_doc(nlp, f"Lisbon wins {'q7' * 20} Porto wins"))
+    assert doc.spans["sc"].attrs["status"] == "windowed"
+    assert doc.spans["sc"].attrs["issues"] == []

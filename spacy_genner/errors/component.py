@@ -20,7 +20,8 @@ class ComponentErrors:
     G406 = (
         "'window.unit' is \"sentence\", and the document {text!r} has no sentence "
         "boundaries. Add a component that sets them before this one, such as "
-        "'sentencizer', or set 'window.unit = \"auto\"'."
+        "'sentencizer', and name it in '[training] annotating_components', too, or set "
+        "'window.unit = \"auto\"'."
     )
 
     G407 = "{key!r} is {found!r}: expected one of {expected}."
@@ -92,11 +93,11 @@ class ComponentErrors:
         "The component {name!r} wants no draft head: 'model.draft_head' is false. Set "
         "it to true in the pipeline's config.cfg."
     )
-
     G435 = (
         "'spans_key' is {found!r}: expected the name of a group of 'doc.spans', such "
         'as "sc".'
     )
+
 
 class ComponentWarnings:
     W401 = (
@@ -107,4 +108,13 @@ class ComponentWarnings:
     W402 = (
         "The prompt shows {kept} of {count} demonstrations: the base model holds "
         "{limit} positions, and texts need room. Give fewer, or shorter ones."
+    )
+    W403 = (
+        "The component {name!r} sets sentences, but not for training: a whole document "
+        "is one example, while in use each sentence is annotated alone. Name it in "
+        "'[training] annotating_components' ('annotates' of 'nlp.update')."
+    )
+    W404 = (
+        "'{key}' is {found} in the config of {name!r}, and was {saved} in training: "
+        "the latter counts. Train anew to change it."
     )

@@ -38,6 +38,10 @@ class LlmErrors:
         "{found} documents stand for one document's shards. Expected the shards that "
         "'generate_prompts' gave, or the one document."
     )
+    G739 = (
+        "The model's answer can't be used: {reason}. Show the model demonstrations, "
+        "ask in another 'format', or ask another model."
+    )
     G740 = (
         "'{key}' in [components.NAME.model] is {found!r}: expected {expected}. Set it "
         "so, or leave it out."

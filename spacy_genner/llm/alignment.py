@@ -8,16 +8,19 @@ from typing import Any
 
 from spacy.tokens import Doc, Span
 
-from ..formats import CharSpan, Format, InlineFormat, Parsed
+from ..errors import Errors
+from ..formats import CharSpan, Format, InlineFormat, Issue, Parsed
 from ..formats.json_reading import read_values
-from ..outcomes import FAILED, OK, REPAIRED, Outcome, TokenSpan
+from ..outcomes import OK, REPAIRED, Outcome, TokenSpan, failed
 from .exchange import Answer
+from .thinking import thought_before
 
 # A copy that has less of the text's characters is none.
 LEAST_COPIED = 0.5
 # A span that an answer marks is there for certain as far as the answer goes.
 SCORE = 1.0
 _SHOWN = 80
+_WITHIN_ANSWER = {"within": "answer"}
 # Scripts that put no spaces between words: Thai to Khmer, Japanese, Chinese.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -34,8 +37,9 @@ def aligned(
 
     A span that no token boundary fits is left out and reported as `off_tokens`. The
     answer failed where it is no attempt at the task: it is empty, holds no JSON, or is
-    a copy of less than half of the text. Scores are those of an `Answer` that has
-    them; to any other span the answer says yes, and no more, so it gets 1.0.
+    a copy of less than half of the text. What a model thought before it answered is no
+    part of the answer, and reported as `extra_text`. Scores are those of an `Answer`
+    that has them; to any other span the answer says yes, and no more, so it gets 1.0.
 
     doc (Union[Doc, Span]): The text that was asked about.
     answer (str): What the model wrote; an `Answer` or any other string.
@@ -49,13 +53,21 @@ def aligned(
     text = doc[:].text if tokens else ""
     error = getattr(answer, "error", None)
     if error is not None:
-        return failed(str(error), error)
-    parsed = fmt.parse(answer, text, labels)
-    reason = _no_attempt(text, answer, fmt, parsed)
+        return failed(doc, error)
+    begin = thought_before(answer, text, labels)
+    written = answer[begin:]
+    parsed = fmt.parse(written, text, labels)
+    reason = _no_attempt(text, written, fmt, parsed)
+    if begin and not written:
+        reason = "the model thought, and did not answer"
     if reason is not None:
         shown = str(answer).strip()[:_SHOWN]
-        return failed(f"{reason}: it begins with {shown!r}" if shown else reason)
-    issues = [{**issue._asdict(), "within": "answer"} for issue in parsed.issues]
+        begins = f": it begins with {shown!r}" if shown else ""
+        return failed(doc, ValueError(Errors.G739.format(reason=reason + begins)))
+    issues = [_thought(begin)] if begin else []
+    for issue in parsed.issues:
+        start, end = issue.start + begin, issue.end + begin
+        issues.append({**issue._asdict(), "start": start, "end": end} | _WITHIN_ANSWER)
     said = _scored(answer, parsed)
     first = tokens[0].idx if tokens else 0
     starts = [token.idx - first for token in tokens]
@@ -67,17 +79,9 @@ def aligned(
             spans.append(TokenSpan(start, end + 1, span.label, score))
         else:
             issues.append(_off_tokens(text, span))
-    return Outcome(spans, REPAIRED if issues else OK, issues)
-
-
-def failed(reason: str, error: Exception | None = None) -> Outcome:
-    """What a document gets that has no answer.
-
-    reason (str): Why.
-    error (Optional[Exception]): The error behind it.
-    RETURNS (Outcome): No spans, and one issue.
-    """
-    return Outcome([], FAILED, [{"code": FAILED, "message": reason}], error)
+    weighed = isinstance(answer, Answer) and answer.scored is not None
+    status = REPAIRED if issues else OK
+    return Outcome(spans, status, issues, weighed=weighed)
 
 
 def _scored(answer: str, parsed: Parsed) -> list[tuple[CharSpan, float]]:
@@ -90,6 +94,12 @@ def _scored(answer: str, parsed: Parsed) -> list[tuple[CharSpan, float]]:
 
 def _at(places: list[int], index: int) -> int | None:
     return places[index] if index < len(places) else None
+
+
+def _thought(end: int) -> dict[str, Any]:
+    message = "the model wrote what it thought before the answer"
+    issue = Issue("extra_text", message, 0, end)
+    return issue._asdict() | _WITHIN_ANSWER
 
 
 def _off_tokens(text: str, span: CharSpan) -> dict[str, Any]:

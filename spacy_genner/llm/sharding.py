@@ -131,6 +131,7 @@ def joined_outcome(
     for number, (window, each) in enumerate(zip(shards.windows, outcomes, strict=True)):
         made.issues += [_placed(shards, number, issue) for issue in each.issues]
         made.error = made.error or each.error
+        made.weighed = made.weighed and each.weighed
         for span in each.spans:
             start, end = window.start + span.start, window.start + span.end
             if window.decides(start, end):
@@ -146,7 +147,9 @@ def joined_outcome(
 
 def _placed(shards: Shards, number: int, issue: dict[str, Any]) -> dict[str, Any]:
     """An issue of a window as one of the document."""
-    first = shards.doc[shards.windows[number].start].idx
-    if issue.get("within") == "text":
+    window = shards.windows[number]
+    behind = {"text": shards.doc[window.start].idx, "tokens": window.start}
+    first = behind.get(issue.get("within", ""))
+    if first is not None:
         issue = {**issue, "start": issue["start"] + first, "end": issue["end"] + first}
     return {**issue, "shard": number} if len(shards.windows) > 1 else issue

@@ -11,9 +11,9 @@ from ..annotations import write_outcome
 from ..corpora.docbin import aligned_spans
 from ..errors import Errors, Warnings, warn
 from ..labels import read_labels
-from ..outcomes import FAILED, Outcome
+from ..outcomes import FAILED, Outcome, failed
 from ..windows import Window
-from .alignment import aligned, failed
+from .alignment import aligned
 from .examples import Shown, shown_example
 from .exchange import Answer, ask_about
 from .settings import TaskSettings
@@ -151,7 +151,8 @@ class MarkingTask(TaskState):
             return Outcome()
         if len(answers) != len(shards.windows):
             found, expected = len(answers), len(shards.windows)
-            return failed(Errors.G735.format(found=found, expected=expected))
+            error = ValueError(Errors.G735.format(found=found, expected=expected))
+            return failed(shards.doc, error)
         labels = self.labels
         outcomes = [
             aligned(span, answer, self.format, labels)

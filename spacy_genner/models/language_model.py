@@ -265,9 +265,10 @@ class LanguageModel:
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): The adapter; empty where there is none or where a new one
-        was never used, as its settings and seed say it all."""
+        with the seed 0 was never used, as its settings say it all."""
         with self._lock:
-            if not self.has_adapter or (self._training is None and self._saved is None):
+            unused = self._training is None and self._saved is None and not self.seed
+            if not self.has_adapter or unused:
                 return b""
             return self.adapter_files().to_bytes()
 

@@ -34,6 +34,8 @@ class NearestDemonstrations:
         return ()
 
     def neighbours(self, pool: Sequence[Demonstration]) -> Neighbours | None:
+        # A text without a word is like no other.
+        pool = [shown for shown in pool if shown.text.strip()]
         return NearestNeighbours(pool, self.count, self.embed) if pool else None
 
 

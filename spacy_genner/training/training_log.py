@@ -11,6 +11,8 @@ from spacy.language import Language
 from spacy.training.loggers import console_logger_v3
 from wasabi import Printer
 
+from ..gold import REASONS
+
 NAME = "spacy-genner.JsonLogger.v1"
 FILE = "training_log.jsonl"
 LogStep = Callable[[dict[str, Any] | None], None]
@@ -95,12 +97,6 @@ def lost_spans(nlp: Language) -> list[str]:
     nlp (Language): The pipeline.
     RETURNS (List[str]): A line for each component and kind of loss.
     """
-    reasons = {
-        "off_grid": "fit no token boundary of the pipeline's tokenizer",
-        "cut": "lie across a cut of a window",
-        "crossing": "cross another span",
-        "unsayable": "can't be said in the format",
-    }
     lines = []
     for name, pipe in nlp.pipeline:
         counts = pipe.gold_counts() if hasattr(pipe, "gold_counts") else None
@@ -109,7 +105,7 @@ def lost_spans(nlp: Language) -> list[str]:
         for kind, count in counts.lost.items():
             listed = ", ".join(counts.listed[kind])
             lines.append(
-                f"{name}: {count} of the {counts.spans} spans seen {reasons[kind]}, "
+                f"{name}: {count} of the {counts.spans} spans seen {REASONS[kind]}, "
                 f"so training went without them: {listed}"
             )
     return lines

@@ -39,7 +39,7 @@ class Verifier:
     stays, with the issue `unverified`.
 
     below (float): Spans with this score or a higher one are not asked about. Above 1,
-        as by default, all are.
+        as by default, all are; so are those of a model that gives no probabilities.
     keep (float): The least probability of yes at which a span stays.
     context (int): How many tokens to either side of a span the question shows, within
         its sentence where the document has sentences.
@@ -104,7 +104,11 @@ class Verifier:
         """The spans of a document that are asked about."""
         if outcome.status == FAILED:
             return []
-        return [span for span in outcome.spans if span.score < self.below]
+        return [
+            span
+            for span in outcome.spans
+            if span.score < self.below or not outcome.weighed
+        ]
 
     def _kept(
         self, outcome: Outcome, span: TokenSpan, verdict: Verdict

@@ -75,7 +75,9 @@ def test_an_error_is_the_reason(nlp):
     outcome = align(nlp(TEXT), Answer(error=error))
     assert outcome.status == "failed" and outcome.spans == []
     assert outcome.error is error
-    assert outcome.issues == [{"code": "failed", "message": "no answer in 30 s"}]
+    place = {"start": 0, "end": 7, "within": "tokens"}
+    message = {"code": "failed", "message": "no answer in 30 s"}
+    assert outcome.issues == [{**message, **place}]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -83,7 +85,9 @@ def test_an_error_is_the_reason(nlp):
 def test_an_empty_answer_failed(nlp, name, answer):
     outcome = align(nlp(TEXT), answer, name)
     assert outcome.status == "failed"
-    assert outcome.issues[0]["message"] == "the answer is empty"
+    assert "the answer is empty" in outcome.issues[0]["message"]
+    assert str(outcome.error) == outcome.issues[0]["message"]
+    assert str(outcome.error).startswith("[G739]")
 
 
 @pytest.mark.parametrize("name", FORMATS)

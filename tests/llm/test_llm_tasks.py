@@ -105,7 +105,8 @@ def test_one_failed_answer_leaves_the_others():
     assert [status(doc) for doc in docs] == ["ok", "failed", "ok"]
     assert [len(doc.spans["sc"]) for doc in docs] == [3, 0, 1]
     [issue] = docs[1].spans["sc"].attrs["issues"]
-    assert issue == {"code": "failed", "message": "no answer in 30 s"}
+    place = {"start": 0, "end": 3, "within": "tokens"}
+    assert issue == {"code": "failed", "message": "no answer in 30 s", **place}
     assert docs[1].ents == ()
 
 

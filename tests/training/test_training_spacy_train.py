@@ -8,6 +8,7 @@ import spacy
 from spacy.training.loop import train as spacy_train
 from training_cases import BY_HEART, TEXTS, make_config, start, weights, write_corpus
 
+from spacy_genner.errors import GennerWarning
 from spacy_genner.training.loop import train
 from spacy_genner.training.training_log import FILE, read_rows, write_row
 
@@ -143,7 +144,8 @@ def test_lost_spans_are_told(tiny_base, tmp_path):
     corpus = write_corpus(tmp_path / "train.spacy", texts)
     drop = {"components__generative_ner__crossing": "drop"}
     config = make_config(tiny_base("llama"), corpus, **drop)
-    _, text = run(config, tmp_path / "out")
+    with pytest.warns(GennerWarning, match="W302.*cross another span.*York Times"):
+        _, text = run(config, tmp_path / "out")
     assert "cross another span" in text and "'York Times' (ORG)" in text
     with pytest.raises(ValueError, match="G304"):
         run(make_config(tiny_base("llama"), corpus), tmp_path / "refused")

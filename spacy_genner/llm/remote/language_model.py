@@ -39,7 +39,7 @@ class RemoteLanguageModel:
 
         return RemoteClient(self.settings)
 
-    def reset_adapter(self) -> None:
+    def reset_adapter(self, seed: int | None = None) -> None:
         """Does nothing: there is none."""
 
     def load(self, folder: Path) -> None:

@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from remote_cases import ENV, make_client, make_question
+import spacy
+from remote_cases import ENV, SAID, TEXT, make_client, make_question
 from server import KEY, Hang, Say, Server
 
+from spacy_genner.formats import get_format
+from spacy_genner.llm.alignment import aligned
 from spacy_genner.llm.exchange import Answer
 from spacy_genner.llm.remote.failures import RemoteError
 from spacy_genner.llm.remote.run import THREAD_NAME
@@ -191,6 +194,22 @@ def test_line_breaks_around_an_answer():
         ]
         # What another task asks for is its own.
         assert client.answer(["other"]) == ["\n[a | ORG]\n\n"]
+
+
+@pytest.mark.parametrize("format", ["inline_bracketed", *SAID])
+def test_what_is_thought_first_is_no_part_of_the_answer(format):
+    written = SAID.get(format, TEXT)
+    thought = "<think>\n[Lisbon | GPE]? [{\n</think>\n\n"
+    with Server(lambda call: thought + written) as server:
+        question = make_question(format=format)
+        (answer,) = make_client(server).answer([question])
+    # It is kept, for those who want to see it.
+    assert answer == thought + written
+    doc = spacy.blank("en")(TEXT)
+    outcome = aligned(doc, answer, get_format(format), question.layout.labels)
+    assert [issue["code"] for issue in outcome.issues] == ["extra_text"]
+    expected = aligned(doc, written, get_format(format), question.layout.labels)
+    assert outcome.spans == expected.spans
 
 
 def test_a_source_that_fails_leaves_nothing():

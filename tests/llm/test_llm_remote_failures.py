@@ -95,6 +95,9 @@ def test_an_answer_without_a_text_is_an_error():
         assert "G720" in filtered
         # The server did answer: it would say the same again.
         assert client.usage.requests == 5 and client.usage.failures == 4
+        # What is thought is paid for.
+        tokens = client.usage.prompt_tokens, client.usage.completion_tokens
+        assert tokens == (50, 10) and client.usage.uncounted == 0
 
 
 def test_a_cut_answer_is_given_as_it_is():

@@ -58,6 +58,14 @@ def asked(script, count=1, **settings):
         # What stands before the word is skipped, and so is its own small chance of it.
         ([{"\n": 0.99, "no": 0.01}, {"**": 1.0}, {"Yes": 0.6, "No": 0.4}], 0.6),
         ([{"The": 1.0}, {" answer": 1.0}, {"No": 0.8, "Yes": 0.2}], 0.2),
+        # A trace of the words where another one was taken says nothing.
+        ([{"Answer": 0.99, "Yes": 3e-4, "No": 6e-6}, {": ": 1.0}, {"no": 1.0}], 0.0),
+        ([{"Answer": 0.99, "Yes": 3e-4, "No": 6e-6}, {" is": 1.0}, {" no": 1.0}], 0.0),
+        # Nor does what is thought before.
+        ([{"<think>": 1.0}, {"No": 1.0}, {"</think>": 1.0}, {"Yes": 0.9}], 1.0),
+        ([{"No": 1.0}, {".</think>\n": 1.0}, {"Yes": 0.6, "No": 0.4}], 0.6),
+        # Most of it, and another word was taken.
+        ([{"Maybe": 0.4, "Yes": 0.3, "No": 0.3}, {"No": 1.0}], 0.5),
     ],
 )
 def test_probabilities(call, write, places, probability):
@@ -79,6 +87,9 @@ def test_probabilities(call, write, places, probability):
         ("no.", 0.0),
         ("**Yes**, not No", 1.0),
         ("I think no", 0.0),
+        ("<think>No, or...</think>\n\nYes", 1.0),
+        ("<think>No, or", None),
+        ("Answer: no", 0.0),
         ("Nobody knows yesterday", None),
         ("", None),
     ],
@@ -147,13 +158,25 @@ def test_a_server_without_probabilities(call):
 def test_no_schema_is_asked_for():
     with Server(lambda call: "yes", key=None) as server:
         for call in ("chat", "completion"):
-            client = make_client(server, api_key_env=None, call=call, max_tokens=900)
+            client = make_client(server, api_key_env=None, call=call)
             client.probabilities([make_question(format="grouped_json")])
             body = server.calls[-1].body
             assert "response_format" not in body and "stop" not in body
             assert body["max_tokens"] < 9
-        extra = {"max_completion_tokens": 70, "seed": 2}
-        make_client(server, api_key_env=None, extra=extra).probabilities(["?"])
-        body = server.calls[-1].body
-        assert body["max_completion_tokens"] < 9 and body["seed"] == 2
         assert server.wrong == []
+
+
+def test_a_model_that_thinks_has_the_limit_that_is_set():
+    with Server(lambda call: "yes", key=None) as server:
+        for changes in (
+            {"max_tokens": 900},
+            {"max_tokens": 2},
+            {"extra": {"max_completion_tokens": 70, "seed": 2}},
+            {"extra": {"max_completion_tokens": 2}, "max_tokens": 900},
+        ):
+            make_client(server, api_key_env=None, **changes).probabilities(["?"])
+        assert server.wrong == []
+        first, second, third, fourth = (call.body for call in server.calls)
+    assert first["max_tokens"] == 900 and second["max_tokens"] == 4
+    assert third["max_completion_tokens"] == 70 and third["seed"] == 2
+    assert fourth["max_completion_tokens"] == 4 and "max_tokens" not in fourth

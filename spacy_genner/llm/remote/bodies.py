@@ -54,14 +54,17 @@ def ask(settings: RemoteSettings, question: str) -> Request:
 def ask_yes_no(settings: RemoteSettings, question: str) -> Request:
     """Ask for one of two words, and its probability.
 
+    A few tokens are enough, unless the settings allow an answer more.
+
     settings (RemoteSettings): The settings.
     question (str): The prompt.
     RETURNS (Request): The request.
     """
-    body = _prompt(settings, question)
-    body.update({**settings.extra, "max_tokens": YES_NO_TOKENS})
-    if body.pop("max_completion_tokens", None) is not None:
-        body["max_completion_tokens"] = body.pop("max_tokens")
+    body = {**_prompt(settings, question), **settings.extra}
+    own = body.get("max_completion_tokens")
+    key = "max_tokens" if own is None else "max_completion_tokens"
+    # Who sets a limit may ask a model that thinks before it answers.
+    body[key] = max(YES_NO_TOKENS, own or settings.max_tokens or 0)
     alternatives = MOST_ALTERNATIVES[settings.call]
     if settings.call == "chat":
         body.update(logprobs=True, top_logprobs=alternatives)

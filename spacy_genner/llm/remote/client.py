@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import Warnings, warn
 from ..exchange import Answer, Question
+from ..thinking import thought_before
 from .bodies import Request, ask, ask_yes_no
 from .concessions import Concessions
 from .odds import Odds, check_options, read_odds
@@ -112,9 +113,12 @@ class RemoteClient:
                 self._told_of_cut = True
                 warn(Warnings.W702.format(model=self.settings.name))
             return Answer(text)
+        asked = question.subject.text
+        begin = thought_before(text, asked, question.layout.labels)
+        thought, text = text[:begin], text[begin:]
         if request.schema is not None:
             text = unwrapped(text, request.schema)
-        return Answer(_without_line_breaks(text, question.subject.text))
+        return Answer(thought + _without_line_breaks(text, asked))
 
     def _outcomes(
         self, asked: Iterable[tuple[str, Request]]

@@ -3,10 +3,16 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ...errors import Errors
+from ..thinking import thought_before
 from .replies import Reply
+
+# A token with what could have stood there, and how probable each was.
+_Place = tuple[str, list[tuple[str, float]]]
+_MOST = 0.5
 
 
 class Odds(NamedTuple):
@@ -37,36 +43,50 @@ def check_options(options: Sequence[str]) -> tuple[str, str]:
 def read_odds(reply: Reply, options: tuple[str, str]) -> float | None:
     """The probability of the first word.
 
-    It is that of the tokens that begin it, of all that begin either. Where the server
-    gives no probabilities, it is 1 or 0 by the word that comes first in the answer.
+    It is that of the tokens that begin it, of all that begin either, at the first place
+    where such a token was taken or they hold most of the probability. Where there is no
+    such place, or the server gives no probabilities, it is 1 or 0 by the word that
+    comes first in the answer. What the model thought before is no part of it.
 
     reply (Reply): The answer.
     options (Tuple[str, str]): The two words, in small letters.
     RETURNS (Optional[float]): The probability; None where there is neither word.
     """
-    for token, alternatives in _positions(reply.logprobs):
+    for token, alternatives in _behind_thought(list(_positions(reply.logprobs))):
         if not any(char.isalnum() for char in token):
             # A line break or a mark before the word.
             continue
         first, second = (_mass(alternatives, option) for option in options)
-        if first + second > 0:
+        # At any other place the two have a trace of probability, which says nothing.
+        taken = any(_begins(token, option) for option in options)
+        if first + second > (0 if taken else _MOST):
             return first / (first + second)
-    found = re.search(
-        "|".join(rf"\b{re.escape(o)}\b" for o in options), reply.text.lower()
-    )
+    answer = reply.text[thought_before(reply.text) :].lower()
+    found = re.search("|".join(rf"\b{re.escape(o)}\b" for o in options), answer)
     return None if found is None else float(found[0] == options[0])
+
+
+def _behind_thought(places: list[_Place]) -> list[_Place]:
+    written = "".join(token for token, _ in places)
+    begin = thought_before(written)
+    ends = accumulate(len(token) for token, _ in places)
+    return [place for place, end in zip(places, ends, strict=True) if end > begin]
+
+
+def _begins(token: str, option: str) -> bool:
+    start = token.strip().lower()
+    return bool(start) and option.startswith(start)
 
 
 def _mass(alternatives: Sequence[tuple[str, float]], option: str) -> float:
     total = 0.0
     for token, logprob in alternatives:
-        begins = token.strip().lower()
-        if begins and option.startswith(begins):
+        if _begins(token, option):
             total += math.exp(min(logprob, 0.0))
     return total
 
 
-def _positions(logprobs: Any) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+def _positions(logprobs: Any) -> Iterator[_Place]:
     """Each token of an answer with what could have stood there, as either call of the
     protocol has it."""
     if not isinstance(logprobs, dict):

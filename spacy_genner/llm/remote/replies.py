@@ -50,12 +50,15 @@ class NoTextError(Exception):
 
     finish (str): Why the model stopped.
     said (str): What it said in place of an answer.
+    tokens (Tuple[Optional[int], Optional[int]]): Those of the prompt and of what it
+        wrote or thought; None where it is not told.
     """
 
-    def __init__(self, finish: str, said: str):
+    def __init__(self, finish: str, said: str, tokens: tuple[int | None, int | None]):
         super().__init__(finish, said)
         self.finish = finish
         self.said = said
+        self.tokens = tokens
 
 
 def read_json(content: bytes) -> Any:
@@ -93,17 +96,18 @@ def read_reply(content: bytes, kind: str) -> Reply:
     finish = choice.get("finish_reason")
     message = choice.get("message", choice)
     text = _text(message)
+    usage = value.get("usage")
+    tokens = _tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens")
     if text is None or finish == "content_filter":
         refusal = message.get("refusal") if isinstance(message, dict) else None
-        raise NoTextError(str(finish), shown(str(refusal or "content is null")))
-    usage = value.get("usage")
+        said = shown(str(refusal or "content is null"))
+        raise NoTextError(str(finish), said, tokens)
     return Reply(
         # Half of a surrogate pair can't be written to any file.
         text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
         finish == "length",
         choice.get("logprobs"),
-        _tokens(usage, "prompt_tokens"),
-        _tokens(usage, "completion_tokens"),
+        *tokens,
     )
 
 

@@ -174,6 +174,8 @@ class Sender:
         except UnreadableError as error:
             return Failure(self._secret.scrubbed(str(error)), again=True)
         except NoTextError as error:
+            # It is paid for, too.
+            self._shared.meter.add_tokens(*error.tokens)
             known = {"url": self._settings.base_url, "model": self._settings.name}
             if error.finish == "content_filter":
                 return Failure(Errors.G720.format(**known))

@@ -13,6 +13,8 @@ _PIECE = re.compile(r"\w+|[^\w\s]")
 # Beyond this many pieces difflib's own rule of thumb, which leaves very frequent
 # pieces out of the search, keeps the time short.
 _LONG = 1500
+# What follows the text itself is another copy if it has so much of its pieces.
+_LEAST_COPIED = 0.5
 
 
 class Mark(NamedTuple):
@@ -56,7 +58,8 @@ def repaired(output: str, text: str, marks: Sequence[Mark]) -> Repaired:
     Word by word the output is aligned with the source. What looks like a mark and is
     not aligned is one; what the source has too is copied. Then the rest is aligned
     again without the marks, and each pair of marks marks what its inside is aligned
-    with.
+    with. Where the output has the text as it is before its copy with marks, that one
+    counts.
 
     output (str): The output.
     text (str): The source.
@@ -70,6 +73,12 @@ def repaired(output: str, text: str, marks: Sequence[Mark]) -> Repaired:
     pairs = _pairs(output, marks, result.issues)
     inside = {place for mark in marks for place in range(mark.start, mark.end)}
     written = [piece for piece in written if piece.start not in inside]
+    echo = _echo(output, text, pairs)
+    copy = [piece for piece in written if piece.start >= echo]
+    if echo and len(copy) >= _LEAST_COPIED * len(source):
+        message = "the text stands there without marks before its copy"
+        result.issues.append(Issue("extra_text", message, 0, echo))
+        written = copy
     aligned = _align(written, source)
     result.issues += _differences(written, source, len(output))
     for opening, closing in pairs:
@@ -145,6 +154,14 @@ def _pairs(
         message = f"{output[mark.start : mark.end]!r} is never closed"
         issues.append(Issue("unbalanced", message, mark.start, mark.end))
     return pairs
+
+
+def _echo(output: str, text: str, pairs: Sequence[tuple[Mark, Mark]]) -> int:
+    """Where the text ends that stands before all marks, 0 where it does not."""
+    first = min((opening.start for opening, _ in pairs), default=0)
+    plain = text.strip()
+    begin = output.rfind(plain, 0, first) if plain else -1
+    return 0 if begin < 0 else begin + len(plain)
 
 
 def _align(written: list[Piece], source: list[Piece]) -> list[range]:

@@ -70,6 +70,23 @@ def test_prose_around_is_extra_text(name):
 
 
 @pytest.mark.parametrize("name", INLINE)
+@pytest.mark.parametrize("before", ["", "The text is: ", f"{TEXT}\n"])
+def test_the_copy_with_marks_counts_and_not_the_plain_one_before(name, before):
+    echo = f"{before}{TEXT}"
+    output = f"{echo}\n\n{EXPECTED[name]}"
+    parsed = get_format(name).parse(output, TEXT, LABELS)
+    assert parsed.spans == ALL
+    [issue] = parsed.issues
+    assert (issue.code, issue.start, issue.end) == ("extra_text", 0, len(echo))
+
+
+def test_a_list_behind_a_plain_copy_is_no_copy():
+    parsed = get_format("inline_bracketed").parse(f"{TEXT} [Lisbon | GPE]", TEXT)
+    assert parsed.spans == []
+    assert {"not_in_text"} <= {issue.code for issue in parsed.issues}
+
+
+@pytest.mark.parametrize("name", INLINE)
 def test_a_cut_off_output_is_truncated(name):
     cut = EXPECTED[name].index("Lisbon", 20)
     parsed = get_format(name).parse(EXPECTED[name][:cut], TEXT, LABELS)

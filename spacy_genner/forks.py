@@ -1,8 +1,11 @@
-"""Computing in forked processes, as `n_process` makes them."""
+"""Computing in several processes, as `n_process` makes them."""
 
+import multiprocessing
 import os
 import sys
 from functools import cache
+
+from .errors import Warnings, warn
 
 
 @cache
@@ -14,6 +17,16 @@ def survive_forks() -> None:
     """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_one_thread)
+
+
+def warn_of_processes(device: str) -> None:
+    """Warn where a process that another one has made is to compute on a GPU; spaCy
+    warns of it only where CuPy is installed.
+
+    device (str): The type of the device, as torch names it.
+    """
+    if device != "cpu" and multiprocessing.parent_process() is not None:
+        warn(Warnings.W405.format(device=device))
 
 
 def _one_thread() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .annotator import Annotator
 from .cutting import WindowCutter
 from .errors import Errors
-from .forks import survive_forks
+from .forks import survive_forks, warn_of_processes
 from .formats import Format
 from .gold import GoldReader
 from .models.chat import ChatFrame, chat_frame
@@ -80,6 +80,7 @@ class Runtime:
         from .decoding.rows import Engine
         from .models.store import text_decoder
 
+        warn_of_processes(self.lm.device.type)
         with self._lock:
             key = (self.lm.version, decoder)
             if self._annotator is None or self._annotator[0] != key:

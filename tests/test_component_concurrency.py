@@ -1,5 +1,6 @@
 """Streams, threads and processes; several components on one base."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -25,6 +26,9 @@ from component_cases import (
     shaken,
 )
 from thinc.api import Adam
+
+from spacy_genner.errors import GennerWarning
+from spacy_genner.forks import warn_of_processes
 
 TESTS = Path(__file__).parent
 MANY = [text for text, _ in TEXTS + NESTED] * 3
@@ -290,6 +294,14 @@ def test_processes(tiny_base, tmp_path, method):
         pytest.fail("It hangs.")
     assert process.returncode == 0, output
     assert output.strip().endswith("same")
+
+
+def test_several_processes_on_a_gpu_are_warned_of(monkeypatch):
+    warn_of_processes("cuda")
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    warn_of_processes("cpu")
+    with pytest.warns(GennerWarning, match="W405.*'cuda'.*n_process"):
+        warn_of_processes("cuda")
 
 
 def test_copies(tiny_base):

@@ -118,3 +118,8 @@ class ComponentWarnings:
         "'{key}' is {found} in the config of {name!r}, and was {saved} in training: "
         "the latter counts. Train anew to change it."
     )
+    W405 = (
+        "A process of several annotates on {device!r}. Each holds a base model of its "
+        "own there, and one that was forked may not compute there at all. Set "
+        "'n_process' to 1, and a larger 'batch_size', or 'model.device' to \"cpu\"."
+    )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ import spacy
 from remote_cases import ENV, SAID, TEXT, make_client, make_question
 from server import KEY, Hang, Say, Server
 
-from spacy_genner.formats import get_format
+from spacy_genner.formats import FORMATS, CharSpan, get_format
 from spacy_genner.llm.alignment import aligned
 from spacy_genner.llm.exchange import Answer
+from spacy_genner.llm.remote.bodies import ask
 from spacy_genner.llm.remote.failures import RemoteError
 from spacy_genner.llm.remote.run import THREAD_NAME
+from spacy_genner.llm.remote.settings import RemoteSettings
 
 
 @pytest.fixture(autouse=True)
@@ -173,16 +176,42 @@ def test_what_a_request_says():
     assert "stop" not in with_cue
 
 
-def test_the_limit_grows_with_the_text():
-    with Server() as server:
-        client = make_client(server, structured=False)
-        texts = ["a b", "Lisbon " * 200 + "end", "市" * 1000]
-        client.answer([make_question(text) for text in texts])
-        limits = {c.prompt: c.body["max_tokens"] for c in server.calls}
-        short, long, chinese = (limits[make_question(text)] for text in texts)
-        assert short < 300 and 900 < long < 1400 and chinese > 1500
-        client.answer([make_question("a b", "occurrence_json")])
-        assert server.calls[-1].body["max_tokens"] > short
+CITIES = [f"{name}{chr(97 + n)}" for name in ("Lisbon", "市川") for n in range(25)]
+LIMITED = {
+    "cities": ", ".join(CITIES * 2).replace(",", " ,"),
+    "signs": " ".join('"' * 50),
+    "Chinese": "市" * 1000,
+    "short": "a b",
+}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", LIMITED)
+def test_no_right_answer_reaches_the_limit(name, format):
+    text = LIMITED[name]
+    question = make_question(text, format, ("PERSON", "LOCATION"))
+    ends = list(accumulate(len(word) + 1 for word in question.subject.words))
+    spans = [
+        CharSpan(end - 1 - len(word), end - 1, "LOCATION")
+        for word, end in zip(question.subject.words, ends, strict=True)
+    ]
+    right = get_format(format).render(text, spans, question.layout.labels)
+    limit = ask(RemoteSettings("gpt"), question).body["max_tokens"]
+    # A token has a byte at least.
+    assert len(right.encode()) < limit < 3 * len(right.encode()) + 400
+
+
+def test_the_limit_leaves_room_for_the_prompt():
+    question = make_question("Lisbon " * 200 + "end", "offset_json")
+
+    def limit(length):
+        settings = RemoteSettings("gpt", context_length=length)
+        return ask(settings, question).body["max_tokens"]
+
+    assert limit(100_000) == limit(None) > 8000
+    assert 1000 < limit(4096) < 4096 - 400
+    # What is too long is the server's to refuse.
+    assert limit(100) == 100
 
 
 def test_line_breaks_around_an_answer():

@@ -150,6 +150,39 @@ def test_a_limit_that_was_a_guess_is_left_out():
         assert "G714" in str(answer.error)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This model's maximum context length is 300 tokens",
+        "max_tokens is too large: 400. This model supports at most 300",
+    ],
+)
+def test_a_guess_for_a_completion_is_halved(said):
+    def script(call):
+        # Without a limit, it would have very few tokens.
+        return "good" if call.body["max_tokens"] <= 200 else Fail(400, said)
+
+    question = make_question("Lisbon " * 100 + "end")
+    with Server(script) as server:
+        client = make_client(server, call="completion")
+        assert client.answer([question]) == ["good"]
+        limits = [call.body["max_tokens"] for call in server.calls]
+        assert limits == [limits[0] >> n for n in range(len(limits))]
+        server.script = lambda call: Fail(400, said)
+        (answer,) = client.answer([question])
+        assert "G714" in str(answer.error)
+        assert server.calls[-1].body["max_tokens"] >= 128
+
+
+def test_a_guess_that_is_too_large_is_left_out():
+    def script(call):
+        large = "max_tokens is too large: 400. This model supports at most 300"
+        return Fail(400, large) if "max_tokens" in call.body else "good"
+
+    with Server(script) as server:
+        assert make_client(server).answer([make_question()]) == ["good"]
+
+
 def test_models_with_another_name_for_the_limit():
     def script(call):
         if "max_tokens" in call.body:

@@ -1,9 +1,10 @@
 """What a request says."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..exchange import Question
+from ..sharding import estimated
+from .limits import most_tokens
 from .schemas import answer_schema, response_format
 from .settings import RemoteSettings
 
@@ -17,7 +18,7 @@ class Request(NamedTuple):
 
     body (Dict[str, Any]): What the request says, before a server has refused any.
     schema (Optional[Dict[str, Any]]): The schema of the answer, where there is one.
-    guessed (bool): Whether the limit of tokens is a guess that can be left out.
+    guessed (bool): Whether the limit of tokens is a guess that can be changed.
     """
 
     body: dict[str, Any]
@@ -46,8 +47,7 @@ def ask(settings: RemoteSettings, question: str) -> Request:
         stop = _next_cue(question) if settings.call == "completion" else None
         if stop is not None:
             body["stop"] = [stop]
-    # Without a limit, a completion has 16 tokens at most servers.
-    guessed = settings.max_tokens is None and settings.call == "chat"
+    guessed = settings.max_tokens is None
     return Request({**body, **settings.extra}, schema, guessed)
 
 
@@ -97,15 +97,15 @@ def _next_cue(question: Question) -> str | None:
 
 
 def _limit(settings: RemoteSettings, question: str) -> int | None:
-    """A limit that no right answer reaches, so that one that does not end does."""
+    """What an answer may have where the settings don't say it."""
     if isinstance(question, Question):
-        size = _bytes(question.subject.words)
-        # Half a token for each byte is twice what a text has. Entities in JSON may
-        # be longer than their text.
-        inline = question.layout.format.startswith("inline")
-        return size // 2 + 256 if inline else size + 512
-    return _bytes([question]) // 2 + 256 if settings.call == "completion" else None
-
-
-def _bytes(texts: Sequence[str]) -> int:
-    return sum(len(text.encode("utf8", "replace")) + 1 for text in texts)
+        limit = most_tokens(question)
+    elif settings.call == "completion":
+        # Without a limit, it has 16 tokens at most servers.
+        limit = len(question.encode("utf8", "replace")) // 2 + 256
+    else:
+        return None
+    if settings.context_length is not None:
+        room = settings.context_length - estimated(question)
+        limit = min(limit, room if room > 0 else settings.context_length)
+    return limit

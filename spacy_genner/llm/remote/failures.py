@@ -15,6 +15,8 @@ _LONG = (
     "maximum context",
     "too long",
     "too many tokens",
+    "tokens is too large",
+    "maximum allowed number of output tokens",
 )
 _SPENT = ("insufficient_quota", "billing")
 _SCHEMA = ("response_format", "json_schema", "structured", "schema", "grammar")

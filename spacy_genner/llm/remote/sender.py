@@ -26,6 +26,8 @@ from .waits import Gate, Patience, Timing, asked_wait, spent_wait
 _LONGEST_WAIT = 300.0
 # Seconds: how long all wait at most where an answer says that nothing is left for now.
 _LONGEST_PAUSE = 60.0
+# Tokens: a guessed limit that is refused is halved down to this.
+_LEAST_LIMIT = 128
 # A run that so many questions began without any success has no chance.
 _HOPELESS = 8
 
@@ -162,10 +164,14 @@ class Sender:
         self._shared.concessions.learn(sent, refusal)
         if self._shared.concessions.applied(body) != sent:
             return body
-        if request.guessed and "max_tokens" in body and is_too_long(refusal):
-            # The prompt fits, only not with all that its answer may have.
+        if not (request.guessed and "max_tokens" in body and is_too_long(refusal)):
+            return None
+        # The prompt fits, only not with all that its answer may have.
+        if self._settings.call == "chat":
             return {key: body[key] for key in body if key != "max_tokens"}
-        return None
+        # Without a limit, a completion has 16 tokens at most servers.
+        limit = body["max_tokens"] // 2
+        return {**body, "max_tokens": limit} if limit >= _LEAST_LIMIT else None
 
     def _read(self, response: Response) -> Reply | Failure:
         kind = response.headers.get("content-type", "")

@@ -15,6 +15,7 @@ from ..formats import FORMATS
 from ._app import app
 from ._choices import choice
 from ._conversion_summary import print_summary
+from ._convert_options import check_options
 from ._errors import fail, reports_errors
 from ._labels_file import read_labels_file
 from ._progress import progress_bar
@@ -23,6 +24,7 @@ from ._progress import progress_bar
 @app.command("convert")
 @reports_errors
 def convert(
+    context: typer.Context,
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", help="The corpus: a file or a folder.")
     ],
@@ -168,6 +170,7 @@ def convert(
       python -m spacy genner convert dev.spacy dev.json --from docbin --to alpaca
           --format inline_xml
     """
+    check_options(context, form, to)
     ending = ENDINGS.get(to)
     if ending and output.suffix != ending:
         fail(Errors.G525.format(path=output, found=output.suffix, expected=ending))

@@ -1,6 +1,6 @@
 """Corpora that are `.spacy` files already, to be tokenised anew or joined."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from spacy.vocab import Vocab
 
 from ..errors import Errors
 from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions
-from .sentences import split_sentences
+from .annotated import Annotated, ConvertOptions, Remark
+from .sentences import NO_NAME, arranged
 
 UNALIGNED = "genner_unaligned"
+ENTITIES = "entities_for_missing_group"
+OTHER_GROUPS = "other_groups_alone"
 
 
 def read_docbin(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
@@ -23,20 +25,51 @@ def read_docbin(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
 
     path (Path): The file.
     options (ConvertOptions): Names the group and the language. Documents are parted
-        into their sentences only where it says so.
-    YIELDS (Annotated): The documents.
-    RAISES (ValueError): The file is no DocBin.
+        into their sentences, and those of one `doc_id` in a row are joined, only where
+        it says so.
+    YIELDS (Annotated): The documents. One that lacks the group has a remark, if it has
+        entities or another group.
+    RAISES (ValueError): The file is no DocBin, or annotated under other groups alone.
     """
-    texts = _texts(path, options)
-    yield from split_sentences(texts) if options.join_sentences is False else texts
+    yield from arranged(_texts(path, options), options.join_sentences)
 
 
 def _texts(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     vocab = spacy.blank(options.lang).vocab
-    for number, doc in enumerate(load_docs(path, vocab), 1):
+    docbin, key = load_docbin(path), options.spans_key
+    check_annotated(docbin.get_docs(vocab), key)
+    for number, doc in enumerate(docbin.get_docs(vocab), 1):
         doc_id = str(doc.user_data.get("doc_id", number))
-        spans = all_spans(doc, options.spans_key)
-        yield Annotated(doc.text, spans, doc_id, sentence_starts(doc))
+        remarks = _group_remarks(doc, key, doc_id)
+        if options.join_sentences and "doc_id" not in doc.user_data:
+            remarks += (Remark(NO_NAME, f"document {number}"),)
+        spans = all_spans(doc, key)
+        yield Annotated(doc.text, spans, doc_id, sentence_starts(doc), remarks)
+
+
+def _group_remarks(doc: Doc, key: str, doc_id: str) -> tuple[Remark, ...]:
+    if key in doc.spans or not (doc.ents or doc.spans):
+        return ()
+    others = f", there are {sorted(doc.spans)}" if doc.spans else ""
+    where = f"document {doc_id}: no doc.spans[{key!r}]{others}"
+    return (Remark(ENTITIES if doc.ents else OTHER_GROUPS, where),)
+
+
+def check_annotated(docs: Iterable[Doc], key: str) -> None:
+    """Check that documents are not annotated under other groups alone, as they are
+    where the group's name is not theirs. Looks at no more of them than it takes.
+
+    docs (Iterable[Doc]): The documents.
+    key (str): The group of `doc.spans`.
+    RAISES (ValueError): None has the group or entities, and some have other groups.
+    """
+    others: set[str] = set()
+    for doc in docs:
+        if key in doc.spans or doc.ents:
+            return
+        others.update(doc.spans)
+    if others:
+        raise ValueError(Errors.G603.format(key=key, found=sorted(others)))
 
 
 def load_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:

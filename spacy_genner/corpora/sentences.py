@@ -1,28 +1,74 @@
-"""Documents parted into their sentences."""
+"""Documents parted into their sentences, or put together of them."""
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from ..formats import CharSpan
 from .annotated import Annotated, Remark
 
 OVER_END = "over_sentence_end"
+NO_STARTS = "no_sentence_starts"
+NO_NAME = "no_doc_id"
+
+
+def arranged(texts: Iterable[Annotated], join: bool | None) -> Iterator[Annotated]:
+    """Arrange texts that may be documents or sentences.
+
+    texts (Iterable[Annotated]): The texts.
+    join (Optional[bool]): Whether they are joined to documents, or parted into
+        sentences; None leaves them as they are.
+    YIELDS (Annotated): The texts, as asked for.
+    """
+    if join:
+        yield from join_texts(texts)
+    elif join is False:
+        yield from split_sentences(texts)
+    else:
+        yield from texts
+
+
+def join_texts(texts: Iterable[Annotated]) -> Iterator[Annotated]:
+    """Join texts of one document in a row, by a space.
+
+    texts (Iterable[Annotated]): The texts. One that does not say where its sentences
+        start is a sentence.
+    YIELDS (Annotated): The documents.
+    """
+    for _, group in groupby(texts, key=lambda annotated: annotated.doc_id):
+        yield _joined(list(group))
+
+
+def _joined(texts: list[Annotated]) -> Annotated:
+    starts: list[int] = []
+    spans: list[CharSpan] = []
+    length = 0
+    for text in texts:
+        starts += [length + start for start in text.sentence_starts or [0]]
+        spans += [
+            CharSpan(length + span.start, length + span.end, span.label)
+            for span in text.spans
+        ]
+        length += len(text.text) + 1
+    remarks = tuple(remark for text in texts for remark in text.remarks)
+    whole = " ".join(text.text for text in texts)
+    return Annotated(whole, spans, texts[0].doc_id, starts, remarks)
 
 
 def split_sentences(texts: Iterable[Annotated]) -> Iterator[Annotated]:
-    """Make a text of each sentence. Where a document does not say where its sentences
-    start, it stays as it is.
+    """Make a text of each sentence.
 
     texts (Iterable[Annotated]): The documents.
     YIELDS (Annotated): Sentences, without the white space around them. A span that
         goes over the end of one is left out, and is among the remarks of the sentence
-        where it starts.
+        where it starts. A document that does not say where its sentences start stays
+        whole, with a remark.
     """
     for annotated in texts:
         if annotated.sentence_starts:
             yield from _sentences(annotated, annotated.sentence_starts)
         else:
-            yield annotated
+            remark = Remark(NO_STARTS, f"document {annotated.doc_id}")
+            yield annotated._replace(remarks=(*annotated.remarks, remark))
 
 
 def _sentences(annotated: Annotated, starts: list[int]) -> Iterator[Annotated]:

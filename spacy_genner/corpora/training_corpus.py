@@ -11,8 +11,8 @@ from spacy.training import Corpus, Example
 from spacy.util import filter_spans
 from spacy.vocab import Vocab
 
-from ..errors import Errors
-from .docbin import load_docbin
+from ..errors import Errors, Warnings, warn
+from .docbin import check_annotated, load_docbin, load_docs
 
 # What a DocBin holds a value of for each document.
 _COLUMNS = ("tokens", "spaces", "cats", "span_groups", "user_data", "flags")
@@ -112,7 +112,8 @@ class OuterEntsCorpus(SampledCorpus):
     """The same, with the outermost spans of a group as entities.
 
     Of spans that overlap the longest is taken, of equals the first. A Doc without the
-    group keeps the entities that it has.
+    group keeps the entities that it has. Where all do so, and there are other groups, a
+    warning names them; without entities that is an error.
 
     path (Optional[Union[str, Path]]): A `.spacy` file, or a folder with some.
     limit (int): How many documents to take; 0 for all.
@@ -138,9 +139,18 @@ class OuterEntsCorpus(SampledCorpus):
         vocab (Vocab): Their vocabulary.
         locs (Iterable[Union[str, Path]]): The files.
         YIELDS (Doc): The documents.
-        RAISES (ValueError): A file is no DocBin.
+        RAISES (ValueError): A file is no DocBin, or the files have neither the group
+            nor entities, and other groups.
         """
-        for doc in super().read_docbin(vocab, locs):
-            if self.spans_key in doc.spans:
-                doc.set_ents(filter_spans(doc.spans[self.spans_key]))
+        key, paths = self.spans_key, list(locs)
+        check_annotated(
+            (doc for path in paths for doc in load_docs(Path(path), vocab)), key
+        )
+        found: set[str] = set()
+        for doc in super().read_docbin(vocab, paths):
+            found.update(doc.spans)
+            if key in doc.spans:
+                doc.set_ents(filter_spans(doc.spans[key]))
             yield doc
+        if found and key not in found:
+            warn(Warnings.W519.format(key=key, found=sorted(found)))

@@ -240,3 +240,8 @@ class CorporaWarnings:
         "{path}: {count} documents have an ID that occurred before; they are kept. The "
         "first: {first}"
     )
+    W519 = (
+        "No document has spans under 'doc.spans[{key!r}]'; there are {found}. Training "
+        "takes the entities that the documents have: if spans are meant, set "
+        "'spans_key' of the corpus."
+    )

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import spacy
 import typer
+from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
+from spacy_genner.cli._convert_options import OPTIONS
 from spacy_genner.corpora import CONVERTERS, WRITERS
 from spacy_genner.formats import FORMATS
 
@@ -161,8 +164,132 @@ def test_documents_are_parted_into_sentences(room):
     assert "1 documents" in said(convert(*line))
     line = ["o.jsonl", "a.json", "--from", "jsonl", "--to", "alpaca"]
     assert "2 documents, 3 spans" in said(convert(*line, "--split-sentences"))
-    result = convert("a.json", "o.spacy", "--from", "alpaca", "--join-sentences")
-    assert (result.exit_code, "[G562]" in result.stderr) == (1, True)
+    for option, code in (("--join-sentences", "G562"), ("--split-sentences", "G533")):
+        result = convert("a.json", "o.spacy", "--from", "alpaca", option)
+        assert (result.exit_code, f"[{code}]" in result.stderr) == (1, True)
+
+
+def test_sentences_that_can_not_be_parted_or_joined_are_told(room):
+    rows = [{"text": "In Oslo.", "spans": []}, {"text": "To Bergen.", "spans": []}]
+    (room / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = ["a.jsonl", "b.spacy", "--from", "jsonl"]
+    assert "no_" not in said(convert(*line))
+    result = said(convert(*line, "--split-sentences"))
+    assert "2 times in the source: no_sentence_starts" in result
+    assert "- document 1" in result
+    result = said(convert(*line, "--join-sentences"))
+    assert "2 times in the source: no_doc_id" in result
+    assert "- a.jsonl, line 1" in result
+
+
+# A form that each option is for, and one that it is not for.
+GIVEN = {
+    "--detokenize": [],
+    "--triggers": [],
+    "--extent": ["head"],
+    "--discontinuous": ["refuse"],
+    "--labels": ["labels.json"],
+    "--format": ["inline_xml"],
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_an_option_that_would_do_nothing_is_wrong_usage(room, name):
+    (room / "labels.json").write_text('{"GPE": "a city"}')
+    row = {"text": "Oslo", "spans": []}
+    (room / "a.jsonl").write_text(json.dumps(row) + "\n")
+    line = ["a.jsonl", "o.jsonl", "--from", "jsonl", "--to", "jsonl"]
+    result = convert(*line, name, *GIVEN[name])
+    assert result.exit_code == 2
+    assert name in result.output and "would do nothing" in said(result)
+    assert not (room / "o.jsonl").exists()
+    assert convert(*line).exit_code == 0
+
+
+def test_every_option_is_for_the_forms_that_heed_it(room, monkeypatch):
+    """An option outside its forms is refused before anything is read."""
+    params = typer.main.get_command(app).commands["convert"].params
+    flags = {param.name: param.opts[0] for param in params}
+    assert {flags[name] for name in OPTIONS} == set(GIVEN)
+    monkeypatch.setattr("spacy_genner.cli.convert.convert_file", stopped)
+    (room / "labels.json").write_text('{"GPE": "a city"}')
+    for name, forms in OPTIONS.items():
+        given = [flags[name], *GIVEN[flags[name]]]
+        for form in FORMS_IN:
+            for to in ("jsonl", "alpaca"):
+                output = "o.jsonl" if to == "jsonl" else "o.json"
+                line = ["in", output, "--from", form, "--to", to, *given]
+                fits = form in forms.read or to in forms.written
+                assert convert(*line).exit_code == (1 if fits else 2), line
+
+
+def stopped(*args, **kwargs):
+    raise ValueError("[G504] stopped")
+
+
+def make_docbin(*docs):
+    """A `.spacy` file of Docs with these groups and entities (all "Oslo")."""
+    nlp = spacy.blank("en")
+    made = []
+    for number, (groups, ents) in enumerate(docs, 1):
+        doc = nlp("Oslo grows.")
+        doc.user_data["doc_id"] = f"d{number}"
+        for key in groups:
+            doc.spans[key] = [doc.char_span(0, 4, label="GPE")]
+        doc.set_ents([doc.char_span(0, 4, label="LOC")] if ents else [])
+        made.append(doc)
+    DocBin(docs=made, store_user_data=True).to_disk("in.spacy")
+
+
+def test_a_group_that_no_document_has_is_an_error(room):
+    make_docbin(((), False), (("sc", "other"), False))
+    line = ["in.spacy", "o.jsonl", "--from", "docbin", "--to", "jsonl"]
+    result = convert(*line, "--spans-key", "sx")
+    assert (result.exit_code, "[G603]" in result.stderr) == (1, True)
+    assert "['other', 'sc']" in " ".join(result.stderr.split())
+    assert not (room / "o.jsonl").exists()
+    result = convert(*line)
+    assert "2 documents, 1 spans" in said(result)
+    assert "times in the source" not in said(result)
+
+
+def test_entities_for_a_missing_group_are_told(room):
+    make_docbin(((), True), (("sc",), True), (("sc",), False), ((), False))
+    line = ["in.spacy", "o.jsonl", "--from", "docbin", "--to", "jsonl"]
+    result = said(convert(*line, "--spans-key", "sx"))
+    assert "4 documents, 2 spans" in result
+    assert "2 times in the source: entities_for_missing_group" in result
+    assert "- document d1: no doc.spans['sx'] - document d2" in result
+    assert "document d2: no doc.spans['sx'], there are ['sc']" in result
+    assert "1 times in the source: other_groups_alone" in result
+    assert "- document d3: no doc.spans['sx'], there are ['sc']" in result
+
+
+def test_texts_without_annotation_are_no_error(room):
+    make_docbin(((), False), ((), False))
+    result = convert("in.spacy", "o.spacy", "--from", "docbin")
+    assert "2 documents, 0 spans" in said(result)
+    assert "times in the source" not in said(result)
+
+
+def test_sentences_of_a_docbin_are_joined_on_request(room):
+    line = ["c.txt", "a.spacy", "--from", "bracketed", "--split-sentences"]
+    text = (room / "c.txt").read_text("utf-8").replace("\n\n", "\n")
+    (room / "c.txt").write_text(text, encoding="utf-8")
+    assert "2 documents, 3 spans" in said(convert(*line))
+    line = ["a.spacy", "o.jsonl", "--from", "docbin", "--to", "jsonl"]
+    assert "2 documents, 3 spans" in said(convert(*line))
+    result = said(convert(*line, "--join-sentences"))
+    assert "1 documents, 3 spans" in result and "(sentences) 2" in result
+    row = json.loads((room / "o.jsonl").read_text("utf-8"))
+    assert row["text"] == "Mara left the University of Oslo. She paid."
+    assert row["sentence_starts"] == [0, 34]
+    # Documents that have no names are not of one document.
+    nlp = spacy.blank("en")
+    DocBin(docs=[nlp("One."), nlp("Two.")]).to_disk("a.spacy")
+    result = said(convert(*line, "--join-sentences"))
+    assert "2 documents" in result
+    assert "2 times in the source: no_doc_id" in result
 
 
 def test_tokens_are_put_together(room):

@@ -96,9 +96,43 @@ def test_the_outermost_spans_become_entities(nested):
     assert len(examples[0].predicted.ents) == 0
 
 
-def test_another_group_leaves_entities_as_they_are(nested):
-    examples = make_outer_ents_corpus(str(nested), spans_key="other")(spacy.blank("en"))
-    assert all(len(example.reference.ents) == 0 for example in examples)
+@pytest.mark.parametrize("limit", [0, 3])
+def test_another_group_is_an_error_where_nothing_else_is_annotated(nested, limit):
+    reader = make_outer_ents_corpus(str(nested), spans_key="other", limit=limit)
+    with pytest.raises(ValueError, match=r"\[G603\].*'other'.*\['sc'\]"):
+        next(iter(reader(spacy.blank("en"))))
+
+
+def write_with_entities(path: Path, groups) -> Path:
+    """A file of Docs with an entity each, and one of these groups each, if any."""
+    docs = []
+    for key in groups:
+        doc = spacy.blank("en")("In Porto now.")
+        if key:
+            doc.spans[key] = [doc.char_span(0, 8, label="GPE")]
+        doc.set_ents([doc.char_span(3, 8, label="LOC")])
+        docs.append(doc)
+    DocBin(docs=docs).to_disk(path)
+    return path
+
+
+def entities(path: Path, key: str) -> list[list[tuple[str, str]]]:
+    examples = make_outer_ents_corpus(str(path), spans_key=key)(spacy.blank("en"))
+    docs = [example.reference for example in examples]
+    return [[(ent.text, ent.label_) for ent in doc.ents] for doc in docs]
+
+
+def test_entities_stay_where_there_is_no_group(tmp_path):
+    path = write_with_entities(tmp_path / "ents.spacy", [None, None])
+    assert entities(path, "sc") == [[("Porto", "LOC")]] * 2
+    path = write_with_entities(tmp_path / "some.spacy", [None, "sc"])
+    assert entities(path, "sc") == [[("Porto", "LOC")], [("In Porto", "GPE")]]
+
+
+def test_entities_beside_other_groups_are_taken_with_a_warning(tmp_path):
+    path = write_with_entities(tmp_path / "other.spacy", ["sc", None])
+    with pytest.warns(UserWarning, match=r"\[W519\].*'other'.*\['sc'\]"):
+        assert entities(path, "other") == [[("Porto", "LOC")]] * 2
 
 
 def test_both_readers_take_the_same_sample(corpus):

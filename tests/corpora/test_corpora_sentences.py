@@ -1,7 +1,7 @@
 from writer_cases import NESTED, PLAIN, make_docs, read, write
 
-from spacy_genner.corpora import Annotated
-from spacy_genner.corpora.sentences import split_sentences
+from spacy_genner.corpora import Annotated, Remark
+from spacy_genner.corpora.sentences import join_texts, split_sentences
 from spacy_genner.formats import CharSpan
 
 
@@ -37,7 +37,24 @@ def test_sentences_of_white_space_are_none():
 
 
 def test_where_sentences_are_not_known_nothing_is_parted():
-    assert list(split_sentences([PLAIN])) == [PLAIN]
+    [found] = split_sentences([PLAIN])
+    assert found == PLAIN._replace(remarks=found.remarks)
+    assert found.remarks == (("no_sentence_starts", "document plain"),)
+
+
+def test_joined_texts_keep_their_sentences_and_remarks():
+    remark = Remark("kind", "what")
+    texts = [
+        Annotated("One. Two.", [CharSpan(5, 8, "A")], "d", [0, 5], (remark,)),
+        Annotated("Three.", [CharSpan(0, 5, "B")], "d", None),
+        Annotated("Four.", [], "e", None),
+        Annotated("Five.", [], "d", []),
+    ]
+    first, second, third = join_texts(texts)
+    spans = [CharSpan(5, 8, "A"), CharSpan(10, 15, "B")]
+    assert first == ("One. Two. Three.", spans, "d", [0, 5, 10], (remark,))
+    assert second == ("Four.", [], "e", [0], ())
+    assert third == ("Five.", [], "d", [0], ())
 
 
 def test_files_are_parted_on_request(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import Errors
 from ...formats import Format, InlineFormat, Parsed, get_format
 from ...storage.json_values import parse_json
-from ..annotated import Annotated, ConvertOptions, Remark
+from ..annotated import Annotated, ConvertOptions, Remark, refuse_splitting
 from .alpaca_format import Task, told_format
 from .detokenize import detokenized
 from .json_items import json_records
@@ -43,6 +43,7 @@ def read_alpaca(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     RAISES (ValueError): The file is not well formed, its format can't be told, or a
         text is not found.
     """
+    refuse_splitting(path, options, "alpaca")
     if options.join_sentences:
         raise ValueError(Errors.G562.format(path=path))
     tasks = _tasks(path)

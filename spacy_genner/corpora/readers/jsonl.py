@@ -8,8 +8,8 @@ from ...errors import Errors, Warnings, warn
 from ...formats import CharSpan
 from ...storage.json_values import parse_json
 from ...storage.lines import numbered_lines
-from ..annotated import Annotated, ConvertOptions, Sentence, group_sentences
-from ..sentences import split_sentences
+from ..annotated import Annotated, ConvertOptions, Remark
+from ..sentences import NO_NAME, arranged
 
 _SPAN_FIELDS = ("spans", "entities")
 _LABEL_FIELDS = ("label", "type")
@@ -24,22 +24,18 @@ def read_jsonl(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
 
     path (Path): The file.
     options (ConvertOptions): Objects of one `doc_id` in a row are joined only where it
-        says so: each is then one sentence. An object that says where its sentences
-        start is parted into them only where it says so.
+        says so: one that does not say where its sentences start is then a sentence. An
+        object that says it is parted into them only where the options say so.
     YIELDS (Annotated): The documents.
     RAISES (ValueError): A line is not such an object.
     """
-    texts = _texts(path)
-    if options.join_sentences:
-        sentences = (Sentence(t.text, t.spans, t.doc_id) for t in texts)
-        yield from group_sentences(sentences, join=True)
-    elif options.join_sentences is False:
-        yield from split_sentences(texts)
-    else:
-        yield from texts
+    yield from arranged(
+        _texts(path, bool(options.join_sentences)), options.join_sentences
+    )
 
 
-def _texts(path: Path) -> Iterator[Annotated]:
+def _texts(path: Path, named: bool) -> Iterator[Annotated]:
+    """The texts; those without a name are remarked on where names count."""
     left_out = 0
     for number, record in json_objects(path):
         if record.get("answer", "accept") != "accept":
@@ -53,7 +49,10 @@ def _texts(path: Path) -> Iterator[Annotated]:
             raise ValueError(
                 Errors.G513.format(path=path, line=number, reason=error)
             ) from error
-        yield Annotated(text, spans, doc_id, starts)
+        remarks: tuple[Remark, ...] = ()
+        if named and "doc_id" not in record:
+            remarks = (Remark(NO_NAME, f"{path}, line {number}"),)
+        yield Annotated(text, spans, doc_id, starts, remarks)
     if left_out:
         warn(Warnings.W501.format(path=path, count=left_out))
 

@@ -77,9 +77,11 @@ def train(
     from click import NoSuchOption
     from spacy.cli._util import import_code, parse_config_overrides
     from spacy.training.initialize import init_nlp
-    from spacy.util import load_config
+    from spacy.util import load_config_from_str
 
+    from ..storage.lines import read_text
     from ..training.checkpoint import FOLDER, Checkpoint
+    from ..training.config_checks import check_training_config
     from ..training.loop import Stop
     from ..training.loop import train as train_pipeline
     from ..training.steps import fill_total_steps
@@ -97,9 +99,12 @@ def train(
     checkpoint = None if resume is None else Checkpoint.read(resume / FOLDER)
     target = output or resume
     assert target is not None
-    target.mkdir(parents=True, exist_ok=True)
     use_gpu = choose_gpu(gpu_id)
-    config = load_config(config_path, overrides=overrides, interpolate=False)
+    config = load_config_from_str(
+        read_text(config_path), overrides=overrides, interpolate=False
+    )
+    check_training_config(config, config_path)
+    target.mkdir(parents=True, exist_ok=True)
     known = None if checkpoint is None else checkpoint.identity.config
     total = fill_total_steps(config, known)
     if total is not None:
@@ -159,6 +164,7 @@ def _take_over(source: Path, target: Path) -> None:
     """Copy what a run has left: the best model may stay the best."""
     from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
+    from ..storage.files import replaced_file
     from ..storage.folders import replaced_folder
     from ..training.training_log import FILE
 
@@ -167,4 +173,5 @@ def _take_over(source: Path, target: Path) -> None:
             with replaced_folder(target / name) as folder:
                 shutil.copytree(source / name, folder, dirs_exist_ok=True)
     if (source / FILE).is_file():
-        shutil.copyfile(source / FILE, target / FILE)
+        with replaced_file(target / FILE) as fresh:
+            shutil.copyfile(source / FILE, fresh)

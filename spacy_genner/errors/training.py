@@ -81,6 +81,15 @@ class TrainingErrors:
         "'component' of spacy-genner.CoverSpans.v1 is {name!r}: expected the name of a "
         "component of the factory 'spancat' in the pipeline, which has {found}."
     )
+    G340 = (
+        "{path} has no section '[{section}]'. Expected a whole training config: write "
+        "one with 'python -m spacy genner init-config'."
+    )
+    G341 = (
+        "The file of labels {path}, named by {place}, can't be read ({reason}). "
+        "Expected JSON: a list of labels, or an object of labels with their "
+        "definitions."
+    )
 
 
 class TrainingWarnings:

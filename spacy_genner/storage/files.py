@@ -19,14 +19,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
         becomes `path`; otherwise it is removed.
     RAISES (OSError): It can't be written; the error names `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".new"
-    )
-    os.close(handle)
-    fresh = Path(name)
+    fresh = _file_beside(path)
     try:
         # mkstemp makes it for the owner alone.
         umask = os.umask(0)
@@ -40,6 +33,31 @@ def replaced_file(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename in (None, str(fresh)):
             error.filename = str(path)
         raise
+
+
+def check_place(path: Path) -> None:
+    """Check that a file can be written, before the work that it takes to make it.
+
+    path (Path): The file; its folder is made where it is missing, and it is as it was.
+    RAISES (OSError): It can't be written; the error names `path`.
+    """
+    _file_beside(path).unlink()
+
+
+def _file_beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+    try:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".new"
+        )
+    except OSError as error:
+        # It names a file that the user never named.
+        error.filename = str(path)
+        raise
+    os.close(handle)
+    return Path(name)
 
 
 def write_json(path: Path, content: Any) -> None:

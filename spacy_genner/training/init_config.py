@@ -16,6 +16,8 @@ from thinc.api import Config
 from ..corpora.docbin import load_docs, unaligned_spans
 from ..errors import Errors
 from ..formats import CharSpan, crossings, get_format
+from ..storage.files import check_place, replaced_file
+from .config_checks import read_labels_file
 from .measure import Speed, measure_speed
 from .steps import epoch_sizes
 
@@ -115,13 +117,19 @@ def write_config(
     revision (Optional[str]): The base's revision.
     labels_path (Optional[Path]): A JSON file of labels with definitions.
     RETURNS (Written): What was found, measured and planned.
-    RAISES (ValueError): The corpus can't be used, or the base can't be had.
+    RAISES (ValueError): The corpus or the labels can't be used, or the base can't be
+        had.
+    RAISES (OSError): The config can't be written there.
     """
     if minutes is not None and steps is not None:
         raise ValueError(Errors.G318.format())
     for name, value in (("minutes", minutes), ("steps", steps)):
         if value is not None and value <= 0:
             raise ValueError(Errors.G319.format(name=name, found=value))
+    # Before a base is loaded and timed.
+    if labels_path is not None:
+        read_labels_file(Path(labels_path), "'labels'")
+    check_place(Path(output_path))
     facts = read_facts(Path(corpus_path), spans_key, lang)
     dev_docs = sum(1 for _ in load_docs(Path(dev_path), spacy.blank(lang).vocab))
     if not dev_docs:
@@ -140,10 +148,9 @@ def write_config(
     values["total_steps"] = plan.max_steps + 1
     values["limit"] = plan.limit
     values["notes"] = notes = _notes(facts, speed, plan, base, dev_docs)
-    output_path = Path(output_path)
-    output_path.parent.mkdir(parents=True, exist_ok=True)
-    output_path.write_text(_render(values), encoding="utf8")
-    return Written(output_path, facts, speed, plan, notes)
+    with replaced_file(Path(output_path)) as fresh:
+        fresh.write_text(_render(values), encoding="utf8")
+    return Written(Path(output_path), facts, speed, plan, notes)
 
 
 def make_plan(

@@ -12,6 +12,7 @@ from spacy.training.loggers import console_logger_v3
 from wasabi import Printer
 
 from ..gold import REASONS
+from ..storage.files import replaced_file
 
 NAME = "spacy-genner.JsonLogger.v1"
 FILE = "training_log.jsonl"
@@ -54,8 +55,8 @@ def make_json_logger(
 def write_row(path: Path, info: dict[str, Any]) -> None:
     """Add an evaluation to a training log.
 
-    Rows of the same and of later steps are taken out first: they are of an earlier
-    run, or of a part that a resumed run does again.
+    Rows of the same and of later steps are taken out: they are of an earlier run, or
+    of a part that a resumed run does again. A kill leaves the log as it was or whole.
 
     path (Path): The log.
     info (Dict[str, Any]): What spaCy's training loop tells loggers.
@@ -72,7 +73,8 @@ def write_row(path: Path, info: dict[str, Any]) -> None:
     }
     rows = [kept for kept in read_rows(path) if kept["step"] < step]
     text = "".join(json.dumps(each) + "\n" for each in [*rows, row])
-    path.write_text(text, encoding="utf8")
+    with replaced_file(path) as fresh:
+        fresh.write_text(text, encoding="utf8")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 Both decode the same documents, by default in float32. Where the outputs differ, the
 reference's own margin at the first differing decision is listed: below 1e-4 it was in
 doubt itself. Every span's text is held against the text at its offsets, and the
-statuses are counted. Prints one line of JSON.
+statuses are counted. Prints one line of JSON, and ends with 1 where there are errors:
+outputs that differ although the reference was in no doubt, or spans off their text.
 
     python benchmarks/decoders_agree.py training/genia/model-best \
         corpus/genia-test.spacy --docs 1000 --with-literals
@@ -12,6 +13,7 @@ statuses are counted. Prints one line of JSON.
 import argparse
 import json
 import random
+import sys
 from collections import Counter
 
 import spacy
@@ -95,6 +97,8 @@ def main() -> None:
         "threads": torch.get_num_threads(),
     }
     print(json.dumps(row))
+    if row["errors"] or row["spans_off_their_text"]:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,45 @@
+"""`benchmarks/decoders_agree.py`: its exit code says whether they do."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from component_cases import learnt
+from training_cases import TEXTS, write_corpus
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(tmp_path, monkeypatch, tiny_base):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    learnt(tiny_base("llama")).to_disk(tmp_path / "model")
+    write_corpus(tmp_path / "data.spacy", TEXTS[:3])
+    line = ["decoders_agree.py", str(tmp_path / "model"), str(tmp_path / "data.spacy")]
+    monkeypatch.setattr(sys, "argv", line)
+    return importlib.import_module("decoders_agree")
+
+
+def test_decoders_that_agree(benchmark, capsys):
+    benchmark.main()
+    row = json.loads(capsys.readouterr().out)
+    assert row["identical"] == row["inputs"] == 3
+    assert row["errors"] == [] and row["spans_off_their_text"] == 0
+
+
+@pytest.mark.parametrize("margin, code", [(0.5, 1), (float("nan"), 1), (1e-5, None)])
+def test_a_difference_without_a_doubt_is_an_error(
+    benchmark, capsys, monkeypatch, margin, code
+):
+    monkeypatch.setattr(benchmark, "first_difference", lambda mine, its: margin)
+    if code is None:
+        benchmark.main()
+    else:
+        with pytest.raises(SystemExit) as ended:
+            benchmark.main()
+        assert ended.value.code == code
+    row = json.loads(capsys.readouterr().out)
+    assert len(row["errors"]) == (0 if code is None else 3)
+    assert len(row["near_ties"]) == (3 if code is None else 0)

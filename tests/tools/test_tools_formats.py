@@ -109,15 +109,32 @@ def test_each_format_is_trained_and_scored(room, capsys):
     assert scores(folder, "inline_xml")["run"]["epochs"] == 1
 
 
-def test_the_projects_line_is_understood(benchmark):
-    commands = load_project_config(ROOT)["commands"]
-    [line] = [line for c in commands for line in c["script"] if "formats.py" in line]
+def the_projects_line(benchmark, step):
+    """What the line of a step gives, and the outputs that the step names."""
+    commands = {c["name"]: c for c in load_project_config(ROOT)["commands"]}
+    [line] = commands[step]["script"]
+    assert "formats.py" in line
     args, rest = benchmark.make_parser().parse_known_args(shlex.split(line)[2:])
     assert rest == []
+    return args, set(commands[step]["outputs"])
+
+
+def test_the_projects_line_is_understood(benchmark):
+    args, outputs = the_projects_line(benchmark, "formats-run")
     assert (args.limit, args.epochs, args.free_docs) == (2000, 2, 300)
     assert tuple(args.formats) == FORMATS
-    outputs = {path for command in commands for path in command["outputs"]}
-    assert {f"{args.metrics}/{name}.json" for name in FORMATS} <= outputs
+    assert outputs == {f"{args.metrics}/{name}.json" for name in FORMATS}
+
+
+def test_the_model_among_the_baselines_has_folders_of_its_own(benchmark):
+    args, outputs = the_projects_line(benchmark, "baselines-generative")
+    assert (args.limit, args.epochs) == (2000, 1)
+    assert args.formats == ["inline_bracketed"]
+    assert outputs == {f"{args.metrics}/inline_bracketed.json"}
+    other, _ = the_projects_line(benchmark, "formats-run")
+    # `found` refuses scores of a run with other settings.
+    assert args.metrics != other.metrics and args.training != other.training
+    assert (args.train, args.test, args.limit) == (other.train, other.test, other.limit)
 
 
 @pytest.mark.parametrize(

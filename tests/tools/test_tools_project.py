@@ -130,6 +130,22 @@ def test_the_demonstration_leaves_what_the_contract_says(project):
     } <= made
 
 
+def test_the_baselines_table_has_the_generative_model(project):
+    *before, table = steps(project, "baselines")
+    [line] = table["script"]
+    _, params, _ = parse(shlex.split(line)[3:])
+    named = [params["folder"], *params["also"]]
+    scores = {path for step in before for path in step["outputs"] if "metrics/" in path}
+    assert scores == set(table["deps"])
+    assert {Path(path).stem for path in scores} == {
+        "ner",
+        "spancat",
+        "inline_bracketed",
+    }
+    for path in map(Path, scores):
+        assert path in named or path.parent in named
+
+
 def test_other_data_is_one_variable_away(folder):
     config = load_project_config(folder, overrides={"vars.data_dir": "elsewhere"})
     lines = [line for line in scripts(config) if "elsewhere/genia/train.jsonl" in line]

@@ -80,3 +80,7 @@ class LlmWarnings:
         "{count} of {all} prompts were not answered; the first: {reason}. An empty "
         "answer takes their place."
     )
+    W732 = (
+        "An answer of the model {model!r} was cut at {room} tokens. Raise '{name}' in "
+        "[components.NAME.model], or have the model asked about shorter texts."
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import Errors
+from ..errors import Errors, Warnings, warn
 from ..isolation import isolated
 from ..models.chat import ChatFrame, chat_frame
 from ..models.language_model import LanguageModel
@@ -53,6 +53,7 @@ class FreeWriter:
         self.batch_tokens = batch_tokens
         self.max_new_tokens = max_new_tokens
         self.limit = limit
+        self._told_of_cut = False
         self.encode = PieceEncoder(lm.tokenizer)
         self._plain = ChatFrame(self.encode.begin_ids, (), self.encode.end_id)
         self._chat = None if chat is False else chat_frame(lm.tokenizer)
@@ -148,7 +149,18 @@ class FreeWriter:
                 no_repeat_ngram_size=0,
             )
         rows = made[:, longest:].tolist()
+        for row in rows:
+            self._tell_of_cut(row, batch[0].room, ends)
         return [Answer(self._text(row, ends)) for row in rows]
+
+    def _tell_of_cut(self, ids: list[int], room: int, ends: list[int]) -> None:
+        """Warn, once, of an answer that was cut."""
+        if self._told_of_cut or len(ids) < room or not set(ids).isdisjoint(ends):
+            return
+        self._told_of_cut = True
+        by_setting = room == self.max_new_tokens
+        name = "max_new_tokens" if by_setting else "context_length"
+        warn(Warnings.W732.format(model=self.lm.name, room=room, name=name))
 
     def _text(self, ids: list[int], ends: list[int]) -> str:
         stop = next((at for at, id_ in enumerate(ids) if id_ in ends), len(ids))

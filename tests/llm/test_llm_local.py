@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import warnings
 from shutil import copytree
 
 import pytest
@@ -21,6 +22,8 @@ from spacy_genner.llm.local import LocalLM
 from spacy_genner.prompts import PromptLayout
 from spacy_genner.prompts.instructions import INSTRUCTIONS
 
+# A base with random weights has no end.
+pytestmark = pytest.mark.filterwarnings("ignore:.*W732")
 TEXTS = [
     "Lisbon hosts the University of Lisbon .",
     "Maria lives in Porto .",
@@ -205,6 +208,32 @@ def test_an_answer_ends_where_the_model_ends_it(tiny_base):
     letter = free.encode("a")[0]
     assert free._text([letter, eos, letter], free._end_ids(model.lm.base.model)) == "a"
     assert eos in free._end_ids(model.lm.base.model)
+
+
+@pytest.mark.parametrize("prompt", [PROMPTS[0], question(TEXTS[0])])
+def test_an_answer_that_is_cut_is_told_once(tiny_base, prompt, monkeypatch):
+    model = local(tiny_base("llama"), max_new_tokens=5, constrained=False)
+    with pytest.warns(GennerWarning, match="W732.*5 tokens.*'max_new_tokens'") as told:
+        ask(model, [prompt] * 3)
+        ask(model, [prompt])
+    assert len(told) == 1
+    # One that ends does not tell, nor does it where the end is the last of its tokens.
+    model = local(tiny_base("llama"), max_new_tokens=5, constrained=False)
+    free = model._writers()[1]
+    last = model.lm.tokenizer(ask(model, [prompt])[0])["input_ids"][-1]
+    monkeypatch.setattr(free, "_told_of_cut", False)
+    monkeypatch.setattr(free, "_end_ids", lambda network: [last])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ask(model, [prompt])
+
+
+def test_the_context_may_be_what_cuts(tiny_base):
+    free = local(tiny_base("llama"))._writers()[1]
+    length = len(free.ids(PROMPTS[0])) + 3
+    model = local(tiny_base("llama"), context_length=length)
+    with pytest.warns(GennerWarning, match="W732.*3 tokens.*'context_length'"):
+        ask(model, PROMPTS[:1])
 
 
 def test_questions_and_other_prompts_in_one_batch(tiny_base):

@@ -112,13 +112,61 @@ def test_what_a_step_needs_is_there_or_was_made_before(project, workflow):
             own = "benchmarks/formats.py" in named
             assert own or parts & named, f"{command['name']}: {path}"
             made.add(path)
-        # What is read must make the step run again when it changes.
-        for line in command["script"]:
-            for word in shlex.split(line)[1:]:
-                if Path(word).suffix in (".txt", ".jsonl", ".cfg", ".spacy", ".py"):
-                    known = {*command["deps"], *command["outputs"]}
-                    log = word.endswith("training_log.jsonl")
-                    assert word in known or log, f"{command['name']}: {word}"
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_what_a_step_reads_makes_it_run_again(project, workflow, monkeypatch):
+    """The files that its lines name, and those that the configs name."""
+    monkeypatch.chdir(ROOT)
+    for command in steps(project, workflow):
+        known = {*command["deps"], *command["outputs"]}
+        words = {word for line in command["script"] for word in shlex.split(line)[1:]}
+        for path in filter(is_file, words):
+            assert path in known, f"{command['name']}: {path}"
+        for config in (path for path in command["deps"] if path.endswith(".cfg")):
+            lines = [line for line in command["script"] if config in line] or [""]
+            for line in lines:
+                for path in files_of(config, overrides_of(line)):
+                    assert path in known, f"{command['name']}: {path} of {config}"
+
+
+def test_the_files_that_a_config_names_are_found():
+    found = files_of(ROOT / "configs" / "demo.cfg", {"paths.dev": "other/dev.spacy"})
+    assert found == {"corpus/train.spacy", "other/dev.spacy", "corpus/labels.json"}
+
+
+def is_file(word):
+    return Path(word).suffix in (".txt", ".json", ".jsonl", ".cfg", ".spacy", ".py")
+
+
+def overrides_of(line):
+    """What a line of training sets in its config."""
+    words = shlex.split(line)
+    if words[1:3] != ["-m", "spacy"]:
+        return {}
+    return parse_config_overrides(parse(words[3:])[2], env_var=None)
+
+
+def files_of(path, overrides):
+    """The files that a config names."""
+
+    def strings(value):
+        if isinstance(value, dict):
+            for inner in value.values():
+                yield from strings(inner)
+        elif isinstance(value, str):
+            yield value
+
+    return set(filter(is_file, strings(load_config(path, overrides, interpolate=True))))
+
+
+def test_every_variable_reaches_all_that_hangs_on_it(project):
+    """A key or a language that only some lines knew would make a model that its own
+    evaluation can't score."""
+    text = (ROOT / "project.yml").read_text(encoding="utf8")
+    for name in project["vars"]:
+        assert f"${{vars.{name}}}" in text, name
+    assert not {"spans_key", "lang"} & set(project["vars"])
 
 
 def test_the_demonstration_leaves_what_the_contract_says(project):

@@ -72,9 +72,10 @@ class RemoteErrors:
         "'timeout'."
     )
     G718 = (
-        "The server at {url} gave no usable answer to any of the first {count} "
-        "questions, so the others are not sent; the last: {reason}. Check that it runs "
-        "and that 'base_url' is its address."
+        "The server at {url} gave no usable answer to {count} questions in a row, so "
+        "the others are not sent; the last: {reason}. Check that it runs and that "
+        "'base_url' is its address, and run it again, with 'cache' set, so that what "
+        "is answered is not asked again."
     )
     G719 = (
         "The model {model!r} answered without a text (finish_reason: {finish}; "

@@ -77,6 +77,46 @@ def test_nobody_listens():
     assert client.usage.requests < 100
 
 
+@pytest.mark.parametrize("workers", [1, 8, 20])
+def test_a_server_that_goes_away_is_noticed(workers):
+    def script(call):
+        return "good" if call.number <= 8 else Fail(500, "gone")
+
+    questions = [f"question {i}" for i in range(500)]
+    with Server(script) as server:
+        client = make_client(server, max_concurrent=workers, max_tries=3)
+        answers = client.answer(questions)
+        assert [str(a) for a in answers].count("good") == 8
+        errors = [str(answer.error) for answer in answers if answer.error]
+        # None is lost, and most are not even sent.
+        assert len(errors) == client.usage.failures == 492
+        assert sum("G718" in error for error in errors) > 400
+        assert "in a row" in errors[-1] and "500: gone" in errors[-1]
+        assert client.usage.requests < 8 + 5 * 3 * max(16, workers)
+        # The next call tries again.
+        server.script = lambda call: "back"
+        assert client.answer(questions[:3]) == ["back"] * 3
+
+
+def test_questions_that_fail_between_others_do_not_end_a_run():
+    def script(call):
+        number = int(call.prompt)
+        if number % 20 >= 10:
+            return Fail(500)
+        return Fail(400, "not this one") if number == 25 else "good"
+
+    with Server(script) as server:
+        client = make_client(server, max_concurrent=1, max_tries=1)
+        answers = client.answer([str(i) for i in range(200)])
+        assert client.usage.requests == 200 and client.usage.failures == 101
+        assert not any("G718" in str(answer.error) for answer in answers)
+        # A refusal shows that the server is there.
+        script_of_refusals = [Fail(500)] * 7 + [Fail(400)]
+        server.script = lambda call: script_of_refusals[call.number % 8]
+        answers = client.answer([f"again {i}" for i in range(80)])
+        assert not any("G718" in str(answer.error) for answer in answers)
+
+
 def test_an_answer_without_a_text_is_an_error():
     said = {
         "null": Say(None),

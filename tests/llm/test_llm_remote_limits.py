@@ -139,6 +139,21 @@ def test_a_limit_that_never_ends_does():
     assert 500 < sum(time.slept) < 900
 
 
+def test_a_limit_that_never_ends_is_waited_for_once():
+    def script(call):
+        good = call.number <= 20
+        return "good" if good else Fail(429, headers={"Retry-After": "100"})
+
+    time = FakeTime()
+    with Server(script) as server:
+        client = make_client(server, time, max_concurrent=1)
+        answers = client.answer([str(i) for i in range(300)])
+        assert [str(answer) for answer in answers[:21]] == ["good"] * 20 + [""]
+        # The first waits as long as it may; others have their tries.
+        assert len(server.calls) <= 20 + 6 + 16 * 5
+        assert "G717" in str(answers[20].error) and "G718" in str(answers[-1].error)
+
+
 def test_a_limit_that_names_no_time():
     time = FakeTime()
     with Server(lambda call: Fail(429)) as server:

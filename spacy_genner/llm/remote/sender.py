@@ -19,6 +19,7 @@ from .replies import (
 )
 from .secret import Secret
 from .settings import RemoteSettings
+from .streak import Streak
 from .usage import Meter
 from .waits import Gate, Patience, Timing, asked_wait, spent_wait
 
@@ -28,8 +29,6 @@ _LONGEST_WAIT = 300.0
 _LONGEST_PAUSE = 60.0
 # Tokens: a guessed limit that is refused is halved down to this.
 _LEAST_LIMIT = 128
-# A run that so many questions began without any success has no chance.
-_HOPELESS = 8
 
 
 class Outcome(NamedTuple):
@@ -75,8 +74,7 @@ class Sender:
         self._connection = connection
         self._places = asyncio.Semaphore(self._settings.max_concurrent)
         self._stopped: RemoteError | None = None
-        self._answered = False
-        self._given_up = 0
+        self._streak = Streak(shared.timing, self._settings.max_concurrent)
 
     async def send(self, request: Request) -> Outcome:
         """Send a question until it is answered or fails for good.
@@ -105,7 +103,7 @@ class Sender:
             sends += 1
             headers, found = await self._try(sent)
             if isinstance(found, Reply):
-                self._answered = True
+                self._streak.end(answered=True)
                 return found
             limited = False
             if isinstance(found, Refusal):
@@ -120,7 +118,7 @@ class Sender:
             asked = asked_wait(headers, timing.now(), limited)
             if asked and asked > _LONGEST_WAIT:
                 return self._given(too_long_a_wait(asked, found, settings))
-            own = patience.failed(asked, limited)
+            own = patience.failed(asked, limited, self._streak.failed())
             if patience.is_over:
                 return self._exhausted(found, sends)
             if asked or limited:
@@ -193,16 +191,15 @@ class Sender:
 
     def _given(self, failure: Failure) -> RemoteError:
         error = RemoteError(failure.reason)
-        if failure.stops and not (failure.doubtful and self._answered):
+        if failure.stops and not (failure.doubtful and self._streak.has_answered):
             self._stopped = error
+        self._streak.end(answered=False)
         return error
 
     def _exhausted(self, failure: Failure, tries: int) -> RemoteError:
         known = {"url": self._settings.base_url, "reason": failure.reason}
-        self._given_up += 1
-        count = self._given_up
-        if not self._answered and count >= max(
-            _HOPELESS, self._settings.max_concurrent
-        ):
+        self._streak.given_up += 1
+        if self._streak.is_hopeless:
+            count = self._streak.given_up
             self._stopped = RemoteError(Errors.G718.format(**known, count=count))
         return RemoteError(Errors.G717.format(**known, tries=tries))

@@ -50,7 +50,8 @@ class RemoteSettings:
     call (str): "chat" or "completion".
     max_concurrent (int): How many requests are under way at a time.
     timeout (float): Seconds that one try may take in all.
-    max_tries (int): How often a question is sent before it counts as failed.
+    max_tries (int): How often a question is sent before it counts as failed. Where the
+        server's rate limit names a wait, that is no try, for ten minutes in all.
     temperature (Optional[float]): 0 for the likeliest answer; None leaves it to the
         server.
     max_tokens (Optional[int]): Limit of an answer; None decides by the length of the

@@ -17,7 +17,8 @@ _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|[smhd])")
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _SECONDS |= {"m": 60.0, "h": 3600.0, "d": 86400.0}
 _KINDS = ("", "-requests", "-tokens")
-# Seconds that one question waits in all for what a server asked.
+# Seconds that waits which a server asked for may take in all, of one question, and of
+# all while none is answered.
 _LONGEST_SUM = 600.0
 # Numbers above these are moments, in seconds or milliseconds since 1970.
 _EPOCH, _EPOCH_MS = 1e9, 1e12
@@ -89,18 +90,19 @@ class Patience:
         """Whether the question counts as failed."""
         return self._left <= 0
 
-    def failed(self, asked: float | None, limited: bool) -> float:
+    def failed(self, asked: float | None, limited: bool, since: float) -> float:
         """Count a failure.
 
         asked (Optional[float]): Seconds that the server asks to wait.
         limited (bool): Whether it was a rate limit.
+        since (float): For how many seconds no question has been answered.
         RETURNS (float): Seconds to wait by oneself.
         """
         self._failures += 1
         own = self._timing.backoff(self._failures)
         wait = (asked or 0.0) + own
         # A server that names the time was asked too early: the question did not fail.
-        if limited and asked and self._waited + wait <= _LONGEST_SUM:
+        if limited and asked and max(self._waited + wait, since) <= _LONGEST_SUM:
             self._waited += wait
         else:
             self._left -= 1

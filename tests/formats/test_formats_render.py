@@ -1,5 +1,7 @@
 """Rendering, and reading back what was rendered."""
 
+from itertools import combinations, product
+
 import pytest
 from formats_cases import EXPECTED, INLINE, JSON, SPANS, TEXT, marked_texts
 from hypothesis import given, settings
@@ -49,9 +51,52 @@ def test_what_is_rendered_is_read_back(name, data):
 def test_only_spans_that_are_lost_are_unsayable(name, data):
     text, spans = data.draw(marked_texts(name))
     fmt = get_format(name)
-    for span in fmt.unsayable(text, spans):
-        parsed = fmt.parse(fmt.render(text, [span]), text)
-        assert parsed.spans != [span] or parsed.issues
+    lost = fmt.unsayable(text, spans)
+    if name in INLINE:
+        for span in lost:
+            parsed = fmt.parse(fmt.render(text, [span]), text)
+            assert parsed.spans != [span] or parsed.issues
+    elif name == "grouped_json":
+        for span in lost:
+            # Which place an entry has depends on the others with its string.
+            group = [each for each in spans if key(text, each) == key(text, span)]
+            assert set(read_back(text, group)) != set(group)
+    else:
+        assert lost == []
+
+
+def key(text, span):
+    return span.label, text[span.start : span.end]
+
+
+def read_back(text, spans):
+    """What a list of strings says of some spans."""
+    fmt = get_format("grouped_json")
+    return frozenset(fmt.parse(fmt.render(text, spans), text).spans)
+
+
+@pytest.mark.parametrize("said", ["x", "xx"])
+def test_lists_of_strings_say_as_many_spans_as_they_can(said):
+    """Every choice of places, in every small text: no larger part of it is read back
+    than what is left of it without its unsayable spans."""
+    fmt = get_format("grouped_json")
+    some_lost = False
+    for size in range(1, 7):
+        for text in map("".join, product("xy ", repeat=size)):
+            starts = [i for i in range(size) if text.startswith(said, i)]
+            places = [CharSpan(i, i + len(said), "A") for i in starts]
+            choices = [
+                frozenset(choice)
+                for count in range(len(places) + 1)
+                for choice in combinations(places, count)
+            ]
+            exact = [choice for choice in choices if read_back(text, choice) == choice]
+            for choice in choices:
+                kept = choice.difference(fmt.unsayable(text, choice))
+                assert kept in exact
+                assert len(kept) == max(len(e) for e in exact if e <= choice)
+                some_lost |= kept != choice
+    assert some_lost
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import multiprocessing
 import sqlite3
 import threading
+import time
 
 import pytest
 from remote_cases import ENV, SAID, make_client, make_question
@@ -15,6 +16,7 @@ from spacy_genner.llm.remote.cache import (
     ResponseCache,
     request_key,
 )
+from spacy_genner.llm.remote.odds import Odds
 from spacy_genner.llm.remote.replies import Reply
 from spacy_genner.llm.remote.settings import RemoteSettings
 
@@ -101,6 +103,72 @@ def test_a_refused_schema_does_not_hide_what_is_kept(tmp_path):
         answers = make_client(server, cache=tmp_path).answer(questions)
         assert answers == [SAID["offset_json"]] * 5
         assert len(server.calls) == asked
+
+
+def test_the_same_question_at_once_is_paid_for_once(tmp_path):
+    def script(call):
+        time.sleep(0.05)
+        return Fail(400) if call.prompt == "bad" else Say("good", finish="length")
+
+    questions = [make_question()] * 10 + ["bad"] * 3 + [make_question("other")] * 2
+    with Server(script) as server:
+        client = make_client(server, cache=tmp_path)
+        answers = client.answer(questions)
+        assert [str(a) for a in answers] == ["good"] * 10 + [""] * 3 + ["good"] * 2
+        assert all("G715" in str(answer.error) for answer in answers[10:13])
+        assert 3 <= len(server.calls) <= 5
+        usage = client.usage
+        assert (usage.from_cache, usage.truncated, usage.failures) == (10, 12, 3)
+        # Without a cache every question is asked.
+        before = len(server.calls)
+        make_client(server).answer([make_question()] * 5)
+        assert len(server.calls) == before + 5
+
+
+def test_an_answer_without_its_schema_is_none_where_that_is_required(tmp_path):
+    refuses = True
+
+    def script(call):
+        bad = refuses and "response_format" in call.body
+        return Fail(400, "response_format") if bad else SAID["offset_json"]
+
+    question = make_question(format="offset_json")
+    with Server(script) as server:
+        with pytest.warns(GennerWarning, match="W700"):
+            make_client(server, cache=tmp_path).answer([question])
+        required = {"cache": tmp_path, "structured": True}
+        (answer,) = make_client(server, **required).answer([question])
+        assert "G716" in str(answer.error)
+        refuses = False
+        for from_cache in (0, 1):
+            client = make_client(server, **required)
+            assert client.answer([question]) == [SAID["offset_json"]]
+            assert client.usage.from_cache == from_cache
+
+
+def test_an_answer_without_probabilities_is_told_again(tmp_path):
+    def script(call):
+        return Fail(400, "no logprobs") if "logprobs" in call.body else "Yes"
+
+    with Server(script) as server:
+        for said in ("no logprobs", "in the cache"):
+            client = make_client(server, cache=tmp_path)
+            with pytest.warns(GennerWarning, match=f"W701.*{said}") as told:
+                assert client.probabilities(["a", "b"]) == [Odds(1.0)] * 2
+                client.probabilities(["a", "b"])
+            assert len(told) == 1
+        assert len(server.calls) <= 6
+
+
+def test_an_answer_that_does_not_say_what_was_conceded(tmp_path):
+    with Server() as server:
+        make_client(server, cache=tmp_path).answer(["question"])
+        with sqlite3.connect(tmp_path / FILE) as database:
+            row = '["of old", false, null, 1, 1]'
+            database.execute("UPDATE answers SET reply = ?", (row,))
+        database.close()
+        answers = make_client(server, cache=tmp_path).answer(["question"])
+        assert answers == ["of old"]
 
 
 def test_probabilities_are_kept_too(tmp_path):
@@ -199,7 +267,9 @@ def test_a_file_that_was_cut(tmp_path):
             cache.close()
 
 
-@pytest.mark.parametrize("reply", ["no JSON", "[]", "3", "[1, false, null, 1, 1]"])
+@pytest.mark.parametrize(
+    "reply", ["no JSON", "[]", "3", "[1, false, null, 1, 1]", "[1, 2, 3, 4, 5, 6]"]
+)
 def test_a_damaged_row(tmp_path, reply):
     with Server() as server:
         client = make_client(server, cache=tmp_path)

@@ -73,12 +73,14 @@ class ResponseCache:
         if row is None:
             return None
         try:
-            text, truncated, logprobs, prompt, completion = json.loads(row[0])
+            # Earlier ones don't say what was conceded.
+            text, truncated, logprobs, prompt, completion, *more = json.loads(row[0])
+            conceded = tuple(str(key) for keys in more for key in keys)
         except (TypeError, ValueError) as error:
             raise self._damaged(error) from None
         if not isinstance(text, str) or not isinstance(truncated, bool):
             raise self._damaged("an answer is no text")
-        return Reply(text, truncated, logprobs, prompt, completion)
+        return Reply(text, truncated, logprobs, prompt, completion, conceded)
 
     def put(self, key: str, reply: Reply) -> None:
         """Keep an answer.

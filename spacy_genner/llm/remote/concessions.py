@@ -9,6 +9,18 @@ from .replies import Refusal
 from .settings import AUTO, RemoteSettings
 
 _FEWER_ALTERNATIVES = 5
+# Without one of these an answer is another one than was asked for.
+_NEEDED = ("response_format", "logprobs")
+
+
+def conceded(body: dict[str, Any], sent: dict[str, Any]) -> tuple[str, ...]:
+    """What an answer lacks because the server refuses it.
+
+    body (Dict[str, Any]): What the request would say.
+    sent (Dict[str, Any]): What it says.
+    RETURNS (Tuple[str, ...]): The keys.
+    """
+    return tuple(key for key in _NEEDED if key in body and key not in sent)
 
 
 class Concessions:
@@ -24,6 +36,7 @@ class Concessions:
         self._without_schema = False
         self._other_limit = False
         self._logprobs = 0
+        self._told_of_logprobs = False
 
     def applied(self, body: dict[str, Any]) -> dict[str, Any]:
         """A request as the server takes it, as far as is known.
@@ -51,14 +64,13 @@ class Concessions:
         refusal (Refusal): What the server says.
         """
         words = refusal.words
-        known = {"url": self._settings.base_url, "said": refusal.message}
         with self._lock:
             if "max_tokens" in sent and "max_completion_tokens" in words:
                 self._other_limit = True
             elif "logprobs" in sent and "logprob" in words:
                 few = sent.get("top_logprobs", 0) <= _FEWER_ALTERNATIVES
-                if few and self._logprobs < 2:
-                    self._notes.append(Warnings.W701.format(**known))
+                if few:
+                    self._tell_of_logprobs(refusal.message)
                 self._logprobs = 2 if few else max(self._logprobs, 1)
             elif (
                 self._settings.structured == AUTO
@@ -66,8 +78,20 @@ class Concessions:
                 and names_schema(refusal)
             ):
                 if not self._without_schema:
+                    known = {"url": self._settings.base_url, "said": refusal.message}
                     self._notes.append(Warnings.W700.format(**known))
                 self._without_schema = True
+
+    def read_without_logprobs(self) -> None:
+        """Take from the cache that an answer has no probabilities."""
+        with self._lock:
+            self._tell_of_logprobs("an answer in the cache has none")
+
+    def _tell_of_logprobs(self, said: str) -> None:
+        if not self._told_of_logprobs:
+            note = Warnings.W701.format(url=self._settings.base_url, said=said)
+            self._notes.append(note)
+        self._told_of_logprobs = True
 
     def note(self, message: str) -> None:
         """Keep a warning for the caller's thread.

@@ -14,6 +14,8 @@ class Reply(NamedTuple):
     logprobs (Any): Log-probabilities of tokens, as JSON; None without.
     prompt_tokens (Optional[int]): Tokens of the prompt; None where it is not told.
     completion_tokens (Optional[int]): Tokens of the answer.
+    conceded (Tuple[str, ...]): What the request did not say, because the server
+        refuses it.
     """
 
     text: str
@@ -21,6 +23,7 @@ class Reply(NamedTuple):
     logprobs: Any = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    conceded: tuple[str, ...] = ()
 
 
 class Refusal(NamedTuple):

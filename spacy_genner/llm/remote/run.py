@@ -10,6 +10,7 @@ from ...errors import Warnings
 from .bodies import Request
 from .cache import CacheError, ResponseCache, request_key
 from .connection import Connection
+from .replies import Reply
 from .secret import read_secret
 from .sender import Outcome, Sender, Shared
 
@@ -64,6 +65,7 @@ class Run:
         self._thread: LoopThread | None = None
         self._connection: Connection | None = None
         self._sender: Sender | None = None
+        self._under_way: dict[str, Future[Outcome]] = {}
         # Writes wait for other processes, and must not hold up the loop.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=THREAD_NAME)
 
@@ -92,16 +94,46 @@ class Run:
         # By the request as it would be, not as the server takes it: so that a second
         # run, which does not know of refusals yet, finds it too.
         key = request_key(self._shared.settings, request.body)
-        found = None if self._cache is None else self._cache.get(key)
-        if found is not None:
-            self._shared.meter.add(from_cache=1, truncated=int(found.truncated))
-            return Outcome(found)
+        if self._cache is None:
+            return self._begin(request, key)
+        # Looked up before the cache, in which an answer is before it leaves here.
+        first = self._under_way.get(key)
+        if first is not None:
+            assert self._thread is not None
+            return self._thread.start(self._shared_with(first))
+        found = self._cache.get(key)
+        if found is not None and not self._lacks_schema(found):
+            if "logprobs" in request.body and found.logprobs is None:
+                self._shared.concessions.read_without_logprobs()
+            return self._kept(found)
+        started = self._under_way[key] = self._begin(request, key)
+        started.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return started
+
+    def _lacks_schema(self, kept: Reply) -> bool:
+        """Whether an answer was made without the schema that the settings insist on."""
+        required = self._shared.settings.structured is True
+        return required and "response_format" in kept.conceded
+
+    def _begin(self, request: Request, key: str) -> "Future[Outcome]":
         if self._thread is None:
             secret = read_secret(self._shared.settings)
             self._connection = Connection(self._shared.settings, secret)
             self._sender = Sender(self._shared, secret, self._connection)
             self._thread = LoopThread()
         return self._thread.start(self._send(request, key))
+
+    async def _shared_with(self, first: "Future[Outcome]") -> Outcome:
+        """What becomes of the same question, which is under way."""
+        outcome = await asyncio.wrap_future(first)
+        if outcome.reply is None:
+            self._shared.meter.add(failures=1)
+            return outcome
+        return self._kept(outcome.reply)
+
+    def _kept(self, reply: Reply) -> Outcome:
+        self._shared.meter.add(from_cache=1, truncated=int(reply.truncated))
+        return Outcome(reply)
 
     async def _send(self, request: Request, key: str) -> Outcome:
         assert self._sender is not None

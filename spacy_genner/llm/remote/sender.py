@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ...errors import Errors
 from .bodies import Request
-from .concessions import Concessions
+from .concessions import Concessions, conceded
 from .connection import Connection, CutError, Response
 from .failures import Failure, RemoteError, is_too_long, judge, too_long_a_wait
 from .replies import (
@@ -104,7 +104,7 @@ class Sender:
             headers, found = await self._try(sent)
             if isinstance(found, Reply):
                 self._streak.end(answered=True)
-                return found
+                return found._replace(conceded=conceded(request.body, sent))
             limited = False
             if isinstance(found, Refusal):
                 limited = found.status == 429

@@ -12,7 +12,8 @@ class Usage:
     """Counts since a client was made.
 
     requests (int): Requests sent, repeated ones too.
-    from_cache (int): Answers that came from the cache on disk.
+    from_cache (int): Answers that came from the cache on disk, or that the same
+        question got at that moment.
     retries (int): Requests that were sent again after a failure.
     failures (int): Questions that got no answer.
     truncated (int): Answers that were cut at the limit of tokens.

@@ -62,12 +62,16 @@ def measure_speed(
     name (str): The component.
     RETURNS (Speed): What was measured.
     """
-    import torch
-
     with warnings.catch_warnings():
         # Training itself warns of what there is to warn of.
         warnings.simplefilter("ignore", GennerWarning)
-        nlp = init_nlp(config)
+        return _measured(config, batch_tokens, name)
+
+
+def _measured(config: Config, batch_tokens: int, name: str) -> Speed:
+    import torch
+
+    nlp = init_nlp(config)
     settings = nlp.config.interpolate()["training"]
     corpora = [settings["train_corpus"], settings["dev_corpus"]]
     train, dev = resolve_dot_names(nlp.config.interpolate(), corpora)

@@ -301,6 +301,10 @@ def test_training_on_bad_data(room, tiny_base):
     refused(f"{train} --paths.train none.spacy", "G520", "none.spacy")
     refused(f"{train} --paths.train broken.spacy", "G515", "broken.spacy")
     refused(f"{train} --paths.dev broken.spacy", "G515", "broken.spacy")
+    # Labels are given, so nothing else would tell of a group that is not there.
+    key = "--components.generative_ner.spans_key"
+    refused(f"{train} {key} other", "G307", "'other'")
+    refused(f'{train} {key} ""', "G435", "'spans_key'")
     assert listing(room) == before
 
 

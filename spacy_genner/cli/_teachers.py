@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from spacy.language import Language
 from spacy.util import get_sourced_components, load_config, load_model_from_config
 
 from ..errors import Errors
+from ..models.checksums import cached_sha256
 from ._errors import without_values
 from ._pipelines import add_group_of_entities
 
@@ -139,8 +141,11 @@ def _find_key(nlp: Language, path: Path) -> str:
 
 
 def _digest(nlp: Language, key: str) -> str:
-    config = json.dumps([key, nlp.config.interpolate()], default=str)
+    whole = nlp.config.interpolate()
+    config = json.dumps([key, whole], default=str)
     digest = hashlib.sha256(config.encode("utf8"))
+    for path in _files_named(whole["components"]):
+        digest.update(f"{path} {cached_sha256(path)}\n".encode())
     # What no training has touched is as the config says; its first weights may be
     # drawn by chance.
     exclude = () if nlp.path else ("adapter",)
@@ -148,3 +153,18 @@ def _digest(nlp: Language, key: str) -> str:
         if hasattr(pipe, "to_bytes"):
             digest.update(pipe.to_bytes(exclude=exclude))
     return digest.hexdigest()
+
+
+def _files_named(config: Any, setting: str = "") -> Iterator[Path]:
+    """The files that settings name, such as a template, and those of adapters."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from _files_named(value, key)
+    elif isinstance(config, (list, tuple)):
+        for value in config:
+            yield from _files_named(value, setting)
+    # Unlike a Path, it takes texts that are too long for a path.
+    elif isinstance(config, str) and os.path.isfile(config):
+        yield Path(config)
+    elif isinstance(config, str) and setting == "adapter":
+        yield from sorted(path for path in Path(config).rglob("*") if path.is_file())

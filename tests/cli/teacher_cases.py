@@ -73,7 +73,7 @@ class Answers:
 
 @registry.llm_models("cli_test.Answers.v1")
 def make_answers(
-    name: str = "", context_length: int = 10_000
+    name: str = "", context_length: int = 10_000, adapter: str | None = None
 ) -> Callable[[Iterable[Iterable[Any]]], Iterable[Iterable[Any]]]:
     return Answers()
 

@@ -97,6 +97,41 @@ def test_a_run_of_another_teacher_is_not_taken_up(room, unbroken):
     assert content(room) == unbroken
 
 
+def test_a_run_with_another_template_is_not_taken_up(room, monkeypatch):
+    monkeypatch.chdir(room)
+    config = (room / "teacher.cfg").read_text("utf-8")
+    config += """
+[components.llm.task.template]
+@misc = "spacy.FileReader.v1"
+path = "template.jinja"
+"""
+    (room / "teacher.cfg").write_text(config, encoding="utf-8")
+    template = room / "template.jinja"
+    template.write_text("{{ instruction }}\n{{ text }}", encoding="utf-8")
+    write_texts(room, *TEXTS)
+    break_off(room)
+    template.write_text("{{ instruction }} Now:\n{{ text }}", encoding="utf-8")
+    result = teach(room)
+    assert (result.exit_code, "[G767]" in said(result)) == (1, True)
+    assert teach(room, "--resume").exit_code == 0
+
+
+def test_a_run_with_other_weights_of_an_adapter_is_not_taken_up(room, monkeypatch):
+    monkeypatch.chdir(room)
+    config = (room / "teacher.cfg").read_text("utf-8")
+    (room / "teacher.cfg").write_text(config + 'adapter = "tuned"\n', "utf-8")
+    weights = room / "tuned" / "adapter" / "adapter_model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"first")
+    write_texts(room, *TEXTS)
+    break_off(room)
+    weights.write_bytes(b"other")
+    result = teach(room)
+    assert (result.exit_code, "[G767]" in said(result)) == (1, True)
+    weights.write_bytes(b"first")
+    assert teach(room).exit_code == 0
+
+
 def test_a_run_may_begin_anew(room, unbroken):
     break_off(room)
     Answers.asked.clear()

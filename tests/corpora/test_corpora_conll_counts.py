@@ -21,15 +21,17 @@ def count(docs: list[Annotated]) -> tuple[int, int, int]:
 def test_wikigold(data_dir):
     docs = read("conll", [data_dir("wikigold", "wikigold.conll.txt")])
     assert count(docs) == (1696, 3558, 4)
+    assert len({doc.doc_id for doc in docs}) == 145
 
 
 @pytest.mark.parametrize(
-    "part, spans", [("train", 4100), ("dev", 12378), ("test", 14709)]
+    "part, sentences, spans",
+    [("train", 700, 4100), ("dev", 2121, 12378), ("test", 2506, 14709)],
 )
-def test_crossner(data_dir, part, spans):
+def test_crossner(data_dir, part, sentences, spans):
     files = sorted(data_dir("crossner").glob(f"*/{part}.txt"))
     assert len(files) == 5
-    assert count(read("conll", files))[1] == spans
+    assert count(read("conll", files))[:2] == (sentences, spans)
 
 
 def test_finer_wikipedia(data_dir):
@@ -38,12 +40,14 @@ def test_finer_wikipedia(data_dir):
 
 
 @pytest.mark.parametrize(
-    "part, sentences, spans",
-    [("train", 4383, 4040), ("dev", 564, 504), ("test", 565, 566)],
+    "part, sentences, spans, twice",
+    [("train", 4383, 4040, 3), ("dev", 564, 504, 0), ("test", 565, 566, 1)],
 )
-def test_danplus(data_dir, part, sentences, spans):
+def test_danplus(data_dir, part, sentences, spans, twice):
     docs = read("conll-nested", [data_dir("danplus", f"da_news_{part}.tsv")])
     assert count(docs)[:2] == (sentences, spans)
+    # Some stand on both levels.
+    assert sum(len(doc.spans) for doc in docs) == spans + twice
 
 
 def test_litbank(data_dir):

@@ -204,8 +204,16 @@ def test_genia_is_the_split_that_papers_use(data_dir):
         lines = data_dir("genia", f"{part}.jsonl").read_text("utf-8").splitlines()
         records = [json.loads(line) for line in lines]
         expected.extend(records)
-        sizes[part] = len({record["doc_id"] for record in records})
-    assert sizes == {"train": 1601, "dev": 199, "test": 199}
+        documents = len({record["doc_id"] for record in records})
+        spans = sum(len(record["entities"]) for record in records)
+        sizes[part] = (documents, len(records), spans)
+    assert sizes == {
+        "train": (1601, 15038, 46203),
+        "dev": (199, 1765, 4714),
+        "test": (199, 1732, 5119),
+    }
+    # Some stand in two elements.
+    assert sum(len(doc.spans) for doc in found) == 56036 + 33
     # Sentence by sentence: the documents of the parts are in the file's order.
     assert [(doc.doc_id, doc.text) for doc in found] == [
         (record["doc_id"], record["text"]) for record in expected

@@ -144,3 +144,5 @@ def test_the_ncbi_training_set(data_dir):
         docs = list(get_converter("pubtator")(path, ConvertOptions()))
     assert (len(docs), len({doc.doc_id for doc in docs})) == (593, 592)
     assert sum(len(set(doc.spans)) for doc in docs) == 5145
+    names = {doc.doc_id: doc for doc in docs}
+    assert sum(len(set(doc.spans)) for doc in names.values()) == 5134

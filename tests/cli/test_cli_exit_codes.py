@@ -10,7 +10,7 @@ import typer
 from cli_cases import marks_first_word
 from spacy.language import Language
 from spacy.tokens import DocBin
-from training_cases import TEXTS, make_config, write_config, write_corpus
+from training_cases import TEXTS, docs, make_config, write_config, write_corpus
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
@@ -292,6 +292,10 @@ def test_training_on_a_full_disk_names_the_folder(room, full_disk, tiny_base):
 def test_training_on_bad_data(room, tiny_base):
     other = [*TEXTS, ("Maria came .", [(0, 1, "PERSON")])]
     write_corpus(room / "other.spacy", other)
+    own = list(docs())
+    for doc in own:
+        doc.spans["own"] = doc.spans.pop("sc")
+    DocBin(docs=own).to_disk(room / "own.spacy")
     (room / "broken.spacy").write_bytes(b"no DocBin")
     config = make_config(tiny_base("llama"), room / "data.spacy")
     write_config(room / "tiny.cfg", config)
@@ -302,9 +306,8 @@ def test_training_on_bad_data(room, tiny_base):
     refused(f"{train} --paths.train broken.spacy", "G515", "broken.spacy")
     refused(f"{train} --paths.dev broken.spacy", "G515", "broken.spacy")
     # Labels are given, so nothing else would tell of a group that is not there.
-    key = "--components.generative_ner.spans_key"
-    refused(f"{train} {key} other", "G307", "'other'")
-    refused(f'{train} {key} ""', "G435", "'spans_key'")
+    refused(f"{train} --paths.train own.spacy", "G307", "'sc'")
+    refused(f'{train} --components.generative_ner.spans_key ""', "G435", "spans_key")
     assert listing(room) == before
 
 

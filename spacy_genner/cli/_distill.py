@@ -22,11 +22,12 @@ from ..distillation import (
     grade,
 )
 from ..errors import Errors, Warnings
+from ..llm.usage import usage_of
 from ..models.checksums import joined_sha256
 from ._annotated_texts import Annotation, TextAnnotator
-from ._distill_summary import print_summary
+from ._distill_summary import print_summary, print_usage
 from ._errors import warn_on_stderr
-from ._teachers import Teacher, usage_of
+from ._teachers import Teacher
 from ._texts import Text, count_texts, read_texts
 
 # A batch is what a run that is broken off loses, where the teacher keeps no answers.
@@ -103,16 +104,21 @@ def distill(
     identity = {"input": joined_sha256([paths.source]), "teacher": teacher.digest}
     journal = Journal(paths.journal, total)
     journal.open(identity, resume)
-    with journal, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _SAID_ELSEWHERE)
-        run = _Run(teacher, paths, journal, total)
-        try:
-            run.annotate(batch_size or min(teacher.nlp.batch_size, BATCH), stop_after)
-        except KeyboardInterrupt:
-            _stopped(journal, total)
-        counts = run.write(rules)
-        journal.remove()
-    print_summary(counts, paths.output, paths.review, usage_of(teacher.nlp), rules)
+    try:
+        with journal, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", _SAID_ELSEWHERE)
+            run = _Run(teacher, paths, journal, total)
+            size = batch_size or min(teacher.nlp.batch_size, BATCH)
+            try:
+                run.annotate(size, stop_after)
+            except KeyboardInterrupt:
+                _stopped(journal, total)
+            counts = run.write(rules)
+            journal.remove()
+        print_summary(counts, paths.output, paths.review, rules)
+    finally:
+        # What was asked is paid for, however the run ends.
+        print_usage(usage_of(teacher.nlp))
 
 
 def _stopped(journal: Journal, total: int) -> NoReturn:

@@ -1,13 +1,13 @@
 """What `annotate --teacher` prints at its end."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from wasabi import msg
 
 from ..distillation import Counts, Rules
 from ..errors import Warnings
+from ..llm.remote.usage import Usage
 from ._errors import warn_on_stderr
 
 _SHOWN = ("requests", "from_cache", "prompt_tokens", "completion_tokens", "uncounted")
@@ -17,7 +17,6 @@ def print_summary(
     counts: Counts,
     output: Path,
     review: Path,
-    usage: Iterable[Mapping[str, Any]],
     rules: Rules,
 ) -> None:
     """Print what a run has made, and what asks for a look.
@@ -25,7 +24,6 @@ def print_summary(
     counts (Counts): What it has made.
     output (Path): The corpus.
     review (Path): The review.
-    usage (Iterable[Mapping[str, Any]]): What each model behind a server was asked for.
     rules (Rules): What was good enough.
     """
     msg.good(
@@ -42,10 +40,6 @@ def print_summary(
         "(doubtful spans taken out)": counts.taken_out,
     }
     rows += [(name, str(count)) for name, count in told.items() if count]
-    for each in usage:
-        rows += [(f"({name.replace('_', ' ')})", str(each[name])) for name in _SHOWN]
-        if each["cost"] is not None:
-            rows.append(("(cost)", f"{each['cost']:.4f}"))
     msg.table(rows, aligns=("l", "r"))
     if rules.min_score and counts.spans and not counts.scored:
         warn_on_stderr(Warnings.W761.format(least=rules.min_score))
@@ -59,3 +53,16 @@ def print_summary(
                 first=counts.first_failure,
             )
         )
+
+
+def print_usage(usage: Mapping[str, Usage]) -> None:
+    """Print what a run has asked of models behind servers.
+
+    usage (Mapping[str, Usage]): The counts of each component that has asked one.
+    """
+    for component, each in usage.items():
+        msg.info(f"What this run asked for, component {component!r}:")
+        rows = [(name.replace("_", " "), str(getattr(each, name))) for name in _SHOWN]
+        if each.cost is not None:
+            rows.append(("cost", f"{each.cost:.4f}"))
+        msg.table(rows, aligns=("l", "r"))

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,25 +64,6 @@ def load_teacher(
     _check_labels(nlp, path)
     key = spans_key or _find_key(nlp, path)
     return Teacher(nlp, key, _digest(nlp, key))
-
-
-def usage_of(nlp: Language) -> list[dict[str, Any]]:
-    """What the components of a pipeline have asked for, where they count it.
-
-    nlp (Language): The pipeline.
-    RETURNS (List[Dict[str, Any]]): The counts of each model behind a server.
-    """
-    models: list[Any] = []
-    for _, pipe in nlp.pipeline:
-        # spacy-llm's component shows its model in no other way.
-        models.append(getattr(pipe, "_model", None))
-        models.append(getattr(getattr(pipe, "lm", None), "client", None))
-    counted = (getattr(model, "usage", None) for model in models)
-    return [
-        asdict(usage)
-        for usage in counted
-        if is_dataclass(usage) and not isinstance(usage, type)
-    ]
 
 
 def _assembled(path: Path, overrides: Mapping[str, Any]) -> Language:

@@ -91,11 +91,12 @@ def test_the_summary_counts(room):
         "(documents with an issue) 50.0%",
         "(documents that failed) 1",
         "(blank documents) 1",
-        "(requests) 7",
-        "(from cache) 2",
-        "(prompt tokens) 300",
-        "(completion tokens) 45",
-        "(cost) 0.5000",
+        "What this run asked for, component 'llm':",
+        "requests 7",
+        "from cache 2",
+        "prompt tokens 300",
+        "completion tokens 45",
+        "cost 0.5000",
     ):
         assert words in printed, printed
 

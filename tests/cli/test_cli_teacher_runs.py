@@ -19,6 +19,8 @@ from teacher_cases import (
     write_texts,
 )
 
+from spacy_genner.llm.remote.usage import Usage
+
 STOPS = "The run stops here ."
 TEXTS = [PLAIN, OK, "It pours .", FAILED, STOPS, REPAIRED, PLAIN]
 
@@ -202,6 +204,27 @@ def test_a_teacher_that_is_gone_ends_the_run(room):
     assert teach(room, *arguments).exit_code == 0
     assert Answers.asked == texts[1:]
     assert [doc.text for doc in corpus(room / "corpus.spacy")] == texts
+
+
+@pytest.mark.parametrize(
+    "said_of_plain, code",
+    [
+        (KeyboardInterrupt(), "W762"),
+        (ValueError("nobody there"), "G765"),
+        ("Sure! It rains .", "G766"),
+        ("It rains .", None),
+    ],
+)
+def test_what_was_asked_is_printed_however_a_run_ends(room, said_of_plain, code):
+    Answers.usage = Usage(requests=7, prompt_tokens=300, cost=0.5)
+    Answers.by_text[PLAIN] = said_of_plain
+    write_texts(room, PLAIN, PLAIN)
+    result = teach(room, "--stop-after", "2", "--keep", "ok")
+    printed = said(result)
+    assert code is None or code in printed, printed
+    assert printed.count("What this run asked for, component 'llm':") == 1
+    for words in ("requests 7", "prompt tokens 300", "cost 0.5000"):
+        assert words in printed, printed
 
 
 def test_failures_between_others_do_not_end_it(room):

@@ -1,10 +1,10 @@
 """The configs under configs/llm, each assembled and run."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import spacy
+from server import MODEL, Server
 from spacy.cli._util import app
 from spacy_llm.util import assemble
 from typer.testing import CliRunner
@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configs" / "llm"
 LOCAL = ["spancat-local.cfg", "ner-local-few-shot.cfg", "teacher.cfg"]
 REMOTE = ["spancat-remote.cfg"]
-TEACHER = "teacher.cfg"
 TEXTS = [
     "Lisbon hosts the University of Lisbon.",
     "May may move to Porto.",
@@ -30,10 +29,10 @@ def overrides(base):
 
 
 def test_every_config_is_run_here():
-    assert {path.name for path in FOLDER.glob("*.cfg")} == {*LOCAL, *REMOTE, TEACHER}
+    assert {path.name for path in FOLDER.glob("*.cfg")} == {*LOCAL, *REMOTE}
 
 
-@pytest.mark.parametrize("name", [*LOCAL, TEACHER])
+@pytest.mark.parametrize("name", LOCAL)
 def test_local(name, tiny_base, tmp_path, monkeypatch):
     # Paths in a config are read from the folder of the project.
     monkeypatch.chdir(ROOT)
@@ -82,12 +81,7 @@ def test_assembled_at_the_command_line(name, tiny_base, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", REMOTE)
-@pytest.mark.skipif(
-    find_spec("spacy_genner.llm.remote.model") is None, reason="no remote model"
-)
 def test_remote(name, monkeypatch):
-    from server import MODEL, Server
-
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     answers = {
         TEXTS[0]: "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG].",

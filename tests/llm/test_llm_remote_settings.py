@@ -1,9 +1,16 @@
 """Settings of a remote model, checked where they are made."""
 
+import json
+import re
+from inspect import signature
+from pathlib import Path
+
 import pytest
 import spacy
 from spacy_llm.registry import registry
 
+from spacy_genner.llm.remote.architecture import build_remote_lm
+from spacy_genner.llm.remote.model import make_remote_model
 from spacy_genner.llm.remote.settings import RemoteSettings
 
 NAME = "spacy-genner.OpenAICompatible.v1"
@@ -164,6 +171,19 @@ def test_a_key_in_the_block_of_a_model_is_not_shown(resolve, model):
         resolve({"model": model})
     assert "secret" not in str(error.value)
     assert error.value.__cause__ is None and error.value.__context__ is None
+
+
+@pytest.mark.parametrize("factory", [build_remote_lm, make_remote_model])
+def test_the_documentation_has_every_setting_with_its_default(factory):
+    text = (Path(__file__).parents[2] / "docs" / "llm.md").read_text("utf-8")
+    text = text.partition("\n## OpenAICompatible\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) ?\| ", text, re.MULTILINE))
+    for name, parameter in signature(factory).parameters.items():
+        if name == "api_key":
+            continue
+        default = parameter.default
+        shown = "" if default is parameter.empty else f"`{json.dumps(default)}`"
+        assert rows[name] in (shown, shown.strip("`")), name
 
 
 def test_what_was_given_is_not_written():

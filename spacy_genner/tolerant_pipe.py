@@ -1,8 +1,8 @@
 """Run documents through a pipeline such that none is lost, whatever fails."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -74,13 +74,15 @@ class TolerantPipe(Generic[T]):
             if isinstance(pipe, Pipe)
         ]
         # spaCy types handlers as if none ever came back.
-        nlp.set_error_handler(self._note)  # type: ignore[arg-type]
+        nlp.default_error_handler = self._note  # type: ignore[assignment]
+        for pipe, _ in before:
+            _set_handler(pipe, self._note)
         try:
             yield
         finally:
             nlp.default_error_handler = default
             for pipe, handler in before:
-                pipe.set_error_handler(handler)
+                _set_handler(pipe, handler)
 
     def _is_lost(self, doc: Doc) -> bool:
         """Whether the text that is next in order did not come out, but a later one."""
@@ -152,3 +154,9 @@ def _reason(doc: Doc, spans_key: str) -> str:
     issues = doc.spans[spans_key].attrs.get("issues", ())
     said = (issue["message"] for issue in issues if issue.get("code") == FAILED)
     return str(next(said, FAILED))
+
+
+def _set_handler(pipe: Pipe, handler: Callable[..., Any]) -> None:
+    # spaCy's parser and ner have no place for one.
+    with suppress(AttributeError):
+        pipe.set_error_handler(handler)

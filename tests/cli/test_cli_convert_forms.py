@@ -171,6 +171,7 @@ def test_documents_are_parted_into_sentences(room):
 
 def test_sentences_that_can_not_be_parted_or_joined_are_told(room):
     rows = [{"text": "In Oslo.", "spans": []}, {"text": "To Bergen.", "spans": []}]
+    rows[1]["doc_id"] = None
     (room / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     line = ["a.jsonl", "b.spacy", "--from", "jsonl"]
     assert "no_" not in said(convert(*line))

@@ -50,7 +50,7 @@ def _texts(path: Path, named: bool) -> Iterator[Annotated]:
                 Errors.G513.format(path=path, line=number, reason=error)
             ) from error
         remarks: tuple[Remark, ...] = ()
-        if named and "doc_id" not in record:
+        if named and record.get("doc_id") is None:
             remarks = (Remark(NO_NAME, f"{path}, line {number}"),)
         yield Annotated(text, spans, doc_id, starts, remarks)
     if left_out:
@@ -107,8 +107,10 @@ def read_doc_id(record: dict[str, Any], number: int) -> str:
     RETURNS (str): Its name.
     RAISES (ValueError): What stands under `doc_id` is no name.
     """
-    found = record.get("doc_id", number)
-    if isinstance(found, (bool, dict, list)) or found is None:
+    found = record.get("doc_id")
+    if found is None:
+        return str(number)
+    if isinstance(found, (bool, dict, list)):
         raise ValueError(f"'doc_id' is {found!r}, expected a string or a number")
     if is_broken(str(found)):
         raise ValueError("'doc_id' holds half of a character (a lone surrogate)")

@@ -14,7 +14,10 @@ from component_cases import (
     results,
 )
 
-FAILED = ([], [], "failed", [{"code": "failed", "message": "broken"}], [])
+# Of a text with three tokens.
+PLACE = {"start": 0, "end": 3, "within": "tokens"}
+ISSUE = {"code": "failed", "message": "broken", **PLACE}
+FAILED = ([], [], "failed", [ISSUE], [])
 
 
 @pytest.fixture

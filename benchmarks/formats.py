@@ -13,10 +13,14 @@ are overridden as in `genner train`: --vars.base google/gemma-3-270m
 """
 
 import argparse
+import hashlib
 import json
+import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import spacy
 import typer
@@ -24,6 +28,7 @@ from free_outputs import free_scores
 from recorder import Recorder
 from spacy.cli import app
 from spacy.tokens import Doc, SpanGroup
+from spacy.util import load_config
 from wasabi import msg
 
 import spacy_genner.cli  # noqa: F401
@@ -116,6 +121,29 @@ def _well_formed(group: SpanGroup) -> bool:
     return codes <= {"ambiguous_place"}
 
 
+def contents(args: argparse.Namespace, overrides: list[str]) -> str:
+    """A checksum of the corpora, the config and the files that it names: scores of
+    others are not to be taken for those of this run.
+
+    overrides (List[str]): Settings of the command line, which may name files, too.
+    RETURNS (str): The SHA-256, as hexadecimal digits.
+    """
+    named = {*_strings(load_config(args.config, interpolate=True)), *overrides}
+    files = [args.config, args.train, args.test, *sorted(named)]
+    state = hashlib.sha256()
+    # Most are no names of files, and some may be too long for one.
+    for path in filter(os.path.isfile, files):
+        state.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    return state.hexdigest()
+
+
+def _strings(value: Any) -> Iterator[str]:
+    for each in value.values() if isinstance(value, dict) else ():
+        yield from _strings(each)
+    if isinstance(value, str):
+        yield value
+
+
 def forget(args: argparse.Namespace) -> None:
     """Remove what an earlier run would be taken up from, of all formats at once, so
     that this one can be taken up."""
@@ -170,7 +198,9 @@ def main() -> None:
     args, overrides = make_parser().parse_known_args()
     kept = ("train", "test", "config", "limit", "epochs", "free_docs", "seed")
     run = {key: getattr(args, key) for key in kept} | {"overrides": overrides}
-    run = json.loads(json.dumps(run, default=str))
+    run = json.loads(json.dumps(run, default=str)) | {
+        "contents": contents(args, overrides)
+    }
     if args.fresh:
         forget(args)
     for name in args.formats:

@@ -99,6 +99,11 @@ def test_each_format_is_trained_and_scored(room, capsys):
     with pytest.raises(SystemExit, match="another epochs.*--fresh"):
         room("--formats", "inline_xml", "--epochs", 1)
     assert scores(folder, "inline_xml") == before
+    labels = (folder / "labels.json").read_text()
+    (folder / "labels.json").write_text(labels.replace("city", "town"))
+    with pytest.raises(SystemExit, match="another contents.*--fresh"):
+        room("--formats", "inline_xml", "--epochs", 2)
+    (folder / "labels.json").write_text(labels)
     # A run that was stopped after training goes on from its checkpoint.
     path.unlink()
     room("--formats", "inline_xml", "--epochs", 2)

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 from ..exchange import Question
-from ..sharding import estimated
 from .limits import most_tokens
 from .schemas import answer_schema, response_format
 from .settings import RemoteSettings
@@ -106,6 +105,9 @@ def _limit(settings: RemoteSettings, question: str) -> int | None:
     else:
         return None
     if settings.context_length is not None:
+        # Making a model needs no spaCy.
+        from ..sharding import estimated
+
         room = settings.context_length - estimated(question)
         limit = min(limit, room if room > 0 else settings.context_length)
     return limit

@@ -34,7 +34,7 @@ _TAKEN = {
 _SIGNS = re.compile(r"[\W_]+")
 _KEY_NAME = re.compile(
     r"key|token|auth|bearer|.*(authorization|apikey|cookie|credentials?|passw(or)?d|"
-    r"secret|(access|auth|bearer|id|refresh|security|session)token|"
+    r"secret|(access|auth|bearer|refresh|security|session)token|"
     r"(access|private|secret|subscription)key)"
 )
 

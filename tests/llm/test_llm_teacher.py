@@ -104,14 +104,14 @@ def test_a_second_run_asks_for_what_failed_alone(tmp_path, config):
         result, printed = teach(tmp_path)
         assert result.exit_code == 0, result.output
         assert "[W760] 2 of 40 documents failed" in printed
-        assert "(requests) 40" in printed
-        assert "(prompt tokens) 380" in printed
-        assert "(completion tokens) 76" in printed
-        assert "(cost) 0.0015" in printed
+        assert "requests 40" in printed
+        assert "prompt tokens 380" in printed
+        assert "completion tokens 76" in printed
+        assert "cost 0.0015" in printed
         calls = len(server.calls)
         result, printed = teach(tmp_path)
         assert len(server.calls) == calls + 2
-        assert "(from cache) 38" in printed
+        assert "from cache 38" in printed
     docs = list(DocBin().from_disk(tmp_path / "out.spacy").get_docs(blank()))
     assert [doc.text for doc in docs] == TEXTS
     assert all(str(doc.spans["sc"][0]) == "Lisbon" for doc in docs)

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import srsly
-
 from ..errors import Errors
 from ..models.language_model import LanguageModel
 from ..prompts import FirstDemonstrations, PromptLayout
@@ -56,7 +54,7 @@ def read_tuned(lm: LanguageModel, adapter: str | None) -> Tuned | None:
     if not (folder / _STATE).is_file():
         lm.load(folder)
         return None
-    state = ComponentState.from_json(srsly.read_json(folder / _STATE))
+    state = ComponentState.from_bytes((folder / _STATE).read_bytes())
     found = lm.base.source.checksum
     if found != state.checksum:
         raise ValueError(

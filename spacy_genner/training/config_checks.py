@@ -1,6 +1,5 @@
 """What can be seen of a training config before a base is loaded."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from thinc.api import Config
 
 from ..errors import Errors
 from ..settings import check_count
+from ..storage.json_values import parse_json
 
 SECTIONS = ("nlp", "training")
 # Numbers that training divides by.
@@ -47,10 +47,10 @@ def read_labels_file(path: Path, place: str) -> Any:
     RAISES (ValueError): It can't be read, or holds something else.
     """
     try:
-        labels = json.loads(path.read_text(encoding="utf-8"))
+        labels = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or str(error)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = str(error)
     else:
         if isinstance(labels, (list, dict)) and labels:

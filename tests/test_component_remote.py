@@ -156,7 +156,8 @@ def test_a_sentence_is_a_question_where_there_are_sentences(server):
     nlp = remote(server)
     nlp.add_pipe("sentencizer", first=True)
     doc = nlp(f"It rains. {TEXT}")
-    assert [asked_text(call) for call in server.calls] == ["It rains.", TEXT]
+    # Both are under way at once.
+    assert sorted(map(asked_text, server.calls)) == ["It rains.", TEXT]
     assert found(doc) == [(start + 3, end + 3, label) for start, end, label in SPANS]
     whole = remote(server, window={"unit": "doc"})
     assert found(whole(f"It rains. {TEXT}")) == []

@@ -87,6 +87,7 @@ def doc_with(nlp, spans):
     return doc
 
 
+NLP = spacy.blank("en")
 SPANS = st.lists(
     st.tuples(st.integers(0, 6), st.integers(1, 8), st.sampled_from("XY")).filter(
         lambda span: span[0] < span[1]
@@ -99,7 +100,7 @@ SPANS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(SPANS, SPANS), min_size=1, max_size=4))
 def test_micro_scores_are_those_of_spacy(pairs):
-    nlp = spacy.blank("en")
+    nlp = NLP
     examples = [Example(doc_with(nlp, b), doc_with(nlp, a)) for a, b in pairs]
     ours = make_span_scorer("sc")(examples)
     theirs = Scorer.score_spans(

@@ -28,7 +28,7 @@ def test_the_example_to_the_character(name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(data=st.data())
 def test_what_is_rendered_is_read_back(name, data):
     text, spans = data.draw(marked_texts(name))

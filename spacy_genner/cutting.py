@@ -7,6 +7,7 @@ from spacy.tokens import Doc
 from .errors import Errors
 from .grammar import Source
 from .prompts import TaskEncoder
+from .prompts.budget import text_room
 from .windows import Window, WindowSettings, cut
 
 # A token that alone has more model tokens is not run, wherever the model would hold it:
@@ -67,9 +68,8 @@ class WindowCutter:
         limit = encoder.limit
         longest = LONGEST_TOKEN
         if limit is not None:
-            # The output is the text once more, with room for as much in marks.
-            room = limit - len(encoder.prefix_ids) - encoder.prompt_length(0)
-            room //= encoder.readings + 2
+            fixed = len(encoder.prefix_ids) + encoder.prompt_length(0)
+            room = text_room(limit, fixed, encoder.readings)
             if room < 1:
                 raise ValueError(
                     Errors.G405.format(limit=limit, prefix=len(encoder.prefix_ids))

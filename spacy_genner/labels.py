@@ -1,6 +1,7 @@
 """Labels with their definitions: from the config, from a file, from the examples."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from spacy.tokens import Doc
@@ -9,6 +10,7 @@ from thinc.api import Config
 
 from .corpora.docbin import unaligned_spans
 from .errors import Errors, Warnings, warn
+from .storage.json_values import parse_json
 
 
 def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
@@ -38,6 +40,20 @@ def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
     if len(made) < len(pairs):
         raise ValueError(Errors.G421.format(found=labels))
     return made
+
+
+def labels_in_file(path: Path) -> Any:
+    """Read labels as `spacy.read_labels.v1` does.
+
+    path (Path): A JSON file.
+    RETURNS (Union[List[Any], Dict[str, Any]]): What it holds: for most components a
+        list, or an object of labels with their definitions.
+    RAISES (ValueError): It holds no labels. (OSError): It can't be read.
+    """
+    content = parse_json(path.read_text(encoding="utf-8"))
+    if not isinstance(content, (list, dict)) or not content:
+        raise ValueError(f"it holds {content!r}")
+    return content
 
 
 def check_carried(labels: Any, name: str) -> None:

@@ -53,9 +53,18 @@ def failed(doc: Doc | Span, error: Exception) -> Outcome:
         cause = error
         error = ValueError(Errors.G424.format(text=doc.text[:40], reason=repr(cause)))
         error.__cause__ = cause
+    return Outcome([], FAILED, [failure(doc, str(error))], error)
+
+
+def failure(doc: Doc | Span, reason: str) -> dict[str, Any]:
+    """The issue of a document that could not be annotated.
+
+    doc (Union[Doc, Span]): The document.
+    reason (str): Why.
+    RETURNS (Dict[str, Any]): The issue, over all of its tokens.
+    """
     place = {"start": 0, "end": len(doc), "within": "tokens"}
-    issue = {"code": FAILED, "message": str(error), **place}
-    return Outcome([], FAILED, [issue], error)
+    return {"code": FAILED, "message": reason, **place}
 
 
 def uncross(outcome: Outcome) -> None:

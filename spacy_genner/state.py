@@ -1,6 +1,5 @@
 """What a component asks for and how: what training fixes, and saving holds."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from .errors import Errors
 from .prompts import Demonstration, PromptLayout, PromptSettings, Selection
 from .prompts.instructions import INSTRUCTIONS
 from .prompts.template import read_template
+from .storage.json_values import parse_json
 
 VERSION = 2
 # Characters of a setting that a message shows.
@@ -94,40 +94,30 @@ class ComponentState:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ComponentState":
-        """Read JSON of what `to_json` gave.
+        """Read the JSON that is saved of what `to_json` gave.
 
         data (bytes): The JSON.
         RETURNS (ComponentState): The state.
         RAISES (ValueError): It is something else.
         """
         try:
-            content = json.loads(data)
+            content = parse_json(data.decode("utf8"))
         except ValueError as error:
             raise ValueError(Errors.G418.format(reason=error)) from error
-        return cls.from_json(content)
-
-    @classmethod
-    def from_json(cls, data: Any) -> "ComponentState":
-        """Read what `to_json` gave.
-
-        data (Any): The data.
-        RETURNS (ComponentState): The state.
-        RAISES (ValueError): It is something else.
-        """
         try:
-            if data["version"] not in (1, VERSION):
-                raise ValueError(Errors.G417.format(found=data["version"]))
+            if content["version"] not in (1, VERSION):
+                raise ValueError(Errors.G417.format(found=content["version"]))
             return cls(
-                labels={str(label): str(text) for label, text in data["labels"]},
-                format=str(data["format"]),
-                readings=int(data["readings"]),
-                prompt=_prompt(data.get("prompt")),
+                labels={str(label): str(text) for label, text in content["labels"]},
+                format=str(content["format"]),
+                readings=int(content["readings"]),
+                prompt=_prompt(content.get("prompt")),
                 demonstrations=[
                     Demonstration(str(text), str(output))
-                    for text, output in data["demonstrations"]
+                    for text, output in content["demonstrations"]
                 ],
-                base=str(data["base"]["name"]),
-                checksum=str(data["base"]["checksum"]),
+                base=str(content["base"]["name"]),
+                checksum=str(content["base"]["checksum"]),
             )
         except (KeyError, TypeError, AttributeError) as err:
             raise ValueError(Errors.G418.format(reason=repr(err))) from err

@@ -11,8 +11,8 @@ from spacy.pipeline import Pipe
 from spacy.tokens import Doc, SpanGroup
 
 from .errors import Errors
+from .outcomes import FAILED, failure
 
-FAILED = "failed"
 T = TypeVar("T")
 
 
@@ -134,12 +134,7 @@ class TolerantPipe(Generic[T]):
     def _lost(self, place: int, passed: Passed[T]) -> Passed[T]:
         doc = passed.doc
         reason = self._errors.pop(place, "no reason was given")
-        issue = {
-            "code": FAILED,
-            "message": Errors.G528.format(reason=reason),
-            "start": 0,
-            "end": 0,
-        }
+        issue = failure(doc, Errors.G528.format(reason=reason))
         doc.spans[self.spans_key] = SpanGroup(
             doc,
             name=self.spans_key,

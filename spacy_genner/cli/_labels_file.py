@@ -5,8 +5,7 @@ from pathlib import Path
 from ..corpora.readers.jsonl import is_broken
 from ..errors import Errors
 from ..formats import get_format
-from ..labels import read_labels
-from ..storage.json_values import parse_json
+from ..labels import labels_in_file, read_labels
 
 
 def read_labels_file(path: Path, output_format: str) -> dict[str, str]:
@@ -18,14 +17,12 @@ def read_labels_file(path: Path, output_format: str) -> dict[str, str]:
     RAISES (ValueError): The file holds no labels, or one that the format can't carry.
     """
     try:
-        content = parse_json(path.read_text("utf-8"))
+        content = labels_in_file(path)
     except ValueError as error:
-        raise ValueError(Errors.G561.format(path=path, found=error)) from error
-    if not isinstance(content, (dict, list)) or not content:
-        raise ValueError(Errors.G561.format(path=path, found=content))
+        raise ValueError(Errors.G561.format(path=path, reason=error)) from error
     labels = read_labels(content, get_format(output_format))
     for text in (*labels, *labels.values()):
         if is_broken(text):
-            found = f"half of a character (a lone surrogate) in {text!r}"
-            raise ValueError(Errors.G561.format(path=path, found=found))
+            reason = f"it holds half of a character (a lone surrogate) in {text!r}"
+            raise ValueError(Errors.G561.format(path=path, reason=reason))
     return labels

@@ -181,7 +181,7 @@ class CorporaErrors:
     )
     G561 = (
         "{path} holds no labels: expected a JSON object of labels with their "
-        "definitions, found {found}."
+        "definitions, or a list ({reason})."
     )
     G562 = (
         "{path}: the form 'alpaca' does not say which texts are of one document, so "

@@ -13,11 +13,11 @@ from ..grammar import Source
 from ..isolation import isolated
 from ..models.language_model import LanguageModel
 from ..prompts import Demonstration, PromptLayout
+from ..prompts.budget import OUTPUT
 from ..runtime import Runtime
 from ..windows import WindowSettings
 from .adapters import Tuned, chat_of_questions
 from .exchange import Answer, Question
-from .sharding import OUTPUT
 
 if TYPE_CHECKING:
     from ..decoding.rows import Engine

@@ -11,13 +11,13 @@ from ..errors import Errors
 from ..formats import Format
 from ..outcomes import Outcome, failed
 from ..prompts import Demonstration, PromptLayout
-from ..prompts.budget import fitting
+from ..prompts.budget import OUTPUT, fitting, text_room
 from ..verification import Judge, Verdict, Verifier
 from ..windows import WindowSettings, cut
 from .alignment import aligned
 from .exchange import Answer, Question, ask_about
 from .remote.language_model import RemoteLanguageModel
-from .sharding import OUTPUT, Shards, estimated, joined_outcome
+from .sharding import Shards, estimated, joined_outcome
 
 
 class Asked(NamedTuple):
@@ -60,7 +60,7 @@ class TextRuntime:
         self.layout = fitting(layout, estimated, self._limit, window.max_tokens)
         if self._limit is not None:
             fixed = estimated(self.layout.written(""))
-            room = (self._limit - fixed) // (layout.readings + OUTPUT)
+            room = text_room(self._limit, fixed, layout.readings)
             if room < 1:
                 raise ValueError(Errors.G405.format(limit=limit, prefix=fixed))
             self.max_tokens = min(self.max_tokens, room)

@@ -9,11 +9,10 @@ from spacy.tokens import Doc, Span
 from ..cutting import blank_tokens, token_sizes, units
 from ..errors import Errors
 from ..outcomes import FAILED, OK, REPAIRED, WINDOWED, Outcome, uncross
+from ..prompts.budget import text_room
 from ..windows import Window, cut
 
 Count = Callable[[str], int]
-# The output is the text once more, with room for as much in marks.
-OUTPUT = 2
 _OVERLAP = 64
 # Of worst to best, the first that holds is a document's.
 _STATUSES = (FAILED, REPAIRED, WINDOWED, OK)
@@ -85,7 +84,7 @@ def shards_of(doc: Doc, around: Sequence[str], limit: int | None) -> Shards:
     count = getattr(limit, "count", estimated)
     sizes = token_sizes(doc, count)
     fixed = sum(map(count, around)) + 1
-    room = (int(limit) - fixed) // (len(around) - 1 + OUTPUT)
+    room = text_room(int(limit), fixed, len(around) - 1)
     if sum(sizes) <= room:
         return Shards(doc, tuple(cut([0] * len(doc), blank, whole, 1, 0)))
     if room < 1:

@@ -1,13 +1,9 @@
 """What a model thinks before it answers, apart from its answer."""
 
-import re
 from collections.abc import Sequence
 
 TAG = "think"
-# Where the prompt opens the thought, the answer has its end alone.
-_THOUGHT = re.compile(
-    rf"\s*(?:<{TAG}>|(?=.*?</{TAG}>)).*?(?:</{TAG}>\s*|\Z)", re.DOTALL
-)
+_OPEN, _CLOSE = f"<{TAG}>", f"</{TAG}>"
 
 
 def thought_before(written: str, text: str = "", labels: Sequence[str] = ()) -> int:
@@ -20,7 +16,10 @@ def thought_before(written: str, text: str = "", labels: Sequence[str] = ()) -> 
     RETURNS (int): How many characters the thought has, with the white space after it;
         all where it does not end, 0 where there is none.
     """
-    if TAG in labels or f"</{TAG}>" in text or f"<{TAG}>" in text:
+    if TAG in labels or _CLOSE in text or _OPEN in text:
         return 0
-    found = _THOUGHT.match(written)
-    return 0 if found is None else found.end()
+    end = written.find(_CLOSE)
+    if end < 0:
+        return len(written) if written.lstrip().startswith(_OPEN) else 0
+    # Where the prompt opens the thought, the answer has its end alone.
+    return len(written) - len(written[end + len(_CLOSE) :].lstrip())

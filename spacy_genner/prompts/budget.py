@@ -7,6 +7,20 @@ from dataclasses import replace
 from ..errors import Warnings, warn
 from .layout import PromptLayout
 
+# The output is the text once more, with room for as much in marks.
+OUTPUT = 2
+
+
+def text_room(limit: int, fixed: int, readings: int) -> int:
+    """How many tokens a text may have.
+
+    limit (int): The most tokens of prompt and output.
+    fixed (int): Those of the prompt without a text.
+    readings (int): How often the prompt holds the text.
+    RETURNS (int): The most tokens; below 1 where there is no room.
+    """
+    return (limit - fixed) // (readings + OUTPUT)
+
 
 def fitting(
     layout: PromptLayout,
@@ -27,7 +41,7 @@ def fitting(
     shown = layout.demonstrations
     if limit is None or not shown:
         return layout
-    room = limit - min((layout.readings + 2) * max_tokens, limit // 2)
+    room = limit - min((layout.readings + OUTPUT) * max_tokens, limit // 2)
 
     def size(number: int) -> int:
         return count(replace(layout, demonstrations=shown[:number]).prefix)

@@ -7,8 +7,8 @@ from typing import Any
 from thinc.api import Config
 
 from ..errors import Errors
+from ..labels import labels_in_file
 from ..settings import check_count
-from ..storage.json_values import parse_json
 
 SECTIONS = ("nlp", "training")
 # Numbers that training divides by.
@@ -47,15 +47,11 @@ def read_labels_file(path: Path, place: str) -> Any:
     RAISES (ValueError): It can't be read, or holds something else.
     """
     try:
-        labels = parse_json(path.read_text(encoding="utf-8"))
+        return labels_in_file(path)
     except OSError as error:
         reason = error.strerror or str(error)
     except ValueError as error:
         reason = str(error)
-    else:
-        if isinstance(labels, (list, dict)) and labels:
-            return labels
-        reason = f"it holds {labels!r}"
     raise ValueError(Errors.G341.format(path=path, place=place, reason=reason))
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 import spacy
 import torch
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
-from spacy.training import Example
 
 from spacy_genner.evaluation.scorer import gold_spans
 from spacy_genner.evaluation.scores import score_documents
@@ -59,11 +58,11 @@ def in_context(args: argparse.Namespace, shots: int, verify: bool) -> spacy.Lang
         config["demonstrations"] = {"@misc": SELECTIONS[args.choose], "count": shots}
     if verify:
         config["verifier"] = {"@misc": "spacy-genner.Verifier.v1", "keep": args.keep}
-    ner = nlp.add_pipe(NAME, config=config)
-    example = Example(nlp.make_doc("x"), nlp.make_doc("x"))
-    ner.initialize(
-        lambda: [example], nlp=nlp, demonstrations=str(args.pool) if shots else None
-    )
+    nlp.add_pipe(NAME, config=config)
+    if shots:
+        settings = {"demonstrations": str(args.pool)}
+        nlp.config["initialize"]["components"] = {NAME: settings}
+    nlp.initialize()
     return nlp
 
 

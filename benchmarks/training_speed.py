@@ -12,6 +12,7 @@ JSON; the ratio compares the medians.
 import argparse
 import json
 import random
+import resource
 import time
 from functools import partial
 from itertools import islice
@@ -53,9 +54,11 @@ def main() -> None:
     parser.add_argument("config")
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--loss", help="a name, or JSON weights; else the config's")
+    parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    overrides = {}
+    switch = "components.generative_ner.model.gradient_checkpointing"
+    overrides = {switch: args.gradient_checkpointing}
     if args.loss:
         named = args.loss in NAMED_LOSSES
         loss = args.loss if named else json.loads(args.loss)
@@ -103,6 +106,8 @@ def main() -> None:
         "padding_of_plain": round(places / tokens - 1, 3),
         "dtype": str(ner.lm.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        # In KB on Linux.
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
     }
     print(json.dumps(row))
 

@@ -37,6 +37,7 @@ dtype = "auto"
 device = "auto"
 merge = "auto"
 draft_head = true
+gradient_checkpointing = false
 
 [generative_ner.model.lora]
 rank = 32

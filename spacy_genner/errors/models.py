@@ -107,6 +107,14 @@ class ModelErrors:
         "'merge' in [components.NAME.model] is {value!r}. Expected true, false or "
         '"auto".'
     )
+    G244 = (
+        "'{key}' in [components.NAME.model] is {value!r}. Expected true or false."
+    )
+    G245 = (
+        "The base '{name}' is of the class {cls}, which has no gradient checkpointing. "
+        "Set 'gradient_checkpointing' in [components.NAME.model] to false, and a "
+        "smaller 'batch_tokens' where memory is short."
+    )
     G250 = (
         "The folder {folder} is not a complete adapter: {missing} is missing. Expected "
         "adapter_config.json and adapter_model.safetensors, as peft writes them. "

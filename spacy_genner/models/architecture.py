@@ -22,6 +22,7 @@ def build_lora_causal_lm(
     device: str = "auto",
     merge: Union[bool, str] = "auto",  # noqa: UP007
     draft_head: bool = True,
+    gradient_checkpointing: bool = False,
 ) -> Model:
     """A causal language model with a LoRA adapter, `spacy-genner.LoraCausalLM.v1`.
 
@@ -41,10 +42,21 @@ def build_lora_causal_lm(
         false, or "auto" by the free memory.
     draft_head (bool): Whether training also trains a head that drafts outputs, for
         speed alone.
+    gradient_checkpointing (bool): Whether training keeps the hidden states between
+        layers alone and computes the rest once more: less memory, more time.
     RETURNS (Model[List[Ints1d], List[Floats2d]]): Token ids to last hidden states.
     RAISES (ValueError): If a setting can't be used.
     """
-    lm = LanguageModel(name, revision, lora, dtype, device, merge, draft_head)
+    lm = LanguageModel(
+        name,
+        revision,
+        lora,
+        dtype,
+        device,
+        merge,
+        draft_head,
+        gradient_checkpointing=gradient_checkpointing,
+    )
     return Model("genner_lora_causal_lm", _forward, shims=[LoraShim(lm)])
 
 

@@ -55,6 +55,11 @@ class Backbone:
         self._window = window if slides else None
         implementation = getattr(config, "_attn_implementation", None)
         self.packs = self.attention_only and implementation == NAME
+        # Layers that are run once more for their gradients take no cache.
+        self._caches = self.attention_only and not any(
+            getattr(module, "gradient_checkpointing", False)
+            for module in decoder.modules()
+        )
         names = inspect.signature(type(decoder).forward).parameters
         self._cache_name = "cache" if "cache" in names else "past_key_values"
 
@@ -161,7 +166,7 @@ class Backbone:
             return hidden[0, size:]
         padded = ids.new_zeros(packed.rows * packed.longest)
         padded = padded.index_copy(0, packed.places, ids).view(packed.rows, -1)
-        if self.attention_only:
+        if self._caches:
             cache = PrefixCache()
             self.cached(prefix[None], places[:, :size], size, cache)
             cache.share()

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..errors import Errors
+from .settings import check_switch
 
 if TYPE_CHECKING:
     import torch
@@ -19,13 +19,7 @@ class DraftHeadSlot:
     """
 
     def __init__(self, wanted: bool):
-        if not isinstance(wanted, bool):
-            raise ValueError(
-                Errors.G241.format(
-                    key="draft_head", value=wanted, expected="true or false"
-                )
-            )
-        self.wanted = wanted
+        self.wanted = check_switch("draft_head", wanted)
         self._head: DraftHead | None = None
         self._saved = b""
         self._where = ""

@@ -18,6 +18,7 @@ from .settings import (
     check_dtype,
     check_merge,
     check_name,
+    check_switch,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class LanguageModel:
     draft_head (bool): Whether a head that guesses spans is trained with the adapter;
         decoding is faster with one, and its results are the same.
     seed (int): Fixes the first weights of a new adapter.
+    gradient_checkpointing (bool): Whether training runs each layer once more for its
+        gradients instead of keeping what it needs for them.
     RAISES (ValueError): If a setting can't be used.
 
     drafting (DraftHeadSlot): The draft head, where there is one.
@@ -59,6 +62,7 @@ class LanguageModel:
         merge: bool | str = "auto",
         draft_head: bool = True,
         seed: int = 0,
+        gradient_checkpointing: bool = False,
     ) -> None:
         self.name = check_name(name)
         self.revision = revision
@@ -67,6 +71,9 @@ class LanguageModel:
         self.device_name = check_device(device)
         self.merge = check_merge(merge)
         self.seed = seed
+        self.gradient_checkpointing = check_switch(
+            "gradient_checkpointing", gradient_checkpointing
+        )
         self.drafting = DraftHeadSlot(draft_head)
         self.version = 0
         self._saved: AdapterFiles | None = None
@@ -129,12 +136,13 @@ class LanguageModel:
 
         RETURNS (PreTrainedModel): A causal language model whose only trainable
             weights are the adapter's. Without an adapter, a tree that has none.
-        RAISES (ValueError): If a saved adapter does not fit the base.
+        RAISES (ValueError): If a saved adapter does not fit the base, or gradient
+            checkpointing is wanted that the base does not have.
         """
         with self._lock:
             if self._training is None:
                 from .norms import freeze_norms
-                from .store import share_modules
+                from .store import checkpoint_gradients, share_modules
 
                 network = share_modules(self.base.model)
                 freeze_norms(network)
@@ -146,6 +154,8 @@ class LanguageModel:
                     from .lora import add_lora
 
                     add_lora(network, self.lora, self.name, self.revision, self.seed)
+                if self.gradient_checkpointing:
+                    checkpoint_gradients(network, self.name)
                 # From here on the network has the adapter's state.
                 self._training = network
             return self._training

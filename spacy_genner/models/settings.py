@@ -128,6 +128,19 @@ def check_merge(merge: bool | str) -> bool | str:
     raise ValueError(Errors.G243.format(value=merge))
 
 
+def check_switch(key: str, value: bool) -> bool:
+    """Check the value of a setting that is on or off.
+
+    key (str): Its name.
+    value (bool): Its value.
+    RETURNS (bool): The same.
+    RAISES (ValueError): If it is something else.
+    """
+    if isinstance(value, bool):
+        return value
+    raise ValueError(Errors.G244.format(key=key, value=value))
+
+
 def _bad(key: str, value: Any, expected: str) -> ValueError:
     return ValueError(Errors.G241.format(key=key, value=value, expected=expected))
 

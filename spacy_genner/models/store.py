@@ -139,6 +139,22 @@ def share_modules(model: nn.Module) -> Any:
     return copy.deepcopy(model, memo)
 
 
+def checkpoint_gradients(network: Any, name: str) -> None:
+    """Let a network's layers be run once more for their gradients (Chen et al.,
+    "Training Deep Nets with Sublinear Memory Cost", 2016).
+
+    network (PreTrainedModel): The network.
+    name (str): The base's name, for the message.
+    RAISES (ValueError): Its class has no such thing.
+    """
+    if not network.supports_gradient_checkpointing:
+        cls = type(network).__name__
+        raise ValueError(Errors.G245.format(name=name, cls=cls))
+    # transformers has renamed it.
+    enable = getattr(network, "activation_checkpointing_enable", None)
+    (enable or network.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
 def text_decoder(model: nn.Module) -> nn.Module:
     """The part of a causal language model that reads text: no head, no images.
 

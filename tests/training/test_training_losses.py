@@ -32,10 +32,21 @@ ROWS = [row(1, 9, 7), row(2, 4, 12), row(3, 20, 3), row(4, 5, 1)]
 
 
 def make(
-    tiny_base, family, constrained, lm, max_tokens=2048, dtype="float64", share=1.0
+    tiny_base,
+    family,
+    constrained,
+    lm,
+    max_tokens=2048,
+    dtype="float64",
+    share=1.0,
+    **settings,
 ):
     model = LanguageModel(
-        str(tiny_base(family)), lora={"rank": 4}, dtype=dtype, device="cpu"
+        str(tiny_base(family)),
+        lora={"rank": 4},
+        dtype=dtype,
+        device="cpu",
+        **settings,
     )
     choose = torch.Generator().manual_seed(0)
     for parameter in model.adapter_parameters().values():
@@ -108,6 +119,39 @@ def test_a_model_that_does_not_take_rows_end_to_end_has_them_padded(
     assert trainer.backbone.packs is False
     loss = trainer.accumulate(ROWS)
     assert loss == pytest.approx(float(by_hand(model, 1.0, 0.5).detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_may_be_checkpointed(tiny_base, family, packs):
+    """They are the same, and between the layers nothing is kept but hidden states."""
+    kept = []
+    for switched in (False, True):
+        model, trainer = make(
+            tiny_base, family, 0.7, 0.2, gradient_checkpointing=switched
+        )
+        trainer.backbone.packs &= packs
+        saved = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, saved=saved: saved.append(tensor.numel()) or tensor,
+            lambda tensor: tensor,
+        ):
+            loss = trainer.accumulate(ROWS)
+        kept.append((loss, gradients(model), sum(saved)))
+    (plain, wanted, much), (loss, found, little) = kept
+    assert loss == pytest.approx(plain, rel=1e-9)
+    assert little < much / 2
+    for name, gradient in wanted.items():
+        assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-6), name
+
+
+def test_a_base_without_checkpoints_of_gradients(tiny_base, monkeypatch):
+    model = LanguageModel(
+        str(tiny_base("llama")), lora={}, device="cpu", gradient_checkpointing=True
+    )
+    monkeypatch.setattr(type(model.base.model), "supports_gradient_checkpointing", False)
+    with pytest.raises(ValueError, match=r"\[G245\].*LlamaForCausalLM"):
+        _ = model.training_network
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from ..corpora import ConversionCounts
 
 
-def print_summary(counts: "ConversionCounts", output: Path, form: str) -> None:
+def print_summary(
+    counts: "ConversionCounts", output: Path, form: str, tokenizer: str
+) -> None:
     """Print what a conversion has met, and what it could not say.
 
     counts (ConversionCounts): What it has met.
     output (Path): What was written.
     form (str): The form of the output.
+    tokenizer (str): The tokenizer that parted texts that come without tokens.
     """
     msg.good(f"{counts.documents} documents, {counts.spans} spans -> {output}")
     rows = [(label, count) for label, count in sorted(counts.labels.items())]
@@ -28,9 +31,10 @@ def print_summary(counts: "ConversionCounts", output: Path, form: str) -> None:
     msg.table(rows, aligns=("l", "r"))
     if counts.unaligned and form in ("spacy", "docbin", "jsonl"):
         kept = "without token numbers" if form == "jsonl" else "in doc.user_data"
+        remedy = "--tokenizer fine may fit them. " if tokenizer == "blank" else ""
         msg.warn(
             f"{counts.unaligned} of {counts.spans} spans fit no token boundary; they "
-            f"are kept {kept}. --tokenizer fine may fit them. The first:",
+            f"are kept {kept}. {remedy}The first:",
             _listed(counts.examples),
         )
     for kind, count in counts.remarks.items():

@@ -196,7 +196,7 @@ def convert(
         write_options=_write_options(output_format, labels),
         progress=progress_bar("documents"),
     )
-    print_summary(counts, output, to)
+    print_summary(counts, output, to, tokenizer)
 
 
 def _write_options(output_format: str | None, labels: Path | None) -> WriteOptions:

@@ -33,6 +33,7 @@ def test_it_writes_and_tells(tmp_path, corpus):
     assert "1 documents, 2 spans" in result.output
     assert "1 of 2 spans fit no token boundary" in result.output
     assert "'NF-kappa B' (protein)" in result.output
+    assert "--tokenizer fine may fit them" in result.output
     [doc] = DocBin().from_disk(output).get_docs(spacy.blank("en").vocab)
     assert [span.label_ for span in doc.spans["names"]] == ["PERSON"]
 
@@ -44,6 +45,14 @@ def test_the_fine_tokenizer_fits_all(tmp_path, corpus):
     )
     assert result.exit_code == 0
     assert "fit no token boundary" not in result.output
+
+
+def test_a_remedy_that_was_tried_is_not_named(tmp_path, corpus):
+    corpus.write_text("[Mar | PERSON]a met nobody.\n", encoding="utf-8")
+    options = ("--from", "bracketed", "--tokenizer", "fine")
+    result = run("convert", corpus, tmp_path / "corpus.spacy", *options)
+    assert "1 of 1 spans fit no token boundary" in result.output
+    assert "--tokenizer fine" not in result.output
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The pipeline component `generative_ner`: a thin conductor of the rooms below."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ from .windows import WindowSettings
 
 if TYPE_CHECKING:
     from .training.batches import Row
+    from .training.texts import Text
     from .training.trainer import Trainer
 
 
@@ -288,25 +289,37 @@ class GenerativeNER(StatefulPipe):
                 self.finish_update(sgd)
         return losses
 
-    def update_draft_head(
-        self, examples: Iterable[Example], *, sgd: Optimizer | None = None
-    ) -> float:
-        """Let the draft head learn from a batch. The adapter stays as it is.
+    def read_for_draft_head(self, examples: Iterable[Example]) -> "list[Text]":
+        """Let the language model read texts that the draft head is to learn from.
 
-        examples (Iterable[Example]): The batch.
-        sgd (Optional[Optimizer]): Updates the head; None to add up gradients.
-        RETURNS (float): The loss of a window, on average.
+        examples (Iterable[Example]): The examples.
+        RETURNS (List[Text]): The hidden states of their texts, and their spans.
         RAISES (ValueError): The component has no adapter, or wants no draft head; or an
             example can't be used.
         """
-        rows = self._rows(examples, "update_draft_head")
-        trainer = self._trainer()
-        if trainer.draft_head is None:
+        rows = self._rows(examples, "read_for_draft_head")
+        if not self._local().lm.drafting.wanted:
             raise ValueError(Errors.G428.format(name=self.name))
-        loss = trainer.accumulate_draft_head(rows) if rows else 0.0
-        if rows and sgd is not None:
+        return self._local().reader(int(self.cfg["batch_tokens"])).read(rows)
+
+    def update_draft_head(
+        self, texts: "Sequence[Text]", *, sgd: Optimizer | None = None
+    ) -> float:
+        """Let the draft head learn. The adapter stays as it is.
+
+        texts (Sequence[Text]): What `read_for_draft_head` gave, at least one.
+        sgd (Optional[Optimizer]): Updates the head; None to add up gradients.
+        RETURNS (float): The loss of a text, on average.
+        RAISES (ValueError): The component wants no draft head.
+        """
+        head = self._local().draft_head()
+        if head is None:
+            raise ValueError(Errors.G428.format(name=self.name))
+        loss = head.learn(texts) / len(texts)
+        loss.backward()
+        if sgd is not None:
             self.finish_update(sgd)
-        return loss
+        return float(loss.detach())
 
     def _rows(self, examples: Iterable[Example], method: str) -> "list[Row]":
         examples = list(examples)

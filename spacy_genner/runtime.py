@@ -19,6 +19,8 @@ from .verification import Judge, Verdict, Verifier
 from .windows import WindowSettings
 
 if TYPE_CHECKING:
+    from .models.draft_head import DraftHead
+    from .training.texts import TextReader
     from .training.trainer import Trainer
 
 
@@ -150,17 +152,36 @@ class Runtime:
         network = self.lm.training_network
         if self._trainer is None or self._trainer[0] is not network:
             decoder = text_decoder(network)
-            config = network.config.get_text_config()
-            head = self.lm.drafting.for_training(
-                config.hidden_size,
-                len(self.encoder.labels),
-                self.lm.device,
-                self.lm.seed,
-            )
             prefix = self.encoder.prefix_ids
+            head = self.draft_head()
             made = Trainer(network, decoder, prefix, loss, max_tokens, head)
             self._trainer = (network, made)
         return self._trainer[1]
+
+    def draft_head(self) -> "DraftHead | None":
+        """RETURNS (Optional[DraftHead]): The draft head, to be trained; None where none
+        is wanted."""
+        return self.lm.drafting.for_training(
+            self.lm.base.model.config.get_text_config().hidden_size,
+            len(self.encoder.labels),
+            self.lm.device,
+            self.lm.seed,
+        )
+
+    def reader(self, max_tokens: int) -> "TextReader":
+        """What reads texts for the draft head.
+
+        max_tokens (int): Tokens that are run at once.
+        RETURNS (TextReader): Reads with the adapter as it is now.
+        """
+        from .models.backbone import Backbone
+        from .models.store import text_decoder
+        from .training.texts import TextReader
+
+        network = self.lm.decoding_network()
+        backbone = Backbone(network, text_decoder(network), tapped=True)
+        prefix = self.encoder.prefix_ids
+        return TextReader(backbone, prefix, max_tokens, self.lm.device)
 
     def gold(
         self, spans_key: str, crossing: str, sentences_by: str | None = None

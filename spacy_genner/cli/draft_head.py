@@ -31,6 +31,9 @@ def draft_head(
     learn_rate: Annotated[
         float, typer.Option("--learn-rate", help="The highest learning rate.")
     ] = 5e-4,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, help="How often the head sees each.")
+    ] = 3,
     seed: Annotated[
         int, typer.Option("--seed", help="Fixes the sample and its order.")
     ] = 0,
@@ -39,8 +42,8 @@ def draft_head(
     was tuned elsewhere: it annotates in fewer passes, with the same result.
 
     Training does it by itself, so this is for pipelines without
-    generative_ner/draft_head.safetensors. Texts are only read, not written, so it takes
-    a small part of the time of training.
+    generative_ner/draft_head.safetensors. Texts are only read, not written, and once,
+    so it takes a small part of the time of training; what was read is held in memory.
 
     \b
     Example:
@@ -61,8 +64,15 @@ def draft_head(
     if not examples:
         raise ValueError(Errors.G321.format(path=data))
     losses = train_draft_head(
-        pipe, examples, learn_rate, seed=seed, shown=progress_bar("batches")
+        pipe,
+        examples,
+        learn_rate,
+        epochs=epochs,
+        seed=seed,
+        shown=progress_bar("reading"),
     )
+    if not losses:
+        raise ValueError(Errors.G321.format(path=data))
     nlp.to_disk(output)
     last = losses[-10:]
     msg.good(

@@ -107,9 +107,7 @@ class ModelErrors:
         "'merge' in [components.NAME.model] is {value!r}. Expected true, false or "
         '"auto".'
     )
-    G244 = (
-        "'{key}' in [components.NAME.model] is {value!r}. Expected true or false."
-    )
+    G244 = "'{key}' in [components.NAME.model] is {value!r}. Expected true or false."
     G245 = (
         "The base '{name}' is of the class {cls}, which has no gradient checkpointing. "
         "Set 'gradient_checkpointing' in [components.NAME.model] to false, and a "

@@ -15,6 +15,11 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 
+# The width at which neighbouring units are mixed, in so many layers, and how many units
+# each layer sees at once.
+MIXED = 128
+LAYERS = 2
+KERNEL = 3
 # Rank of the product of a span's first and last unit.
 RANK = 64
 # The most units of a span that is guessed.
@@ -31,7 +36,9 @@ MOMENTUM = 0.02
 class DraftHead(nn.Module):
     """Scores each stretch of units as a span of each label: a biaffine product of its
     first and its last unit, of low rank (Yu et al., "Named Entity Recognition as
-    Dependency Parsing", 2020), and a bias for its length.
+    Dependency Parsing", 2020), and a bias for its length. What a unit is takes its
+    neighbours in, by convolutions (Collobert et al., "Natural Language Processing
+    (Almost) from Scratch", 2011): the language model itself reads to the left alone.
 
     width (int): The size of a hidden state.
     labels (int): How many labels there are.
@@ -50,8 +57,11 @@ class DraftHead(nn.Module):
             values = torch.randn(*shape, generator=draw) * fan_in**-0.5
             return nn.Parameter(values / GAIN)
 
-        self.start = drawn(RANK, width, fan_in=width)
-        self.end = drawn(RANK, width, fan_in=width)
+        self.narrow = drawn(MIXED, width, fan_in=width)
+        self.mix = drawn(LAYERS, MIXED, MIXED, KERNEL, fan_in=KERNEL * MIXED)
+        self.mix_bias = nn.Parameter(torch.zeros(LAYERS, MIXED))
+        self.start = drawn(RANK, MIXED, fan_in=MIXED)
+        self.end = drawn(RANK, MIXED, fan_in=MIXED)
         self.start_bias = nn.Parameter(torch.zeros(RANK))
         self.end_bias = nn.Parameter(torch.zeros(RANK))
         self.pair = drawn(labels, RANK, fan_in=RANK)
@@ -81,10 +91,20 @@ class DraftHead(nn.Module):
         # Some dimensions of a language model are hundreds of times as wide as others.
         centred = hidden.to(self.mean.dtype) - self.mean
         scaled = centred * (self.variance + 1e-6).rsqrt()
-        scaled = scaled.clamp(-10.0, 10.0) * GAIN
-        start = nn.functional.gelu(scaled @ self.start.T + GAIN * self.start_bias)
-        end = nn.functional.gelu(scaled @ self.end.T + GAIN * self.end_bias)
+        mixed = self._mixed(scaled.clamp(-10.0, 10.0)) * GAIN
+        start = nn.functional.gelu(mixed @ self.start.T + GAIN * self.start_bias)
+        end = nn.functional.gelu(mixed @ self.end.T + GAIN * self.end_bias)
         return start, end
+
+    def _mixed(self, units: Tensor) -> Tensor:
+        """Units with what their neighbours are, shape (units, MIXED)."""
+        mixed = nn.functional.layer_norm(units @ self.narrow.T, (MIXED,)).T
+        for weight, bias in zip(self.mix, self.mix_bias, strict=True):
+            seen = nn.functional.conv1d(
+                mixed, GAIN * weight, GAIN * bias, padding=KERNEL // 2
+            )
+            mixed = mixed + nn.functional.gelu(seen)
+        return nn.functional.layer_norm(mixed.T, (MIXED,))
 
     def logits(self, start: Tensor, end: Tensor, gap: int = 0) -> Tensor:
         """Log-odds of spans.
@@ -168,7 +188,7 @@ class DraftHead(nn.Module):
         """
         try:
             weights = load(data)
-            head = cls(weights["start"].shape[1], len(weights["pair"]))
+            head = cls(weights["narrow"].shape[1], len(weights["pair"]))
             head.load_state_dict(weights)
         except (SafetensorError, KeyError, RuntimeError, IndexError) as error:
             raise ValueError(Errors.G264.format(where=where, reason=error)) from error

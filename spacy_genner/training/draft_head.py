@@ -10,36 +10,50 @@ from thinc.api import Adam
 
 from ..component import GenerativeNER
 from .schedules import cosine_warmup
+from .texts import Text
+
+# Enough for texts of like lengths to find each other.
+READ_AT_ONCE = 128
 
 
 def train_draft_head(
     pipe: GenerativeNER,
     examples: Sequence[Example],
     learn_rate: float = 5e-4,
+    epochs: int = 3,
     batch_size: int = 16,
     seed: int = 0,
     shown: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> list[float]:
-    """Train the draft head of a component, once over some examples. Its adapter stays
-    as it is.
+    """Train the draft head of a component. Its adapter stays as it is.
+
+    Texts are read once, and what was read is held in memory: it is the reading that
+    takes time.
 
     pipe (GenerativeNER): The component.
     examples (Sequence[Example]): The examples.
     learn_rate (float): The highest learning rate of Adam.
-    batch_size (int): Examples of an update.
+    epochs (int): How often the head learns from each.
+    batch_size (int): Texts of an update.
     seed (int): Fixes their order.
-    shown (Callable): Wraps the batches, for a progress bar.
-    RETURNS (List[float]): The loss of each batch.
+    shown (Callable): Wraps the batches that are read, for a progress bar.
+    RETURNS (List[float]): The loss of each update.
     RAISES (ValueError): The component has no adapter, or wants no draft head; or an
         example can't be used.
     """
-    order = list(examples)
-    random.Random(seed).shuffle(order)
-    batches = list(minibatch(order, size=batch_size))
+    texts: list[Text] = []
+    for batch in shown(list(minibatch(examples, size=READ_AT_ONCE))):
+        texts += pipe.read_for_draft_head(batch)
+    choose = random.Random(seed)
+    batches = [
+        batch
+        for _ in range(epochs)
+        for batch in minibatch(choose.sample(texts, len(texts)), size=batch_size)
+    ]
     rates = cosine_warmup(learn_rate, max(1, len(batches)))
     optimizer = Adam(learn_rate, L2=0.0)
     losses = []
-    for batch, rate in zip(shown(batches), rates, strict=False):
+    for batch, rate in zip(batches, rates, strict=False):
         optimizer.learn_rate = rate
         losses.append(pipe.update_draft_head(batch, sgd=optimizer))
     return losses

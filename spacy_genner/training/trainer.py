@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..models.backbone import Backbone
 from ..models.draft_head import DraftHead
@@ -12,6 +11,7 @@ from ..models.head import RestrictedHead
 from ..settings import LossWeights
 from .batches import Row, by_length, collate
 from .losses import constrained_loss, lm_loss
+from .texts import texts_of
 
 
 class Trainer:
@@ -76,46 +76,11 @@ class Trainer:
                     part = lm_loss(self.head, hidden, batch, self.loss.lm_share)
                     loss = loss + self.loss.lm * part / tokens
                 total += float(loss.detach())
-                if middle is not None:
+                if middle is not None and self.draft_head is not None:
                     # Its gradients stop at the hidden states.
-                    part = self._draft_loss(group, batch.lengths, middle.detach())
-                    loss = loss + part / len(rows)
+                    texts = list(texts_of(group, batch.lengths, middle.detach()))
+                    loss = loss + self.draft_head.learn(texts) / len(rows)
                 loss.backward()
         finally:
             self.network.eval()
         return total
-
-    def accumulate_draft_head(self, rows: Sequence[Row]) -> float:
-        """Add the gradients of some rows to those of the draft head, and none to the
-        adapter's. Only prompts are run.
-
-        rows (Sequence[Row]): The rows, at least one.
-        RETURNS (float): The loss of a row, on average.
-        """
-        total = 0.0
-        for group in by_length(rows, self.max_tokens):
-            ids = [id_ for row in group for id_ in row.prompt]
-            lengths = [len(row.prompt) for row in group]
-            with torch.no_grad():
-                hidden = self.backbone.behind_prefix(
-                    self.prefix, torch.tensor(ids, device=self.prefix.device), lengths
-                )
-            middle = hidden.chunk(2, dim=1)[1]
-            loss = self._draft_loss(group, lengths, middle) / len(rows)
-            loss.backward()
-            total += float(loss.detach())
-        return total
-
-    def _draft_loss(
-        self, group: Sequence[Row], lengths: Sequence[int], hidden: Tensor
-    ) -> Tensor:
-        """The draft head's loss over the texts of some rows, summed."""
-        assert self.draft_head is not None
-        texts = []
-        first = 0
-        for row, length in zip(group, lengths, strict=True):
-            if row.unit_ends:
-                at = torch.tensor(row.unit_ends, device=hidden.device) + first
-                texts.append((hidden[at], row.spans))
-            first += length
-        return self.draft_head.learn(texts)

@@ -41,7 +41,7 @@ def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data)
     component(nlp).lm.drafting.clear()
     nlp.to_disk(tmp_path / "slow")
     assert not (tmp_path / "slow" / NAME / "draft_head.safetensors").exists()
-    done = run(tmp_path / "slow", data, tmp_path / "fast", "--learn-rate", "0.01")
+    done = run(tmp_path / "slow", data, tmp_path / "fast", "--epochs", 10)
     assert done.exit_code == 0, done.output
     other = spacy.load(tmp_path / "fast")
     assert results(other) == expected

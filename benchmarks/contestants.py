@@ -86,9 +86,11 @@ def make_contestants(settings: "Settings") -> dict[str, Contestant]:
     from contestants_llama import LlamaCpp
     from contestants_own import DECODERS, Floor, Own
     from contestants_spacy import SpacyPipeline
+    from contestants_without import IDEAS
 
     made: list[Contestant] = [
         *(Own(name, decoder) for name, decoder in DECODERS.items()),
+        *(IDEAS if settings.ideas else ()),
         Floor(),
         Generate("generate"),
         Generate("generate-batched", batched=True),

@@ -1,6 +1,7 @@
 """This project's decoders, and the floor below them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from contestants import Answer, Contestant
@@ -10,6 +11,7 @@ from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
 from spacy_genner.decoding.tasks import Task
 from spacy_genner.drafting.drafters import CopyDrafter
 
+Item = TypeVar("Item")
 REFERENCE = "step"
 # A decoder with another drafter is one more line.
 DECODERS: dict[str, Callable[[int], StepDecoder]] = {
@@ -41,11 +43,15 @@ class Own(Contestant):
         answers = []
         for chunk in chunks(inputs, self.room.settings.chunk):
             # The grammars are made anew for each text, so they are part of the work.
-            decoded = self.decoder.decode(self.engine, tasks(self.room, chunk))
+            decoded = self.decoder.decode(self.engine, self.tasks(chunk))
             for each, result in zip(chunk, decoded, strict=True):
                 spans = self.room.said(each.source, result.spans)
                 answers.append(Answer(spans, result.ids, result.passes, result.fed))
         return answers
+
+    def tasks(self, inputs: Sequence[Input]) -> list[Task]:
+        """RETURNS (List[Task]): What the decoder is given."""
+        return tasks(self.room, inputs)
 
 
 class Floor(Contestant):
@@ -71,23 +77,14 @@ class Floor(Contestant):
         answers = []
         for chunk in chunks(inputs, self.room.settings.chunk):
             places = [self._places[each.document, each.start] for each in chunk]
-            for batch in self._batches(places):
+            for batch in in_batches(places, self._length, self.room.batch_tokens):
                 self._pass(batch)
             for each, place in zip(chunk, places, strict=True):
                 answers.append(self._answer(each, place))
         return answers
 
-    def _batches(self, places: Sequence[int]) -> Iterator[list[int]]:
-        """Long inputs together with long ones, as many tokens as the decoders take."""
-        batch: list[int] = []
-        for place in sorted(places, key=lambda place: -len(self._tasks[place])):
-            longest = len(self._tasks[batch[0]]) if batch else 0
-            if longest * (len(batch) + 1) > self.room.batch_tokens:
-                yield batch
-                batch = []
-            batch.append(place)
-        if batch:
-            yield batch
+    def _length(self, place: int) -> int:
+        return len(self._tasks[place])
 
     def _pass(self, places: Sequence[int]) -> None:
         whole = [[*self._tasks[p].prompt, *self.room.targets[p]] for p in places]
@@ -106,6 +103,26 @@ def tasks(room: Room, inputs: Sequence[Input]) -> list[Task]:
         Task(encoder.grammar(i.source), i.prompt, encoder.unit_ends(i.source, i.prompt))
         for i in inputs
     ]
+
+
+def in_batches(
+    items: Sequence[Item], length: Callable[[Item], int], most: int
+) -> Iterator[list[Item]]:
+    """Long ones together with long ones, as many tokens as the decoders take.
+
+    items (Sequence[Item]): What is to be parted.
+    length (Callable[[Item], int]): How many tokens one has.
+    most (int): The most tokens of a batch.
+    YIELDS (List[Item]): The batches.
+    """
+    batch: list[Item] = []
+    for item in sorted(items, key=length, reverse=True):
+        if batch and length(batch[0]) * (len(batch) + 1) > most:
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
 
 
 def chunks(inputs: Sequence[Input], size: int) -> Iterator[Sequence[Input]]:

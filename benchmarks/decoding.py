@@ -147,6 +147,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", metavar="NAME", help="these, and the reference")
     add("--without", nargs="+", metavar="NAME", default=[])
     add("--also", nargs="+", metavar="PIPELINE", default=[], help="spaCy's, for scale")
+    ideas = "also the decoder without each of the ideas that make it fast"
+    add("--ideas", action="store_true", help=ideas)
     add("--repeats", type=int, default=3)
     add("--docs", type=int, default=0, help="0 for all")
     add("--slow-docs", type=int, default=150, help="for slow contestants; 0 for all")

@@ -41,6 +41,7 @@ class Settings:
     lookup_tokens: int = 10
     warm_up: int = 4
     also: tuple[str, ...] = ()
+    ideas: bool = False
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,17 @@ def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     assert rows["generate-batched"]["batch"] == 2 and rows["generate"]["batch"] is None
 
 
+def test_without_an_idea_the_outputs_are_the_same(modules, room):
+    ideas = modules("contestants_without").IDEAS
+    _, expected = answers(modules, room(), "draft")
+    fed = sum(answer.fed for answer in expected)
+    for idea in ideas:
+        _, found = answers(modules, room(ideas=True, batch_tokens=120), idea.name)
+        assert [answer.ids for answer in found] == [answer.ids for answer in expected]
+        assert (sum(a.fed for a in found) > 2 * fed) is (idea.name == "without-sharing")
+    assert len({idea.name for idea in ideas}) == len(ideas) > 5
+
+
 @pytest.mark.parametrize("name", ["generate-grammar", "generate-grammar-batched"])
 @pytest.mark.parametrize("share", [False, True])
 def test_held_to_the_grammar_the_spans_are_the_references(modules, room, name, share):

@@ -149,7 +149,8 @@ def test_a_base_without_checkpoints_of_gradients(tiny_base, monkeypatch):
     model = LanguageModel(
         str(tiny_base("llama")), lora={}, device="cpu", gradient_checkpointing=True
     )
-    monkeypatch.setattr(type(model.base.model), "supports_gradient_checkpointing", False)
+    cls = type(model.base.model)
+    monkeypatch.setattr(cls, "supports_gradient_checkpointing", False)
     with pytest.raises(ValueError, match=r"\[G245\].*LlamaForCausalLM"):
         _ = model.training_network
 

@@ -34,6 +34,11 @@ def fault(kind: str, body: Any) -> str | None:
 def response_format_fault(value: Any) -> str | None:
     """RETURNS (Optional[str]): What is wrong with a request for structured outputs."""
     where = "Invalid 'response_format'"
+    if isinstance(value, dict) and value.get("type") == "json_object":
+        # Not OpenAI's: it knows no schema there.
+        wrong = schema_fault(value.get("schema"))
+        keys = set(value) == {"type", "schema"}
+        return (wrong and f"{where}: {wrong}") if keys else f"{where}: keys"
     if not isinstance(value, dict) or set(value) != {"type", "json_schema"}:
         return f"{where}: keys"
     named = value["json_schema"]

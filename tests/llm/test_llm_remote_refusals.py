@@ -1,11 +1,12 @@
 """What a server refuses for good, and what is left out because it refuses it."""
 
 import pytest
-from remote_cases import ENV, SAID, make_client, make_question
+from remote_cases import ENV, LABELS, SAID, make_client, make_question
 from server import KEY, Fail, Raw, Say, Server
 
 from spacy_genner.errors import GennerWarning
 from spacy_genner.llm.remote.failures import RemoteError
+from spacy_genner.llm.remote.schemas import answer_schema
 
 
 @pytest.fixture(autouse=True)
@@ -224,6 +225,50 @@ def test_structured_outputs_where_the_server_has_none(format):
         client = make_client(server, structured=False)
         assert client.answer(questions) == [SAID[format]] * 20
         assert len(server.calls) == before + 20
+
+
+@pytest.mark.parametrize("structured", ["auto", True])
+@pytest.mark.parametrize("format", list(SAID))
+def test_structured_outputs_as_another_server_has_them(format, structured):
+    """llama.cpp's in Python: it knows a schema by another name, and calls a request
+    that names it otherwise its own failure."""
+
+    def script(call):
+        if call.body["response_format"]["type"] != "json_object":
+            said = "'response_format', 'type': Input should be 'text' or 'json_object'"
+            return Fail(500, said)
+        return SAID[format]
+
+    questions = [make_question(format=format)] * 20
+    with Server(script) as server:
+        client = make_client(server, structured=structured)
+        assert client.answer(questions) == [SAID[format]] * 20
+        assert client.usage.requests <= 20 + 8
+        before = len(server.calls)
+        assert client.answer(questions) == [SAID[format]] * 20
+        assert len(server.calls) == before + 20
+        asked = server.calls[-1].body["response_format"]
+        assert asked["schema"] == answer_schema(format, LABELS)
+
+
+@pytest.mark.parametrize("structured", ["auto", True])
+def test_structured_outputs_by_neither_name(structured):
+    def script(call):
+        if "response_format" in call.body:
+            return Fail(500, "'response_format' may not be 'json_object'")
+        return SAID["offset_json"]
+
+    with Server(script) as server:
+        client = make_client(server, structured=structured)
+        question = make_question(format="offset_json")
+        if structured is True:
+            (answer,) = client.answer([question])
+            assert "G716" in str(answer.error)
+        else:
+            with pytest.warns(GennerWarning, match="W700"):
+                assert client.answer([question]) == [SAID["offset_json"]]
+        # By its first name, by its second, and without.
+        assert len(server.calls) == (2 if structured is True else 3)
 
 
 def test_another_refusal_leaves_the_schema_alone():

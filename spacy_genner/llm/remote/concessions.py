@@ -6,9 +6,13 @@ from typing import Any
 from ...errors import Warnings
 from .failures import names_schema
 from .replies import Refusal
+from .schemas import as_json_object
 from .settings import AUTO, RemoteSettings
 
 _FEWER_ALTERNATIVES = 5
+# How structured outputs are asked for: as OpenAI has it, as llama.cpp's server in
+# Python has it, or not at all.
+_BY_SCHEMA, _BY_OBJECT, _NOT_ASKED = range(3)
 # Without one of these an answer is another one than was asked for.
 _NEEDED = ("response_format", "logprobs")
 
@@ -33,7 +37,7 @@ class Concessions:
         self._settings = settings
         self._lock = threading.Lock()
         self._notes: list[str] = []
-        self._without_schema = False
+        self._schema = _BY_SCHEMA
         self._other_limit = False
         self._logprobs = 0
         self._told_of_logprobs = False
@@ -45,7 +49,9 @@ class Concessions:
         RETURNS (Dict[str, Any]): What it says.
         """
         made = dict(body)
-        if self._without_schema:
+        if "response_format" in made and self._schema == _BY_OBJECT:
+            made["response_format"] = as_json_object(made["response_format"])
+        elif self._schema == _NOT_ASKED:
             made.pop("response_format", None)
         if self._other_limit and "max_tokens" in made:
             made["max_completion_tokens"] = made.pop("max_tokens")
@@ -72,15 +78,18 @@ class Concessions:
                 if few:
                     self._tell_of_logprobs(refusal.message)
                 self._logprobs = 2 if few else max(self._logprobs, 1)
-            elif (
-                self._settings.structured == AUTO
-                and "response_format" in sent
-                and names_schema(refusal)
-            ):
-                if not self._without_schema:
-                    known = {"url": self._settings.base_url, "said": refusal.message}
-                    self._notes.append(Warnings.W700.format(**known))
-                self._without_schema = True
+            elif "response_format" in sent and names_schema(refusal):
+                self._learn_of_schemas(sent["response_format"], refusal)
+
+    def _learn_of_schemas(self, asked: dict[str, Any], refusal: Refusal) -> None:
+        # Several questions may be refused at once, each as it was asked.
+        if asked["type"] == "json_schema" and "json_object" in refusal.words:
+            self._schema = max(self._schema, _BY_OBJECT)
+        elif self._settings.structured == AUTO:
+            if self._schema != _NOT_ASKED:
+                known = {"url": self._settings.base_url, "said": refusal.message}
+                self._notes.append(Warnings.W700.format(**known))
+            self._schema = _NOT_ASKED
 
     def read_without_logprobs(self) -> None:
         """Take from the cache that an answer has no probabilities."""

@@ -67,7 +67,7 @@ def judge(refusal: Refusal, settings: RemoteSettings) -> Failure:
         return Failure(Errors.G710.format(**known), stops=True)
     if status == 402 or (status == 429 and any(word in words for word in _SPENT)):
         return Failure(Errors.G713.format(**known), stops=True)
-    if status in _AGAIN or status >= 500:
+    if status in _AGAIN or (status >= 500 and not is_misnamed(refusal)):
         return Failure(f"{status}: {refusal.message}", again=True)
     if status == 403:
         return Failure(Errors.G711.format(**known), stops=True, doubtful=True)
@@ -101,6 +101,12 @@ def is_too_long(refusal: Refusal) -> bool:
     return refusal.status == 413 or (
         refusal.status in (400, 422) and any(word in refusal.words for word in _LONG)
     )
+
+
+def is_misnamed(refusal: Refusal) -> bool:
+    """RETURNS (bool): Whether a request is refused for its kind of structured outputs
+    as if the server had failed: llama.cpp's server in Python does so."""
+    return refusal.status == 500 and "response_format" in refusal.words
 
 
 def names_schema(refusal: Refusal) -> bool:

@@ -45,6 +45,15 @@ def response_format(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": named}
 
 
+def as_json_object(asked: dict[str, Any]) -> dict[str, Any]:
+    """How servers of llama.cpp's kind are asked for the same.
+
+    asked (Dict[str, Any]): What `response_format` gave.
+    RETURNS (Dict[str, Any]): The value of `response_format` there.
+    """
+    return {"type": "json_object", "schema": asked["json_schema"]["schema"]}
+
+
 def unwrapped(written: str, schema: dict[str, Any]) -> str:
     """Write an answer that fits its schema as the format has it: without the wrapper,
     keys in their order, spaced as `json.dumps` does.

@@ -7,7 +7,14 @@ from ...errors import Errors
 from .bodies import Request
 from .concessions import Concessions, conceded
 from .connection import Connection, CutError, Response
-from .failures import Failure, RemoteError, is_too_long, judge, too_long_a_wait
+from .failures import (
+    Failure,
+    RemoteError,
+    is_misnamed,
+    is_too_long,
+    judge,
+    too_long_a_wait,
+)
 from .replies import (
     NoTextError,
     Refusal,
@@ -157,7 +164,7 @@ class Sender:
         refusal: Refusal,
     ) -> dict[str, Any] | None:
         """What to send in place of a refused request, if that may help."""
-        if refusal.status not in (400, 422):
+        if refusal.status not in (400, 422) and not is_misnamed(refusal):
             return None
         self._shared.concessions.learn(sent, refusal)
         if self._shared.concessions.applied(body) != sent:

@@ -25,7 +25,7 @@ def train_draft_head(
     seed: int = 0,
     shown: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> list[float]:
-    """Train the draft head of a component. Its adapter stays as it is.
+    """Train a new draft head for a component. Its adapter stays as it is.
 
     Texts are read once, and what was read is held in memory: it is the reading that
     takes time.
@@ -44,6 +44,7 @@ def train_draft_head(
     texts: list[Text] = []
     for batch in shown(list(minibatch(examples, size=READ_AT_ONCE))):
         texts += pipe.read_for_draft_head(batch)
+    pipe.lm.drafting.clear()
     choose = random.Random(seed)
     batches = [
         batch

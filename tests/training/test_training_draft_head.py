@@ -51,6 +51,14 @@ def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data)
     assert engine.draft_head is not None and engine.draft_head.trained
     first, last = map(float, re.findall(r" (\d+\.\d+) ", done.output))
     assert last < first
+    # A head that is there is no start for another, whatever it is.
+    weights = component(other).lm.drafting.to_bytes()
+    file = tmp_path / "fast" / NAME / "draft_head.safetensors"
+    file.write_bytes(b"of another version")
+    done = run(tmp_path / "fast", data, tmp_path / "again", "--epochs", 10)
+    assert done.exit_code == 0, done.output
+    again = spacy.load(tmp_path / "again")
+    assert component(again).lm.drafting.to_bytes() == weights
 
 
 def test_an_empty_corpus_is_named(tiny_base, tmp_path):

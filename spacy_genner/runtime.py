@@ -70,7 +70,7 @@ class Runtime:
         self._end_id = frame.end_id
         self._annotator: tuple[tuple[int, Any], Annotator] | None = None
         self._judge: tuple[Verifier, Judge] | None = None
-        self._trainer: tuple[Any, Trainer] | None = None
+        self._trainer: Trainer | None = None
         self._lock = threading.Lock()
 
     def annotator(self, decoder: Any) -> Annotator:
@@ -149,14 +149,14 @@ class Runtime:
         from .models.store import text_decoder
         from .training.trainer import Trainer
 
-        network = self.lm.training_network
-        if self._trainer is None or self._trainer[0] is not network:
+        network, head = self.lm.training_network, self.draft_head()
+        made = self._trainer
+        if made is None or made.network is not network or made.draft_head is not head:
             decoder = text_decoder(network)
             prefix = self.encoder.prefix_ids
-            head = self.draft_head()
             made = Trainer(network, decoder, prefix, loss, max_tokens, head)
-            self._trainer = (network, made)
-        return self._trainer[1]
+            self._trainer = made
+        return made
 
     def draft_head(self) -> "DraftHead | None":
         """RETURNS (Optional[DraftHead]): The draft head, to be trained; None where none

@@ -174,6 +174,7 @@ class ModelErrors:
         "component."
     )
     G264 = (
-        "The draft head in {where} is damaged ({reason}). Restore the file, or remove "
-        "it: annotation is the same without it, and slower."
+        "The draft head in {where} is damaged, or of another version ({reason}). "
+        "Restore the file, let 'genner draft-head' make another, or remove it: "
+        "annotation is the same without it, and slower."
     )

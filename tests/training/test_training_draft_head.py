@@ -14,9 +14,11 @@ from component_cases import (
     results,
 )
 from spacy.tokens import Doc, DocBin, Span
+from thinc.api import Adam
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
+from spacy_genner.training.draft_head import train_draft_head
 
 
 @pytest.fixture
@@ -59,6 +61,15 @@ def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data)
     assert done.exit_code == 0, done.output
     again = spacy.load(tmp_path / "again")
     assert component(again).lm.drafting.to_bytes() == weights
+
+
+def test_after_that_the_new_head_is_trained_further(tiny_base):
+    nlp = learnt(tiny_base("llama"))
+    pipe, examples = component(nlp), make_examples(nlp)
+    train_draft_head(pipe, examples)
+    before = pipe.lm.drafting.to_bytes()
+    nlp.update(examples, sgd=Adam(0.001))
+    assert pipe.lm.drafting.to_bytes() != before
 
 
 def test_an_empty_corpus_is_named(tiny_base, tmp_path):

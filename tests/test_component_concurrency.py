@@ -315,7 +315,8 @@ def test_copies(tiny_base):
     data = pickle.dumps(pipe)
     size = sum(w.numel() for w in pipe.lm.base.model.parameters())
     adapter = sum(w.numel() for w in pipe.lm.adapter_parameters().values())
-    assert len(data) < 4 * (adapter + size / 4) + 100_000
+    head = len(pipe.lm.drafting.to_bytes())
+    assert len(data) < 4 * (adapter + size / 4) + head + 100_000
     for other in (pickle.loads(data), copy.deepcopy(pipe)):
         assert not other.lm.is_loaded
         assert other.labels == pipe.labels and other.cfg == pipe.cfg

@@ -12,13 +12,13 @@ JSON; the ratio compares the medians.
 import argparse
 import json
 import random
-import resource
 import time
 from functools import partial
 from itertools import islice
 from statistics import median
 
 import torch
+from decoding_runs import peak_memory
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, registry, resolve_dot_names
 
@@ -106,8 +106,7 @@ def main() -> None:
         "padding_of_plain": round(places / tokens - 1, 3),
         "dtype": str(ner.lm.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
-        # In KB on Linux.
-        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+        "peak_gb": round(peak_memory(), 2),
     }
     print(json.dumps(row))
 

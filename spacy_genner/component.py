@@ -300,7 +300,7 @@ class GenerativeNER(StatefulPipe):
         rows = self._rows(examples, "read_for_draft_head")
         if not self._local().lm.drafting.wanted:
             raise ValueError(Errors.G428.format(name=self.name))
-        return self._local().reader(int(self.cfg["batch_tokens"])).read(rows)
+        return self._local().text_reader(int(self.cfg["batch_tokens"])).read(rows)
 
     def update_draft_head(
         self, texts: "Sequence[Text]", *, sgd: Optimizer | None = None

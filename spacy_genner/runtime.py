@@ -168,7 +168,7 @@ class Runtime:
             self.lm.seed,
         )
 
-    def reader(self, max_tokens: int) -> "TextReader":
+    def text_reader(self, max_tokens: int) -> "TextReader":
         """What reads texts for the draft head.
 
         max_tokens (int): Tokens that are run at once.

@@ -101,7 +101,7 @@ class DraftHead(nn.Module):
         mixed = nn.functional.layer_norm(units @ self.narrow.T, (MIXED,)).T
         for weight, bias in zip(self.mix, self.mix_bias, strict=True):
             seen = nn.functional.conv1d(
-                mixed, GAIN * weight, GAIN * bias, padding=KERNEL // 2
+                GAIN * mixed, weight, GAIN * bias, padding=KERNEL // 2
             )
             mixed = mixed + nn.functional.gelu(seen)
         return nn.functional.layer_norm(mixed.T, (MIXED,))

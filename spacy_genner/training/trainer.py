@@ -11,7 +11,7 @@ from ..models.head import RestrictedHead
 from ..settings import LossWeights
 from .batches import Row, by_length, collate
 from .losses import constrained_loss, lm_loss
-from .texts import texts_of
+from .texts import Text, texts_of
 
 
 class Trainer:
@@ -65,9 +65,11 @@ class Trainer:
                 hidden = self.backbone.behind_prefix(
                     self.prefix, batch.ids, batch.lengths
                 )
-                middle = None
+                texts: list[Text] = []
                 if self.draft_head is not None:
                     hidden, middle = hidden.chunk(2, dim=1)
+                    # Its gradients stop at the hidden states.
+                    texts += texts_of(group, batch.lengths, middle.detach())
                 loss = hidden.new_zeros((), dtype=self.head.dtype)
                 if self.loss.constrained:
                     part = constrained_loss(self.head, hidden, batch)
@@ -76,9 +78,7 @@ class Trainer:
                     part = lm_loss(self.head, hidden, batch, self.loss.lm_share)
                     loss = loss + self.loss.lm * part / tokens
                 total += float(loss.detach())
-                if middle is not None and self.draft_head is not None:
-                    # Its gradients stop at the hidden states.
-                    texts = list(texts_of(group, batch.lengths, middle.detach()))
+                if self.draft_head is not None:
                     loss = loss + self.draft_head.learn(texts) / len(rows)
                 loss.backward()
         finally:

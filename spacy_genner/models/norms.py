@@ -51,7 +51,8 @@ class _Normalise(torch.autograd.Function):
         ctx.save_for_backward(hidden, weight, scale)
         ctx.around_one = around_one
         if around_one:
-            return (wide * scale * (1.0 + weight.to(wide.dtype))).to(hidden.dtype)
+            # In place: the same numbers, one pass over memory less.
+            return (wide * scale).mul_(1.0 + weight.to(wide.dtype)).to(hidden.dtype)
         return weight * (wide * scale).to(hidden.dtype)
 
     @staticmethod

@@ -84,12 +84,13 @@ def make_contestants(settings: "Settings") -> dict[str, Contestant]:
     from contestants_engines import Llguidance, Xgrammar
     from contestants_generate import Generate, GrammarGenerate
     from contestants_llama import LlamaCpp
-    from contestants_own import DECODERS, Floor, Own
+    from contestants_own import DECODERS, OTHER_DRAFTERS, Floor, Own
     from contestants_spacy import SpacyPipeline
     from contestants_without import IDEAS
 
     made: list[Contestant] = [
         *(Own(name, decoder) for name, decoder in DECODERS.items()),
+        *(Own(name, decoder, True) for name, decoder in OTHER_DRAFTERS.items()),
         *(IDEAS if settings.ideas else ()),
         Floor(),
         Generate("generate"),

@@ -13,10 +13,13 @@ from spacy_genner.drafting.drafters import CopyDrafter
 
 Item = TypeVar("Item")
 REFERENCE = "step"
-# A decoder with another drafter is one more line.
+# Those that run on all documents.
 DECODERS: dict[str, Callable[[int], StepDecoder]] = {
     REFERENCE: StepDecoder,
     "draft": DraftDecoder,
+}
+# With other drafters, on the sample; one more is one more line.
+OTHER_DRAFTERS: dict[str, Callable[[int], StepDecoder]] = {
     "draft-copy": lambda batch_tokens: DraftDecoder(batch_tokens, CopyDrafter()),
 }
 
@@ -26,12 +29,14 @@ class Own(Contestant):
 
     name (str): How the results call it.
     make (Callable[[int], StepDecoder]): Makes it, of the most tokens of a batch.
+    slow (bool): Whether the sample is enough for it.
     """
 
-    slow = False
-
-    def __init__(self, name: str, make: Callable[[int], StepDecoder]):
+    def __init__(
+        self, name: str, make: Callable[[int], StepDecoder], slow: bool = False
+    ):
         self.name = name
+        self.slow = slow
         self._make = make
 
     def prepare(self, room: Room) -> None:

@@ -40,6 +40,7 @@ class Benchmark:
     settings (Settings): What is the same for all.
     names (Sequence[str]): The contestants, the reference first.
     repeats (int): How often each runs.
+    slow_repeats (int): How often those run that are slow.
     output (Optional[Path]): Where the results go, after each run as far as they are
         there.
     """
@@ -49,12 +50,14 @@ class Benchmark:
         settings: Settings,
         names: Sequence[str],
         repeats: int,
+        slow_repeats: int,
         output: Path | None,
     ):
         self.settings = settings
         self.contestants = make_contestants(settings)
         self.names = list(names)
         self.repeats = repeats
+        self.slow_repeats = slow_repeats
         self.output = output
         self.gold = Gold(settings)
         self.results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
@@ -74,7 +77,8 @@ class Benchmark:
             # nobody has the same neighbours' place in time.
             shift = repeat % len(self.names)
             for name in self.names[shift:] + self.names[:shift]:
-                if name not in self.skipped:
+                slow = self.contestants[name].slow and repeat >= self.slow_repeats
+                if not slow and name not in self.skipped:
                     self._run(name, batch)
         return self.report()
 
@@ -127,6 +131,7 @@ class Benchmark:
         return {
             "settings": {**kept, "also": list(self.settings.also)},
             "repeats": self.repeats,
+            "slow_repeats": self.slow_repeats,
             "documents": len(self.gold.documents),
             "sample": len(self.gold.sample),
             "machine": self.machine,
@@ -150,6 +155,7 @@ def make_parser() -> argparse.ArgumentParser:
     ideas = "also the decoder without each of the ideas that make it fast"
     add("--ideas", action="store_true", help=ideas)
     add("--repeats", type=int, default=3)
+    add("--slow-repeats", type=int, help="of slow contestants; else as the others")
     add("--docs", type=int, default=0, help="0 for all")
     add("--slow-docs", type=int, default=150, help="for slow contestants; 0 for all")
     add("--seed", type=int, default=0, help="of the samples")
@@ -194,7 +200,8 @@ def main() -> dict[str, Any]:
         settings = Settings(**values, work=work)
         names = chosen(args, list(make_contestants(settings)))
         with pinned(settings.threads):
-            benchmark = Benchmark(settings, names, args.repeats, args.output)
+            slow = args.slow_repeats or args.repeats
+            benchmark = Benchmark(settings, names, args.repeats, slow, args.output)
             report = benchmark.run(args.batch_sizes)
     print(markdown(report["contestants"], report["skipped"]))
     print(json.dumps(report))

@@ -98,8 +98,17 @@ def answers(modules, room, name):
 
 def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     benchmark = modules("decoding")
-    line = ["decoding.py", folder / "model", folder / "data.spacy", "--repeats", 1]
-    line += ["--slow-docs", 3, "--batch-sizes", 2, "--dtype", "float32"]
+    line = ["decoding.py", folder / "model", folder / "data.spacy", "--repeats", 2]
+    line += [
+        "--slow-repeats",
+        1,
+        "--slow-docs",
+        3,
+        "--batch-sizes",
+        2,
+        "--dtype",
+        "float32",
+    ]
     line += ["--threads", 1, "--also", folder / "rules"]
     line += ["--output", tmp_path / "out.json"]
     monkeypatch.setattr(sys, "argv", [str(word) for word in line])
@@ -121,8 +130,9 @@ def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     assert report["machine"]["threads"] == 1 == len(report["machine"]["processors"])
     assert report["machine"]["dtype"] == "float32"
     for name, row in rows.items():
-        all_docs = name in ("step", "draft", "draft-copy", "floor", spacys)
+        all_docs = name in ("step", "draft", "floor", spacys)
         assert row["documents"] == (5 if all_docs else 3)
+        assert row["repeats"] == (2 if all_docs else 1)
         assert row["sentences_per_second"] > 0 and row["peak_gb"] > 0
         assert f"| {name}" in table
         assert (row["micro_f"] is None) is (not all_docs or name == "floor")

@@ -161,7 +161,10 @@ def run_apart(jobs: Sequence[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
     YIELDS (Tuple[Job, Dict[str, Any]]): Each with its result; one that breaks has
         `skipped` and `failed`.
     """
-    context = get_context("forkserver")
+    import torch
+
+    # Imports ask for CUDA devices, after which a forked process can't use them.
+    context = get_context("spawn" if torch.cuda.is_available() else "forkserver")
     context.set_forkserver_preload(MODULES)
     for job in jobs:
         with ProcessPoolExecutor(1, mp_context=context) as pool:

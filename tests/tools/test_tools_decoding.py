@@ -256,6 +256,19 @@ def test_a_contestant_that_breaks_is_named(modules, folder, tmp_path, monkeypatc
     assert report["skipped"] == [expected]
 
 
+def test_processes_are_not_forked_where_there_is_cuda(modules, room, monkeypatch):
+    """What was forked from a process that has asked for CUDA can't use it."""
+    runs = modules("decoding_runs")
+    settings = room(dtype="float32", threads=1).settings
+    asked = []
+    context = runs.get_context
+    monkeypatch.setattr(runs, "get_context", lambda n: asked.append(n) or context(n))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    ((_, result),) = runs.run_apart([runs.Job(settings, "step")])
+    assert asked == ["spawn"]
+    assert result["documents"] == 5 == len(result["spans"])
+
+
 def test_unknown_contestants_are_refused(modules):
     benchmark = modules("decoding")
     parse = benchmark.make_parser().parse_args

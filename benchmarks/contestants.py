@@ -85,7 +85,7 @@ def make_contestants(settings: "Settings") -> dict[str, Contestant]:
     from contestants_generate import Generate, GrammarGenerate
     from contestants_llama import LlamaCpp
     from contestants_own import DECODERS, OTHER_DRAFTERS, Floor, Own
-    from contestants_spacy import SpacyPipeline
+    from contestants_spacy import DraftedBy, SpacyPipeline
     from contestants_without import IDEAS
 
     made: list[Contestant] = [
@@ -104,6 +104,7 @@ def make_contestants(settings: "Settings") -> dict[str, Contestant]:
         LlamaCpp("llama-q4_k_m", "Q4_K_M"),
         LlamaCpp("llama-q8_0-grammar", "Q8_0", grammar=True),
         LlamaCpp("llama-q4_k_m-grammar", "Q4_K_M", grammar=True),
+        *(DraftedBy(path) for path in settings.also),
         *(SpacyPipeline(path) for path in settings.also),
     ]
     return {contestant.name: contestant for contestant in made}

@@ -42,7 +42,8 @@ class Own(Contestant):
     def prepare(self, room: Room) -> None:
         super().prepare(room)
         self.decoder = self._make(room.batch_tokens)
-        self.engine = room.runtime.annotator(self.decoder).engine
+        self.annotator = room.runtime.annotator(self.decoder)
+        self.engine = self.annotator.engine
 
     def run(self, inputs: Sequence[Input]) -> list[Answer]:
         answers = []

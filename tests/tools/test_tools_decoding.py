@@ -119,7 +119,7 @@ def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     here = {name for name, package in OPTIONAL.items() if find_spec(package)}
     rows = {row["name"]: row for row in report["contestants"]}
     spacys = f"spacy:{folder.name}/rules"
-    assert set(rows) - here == {*ALWAYS, spacys}
+    assert set(rows) - here == {*ALWAYS, spacys, spacys.replace("spacy:", "draft:")}
     # Whoever is left out is named, with the reason.
     skipped = {each["name"]: each["why"] for each in report["skipped"]}
     for name in set(OPTIONAL) - here:
@@ -149,6 +149,25 @@ def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     assert rows["draft"]["passes"] < rows["step"]["passes"]
     assert rows[spacys]["passes"] is None and 0 < rows[spacys]["micro_f"] < 1
     assert rows["generate-batched"]["batch"] == 2 and rows["generate"]["batch"] is None
+
+
+def test_another_pipeline_drafts(modules, room, folder, monkeypatch):
+    """What it found is drafted, and taken only where the model says so, too."""
+    _, expected = answers(modules, room(), "step")
+    made = room(also=(str(folder / "rules"),))
+    drafter = modules("contestants_spacy").DocSpansDrafter
+    drafted = []
+
+    class Watched(drafter):
+        def expected(self, doc):
+            drafted.append(super().expected(doc))
+            return drafted[-1]
+
+    monkeypatch.setattr(modules("contestants_spacy"), "DocSpansDrafter", Watched)
+    _, found = answers(modules, made, f"draft:{folder.name}/rules")
+    assert [answer.ids for answer in found] == [answer.ids for answer in expected]
+    said = {(span.text, span.label_) for spans in drafted for span in spans}
+    assert said == {("Lisbon", "GPE")}
 
 
 def test_without_an_idea_the_outputs_are_the_same(modules, room):

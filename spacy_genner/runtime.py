@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .annotator import Annotator
 from .cutting import WindowCutter
-from .errors import Errors
+from .errors import Errors, Warnings, warn
 from .forks import survive_forks, warn_of_processes
 from .formats import Format
 from .gold import GoldReader
@@ -19,6 +19,7 @@ from .verification import Judge, Verdict, Verifier
 from .windows import WindowSettings
 
 if TYPE_CHECKING:
+    from .decoding.rows import Engine
     from .models.draft_head import DraftHead
     from .training.texts import TextReader
     from .training.trainer import Trainer
@@ -71,6 +72,7 @@ class Runtime:
         self._annotator: tuple[tuple[int, Any], Annotator] | None = None
         self._judge: tuple[Verifier, Judge] | None = None
         self._trainer: Trainer | None = None
+        self._told_of_state = False
         self._lock = threading.Lock()
 
     def annotator(self, decoder: Any) -> Annotator:
@@ -94,9 +96,15 @@ class Runtime:
                 )
                 decoding = text_decoder(network)
                 engine = Engine(network, decoding, self.encoder.prefix_ids, head)
+                self._tell_of_state(engine)
                 made = Annotator(engine, self.encoder, decoder, self.cutter)
                 self._annotator = (key, made)
             return self._annotator[1]
+
+    def _tell_of_state(self, engine: "Engine") -> None:
+        if not engine.cached and not self._told_of_state:
+            self._told_of_state = True
+            warn(Warnings.W406.format(name=self.lm.name))
 
     def judge(self, verifier: Verifier) -> Judge:
         """What answers the verifier's questions: the base, without an adapter that has

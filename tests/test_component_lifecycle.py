@@ -1,6 +1,7 @@
 """Making, initializing and updating the component; its labels and settings."""
 
 import json
+import warnings
 
 import pytest
 import spacy
@@ -372,15 +373,24 @@ def test_requirements_of_a_pipeline(tiny_base):
     assert nlp.meta["requirements"] == ["some-weights"]
 
 
-def test_every_family_annotates_and_learns(tiny_base):
-    for family, tokenizer in (("gemma3", "metaspace"), ("granite4", "bytelevel")):
-        nlp = pipeline(tiny_base(family, tokenizer))
-        losses = learn(nlp, steps=2)
-        assert losses[1] < losses[0]
-        for spans, scores, status, issues, _ in results(nlp):
-            assert status == "ok" and issues == []
-            assert all(0 < score <= 1 for score in scores)
-            assert len(scores) == len(spans)
+@pytest.mark.parametrize(
+    "family, tokenizer, stateful",
+    [("gemma3", "metaspace", False), ("granite4", "bytelevel", True)],
+)
+def test_every_family_annotates_and_learns(tiny_base, family, tokenizer, stateful):
+    nlp = pipeline(tiny_base(family, tokenizer))
+    losses = learn(nlp, steps=2)
+    assert losses[1] < losses[0]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = results(nlp)
+        # With another adapter the model is made ready once more.
+        results(shaken(nlp))
+    assert len([w for w in told if "W406" in str(w.message)]) == stateful
+    for spans, scores, status, issues, _ in found:
+        assert status == "ok" and issues == []
+        assert all(0 < score <= 1 for score in scores)
+        assert len(scores) == len(spans)
 
 
 def test_float64_and_float32_agree(tiny_base):

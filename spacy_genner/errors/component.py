@@ -123,3 +123,9 @@ class ComponentWarnings:
         "own there, and one that was forked may not compute there at all. Set "
         "'n_process' to 1, and a larger 'batch_size', or 'model.device' to \"cpu\"."
     )
+    W406 = (
+        "What {name!r} has computed can't be kept from one pass to the next (layers "
+        "that carry a state can't go back to an earlier token), so texts and outputs "
+        "are run from their beginning at each. The spans are the same; a base of "
+        "attention layers alone is decoded faster."
+    )

@@ -36,7 +36,7 @@ class Without(Own):
         idea: str,
         patched: Callable[[], AbstractContextManager] = nullcontext,
     ):
-        super().__init__(f"without-{idea}", DraftDecoder)
+        super().__init__(f"without-{idea}", DraftDecoder, slow=True)
         self._patched = patched
 
     def run(self, inputs: Sequence[Input]) -> list[Answer]:

@@ -5,6 +5,7 @@ byte by byte, in the package itself or in the packages it requires. A file
 `SHA256SUMS` beside them names the checksum of the whole.
 """
 
+import csv
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -128,9 +129,13 @@ def _with_requirements(
 
 
 def _files(dist: metadata.Distribution) -> Iterator[Path]:
-    for file in dist.files or []:
-        if file.suffix != ".py" and file.suffix != ".pyc":
-            yield Path(str(dist.locate_file(file)))
+    """What was installed, whether it is still there or not: from Python 3.12 on
+    `dist.files` leaves out what is not."""
+    rows = csv.reader((dist.read_text("RECORD") or "").splitlines())
+    names = [row[0] for row in rows if row] or map(str, dist.files or [])
+    for name in names:
+        if not name.endswith((".py", ".pyc")):
+            yield Path(str(dist.locate_file(name)))
 
 
 def _read_sums(path: Path, package: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,13 @@ def test_missing_part_package(site):
         resolve_base("pip:no-such-package")
 
 
-def test_missing_part_file(site):
+@pytest.mark.parametrize("listed", ["all", "existing"])
+def test_missing_part_file(site, monkeypatch, listed):
+    if listed == "existing":
+        # As from Python 3.12 on.
+        files = metadata.Distribution.files.fget
+        there = property(lambda dist: [f for f in files(dist) if f.locate().exists()])
+        monkeypatch.setattr(metadata.Distribution, "files", there)
     site.install("holey", {"w.gguf.part0": b"a", "w.gguf.part2": b"c"})
     with pytest.raises(ValueError, match="G212.*holey"):
         find_package_gguf("holey")

@@ -19,12 +19,14 @@ class Expected:
     end (Optional[int]): The unit after its last; None: wherever the model wants it.
     label (int): The index of its label, -1 where nothing is known of it.
     dropped (bool): Whether the model has turned out not to want it.
+    lengthened (bool): Whether it has turned out to be longer than expected.
     """
 
     start: int
     end: int | None
     label: int
     dropped: bool = False
+    lengthened: bool = False
 
 
 class Step(NamedTuple):
@@ -205,11 +207,13 @@ class InlineDraft:
         return Expected(unit, *self._guesser.best(unit, unit + 1, last))
 
     def _lengthen(self, span: Expected, unit: int, size: int) -> None:
-        """Expect a span to end behind a boundary."""
-        if self._guesser is None or unit >= size:
+        """Expect a span to end behind a boundary. What is guessed wrong twice would be
+        so again and again, a pass for each unit of a long span."""
+        if self._guesser is None or span.lengthened or unit >= size:
             span.end = None
         else:
             span.end, span.label = self._guesser.best(span.start, unit + 1, size)
+            span.lengthened = True
 
     def _rename(self, span: Expected, state: InlineState, wanted: int) -> None:
         """Expect another label. An opening mark with that of another span that starts

@@ -104,6 +104,11 @@ def test_what_is_wrong_is_mended_and_the_rest_kept(grammar, expected, wanted, mo
     assert corrected(grammar, draft, wanted) <= most
 
 
+def test_a_span_longer_than_guessed_takes_no_pass_for_each_unit(grammar):
+    draft = draft_of(grammar, [(0, 1, 2)], told=[])
+    assert corrected(grammar, draft, [(0, 7, 2)]) <= 5
+
+
 def test_nothing_known_still_comes_to_an_end(grammar):
     wanted = [(0, 7, 2), (1, 3, 1), (1, 2, 0), (4, 6, 0)]
     passes = corrected(grammar, draft_of(grammar, []), wanted)

@@ -90,7 +90,7 @@ def make_contestants(settings: "Settings") -> dict[str, Contestant]:
 
     made: list[Contestant] = [
         *(Own(name, decoder) for name, decoder in DECODERS.items()),
-        *(Own(name, decoder, True) for name, decoder in OTHER_DRAFTERS.items()),
+        *(Own(name, decoder, slow=True) for name, decoder in OTHER_DRAFTERS.items()),
         *(IDEAS if settings.ideas else ()),
         Floor(),
         Generate("generate"),

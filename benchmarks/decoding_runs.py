@@ -164,8 +164,11 @@ def run_apart(jobs: Sequence[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
     import torch
 
     # Imports ask for CUDA devices, after which a forked process can't use them.
-    context = get_context("spawn" if torch.cuda.is_available() else "forkserver")
-    context.set_forkserver_preload(MODULES)
+    if torch.cuda.is_available():
+        context: Any = get_context("spawn")
+    else:
+        context = get_context("forkserver")
+        context.set_forkserver_preload(MODULES)
     for job in jobs:
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             try:

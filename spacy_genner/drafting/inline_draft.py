@@ -19,7 +19,7 @@ class Expected:
     end (Optional[int]): The unit after its last; None: wherever the model wants it.
     label (int): The index of its label, -1 where nothing is known of it.
     dropped (bool): Whether the model has turned out not to want it.
-    lengthened (bool): Whether it has turned out to be longer than expected.
+    lengthened (bool): Whether it was longer than guessed, and its end guessed anew.
     """
 
     start: int

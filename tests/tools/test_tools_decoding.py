@@ -99,16 +99,8 @@ def answers(modules, room, name):
 def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     benchmark = modules("decoding")
     line = ["decoding.py", folder / "model", folder / "data.spacy", "--repeats", 2]
-    line += [
-        "--slow-repeats",
-        1,
-        "--slow-docs",
-        3,
-        "--batch-sizes",
-        2,
-        "--dtype",
-        "float32",
-    ]
+    line += ["--slow-repeats", 1, "--slow-docs", 3]
+    line += ["--batch-sizes", 2, "--dtype", "float32"]
     line += ["--threads", 1, "--also", folder / "rules"]
     line += ["--output", tmp_path / "out.json"]
     monkeypatch.setattr(sys, "argv", [str(word) for word in line])

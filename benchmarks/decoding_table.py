@@ -10,6 +10,7 @@ from decoding_room import Gold
 from spacy_genner.evaluation.scores import score_documents
 
 FLOOR = "floor"
+DRAFT = "draft"
 # Column, key, and how a figure is written.
 COLUMNS = [
     ("contestant", "name", "{}"),
@@ -17,6 +18,7 @@ COLUMNS = [
     ("sentences/s", "sentences_per_second", "{:.2f}"),
     ("lowest to highest", "sentences_per_second_range", "{0[0]:.2f} to {0[1]:.2f}"),
     ("words/s", "words_per_second", "{:.0f}"),
+    ("`draft` is faster", "draft_times_faster", "{:.1f}×"),
     ("time / floor", "times_floor", "{:.2f}"),
     ("passes", "passes", "{:.1f}"),
     ("tokens fed", "fed", "{:.0f}"),
@@ -42,16 +44,24 @@ def make_rows(
     """
     reference = results[REFERENCE][0]["spans"] if results.get(REFERENCE) else {}
     rows = [_row(name, runs, gold, reference) for name, runs in results.items() if runs]
-    floor = next((row for row in rows if row["name"] == FLOOR), None)
+    by_name = {row["name"]: row for row in rows}
     for row in rows:
-        row["times_floor"] = row["fed_times_floor"] = None
-        if floor is not None:
-            # By words, as the sample's sentences may be longer than those of all.
-            speed = row["words_per_second"]
-            row["times_floor"] = floor["words_per_second"] / speed if speed else None
-            if row["fed"] is not None and floor["fed"]:
-                row["fed_times_floor"] = row["fed"] / floor["fed"]
+        row["times_floor"] = _times_faster(by_name.get(FLOOR), row)
+        row["draft_times_faster"] = _times_faster(by_name.get(DRAFT), row)
+        fed = by_name[FLOOR]["fed"] if FLOOR in by_name else None
+        known = row["fed"] is not None and fed
+        row["fed_times_floor"] = row["fed"] / fed if known else None
     return rows
+
+
+def _times_faster(
+    one: Mapping[str, Any] | None, other: Mapping[str, Any]
+) -> float | None:
+    """How many times faster one is, by words, as the sample's sentences may be longer
+    than those of all."""
+    if one is None or not other["words_per_second"]:
+        return None
+    return float(one["words_per_second"] / other["words_per_second"])
 
 
 def _row(

@@ -139,6 +139,10 @@ def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     assert rows["step"]["micro_f"] > 0.5
     assert rows["floor"]["passes"] == 0.8 and rows["floor"]["times_floor"] == 1.0
     assert rows["draft"]["passes"] < rows["step"]["passes"]
+    step, draft = rows["step"], rows["draft"]
+    ratio = draft["words_per_second"] / step["words_per_second"]
+    assert step["draft_times_faster"] == ratio and draft["draft_times_faster"] == 1.0
+    assert f" {ratio:.1f}× |" in table
     assert rows[spacys]["passes"] is None and 0 < rows[spacys]["micro_f"] < 1
     assert rows["generate-batched"]["batch"] == 2 and rows["generate"]["batch"] is None
 

@@ -18,7 +18,7 @@ COLUMNS = [
     ("sentences/s", "sentences_per_second", "{:.2f}"),
     ("lowest to highest", "sentences_per_second_range", "{0[0]:.2f} to {0[1]:.2f}"),
     ("words/s", "words_per_second", "{:.0f}"),
-    ("`draft` is faster", "draft_times_faster", "{:.1f}×"),
+    ("`draft` is faster", "draft_times_faster", "{:.3g}×"),
     ("time / floor", "times_floor", "{:.2f}"),
     ("passes", "passes", "{:.1f}"),
     ("tokens fed", "fed", "{:.0f}"),

@@ -32,8 +32,15 @@ def draft_head(
         float, typer.Option("--learn-rate", help="The highest learning rate.")
     ] = 5e-4,
     epochs: Annotated[
-        int, typer.Option("--epochs", min=1, help="How often the head sees each.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            "--epochs",
+            min=1,
+            help="How often the head learns from each; by default 3 times, and more "
+            "often where documents are few.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option("--seed", help="Fixes the sample and its order.")
     ] = 0,

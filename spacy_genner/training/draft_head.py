@@ -1,5 +1,6 @@
 """Training of a draft head beside an adapter that is trained already."""
 
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,13 +15,16 @@ from .texts import Text
 
 # Enough for texts of like lengths to find each other.
 READ_AT_ONCE = 128
+# So often the head learns from each text, and more often where that is too few updates.
+EPOCHS = 3
+UPDATES = 500
 
 
 def train_draft_head(
     pipe: GenerativeNER,
     examples: Sequence[Example],
     learn_rate: float = 5e-4,
-    epochs: int = 3,
+    epochs: int | None = None,
     batch_size: int = 16,
     seed: int = 0,
     shown: Callable[[Iterable[Any]], Iterable[Any]] = iter,
@@ -33,7 +37,8 @@ def train_draft_head(
     pipe (GenerativeNER): The component.
     examples (Sequence[Example]): The examples.
     learn_rate (float): The highest learning rate of Adam.
-    epochs (int): How often the head learns from each.
+    epochs (Optional[int]): How often the head learns from each; None: as often as it
+        takes for `UPDATES` updates, and `EPOCHS` times at least.
     batch_size (int): Texts of an update.
     seed (int): Fixes their order.
     shown (Callable): Wraps the batches that are read, for a progress bar.
@@ -45,6 +50,9 @@ def train_draft_head(
     for batch in shown(list(minibatch(examples, size=READ_AT_ONCE))):
         texts += pipe.read_for_draft_head(batch)
     pipe.lm.drafting.clear()
+    if epochs is None:
+        updates = max(1, math.ceil(len(texts) / batch_size))
+        epochs = max(EPOCHS, math.ceil(UPDATES / updates))
     choose = random.Random(seed)
     batches = [
         batch

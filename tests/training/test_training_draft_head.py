@@ -18,6 +18,7 @@ from thinc.api import Adam
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
+from spacy_genner.training import draft_head
 from spacy_genner.training.draft_head import train_draft_head
 
 
@@ -97,3 +98,17 @@ def test_a_component_without_an_adapter_has_no_head(tiny_base, tmp_path, data):
     done = run(tmp_path / "plain", data, tmp_path / "fast")
     assert done.exit_code == 1
     assert "[G412]" in done.stderr
+
+
+@pytest.mark.parametrize("epochs, updates", [(None, 7), (1, 1), (9, 9)])
+def test_few_examples_are_learnt_from_more_often(
+    tiny_base, monkeypatch, epochs, updates
+):
+    nlp = learnt(tiny_base("llama"))
+    monkeypatch.setattr(draft_head, "UPDATES", 7)
+    examples = make_examples(nlp)
+    assert len(train_draft_head(component(nlp), examples, epochs=epochs)) == updates
+    # Many are learnt from as often as ever.
+    monkeypatch.setattr(draft_head, "UPDATES", 2)
+    if epochs is None:
+        assert len(train_draft_head(component(nlp), examples)) == draft_head.EPOCHS

@@ -45,23 +45,20 @@ def make_rows(
     reference = results[REFERENCE][0]["spans"] if results.get(REFERENCE) else {}
     rows = [_row(name, runs, gold, reference) for name, runs in results.items() if runs]
     by_name = {row["name"]: row for row in rows}
+    floor, draft = by_name.get(FLOOR), by_name.get(DRAFT)
     for row in rows:
-        row["times_floor"] = _times_faster(by_name.get(FLOOR), row)
-        row["draft_times_faster"] = _times_faster(by_name.get(DRAFT), row)
-        fed = by_name[FLOOR]["fed"] if FLOOR in by_name else None
-        known = row["fed"] is not None and fed
-        row["fed_times_floor"] = row["fed"] / fed if known else None
+        # By words, as the sample's sentences may be longer than those of all.
+        row["times_floor"] = _ratio(floor, row, "words_per_second")
+        row["draft_times_faster"] = _ratio(draft, row, "words_per_second")
+        row["fed_times_floor"] = _ratio(row, floor, "fed")
     return rows
 
 
-def _times_faster(
-    one: Mapping[str, Any] | None, other: Mapping[str, Any]
-) -> float | None:
-    """How many times faster one is, by words, as the sample's sentences may be longer
-    than those of all."""
-    if one is None or not other["words_per_second"]:
+def _ratio(one: Mapping | None, other: Mapping | None, key: str) -> float | None:
+    """A figure of one contestant by another's; None where one of them has none."""
+    if not one or not other or one[key] is None or not other[key]:
         return None
-    return float(one["words_per_second"] / other["words_per_second"])
+    return float(one[key] / other[key])
 
 
 def _row(

@@ -15,7 +15,7 @@ from .texts import Text
 
 # Enough for texts of like lengths to find each other.
 READ_AT_ONCE = 128
-# So often the head learns from each text, and more often where that is too few updates.
+# How often the head learns from each text, and how many updates it takes at least.
 EPOCHS = 3
 UPDATES = 500
 
@@ -51,8 +51,8 @@ def train_draft_head(
         texts += pipe.read_for_draft_head(batch)
     pipe.lm.drafting.clear()
     if epochs is None:
-        updates = max(1, math.ceil(len(texts) / batch_size))
-        epochs = max(EPOCHS, math.ceil(UPDATES / updates))
+        batches_each = max(1, math.ceil(len(texts) / batch_size))
+        epochs = max(EPOCHS, math.ceil(UPDATES / batches_each))
     choose = random.Random(seed)
     batches = [
         batch

@@ -15,7 +15,7 @@ from contestants_generate import LONGEST, Generate
 from copy_grammars import copy_rules, ebnf, lark
 from decoding_room import Input, Room
 
-from spacy_genner.formats.inline_bracketed import InlineBracketed
+from spacy_genner.formats.inline import InlineBracketed
 
 
 def need(package: str) -> None:

@@ -12,7 +12,7 @@ from decoding_room import Input, Room
 from free_outputs import marks_after_space, well_formed
 from transformers import DynamicCache
 
-from spacy_genner.models.store import text_decoder
+from spacy_genner.models.base_model import text_decoder
 
 # The most tokens of a free output: so many times those of the text, and some more.
 ROOM = (3, 64)

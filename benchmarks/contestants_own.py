@@ -7,9 +7,8 @@ import torch
 from contestants import Answer, Contestant
 from decoding_room import Input, Room
 
-from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
-from spacy_genner.decoding.tasks import Task
-from spacy_genner.drafting.drafters import CopyDrafter
+from spacy_genner.decoding.batcher import DecodingTask
+from spacy_genner.decoding.decoder import CopyDrafter, DraftDecoder, StepDecoder
 
 Item = TypeVar("Item")
 REFERENCE = "step"
@@ -55,8 +54,8 @@ class Own(Contestant):
                 answers.append(Answer(spans, result.ids, result.passes, result.fed))
         return answers
 
-    def tasks(self, inputs: Sequence[Input]) -> list[Task]:
-        """RETURNS (List[Task]): What the decoder is given."""
+    def tasks(self, inputs: Sequence[Input]) -> list[DecodingTask]:
+        """RETURNS (List[DecodingTask]): What the decoder is given."""
         return tasks(self.room, inputs)
 
 
@@ -102,11 +101,13 @@ class Floor(Contestant):
         return Answer((), tuple(target), 1, len(each.prompt) + len(target))
 
 
-def tasks(room: Room, inputs: Sequence[Input]) -> list[Task]:
-    """RETURNS (List[Task]): What the decoders are given for some inputs."""
+def tasks(room: Room, inputs: Sequence[Input]) -> list[DecodingTask]:
+    """RETURNS (List[DecodingTask]): What the decoders are given for some inputs."""
     encoder = room.encoder
     return [
-        Task(encoder.grammar(i.source), i.prompt, encoder.unit_ends(i.source, i.prompt))
+        DecodingTask(
+            encoder.grammar(i.source), i.prompt, encoder.unit_ends(i.source, i.prompt)
+        )
         for i in inputs
     ]
 

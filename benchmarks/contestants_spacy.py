@@ -9,10 +9,9 @@ from contestants_own import Own
 from decoding_room import Input, Room
 from spacy.tokens import Doc
 
-from spacy_genner.decoding.decoder import DraftDecoder
-from spacy_genner.decoding.tasks import Task
-from spacy_genner.drafting.drafters import DocSpansDrafter
-from spacy_genner.evaluation.scorer import group_spans
+from spacy_genner.decoding.batcher import DecodingTask
+from spacy_genner.decoding.decoder import DocSpansDrafter, DraftDecoder
+from spacy_genner.evaluation.scores import group_spans
 from spacy_genner.formats import CharSpan
 
 DRAFTED = "drafted"
@@ -67,7 +66,7 @@ class DraftedBy(Own):
         super().prepare(room)
         self._nlp = spacy.load(self._path)
 
-    def tasks(self, inputs: Sequence[Input]) -> list[Task]:
+    def tasks(self, inputs: Sequence[Input]) -> list[DecodingTask]:
         docs = {each.document: each.doc for each in inputs}
         texts = [doc.text for doc in docs.values()]
         for doc, guessed in zip(docs.values(), self._nlp.pipe(texts), strict=True):

@@ -15,13 +15,13 @@ from contestants import Answer
 from contestants_own import Own, chunks, in_batches, tasks
 from decoding_room import Input, Room
 
-from spacy_genner.decoding import row
+from spacy_genner.decoding import batcher
+from spacy_genner.decoding.batcher import DecodingTask
 from spacy_genner.decoding.decoder import DraftDecoder
-from spacy_genner.decoding.rows import Engine
-from spacy_genner.decoding.tasks import Task
-from spacy_genner.drafting.inline_draft import InlineDraft
-from spacy_genner.models.head import RestrictedHead
-from spacy_genner.models.store import share_modules, text_decoder
+from spacy_genner.decoding.drafts import InlineDraft
+from spacy_genner.decoding.engine import Engine
+from spacy_genner.models.base_model import share_modules, text_decoder
+from spacy_genner.models.lm_head import RestrictedHead
 
 
 class Without(Own):
@@ -100,10 +100,10 @@ class WithoutSharing(Without):
         self._own = room.encoder.prefix_ids[1:]
         self.engine = _engine(room, room.network, room.encoder.prefix_ids[:1])
 
-    def tasks(self, inputs: Sequence[Input]) -> list[Task]:
+    def tasks(self, inputs: Sequence[Input]) -> list[DecodingTask]:
         shift = len(self._own)
         return [
-            Task(
+            DecodingTask(
                 task.grammar,
                 (*self._own, *task.prompt),
                 tuple(end + shift for end in task.unit_ends),
@@ -147,7 +147,7 @@ def _without_mending() -> Iterator[None]:
 @contextmanager
 def _without_reach() -> Iterator[None]:
     """Drafts to the end of the output, however wrong the last one was."""
-    with patch.object(row, "SHORTEST", sys.maxsize):
+    with patch.object(batcher, "SHORTEST", sys.maxsize):
         yield
 
 

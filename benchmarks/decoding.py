@@ -27,7 +27,7 @@ from decoding_runs import Job, pinned, run_apart
 from decoding_table import FLOOR, make_rows, markdown
 from tqdm import tqdm
 
-from spacy_genner.storage.files import write_json
+from spacy_genner.io import write_json
 
 BATCH_SIZES = (4, 8, 16, 32, 64)
 # The best batch size is looked for with the plainest of those that take one.

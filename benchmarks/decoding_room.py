@@ -10,10 +10,10 @@ import spacy
 from contestants import Answer, CannotRun
 from spacy.tokens import Doc, DocBin
 
-from spacy_genner.evaluation.scorer import gold_spans
+from spacy_genner.evaluation.scores import gold_spans
 from spacy_genner.formats import CharSpan
 from spacy_genner.grammar import Source
-from spacy_genner.windows import Window
+from spacy_genner.prompts.windows import Window
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from decoding_room import Room, Settings, by_document
 MODULES = [
     "peft",
     "transformers.generation",
-    "spacy_genner.component",
-    "spacy_genner.decoding.rows",
-    "spacy_genner.evaluation.scorer",
+    "spacy_genner.pipeline.generative_ner",
+    "spacy_genner.decoding.engine",
+    "spacy_genner.evaluation.scores",
     "spacy_genner.models.lora",
 ]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -32,9 +32,9 @@ from spacy.util import load_config
 from wasabi import msg
 
 import spacy_genner.cli  # noqa: F401
-from spacy_genner.corpora.training_corpus import make_corpus
+from spacy_genner.corpora.corpus import make_corpus
 from spacy_genner.formats import FORMATS
-from spacy_genner.storage.files import write_json
+from spacy_genner.io import write_json
 from spacy_genner.training.checkpoint import FOLDER
 
 COMPONENT = "components.generative_ner"

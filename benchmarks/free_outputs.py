@@ -8,10 +8,9 @@ from itertools import takewhile
 import torch
 from spacy.tokens import Doc
 
-from spacy_genner.decoding.rows import Engine
-from spacy_genner.decoding.tasks import Task
-from spacy_genner.evaluation.scorer import gold_spans
-from spacy_genner.evaluation.scores import score_documents
+from spacy_genner.decoding.batcher import DecodingTask
+from spacy_genner.decoding.engine import Engine
+from spacy_genner.evaluation.scores import gold_spans, score_documents
 from spacy_genner.formats import Parsed, drop_crossing
 
 BATCH = 16
@@ -77,7 +76,7 @@ def free_outputs(ner, docs: list[Doc]) -> list[str]:
             words = [token.text for token in doc]
             spaces = [bool(token.whitespace_) for token in doc]
             source = encoder.source(words, spaces)
-            tasks.append(Task(encoder.grammar(source), encoder.prompt(source)))
+            tasks.append(DecodingTask(encoder.grammar(source), encoder.prompt(source)))
             right = tokenizer(_right_answer(ner, doc), add_special_tokens=False)
             room.append(2 * len(right["input_ids"]) + 32)
         drafts = [made.ids for made in ner.decoder.decode(engine, tasks)]

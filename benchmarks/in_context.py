@@ -19,8 +19,7 @@ import spacy
 import torch
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 
-from spacy_genner.evaluation.scorer import gold_spans
-from spacy_genner.evaluation.scores import score_documents
+from spacy_genner.evaluation.scores import gold_spans, score_documents
 
 NAME = "generative_ner"
 SELECTIONS = {

@@ -13,10 +13,9 @@ import numpy
 import torch
 from contestants import CannotRun
 
-from spacy_genner.models.bases import is_pip_name
-from spacy_genner.models.gguf import join_parts
-from spacy_genner.models.packages import find_package_gguf
-from spacy_genner.models.settings import PIP_PREFIX
+from spacy_genner.config.settings import PIP_PREFIX
+from spacy_genner.models.base_model import is_pip_name
+from spacy_genner.models.gguf import find_package_gguf, join_parts
 
 # Others have the rows of queries and keys in another order.
 ARCHITECTURES = ("gemma3",)

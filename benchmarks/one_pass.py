@@ -20,7 +20,7 @@ import spacy
 import torch
 from torch import Tensor, nn
 
-from spacy_genner.models.store import text_decoder
+from spacy_genner.models.base_model import text_decoder
 
 
 def in_8_bits(decoder: nn.Module) -> nn.Module:

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Sequence
 
+from spacy_genner.decoding.batcher import DecodingResult, DecodingTask
 from spacy_genner.decoding.decoder import StepDecoder
-from spacy_genner.decoding.rows import Engine
-from spacy_genner.decoding.tasks import Decoded, Task
+from spacy_genner.decoding.engine import Engine
 
 
 class Recorder:
@@ -16,11 +16,13 @@ class Recorder:
 
     def __init__(self, decoder: StepDecoder):
         self.decoder = decoder
-        self.calls: list[tuple[Engine, list[Task]]] = []
-        self.results: list[Decoded] = []
+        self.calls: list[tuple[Engine, list[DecodingTask]]] = []
+        self.results: list[DecodingResult] = []
         self.seconds = 0.0
 
-    def decode(self, engine: Engine, tasks: Sequence[Task]) -> list[Decoded]:
+    def decode(
+        self, engine: Engine, tasks: Sequence[DecodingTask]
+    ) -> list[DecodingResult]:
         started = time.perf_counter()
         results = self.decoder.decode(engine, tasks)
         self.seconds += time.perf_counter() - started

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spacy_genner.corpora import ConvertOptions, get_converter
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms import get_converter
 from spacy_genner.formats import FORMATS, CharSpan, drop_crossing, get_format
 
 Sentence = tuple[str, list[CharSpan]]

@@ -21,9 +21,9 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
+from spacy_genner.config.settings import NAMED_LOSSES
 from spacy_genner.evaluation.scores import score_documents
 from spacy_genner.formats import CharSpan
-from spacy_genner.settings import NAMED_LOSSES
 from spacy_genner.training.schedules import cosine_warmup
 
 

@@ -22,8 +22,8 @@ from decoding_runs import peak_memory
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, registry, resolve_dot_names
 
-from spacy_genner.models.store import text_decoder
-from spacy_genner.settings import NAMED_LOSSES
+from spacy_genner.config.settings import NAMED_LOSSES
+from spacy_genner.models.base_model import text_decoder
 
 
 def timed(run) -> float:

@@ -98,7 +98,7 @@ def heavy_imports(statement):
     [
         "import spacy_genner",
         "import spacy_genner.formats, spacy_genner.grammar",
-        "import spacy_genner.component, spacy_genner.factory",
+        "import spacy_genner.pipeline.generative_ner, spacy_genner.pipeline.generative_ner",
         "import spacy; spacy.blank('en').add_pipe('generative_ner')",
         "import spacy_genner.cli",
         "import spacy_genner.llm.tasks, spacy_genner.llm.local",
@@ -134,7 +134,7 @@ def test_a_pipeline_without_a_server_loads_no_client():
     program = (
         "import sys, spacy\n"
         "spacy.blank('en').add_pipe('generative_ner')\n"
-        "print('spacy_genner.llm.remote.client' in sys.modules)\n"
+        "print('spacy_genner.llm.openai.client' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120

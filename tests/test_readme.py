@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from spacy.cli.project.document import project_document
 
-from spacy_genner.factory import DEFAULTS
+from spacy_genner.pipeline.generative_ner import DEFAULTS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")

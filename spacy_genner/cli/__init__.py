@@ -7,17 +7,15 @@ from spacy.cli import app as spacy_app
 
 from . import (  # noqa: F401
     annotate,
-    compare,
     convert,
     draft_head,
     evaluate,
     export_base,
     init_config,
     report,
-    table,
     train,
 )
-from ._app import app
+from ._util import app
 
 spacy_app.add_typer(app, name="genner")
 

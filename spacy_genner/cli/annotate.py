@@ -1,16 +1,81 @@
-"""`annotate`: texts with the spans that a pipeline finds, or a training corpus."""
+"""`genner annotate`: annotate texts with a trained pipeline or a teacher."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from ..distillation import DOUBTFUL, KEEP, Rules
-from ._annotate_arguments import refuse_without_teacher, split_arguments
-from ._app import app
-from ._arguments import Code, SpansKey
-from ._choices import choice
-from ._errors import reports_errors
+from ._util import Code, SpansKey, app, choice, reports_errors
+
+
+class Given(NamedTuple):
+    """What was given.
+
+    model (str): The pipeline; empty with a teacher.
+    source (Path): The texts.
+    output (Path): What to write.
+    overrides (Dict[str, Any]): Values of the teacher's config, by section and key.
+    """
+
+    model: str
+    source: Path
+    output: Path
+    overrides: dict[str, Any]
+
+
+def split_arguments(arguments: Sequence[str], has_teacher: bool) -> Given:
+    """Part files from overrides of config values, which may stand among them.
+
+    arguments (Sequence[str]): All that is no option of the command. An override is
+        `--section.key=value`, or two arguments.
+    has_teacher (bool): Whether --teacher is given: there is no MODEL then.
+    RETURNS (Given): The arguments.
+    RAISES (BadParameter): There are too few, too many, or unknown ones.
+    """
+    from click import NoSuchOption
+    from spacy.cli._util import parse_config_overrides
+
+    files: list[str] = []
+    overriding: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if not argument.startswith("-") or argument == "-":
+            files.append(argument)
+            continue
+        overriding.append(argument)
+        if "=" not in argument and waiting and not waiting[0].startswith("--"):
+            overriding.append(waiting.pop(0))
+    if overriding and (not has_teacher or not overriding[0].startswith("--")):
+        raise typer.BadParameter(f"No such option: {overriding[0]}")
+    names = ["INPUT", "OUTPUT"] if has_teacher else ["MODEL", "INPUT", "OUTPUT"]
+    if len(files) != len(names):
+        raise typer.BadParameter(
+            f"Expected {' '.join(names)}, found {len(files)}: {' '.join(files)}"
+        )
+    model, source, output = ["", *files][-3:]
+    try:
+        # The environment has overrides, too: for the teacher alone.
+        overrides = parse_config_overrides(overriding) if has_teacher else {}
+    except NoSuchOption as error:
+        # spaCy's is click's own, which not every typer shows as wrong usage.
+        raise typer.BadParameter(error.message) from None
+    return Given(model, Path(source), Path(output), overrides)
+
+
+def refuse_without_teacher(**options: bool) -> None:
+    """Refuse options that only mean something with a teacher.
+
+    **options (bool): Whether each is given, by its name.
+    RAISES (BadParameter): One is.
+    """
+    for name, given in options.items():
+        if given:
+            flag = name.replace("_", "-")
+            raise typer.BadParameter(f"--{flag} goes with --teacher CONFIG.")
+
 
 STOP_AFTER = 200
 
@@ -132,7 +197,7 @@ def annotate(
     import_code(code)
     rules = Rules(keep, min_score, doubtful)
     if teacher is None:
-        from ._annotation_files import annotate_texts
+        from ._texts import annotate_texts
 
         refuse_without_teacher(
             review=review is not None,
@@ -145,8 +210,7 @@ def annotate(
         )
         annotate_texts(given.model, given.source, given.output, spans_key, batch_size)
         return
-    from ._distill import Paths, distill
-    from ._teachers import load_teacher
+    from ._distill import Paths, distill, load_teacher
 
     default = given.output.with_suffix(".review.jsonl")
     paths = Paths(given.source, given.output, review or default)

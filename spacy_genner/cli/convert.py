@@ -1,24 +1,144 @@
-"""`convert`: an annotated corpus from one form to another."""
+"""`genner convert`: convert a corpus from one format to another."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+from wasabi import msg
 
-from ..corpora import CONVERTERS, WRITERS, ConvertOptions, WriteOptions, convert_file
-from ..corpora.annotated import DISCONTINUOUS, EXTENTS
-from ..corpora.documents import read_document_list
-from ..corpora.to_docs import TOKENIZERS
-from ..corpora.writers import ENDINGS
+from ..corpora.convert import TOKENIZERS, convert_file
+from ..corpora.documents import (
+    DISCONTINUOUS,
+    EXTENTS,
+    ConvertOptions,
+    WriteOptions,
+    read_document_list,
+)
+from ..corpora.forms import CONVERTERS, ENDINGS, WRITERS
+from ..corpora.forms.jsonl import is_broken
+from ..corpora.labels import labels_in_file, read_labels
 from ..errors import Errors
-from ..formats import FORMATS
-from ._app import app
-from ._choices import choice
-from ._conversion_summary import print_summary
-from ._convert_options import check_options
-from ._errors import fail, reports_errors
-from ._labels_file import read_labels_file
-from ._progress import progress_bar
+from ..formats import FORMATS, get_format
+from ._util import app, choice, fail, progress_bar, reports_errors
+
+if TYPE_CHECKING:
+    from ..corpora.documents import ConversionCounts
+
+
+def print_summary(
+    counts: "ConversionCounts", output: Path, form: str, tokenizer: str
+) -> None:
+    """Print what a conversion has met, and what it could not say.
+
+    counts (ConversionCounts): What it has met.
+    output (Path): What was written.
+    form (str): The form of the output.
+    tokenizer (str): The tokenizer that parted texts that come without tokens.
+    """
+    msg.good(f"{counts.documents} documents, {counts.spans} spans -> {output}")
+    rows = [(label, count) for label, count in sorted(counts.labels.items())]
+    if counts.sentences:
+        rows.insert(0, ("(sentences)", counts.sentences))
+    if counts.duplicates:
+        rows.append(("(said twice, kept once)", counts.duplicates))
+    if counts.empty:
+        rows.append(("(documents without text, left out)", counts.empty))
+    msg.table(rows, aligns=("l", "r"))
+    if counts.unaligned and form in ("spacy", "docbin", "jsonl"):
+        kept = "without token numbers" if form == "jsonl" else "in doc.user_data"
+        remedy = "--tokenizer fine may fit them. " if tokenizer == "blank" else ""
+        msg.warn(
+            f"{counts.unaligned} of {counts.spans} spans fit no token boundary; they "
+            f"are kept {kept}. {remedy}The first:",
+            _listed(counts.examples),
+        )
+    for kind, count in counts.remarks.items():
+        msg.warn(
+            f"{count} times in the source: {kind}. The first:",
+            _listed(counts.listed[kind]),
+        )
+    for reason, count in counts.left_out.items():
+        msg.warn(
+            f"{count} of {counts.spans} spans are left out, as the form {form!r} can't "
+            f"say them (a span that {reason}). The first:",
+            _listed(counts.listed[reason]),
+        )
+    for kind, count in counts.changed.items():
+        msg.warn(f"{count} {kind}. The first:", _listed(counts.listed[kind]))
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+class Forms(NamedTuple):
+    """The forms that an option is for.
+
+    read (Tuple[str, ...]): Forms to read.
+    written (Tuple[str, ...]): Forms to write.
+    """
+
+    read: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+
+
+# By the name of the parameter. All other options are for every form, or refused by a
+# form's reader.
+OPTIONS = {
+    "detokenize": Forms(read=("alpaca", "conll", "conll-2012", "conll-nested")),
+    "discontinuous": Forms(read=("brat",)),
+    "extent": Forms(read=("ace2005",)),
+    "labels": Forms(written=("alpaca",)),
+    "output_format": Forms(read=("alpaca",), written=("alpaca",)),
+    "triggers": Forms(read=("brat",)),
+}
+
+
+def check_options(context: typer.Context, form: str, to: str) -> None:
+    """Refuse options that would do nothing as wrong usage (exit code 2).
+
+    context (Context): What the command was given.
+    form (str): The form to read.
+    to (str): The form to write.
+    RAISES (BadParameter): An option is for other forms.
+    """
+    for param in context.command.params:
+        name = param.name or ""
+        source = context.get_parameter_source(name)
+        # The class of sources is click's, or typer's own, by typer's version.
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        forms = OPTIONS.get(name)
+        if forms is None or form in forms.read or to in forms.written:
+            continue
+        ways = {"--from": forms.read, "--to": forms.written}
+        expected = [f"{flag} {each}" for flag, all_ in ways.items() for each in all_]
+        raise typer.BadParameter(
+            f"with --from {form} and --to {to} it would do nothing. It is for "
+            f"{', '.join(expected)}: leave it out.",
+            param_hint=param.opts[0],
+        )
+
+
+def read_labels_file(path: Path, output_format: str) -> dict[str, str]:
+    """Read labels, for the instruction of a corpus.
+
+    path (Path): A JSON file: an object of labels with their definitions, or a list.
+    output_format (str): The format that has to carry them.
+    RETURNS (Dict[str, str]): Label to definition, which may be empty.
+    RAISES (ValueError): The file holds no labels, or one that the format can't carry.
+    """
+    try:
+        content = labels_in_file(path)
+    except ValueError as error:
+        raise ValueError(Errors.G561.format(path=path, reason=error)) from error
+    labels = read_labels(content, get_format(output_format))
+    for text in (*labels, *labels.values()):
+        if is_broken(text):
+            reason = f"it holds half of a character (a lone surrogate) in {text!r}"
+            raise ValueError(Errors.G561.format(path=path, reason=reason))
+    return labels
 
 
 @app.command("convert")

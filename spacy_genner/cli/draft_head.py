@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from ._app import app
-from ._arguments import Model
-from ._errors import reports_errors
+from ._util import Model, app, reports_errors
 
 
 @app.command("draft-head")
@@ -57,12 +55,11 @@ def draft_head(
       python -m spacy genner draft-head training/genia/model-best
           corpus/genia-train.spacy training/genia/faster
     """
-    from ..corpora.training_corpus import make_corpus
+    from ..corpora.corpus import make_corpus
     from ..errors import Errors
-    from ..storage.folders import check_unused
-    from ..training.draft_head import train_draft_head
-    from ._pipelines import find_component, load_pipeline
-    from ._progress import progress_bar
+    from ..io import check_unused
+    from ..training.trainer import train_draft_head
+    from ._util import find_component, load_pipeline, progress_bar
 
     check_unused(output)
     nlp = load_pipeline(model)

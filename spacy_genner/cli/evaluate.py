@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ._app import app
-from ._arguments import Model, SpansKey
-from ._errors import reports_errors
+from ._util import Model, SpansKey, app, reports_errors
 
 
 @app.command("evaluate")
@@ -54,15 +52,21 @@ def evaluate(
     """
     from ..corpora.docbin import load_docs
     from ..errors import Errors, Warnings
-    from ..evaluation.mentions import read_mentions
-    from ..evaluation.run import annotate, check_gold, write_evaluation
-    from ..evaluation.run import evaluate as score
-    from ..evaluation.table import format_table
-    from ..tolerant_pipe import FAILED
-    from ._errors import fail, warn_on_stderr
-    from ._gpu import choose_gpu
-    from ._pipelines import add_group_of_entities, find_spans_key, load_pipeline
-    from ._progress import progress_bar
+    from ..evaluation.breakdowns import read_mentions
+    from ..evaluation.evaluate import annotate, check_gold, write_evaluation
+    from ..evaluation.evaluate import evaluate as score
+    from ..evaluation.tables import format_table
+    from ..pipeline.tolerant import FAILED
+    from ..study.scores import study_scores
+    from ._util import (
+        add_group_of_entities,
+        choose_gpu,
+        fail,
+        find_spans_key,
+        load_pipeline,
+        progress_bar,
+        warn_on_stderr,
+    )
 
     # What can be seen before the hours that the texts may take; `report` reads .json.
     if output.suffix != ".json":
@@ -79,7 +83,7 @@ def evaluate(
     mentions = None if train is None else read_mentions(train, key)
     shown = progress_bar("documents", len(docs))
     rows = list(shown(annotate(nlp, docs, key, batch_size)))
-    result = score(rows, seed, mentions)
+    result = score(rows, seed, mentions, metrics=[study_scores])
     write_evaluation(result, rows, output)
     typer.echo(format_table(result))
     failed = [row for row in rows if row.status == FAILED]

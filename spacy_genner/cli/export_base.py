@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from ._app import app
-from ._errors import reports_errors
+from ._util import app, reports_errors
 
 
 @app.command("export-base")
@@ -38,7 +37,7 @@ def export_base(
     Example:
       python -m spacy genner export-base training/demo/model-best exported
     """
-    from ..models.export import export_base as export
+    from ..models.adapter_files import export_base as export
 
     folder = component.resolve()
     target = output or folder.with_name(folder.name + "-export")

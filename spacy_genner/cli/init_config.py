@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from ._app import app
-from ._errors import reports_errors
+from ._util import app, reports_errors
 
 
 @app.command("init-config")
@@ -82,7 +81,7 @@ def init_config(
     """
     from ..errors import Errors
     from ..training.init_config import write_config
-    from ._errors import fail
+    from ._util import fail
 
     for path in (corpus, dev, labels):
         if path is not None and not path.is_file():

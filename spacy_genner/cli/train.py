@@ -12,10 +12,7 @@ import typer
 from wasabi import msg
 
 from ..errors import Errors
-from ._app import app
-from ._arguments import Code
-from ._errors import fail, reports_errors
-from ._gpu import choose_gpu
+from ._util import Code, app, choose_gpu, fail, reports_errors
 
 
 @app.command(
@@ -79,12 +76,10 @@ def train(
     from spacy.training.initialize import init_nlp
     from spacy.util import load_config_from_str
 
-    from ..storage.lines import read_text
+    from ..io import read_text
     from ..training.checkpoint import FOLDER, Checkpoint
-    from ..training.config_checks import check_training_config
-    from ..training.loop import Stop
+    from ..training.loop import Stop, check_training_config, fill_total_steps
     from ..training.loop import train as train_pipeline
-    from ..training.steps import fill_total_steps
 
     try:
         overrides = parse_config_overrides(ctx.args)
@@ -164,9 +159,8 @@ def _take_over(source: Path, target: Path) -> None:
     """Copy what a run has left: the best model may stay the best."""
     from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
-    from ..storage.files import replaced_file
-    from ..storage.folders import replaced_folder
-    from ..training.training_log import FILE
+    from ..io import replaced_file, replaced_folder
+    from ..training.logger import FILE
 
     for name in (DIR_MODEL_BEST, DIR_MODEL_LAST):
         if (source / name).is_dir():

@@ -11,8 +11,7 @@ from spacy.vocab import Vocab
 
 from ..errors import Errors
 from ..formats import CharSpan
-from .annotated import Annotated, ConvertOptions, Remark
-from .sentences import NO_NAME, arranged
+from .documents import NO_NAME, Annotated, ConvertOptions, Diagnostic, arranged
 
 UNALIGNED = "genner_unaligned"
 ENTITIES = "entities_for_missing_group"
@@ -42,17 +41,17 @@ def _texts(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
         doc_id = str(doc.user_data.get("doc_id", number))
         remarks = _group_remarks(doc, key, doc_id)
         if options.join_sentences and "doc_id" not in doc.user_data:
-            remarks += (Remark(NO_NAME, f"document {number}"),)
+            remarks += (Diagnostic(NO_NAME, f"document {number}"),)
         spans = all_spans(doc, key)
         yield Annotated(doc.text, spans, doc_id, sentence_starts(doc), remarks)
 
 
-def _group_remarks(doc: Doc, key: str, doc_id: str) -> tuple[Remark, ...]:
+def _group_remarks(doc: Doc, key: str, doc_id: str) -> tuple[Diagnostic, ...]:
     if key in doc.spans or not (doc.ents or doc.spans):
         return ()
     others = f", there are {sorted(doc.spans)}" if doc.spans else ""
     where = f"document {doc_id}: no doc.spans[{key!r}]{others}"
-    return (Remark(ENTITIES if doc.ents else OTHER_GROUPS, where),)
+    return (Diagnostic(ENTITIES if doc.ents else OTHER_GROUPS, where),)
 
 
 def check_annotated(docs: Iterable[Doc], key: str) -> None:

@@ -1,22 +1,82 @@
-"""Greedy decoding of many tasks at once, one token or one draft a pass.
-
-The decoders are registered as they stand, and every pipeline with the component makes
-one when it is built: importing this module loads neither torch nor transformers.
-"""
+"""The registered decoders and drafters."""
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..drafting.drafters import Drafter, HeadDrafter
-from ..drafting.drafts import make_draft
-from ..settings import check_count
-from .pool import Pool
-from .row import Row
-from .tasks import Decoded, Task
+from spacy.tokens import Doc, Span
+
+from ..config.settings import check_count
+from ..errors import Errors
+from .batcher import ActiveSequence, ContinuousBatcher, DecodingResult, DecodingTask
+from .drafts import make_draft
 
 if TYPE_CHECKING:
-    from .rows import Engine
+    from .engine import Engine
+
+
+class Drafter(Protocol):
+    """Says what is known of a document's spans before it is decoded.
+
+    asks_head (bool): Whether the draft head is asked, where there is one and nothing
+        else is known.
+    """
+
+    asks_head: bool
+
+    def expected(self, doc: Doc) -> list[Span] | None:
+        """Spans that a document probably has.
+
+        doc (Doc): The document.
+        RETURNS (Optional[List[Span]]): The spans; None where nothing is known.
+        """
+
+
+class CopyDrafter:
+    """Drafts the plain copy: nothing is known. Registered as
+    `spacy-genner.CopyDrafter.v1`."""
+
+    asks_head = False
+
+    def expected(self, doc: Doc) -> list[Span] | None:
+        return None
+
+
+class HeadDrafter(CopyDrafter):
+    """Drafts what the component's draft head says, where it has one: it is trained
+    with the adapter unless `model.draft_head` is false. Registered as
+    `spacy-genner.HeadDrafter.v1`."""
+
+    asks_head = True
+
+
+class DocSpansDrafter(HeadDrafter):
+    """Drafts the spans that an earlier component left in the Doc: a small model drafts,
+    the language model decides. Registered as `spacy-genner.DocSpansDrafter.v1`.
+
+    Documents without the group are drafted as by `HeadDrafter`. Spans with labels that
+    the component lacks are passed over.
+
+    spans_key (Optional[str]): The group of `doc.spans`; None for `doc.ents`.
+    RAISES (ValueError): It is neither a string nor None.
+    """
+
+    def __init__(self, spans_key: str | None = "sc"):
+        if spans_key is not None and not isinstance(spans_key, str):
+            raise ValueError(
+                Errors.G407.format(
+                    key="drafter.spans_key",
+                    found=spans_key,
+                    expected="the name of a group, null for doc.ents",
+                )
+            )
+        self.spans_key = spans_key
+
+    def expected(self, doc: Doc) -> list[Span] | None:
+        if self.spans_key is None:
+            return list(doc.ents) if doc.has_annotation("ENT_IOB") else None
+        group = doc.spans.get(self.spans_key)
+        return None if group is None else list(group)
 
 
 class StepDecoder:
@@ -29,23 +89,25 @@ class StepDecoder:
     def __init__(self, batch_tokens: int = 2048):
         self.batch_tokens = check_count("decoder.batch_tokens", batch_tokens)
 
-    def decode(self, engine: "Engine", tasks: Sequence[Task]) -> list[Decoded]:
+    def decode(
+        self, engine: "Engine", tasks: Sequence[DecodingTask]
+    ) -> list[DecodingResult]:
         """Decode some tasks.
 
         engine (Engine): The model behind the prefix that the tasks share.
-        tasks (Sequence[Task]): The tasks, of any lengths.
-        RETURNS (List[Decoded]): One result for each task, in their order.
+        tasks (Sequence[DecodingTask]): The tasks, of any lengths.
+        RETURNS (List[DecodingResult]): One result for each task, in their order.
         """
         rows = [self._row(engine, task) for task in tasks]
         # Long ones together with long ones.
         waiting = sorted(
             (row for row in rows if not row.finished), key=lambda row: -len(row.task)
         )
-        Pool(engine, self.batch_tokens).run(deque(waiting))
+        ContinuousBatcher(engine, self.batch_tokens).run(deque(waiting))
         return [row.result() for row in rows]
 
-    def _row(self, engine: "Engine", task: Task) -> Row:
-        return Row(task)
+    def _row(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
+        return ActiveSequence(task)
 
 
 class DraftDecoder(StepDecoder):
@@ -68,7 +130,7 @@ class DraftDecoder(StepDecoder):
         super().__init__(batch_tokens)
         self.drafter: Drafter = HeadDrafter() if drafter is None else drafter
 
-    def _row(self, engine: "Engine", task: Task) -> Row:
+    def _row(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
         draft = make_draft(task.grammar)
         asks = self.drafter.asks_head and engine.draft_head is not None
-        return Row(task, draft, asks and bool(task.unit_ends))
+        return ActiveSequence(task, draft, asks and bool(task.unit_ends))

@@ -1,18 +1,25 @@
 """What a teacher found in raw texts, as a training corpus and a file for review."""
 
 from .corpus import check_corpus_path, corpus_writer
-from .counts import Counts
-from .grading import DOUBTFUL, KEEP, Graded, Rules, grade
-from .journal import Entry, Journal
-from .review import Review, review_record
+from .filtering import (
+    DOUBTFUL,
+    KEEP,
+    FilterCounts,
+    Graded,
+    Review,
+    Rules,
+    grade,
+    review_record,
+)
+from .progress_log import Entry, ProgressLog
 
 __all__ = [
     "DOUBTFUL",
     "KEEP",
-    "Counts",
+    "FilterCounts",
     "Entry",
     "Graded",
-    "Journal",
+    "ProgressLog",
     "Review",
     "Rules",
     "check_corpus_path",

@@ -8,8 +8,7 @@ from pathlib import Path
 from spacy.tokens import Doc, DocBin
 
 from ..errors import Errors
-from ..storage.files import replaced_file
-from ..storage.folders import replaced_folder
+from ..io import replaced_file, replaced_folder
 
 SUFFIX = ".spacy"
 # Documents in a file of a folder.

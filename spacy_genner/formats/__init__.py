@@ -1,15 +1,9 @@
 """Spans to marked text and back. Pure Python: no torch, no spaCy."""
 
 from ..errors import Errors
-from .format import Format
-from .grouped_json import GroupedJson
-from .inline import InlineFormat
-from .inline_bracketed import InlineBracketed
-from .inline_xml import InlineXml
-from .json_format import JsonFormat
-from .occurrence_json import OccurrenceJson
-from .offset_json import OffsetJson
-from .spans import CharSpan, Issue, Parsed, crossings, drop_crossing
+from .base import CharSpan, Format, Issue, Parsed, crossings, drop_crossing
+from .inline import InlineBracketed, InlineFormat, InlineXml
+from .json import GroupedJson, JsonFormat, OccurrenceJson, OffsetJson
 
 _ALL: tuple[Format, ...] = (
     InlineBracketed(),

@@ -1,12 +1,11 @@
-"""Inline formats: the text itself with marks in it."""
+"""The inline formats: bracketed and XML-like."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 from ..errors import Errors
-from .format import Format
+from .base import CharSpan, Format, Issue, Parsed, crossings, ordered
 from .repair import Mark, Repaired, repaired
-from .spans import CharSpan, Issue, Parsed, crossings, ordered
 
 
 class InlineFormat(Format):
@@ -159,3 +158,47 @@ def _trimmed(text: str, span: CharSpan) -> CharSpan:
     inside = text[span.start : span.end]
     start = span.start + len(inside) - len(inside.lstrip())
     return span._replace(start=start, end=max(start, start + len(inside.strip())))
+
+
+_LABEL = r"[^\[\]|\s](?:[^\[\]|\r\n\v\f\x1c-\x1e\x85\u2028\u2029]*[^\[\]|\s])?"
+
+
+class InlineBracketed(InlineFormat):
+    """Brackets around a span, with a bar and the label before the closing one."""
+
+    name = "inline_bracketed"
+    open_names_label = False
+    legal_label = re.compile(_LABEL)
+    opening = re.compile(r"\[")
+    closing = re.compile(rf" \| ({_LABEL})\]")
+    label_rule = "no '[', ']', '|' or line break in it, and no white space at its ends"
+
+    def open_mark(self, label: str) -> str:
+        """RETURNS (str): The opening bracket."""
+        return "["
+
+    def close_mark(self, label: str) -> str:
+        """RETURNS (str): Bar, label and closing bracket."""
+        return f" | {label}]"
+
+
+_XML_LABEL = r"[A-Za-z_][\w.\-]*"
+
+
+class InlineXml(InlineFormat):
+    """Tags like those of XML; the text's own `<`, `>` and `&` stay as they are."""
+
+    name = "inline_xml"
+    open_names_label = True
+    legal_label = re.compile(_XML_LABEL)
+    opening = re.compile(rf"<({_XML_LABEL})>")
+    closing = re.compile(rf"</({_XML_LABEL})>")
+    label_rule = "a letter or '_', then letters, digits, '_', '.' and '-'"
+
+    def open_mark(self, label: str) -> str:
+        """RETURNS (str): The opening tag."""
+        return f"<{label}>"
+
+    def close_mark(self, label: str) -> str:
+        """RETURNS (str): The closing tag."""
+        return f"</{label}>"

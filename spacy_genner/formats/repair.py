@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from .spans import CharSpan, Issue
+from .base import CharSpan, Issue
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
 # Beyond this many pieces difflib's own rule of thumb, which leaves very frequent

@@ -1,13 +1,9 @@
 """The automata of legal outputs over a tokenizer's ids. Pure Python."""
 
-from .inline_automaton import InlineGrammar
-from .inline_marks import Marks, make_marks, marks_by_boundary
-from .inline_states import InlineState
-from .json_automaton import JsonGrammar
-from .json_states import JsonState
+from .base import Grammar, MarkedSpan, Source, State, make_source
+from .inline import InlineGrammar, InlineState, Markup, make_markup, markup_by_boundary
+from .json import JsonGrammar, JsonState
 from .maker import GrammarMaker, make_grammars
-from .output import Marked, OutputGrammar, OutputState
-from .source import Source, make_source
 
 __all__ = [
     "GrammarMaker",
@@ -15,13 +11,13 @@ __all__ = [
     "InlineState",
     "JsonGrammar",
     "JsonState",
-    "Marked",
-    "Marks",
-    "OutputGrammar",
-    "OutputState",
+    "MarkedSpan",
+    "Markup",
+    "Grammar",
+    "State",
     "Source",
     "make_grammars",
-    "make_marks",
+    "make_markup",
     "make_source",
-    "marks_by_boundary",
+    "markup_by_boundary",
 ]

@@ -4,14 +4,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..formats import Format, InlineFormat
-from .inline_automaton import InlineGrammar
-from .inline_marks import make_marks
-from .json_automaton import JsonGrammar
-from .json_pieces import make_json_pieces
-from .output import OutputGrammar
-from .source import Encode, Source
+from .base import Encode, Grammar, Source
+from .inline import InlineGrammar, make_markup
+from .json import JsonGrammar
+from .json_tokens import make_json_tokens
 
-GrammarMaker = Callable[[Source], OutputGrammar]
+GrammarMaker = Callable[[Source], Grammar]
 
 
 def make_grammars(
@@ -24,11 +22,11 @@ def make_grammars(
     encode (Callable[[str], Sequence[int]]): Encodes one piece of text.
     max_depth (int): How many spans may be open at once; in the JSON formats, in how
         many a unit may lie.
-    RETURNS (Callable[[Source], OutputGrammar]): Makes a grammar of a source.
+    RETURNS (Callable[[Source], Grammar]): Makes a grammar of a source.
     RAISES (ValueError): Two labels can't be told apart under the tokenizer.
     """
     if isinstance(fmt, InlineFormat):
-        marks = make_marks(fmt, labels, encode)
+        marks = make_markup(fmt, labels, encode)
         return partial(InlineGrammar, marks, max_depth=max_depth)
-    pieces = make_json_pieces(fmt.name, labels, encode)
+    pieces = make_json_tokens(fmt.name, labels, encode)
     return partial(JsonGrammar, pieces, max_depth=max_depth, encode=encode)

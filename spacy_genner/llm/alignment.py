@@ -1,4 +1,4 @@
-"""What a model wrote about a text, brought onto the text's tokens."""
+"""Align a model's free answer to the document it is about."""
 
 import re
 from bisect import bisect_left
@@ -10,10 +10,32 @@ from spacy.tokens import Doc, Span
 
 from ..errors import Errors
 from ..formats import CharSpan, Format, InlineFormat, Issue, Parsed
-from ..formats.json_reading import read_values
-from ..outcomes import OK, REPAIRED, Outcome, TokenSpan, failed
-from .exchange import Answer
-from .thinking import thought_before
+from ..formats.json_reader import read_values
+from ..pipeline.results import OK, REPAIRED, Prediction, TokenSpan, failed_prediction
+from .messages import Completion
+
+TAG = "think"
+_OPEN, _CLOSE = f"<{TAG}>", f"</{TAG}>"
+
+
+def thought_before(written: str, text: str = "", labels: Sequence[str] = ()) -> int:
+    """Find where an answer begins behind what the model thought first, as those do
+    that write `<think>...</think>`.
+
+    written (str): What the model wrote.
+    text (str): The text that it was asked about. What that has itself is no thought.
+    labels (Sequence[str]): Labels. What may be a mark in XML is no thought.
+    RETURNS (int): How many characters the thought has, with the white space after it;
+        all where it does not end, 0 where there is none.
+    """
+    if TAG in labels or _CLOSE in text or _OPEN in text:
+        return 0
+    end = written.find(_CLOSE)
+    if end < 0:
+        return len(written) if written.lstrip().startswith(_OPEN) else 0
+    # Where the prompt opens the thought, the answer has its end alone.
+    return len(written) - len(written[end + len(_CLOSE) :].lstrip())
+
 
 # A copy that has less of the text's characters is none.
 LEAST_COPIED = 0.5
@@ -32,20 +54,20 @@ _LONG = 3000
 
 def aligned(
     doc: Doc | Span, answer: str, fmt: Format, labels: Sequence[str]
-) -> Outcome:
+) -> Prediction:
     """Turn an answer into spans of tokens.
 
     A span that no token boundary fits is left out and reported as `off_tokens`. The
     answer failed where it is no attempt at the task: it is empty, holds no JSON, or is
     a copy of less than half of the text. What a model thought before it answered is no
-    part of the answer, and reported as `extra_text`. Scores are those of an `Answer`
+    part of the answer, and reported as `extra_text`. Scores are those of an `Completion`
     that has them; to any other span the answer says yes, and no more, so it gets 1.0.
 
     doc (Union[Doc, Span]): The text that was asked about.
-    answer (str): What the model wrote; an `Answer` or any other string.
+    answer (str): What the model wrote; an `Completion` or any other string.
     fmt (Format): The format that was asked for.
     labels (Sequence[str]): The labels, in their order.
-    RETURNS (Outcome): Spans counted from the first token; the status "ok", "repaired"
+    RETURNS (Prediction): Spans counted from the first token; the status "ok", "repaired"
         or "failed"; issues with `code`, `message`, `start`, `end` and `within`: whether
         the two are characters of the "answer" or of the "text".
     """
@@ -53,7 +75,7 @@ def aligned(
     text = doc[:].text if tokens else ""
     error = getattr(answer, "error", None)
     if error is not None:
-        return failed(doc, error)
+        return failed_prediction(doc, error)
     begin = thought_before(answer, text, labels)
     written = answer[begin:]
     parsed = fmt.parse(written, text, labels)
@@ -63,7 +85,9 @@ def aligned(
     if reason is not None:
         shown = str(answer).strip()[:_SHOWN]
         begins = f": it begins with {shown!r}" if shown else ""
-        return failed(doc, ValueError(Errors.G739.format(reason=reason + begins)))
+        return failed_prediction(
+            doc, ValueError(Errors.G739.format(reason=reason + begins))
+        )
     issues = [_thought(begin)] if begin else []
     for issue in parsed.issues:
         start, end = issue.start + begin, issue.end + begin
@@ -79,13 +103,13 @@ def aligned(
             spans.append(TokenSpan(start, end + 1, span.label, score))
         else:
             issues.append(_off_tokens(text, span))
-    weighed = isinstance(answer, Answer) and answer.scored is not None
+    weighed = isinstance(answer, Completion) and answer.scored is not None
     status = REPAIRED if issues else OK
-    return Outcome(spans, status, issues, weighed=weighed)
+    return Prediction(spans, status, issues, weighed=weighed)
 
 
 def _scored(answer: str, parsed: Parsed) -> list[tuple[CharSpan, float]]:
-    scored = answer.scored if isinstance(answer, Answer) else None
+    scored = answer.scored if isinstance(answer, Completion) else None
     if scored is not None:
         # Where a format leaves a place open, the decoder knows it.
         return [(CharSpan(*span), score) for span, score in scored]

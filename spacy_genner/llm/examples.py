@@ -8,11 +8,11 @@ from spacy.training import Example
 from ..corpora.docbin import aligned_spans
 from ..errors import Errors
 from ..formats import CharSpan, Format
-from ..formats.occurrences import Place, occurrences, stands_alone
+from ..formats.json import Occurrence, occurrences, stands_alone
 from ..prompts import Demonstration
 
 
-class Shown(NamedTuple):
+class TaskExample(NamedTuple):
     """An annotated text, in no format yet.
 
     text (str): The text.
@@ -28,14 +28,14 @@ class Shown(NamedTuple):
         return {"text": self.text, "spans": spans}
 
 
-def read_examples(examples: Any) -> list[Shown]:
+def read_examples(examples: Any) -> list[TaskExample]:
     """Read the examples of a config.
 
     examples (Optional[Union[Iterable[Dict[str, Any]], Callable]]): Entries, or what
         gives them. An entry has `text` and `spans`: each with `start`, `end` and
         `label`, or, as spacy-llm's NER.v3 has them, with `text`, `is_entity` and
         `label`, in the order of the text.
-    RETURNS (List[Shown]): The examples.
+    RETURNS (List[TaskExample]): The examples.
     RAISES (ValueError): One can't be used.
     """
     entries = examples() if callable(examples) else examples
@@ -49,25 +49,25 @@ def read_examples(examples: Any) -> list[Shown]:
     return [_read_entry(number, entry) for number, entry in enumerate(entries, 1)]
 
 
-def shown_example(example: Example, key: str) -> Shown:
+def shown_example(example: Example, key: str) -> TaskExample:
     """An annotated document of training data as an example.
 
     example (Example): Its reference has the spans: those of the group, else the
         entities.
     key (str): The group of `doc.spans`.
-    RETURNS (Shown): The example.
+    RETURNS (TaskExample): The example.
     """
     spans = aligned_spans(example.reference, key)
     said = (CharSpan(s.start_char, s.end_char, s.label_) for s in spans)
-    return Shown(example.reference[:].text, tuple(said))
+    return TaskExample(example.reference[:].text, tuple(said))
 
 
 def demonstrations(
-    examples: Sequence[Shown], fmt: Format, labels: Sequence[str]
+    examples: Sequence[TaskExample], fmt: Format, labels: Sequence[str]
 ) -> tuple[Demonstration, ...]:
     """Examples as a prompt shows them.
 
-    examples (Sequence[Shown]): The examples.
+    examples (Sequence[TaskExample]): The examples.
     fmt (Format): The format that is asked for.
     labels (Sequence[str]): The labels, in their order.
     RETURNS (Tuple[Demonstration, ...]): Texts with their outputs.
@@ -96,7 +96,7 @@ def _unusable(number: int, reason: Any) -> ValueError:
     return ValueError(Errors.G733.format(number=number, reason=reason))
 
 
-def _read_entry(number: int, entry: Any) -> Shown:
+def _read_entry(number: int, entry: Any) -> TaskExample:
     try:
         text, listed = entry["text"], entry["spans"]
         if not isinstance(text, str):
@@ -113,14 +113,16 @@ def _read_entry(number: int, entry: Any) -> Shown:
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise _unusable(number, reason) from error
-    return Shown(text, tuple(spans))
+    return TaskExample(text, tuple(spans))
 
 
 def _found(text: str, string: str, label: str, earlier: Sequence[CharSpan]) -> CharSpan:
     """The place of a span that is named by its string alone: as a word of its own,
     and at or after the one before it in the list, where there is a choice."""
     last = earlier[-1].start if earlier else 0
-    taken = {Place(span.start, span.end) for span in earlier if span.label == label}
+    taken = {
+        Occurrence(span.start, span.end) for span in earlier if span.label == label
+    }
     places = [] if not string else occurrences(text, string)
     places = [place for place in places if place not in taken]
     if not places:

@@ -1,4 +1,4 @@
-"""A local causal language model as spacy-llm finds it by name."""
+"""The spacy-llm model `spacy-genner.LocalLM.v1`."""
 
 import json
 import sys
@@ -6,29 +6,28 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Iterable  # noqa: UP035
 
+from ..config.settings import check_count, check_flag
 from ..errors import Errors, Warnings, warn
-from ..models.bases import resolve_base
+from ..models.base_model import resolve_base
 from ..models.language_model import LanguageModel
-from ..settings import check_count, check_flag
-from .exchange import Answer, Question
+from .messages import Completion, Prompt
 from .sharding import ContextLength
 
 if TYPE_CHECKING:
-    from .constrained import GrammarWriter
-    from .free import FreeWriter
+    from .generators import ConstrainedGenerator, FreeGenerator
 
 
 class LocalLM:
     """Answers prompts with a causal language model of this process, in batches.
     Registered as `spacy-genner.LocalLM.v1`.
 
-    A `Question` of the project's tasks is answered under the grammar of its format,
+    A `Prompt` of the project's tasks is answered under the grammar of its format,
     so that the answer is a copy of the text with marks, with a probability for each
     span. Any other prompt is answered freely: greedily, up to the model's end of turn.
     The weights are loaded at the first prompt.
 
     A prompt that can't be answered, because it is too long or computing fails, gets an
-    empty `Answer` with the error; the others of the batch are answered.
+    empty `Completion` with the error; the others of the batch are answered.
 
     name (str): The base: a hub id, a folder, or `pip:PACKAGE`.
     revision (Optional[str]): Branch, tag or commit of a hub id.
@@ -92,32 +91,32 @@ class LocalLM:
             self._limit = check_count("context_length", context_length)
         self.lm = LanguageModel(name, revision, None, dtype, device)
         self._lock = threading.RLock()
-        self._made: tuple[GrammarWriter, FreeWriter] | None = None
+        self._made: tuple[ConstrainedGenerator, FreeGenerator] | None = None
 
     def __call__(self, prompts: Iterable[Iterable[Any]]) -> Iterable[Iterable[Any]]:
         """Answer the prompts of some documents, all of them together.
 
         prompts (Iterable[Iterable[str]]): The prompts of each document.
-        RETURNS (Iterable[Iterable[Answer]]): An answer for each prompt.
+        RETURNS (Iterable[Iterable[Completion]]): An answer for each prompt.
         RAISES (ValueError): The base or the adapter can't be had.
         """
         nested = [list(each) for each in prompts]
         answers = iter(self.answers([prompt for each in nested for prompt in each]))
         return [[next(answers) for _ in each] for each in nested]
 
-    def answers(self, prompts: Sequence[Any]) -> list[Answer]:
+    def answers(self, prompts: Sequence[Any]) -> list[Completion]:
         """Answer some prompts.
 
         prompts (Sequence[str]): The prompts.
-        RETURNS (List[Answer]): An answer for each. Of prompts that are no `Question`,
+        RETURNS (List[Completion]): An answer for each. Of prompts that are no `Prompt`,
             whose tasks look at the text alone, errors are warned of too.
         RAISES (ValueError): The base or the adapter can't be had.
         """
         if not prompts:
             return []
         grammar, free = self._writers()
-        made: dict[int, Answer] = {}
-        asked = [i for i, prompt in enumerate(prompts) if isinstance(prompt, Question)]
+        made: dict[int, Completion] = {}
+        asked = [i for i, prompt in enumerate(prompts) if isinstance(prompt, Prompt)]
         if self.constrained:
             questions = [prompts[index] for index in asked]
             made.update(zip(asked, grammar.answers(questions), strict=True))
@@ -149,20 +148,18 @@ class LocalLM:
         """
         return len(self._writers()[1].encode(text))
 
-    def _writers(self) -> "tuple[GrammarWriter, FreeWriter]":
+    def _writers(self) -> "tuple[ConstrainedGenerator, FreeGenerator]":
         with self._lock:
             if self._made is None:
-                from ..forks import survive_forks
-                from .adapters import read_tuned
-                from .constrained import GrammarWriter
-                from .free import FreeWriter
+                from ..pipeline.local import limit_forked_threads
+                from .generators import ConstrainedGenerator, FreeGenerator, read_tuned
 
-                survive_forks()
+                limit_forked_threads()
                 tuned = read_tuned(self.lm, self.adapter)
                 held = _positions(self.lm.name, self.lm.revision)
                 limit = min(self.context_length, held)
                 self._made = (
-                    GrammarWriter(
+                    ConstrainedGenerator(
                         self.lm,
                         tuned,
                         self.chat,
@@ -170,7 +167,7 @@ class LocalLM:
                         self.batch_tokens,
                         limit,
                     ),
-                    FreeWriter(
+                    FreeGenerator(
                         self.lm,
                         tuned,
                         self.chat,

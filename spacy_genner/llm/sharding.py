@@ -6,11 +6,17 @@ from typing import Any
 
 from spacy.tokens import Doc, Span
 
-from ..cutting import blank_tokens, token_sizes, units
 from ..errors import Errors
-from ..outcomes import FAILED, OK, REPAIRED, WINDOWED, Outcome, uncross
-from ..prompts.budget import text_room
-from ..windows import Window, cut
+from ..pipeline.results import (
+    FAILED,
+    OK,
+    REPAIRED,
+    WINDOWED,
+    Prediction,
+    resolve_crossing,
+)
+from ..prompts.encoder import text_room
+from ..prompts.windows import Window, blank_tokens, cut, token_sizes, units
 
 Count = Callable[[str], int]
 _OVERLAP = 64
@@ -112,21 +118,24 @@ def _joined(
 
 
 def joined_outcome(
-    shards: Shards, outcomes: Sequence[Outcome], labels: Sequence[str], crossing: bool
-) -> Outcome:
+    shards: Shards,
+    outcomes: Sequence[Prediction],
+    labels: Sequence[str],
+    crossing: bool,
+) -> Prediction:
     """What the answers about a document's windows say of the document.
 
     shards (Shards): The document with its windows.
-    outcomes (Sequence[Outcome]): One for each window.
+    outcomes (Sequence[Prediction]): One for each window.
     labels (Sequence[str]): The labels, in their order.
     crossing (bool): Whether spans may overlap in part.
-    RETURNS (Outcome): The outcome; where one window failed the document failed. Issues
+    RETURNS (Prediction): The outcome; where one window failed the document failed. Issues
         name the window, counted from 0, as `shard` where there are several.
     """
     statuses = {outcome.status for outcome in outcomes}
     if any(window.cut for window in shards.windows):
         statuses.add(WINDOWED)
-    made = Outcome(status=next((s for s in _STATUSES if s in statuses), OK))
+    made = Prediction(status=next((s for s in _STATUSES if s in statuses), OK))
     for number, (window, each) in enumerate(zip(shards.windows, outcomes, strict=True)):
         made.issues += [_placed(shards, number, issue) for issue in each.issues]
         made.error = made.error or each.error
@@ -140,7 +149,7 @@ def joined_outcome(
     if made.status == FAILED:
         made.spans = []
     elif not crossing:
-        uncross(made)
+        resolve_crossing(made)
     return made
 
 

@@ -1,15 +1,454 @@
-"""The tasks as spacy-llm finds them by name."""
+"""The spacy-llm tasks `spacy-genner.NER.v1` and `spacy-genner.SpanCat.v1`."""
 
-from collections.abc import Callable
-from typing import Any, Dict, Iterable, List, Optional, Union  # noqa: UP035
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union  # noqa: UP035
 
+import srsly
+from spacy import util
+from spacy.language import Language
 from spacy.scorer import get_ner_prf
+from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..evaluation.scorer import make_span_scorer
-from .examples import read_examples
-from .settings import TaskSettings, split_labels
-from .task import MarkingTask
+from ..config.settings import SET_ENTS, check_choice, check_flag
+from ..corpora.docbin import aligned_spans
+from ..corpora.labels import read_labels
+from ..errors import Errors, Warnings, warn
+from ..evaluation.scores import make_span_scorer
+from ..formats import get_format
+from ..pipeline.results import FAILED, Prediction, failed_prediction, write_prediction
+from ..prompts import Demonstration, PromptLayout
+from ..prompts.layout import TEMPLATES, read_template
+from ..prompts.windows import Window
+from .alignment import aligned
+from .examples import TaskExample, demonstrations, read_examples, shown_example
+from .messages import Completion, make_prompt
+from .sharding import Shards, joined_outcome, shards_of
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """How a task asks and where it writes.
+
+    format (str): The output format.
+    spans_key (str): The group of `doc.spans` that the spans go to.
+    template (str): The source of the prompt's jinja template; "study" and "compact"
+        name the project's own.
+    readings (int): How often the project's own templates hold the text: 1 or 2.
+    set_ents (str): Which spans go to `doc.ents` too: "outer", "inner" or "none".
+    overwrite_ents (bool): Whether entities that are in the Doc give way.
+    keep_raw (bool): Whether the group keeps the answer, `attrs["answer"]`.
+    RAISES (ValueError): A setting can't be used.
+    """
+
+    format: str = "inline_bracketed"
+    spans_key: str = "sc"
+    template: str = "study"
+    readings: int = 1
+    set_ents: str = "none"
+    overwrite_ents: bool = False
+    keep_raw: bool = False
+
+    def __post_init__(self) -> None:
+        get_format(self.format)
+        check_choice("set_ents", self.set_ents, SET_ENTS)
+        check_flag("overwrite_ents", self.overwrite_ents)
+        check_flag("keep_raw", self.keep_raw)
+        if not isinstance(self.spans_key, str) or not self.spans_key:
+            raise _unusable("spans_key", self.spans_key, "the name of a group of spans")
+
+    @property
+    def source(self) -> str:
+        """RETURNS (str): The source of the template."""
+        named = self.template in TEMPLATES
+        return read_template(self.template) if named else self.template
+
+
+def split_labels(labels: Any, definitions: Any) -> dict[str, str]:
+    """Read labels as spacy-llm's tasks are given them.
+
+    labels (Union[List[str], str]): The labels, or one string with commas between them;
+        empty for those that have a definition.
+    definitions (Optional[Dict[str, str]]): What labels stand for.
+    RETURNS (Dict[str, str]): Label to definition, which may be empty.
+    RAISES (ValueError): They are something else, a label occurs twice, or a label has
+        a definition and is not among the labels.
+    """
+    given = labels.split(",") if isinstance(labels, str) else labels or []
+    expected = "a list of labels, or a string with commas between them"
+    if not isinstance(given, (list, tuple)):
+        raise _unusable("labels", labels, expected)
+    if not all(isinstance(label, str) for label in given):
+        raise _unusable("labels", labels, expected)
+    names = [label.strip() for label in given if label.strip()]
+    if len(set(names)) < len(names):
+        raise ValueError(Errors.G421.format(found=names))
+    meanings = definitions or {}
+    if not isinstance(meanings, dict):
+        raise _unusable("label_definitions", definitions, "label to definition")
+    for label in meanings:
+        if names and label not in names:
+            raise ValueError(Errors.G731.format(found=label, labels=names))
+    return {label: meanings.get(label, "") for label in names or meanings}
+
+
+def _unusable(key: str, found: Any, expected: str) -> ValueError:
+    return ValueError(Errors.G732.format(key=key, found=found, expected=expected))
+
+
+class TaskState:
+    """Labels and examples of a task, with the prompt that is made of them.
+
+    labels (Dict[str, str]): Label to definition, which may be empty.
+    examples (Sequence[TaskExample]): Annotated texts for the prompt.
+    settings (TaskSettings): All else that the config says.
+    RAISES (ValueError): A label is not legal, the template is broken, or an example
+        can't be shown.
+    """
+
+    def __init__(
+        self,
+        labels: dict[str, str],
+        examples: Sequence[TaskExample],
+        settings: TaskSettings,
+    ):
+        self.settings = settings
+        self.format = get_format(settings.format)
+        self._labels = read_labels(labels, self.format)
+        self._examples = list(examples)
+        self._made: PromptLayout | None = None
+        # Says what is wrong while the user still looks at it.
+        (self.layout if self._labels else self._with(())).around()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The labels, in their order."""
+        return tuple(self._labels)
+
+    @property
+    def label_definitions(self) -> dict[str, str]:
+        """RETURNS (Dict[str, str]): The definitions of those labels that have one."""
+        return {label: text for label, text in self._labels.items() if text}
+
+    @property
+    def layout(self) -> PromptLayout:
+        """RETURNS (PromptLayout): The prompt as labels and examples are now.
+        RAISES (ValueError): There are no labels, or an example can't be shown."""
+        if not self._labels:
+            raise ValueError(Errors.G730)
+        if self._made is None:
+            shown = demonstrations(self._examples, self.format, self.labels)
+            self._made = self._with(shown)
+        return self._made
+
+    @property
+    def prompt_template(self) -> str:
+        """RETURNS (str): The prompt with `{{ text }}` for the text, by which
+        spacy-llm's cache knows whether its documents are still of use."""
+        layout = self.layout if self._labels else self._with(())
+        return layout.written("{{ text }}")
+
+    def add_label(self, label: str, label_definition: str | None = None) -> int:
+        """Add a label.
+
+        label (str): The label.
+        label_definition (Optional[str]): What it stands for.
+        RETURNS (int): 0 if it was there already, else 1.
+        RAISES (ValueError): The format can't carry the label.
+        """
+        if label in self._labels:
+            return 0
+        self.set_labels({**self._labels, label: label_definition or ""})
+        return 1
+
+    def clear(self) -> None:
+        """Take out all labels."""
+        self.set_labels({})
+
+    def set_labels(self, labels: Any) -> None:
+        """Take other labels.
+
+        labels (Union[List[str], Dict[str, str]]): The labels, or label to definition.
+        RAISES (ValueError): A label is not legal.
+        """
+        self._labels = read_labels(labels, self.format)
+        self._made = None
+
+    def set_examples(self, examples: Sequence[TaskExample]) -> None:
+        """Take other examples.
+
+        examples (Sequence[TaskExample]): The examples.
+        """
+        self._examples = list(examples)
+        self._made = None
+
+    def get_cfg(self) -> dict[str, Any]:
+        """RETURNS (Dict[str, Any]): The labels with their definitions, in their order;
+        all else is the config's."""
+        return {"labels": [[label, text] for label, text in self._labels.items()]}
+
+    def set_cfg(self, cfg: dict[str, Any]) -> None:
+        """Take what `get_cfg` gave.
+
+        cfg (Dict[str, Any]): The labels.
+        RAISES (ValueError): It is something else.
+        """
+        try:
+            labels = {str(label): str(text) for label, text in cfg["labels"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(Errors.G737.format(reason=repr(error))) from error
+        self.set_labels(labels)
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): Labels and examples."""
+        return util.to_bytes(
+            {
+                "cfg": lambda: srsly.json_dumps(self.get_cfg()),
+                "prompt_examples": lambda: srsly.json_dumps(self._saved()),
+            },
+            exclude,
+        )
+
+    def from_bytes(
+        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
+    ) -> "TaskState":
+        """Take what `to_bytes` gave.
+
+        bytes_data (bytes): The data.
+        RETURNS (TaskState): Itself.
+        RAISES (ValueError): It is something else.
+        """
+        util.from_bytes(
+            bytes_data,
+            {
+                "cfg": lambda b: self.set_cfg(srsly.json_loads(b)),
+                "prompt_examples": lambda b: self._restore(srsly.json_loads(b)),
+            },
+            exclude,
+        )
+        return self
+
+    def to_disk(self, path: Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save labels and examples.
+
+        path (Path): The folder.
+        """
+        util.to_disk(
+            path,
+            {
+                "cfg": lambda p: srsly.write_json(p, self.get_cfg()),
+                "prompt_examples": lambda p: srsly.write_json(p, self._saved()),
+            },
+            exclude,
+        )
+
+    def from_disk(self, path: Path, *, exclude: Iterable[str] = ()) -> "TaskState":
+        """Load what `to_disk` saved.
+
+        path (Path): The folder.
+        RETURNS (TaskState): Itself.
+        RAISES (ValueError): It is something else.
+        """
+        util.from_disk(
+            path,
+            {
+                "cfg": lambda p: self.set_cfg(srsly.read_json(p)),
+                "prompt_examples": lambda p: self._restore(srsly.read_json(p)),
+            },
+            exclude,
+        )
+        return self
+
+    def _saved(self) -> list[dict[str, Any]]:
+        return [shown.to_json() for shown in self._examples]
+
+    def _restore(self, examples: Any) -> None:
+        self.set_examples(read_examples(examples))
+
+    def _with(self, shown: Sequence[Demonstration]) -> PromptLayout:
+        return PromptLayout(
+            self.labels,
+            self._labels,
+            format=self.format.name,
+            readings=self.settings.readings,
+            demonstrations=tuple(shown),
+            template=self.settings.source,
+        )
+
+
+Scorer = Callable[..., dict[str, Any]]
+
+
+class MarkingTask(TaskState):
+    """Has a model mark the entities of Docs, and brings what it writes onto tokens.
+
+    The names of its methods, and the types in their signatures, are what spacy-llm
+    asks for.
+
+    labels (Dict[str, str]): Label to definition, which may be empty.
+    examples (Sequence[TaskExample]): Annotated texts for the prompt.
+    settings (TaskSettings): All else that the config says.
+    scorer (Callable): Scores examples; gets them and `spans_key`.
+    RAISES (ValueError): A label is not legal, the template is broken, or an example
+        can't be shown.
+    """
+
+    def __init__(
+        self,
+        labels: dict[str, str],
+        examples: Sequence[TaskExample],
+        settings: TaskSettings,
+        scorer: Scorer,
+    ):
+        super().__init__(labels, examples, settings)
+        self._scorer = scorer
+
+    def generate_prompts(
+        self,
+        docs: Iterable[Doc],
+        context_length: Optional[int] = None,  # noqa: UP045
+    ) -> Iterable[Tuple[Iterable[Any], Iterable[Any]]]:  # noqa: UP006
+        """Write the prompts of some documents.
+
+        docs (Iterable[Doc]): The documents.
+        context_length (Optional[int]): The most tokens of prompt and answer; a
+            `ContextLength` where the model counts.
+        YIELDS (Tuple[Iterable[Question], Shards]): For each document its prompts, none
+            for a blank one, and the document with its windows.
+        RAISES (ValueError): There are no labels, or no room for text.
+        """
+        layout = self.layout
+        first, *rest = layout.around()
+        around = [layout.prefix + first, *rest]
+        for doc in docs:
+            shards = shards_of(doc, around, context_length)
+            questions = [make_prompt(span, layout) for span in shards]
+            yield questions, shards
+
+    def parse_responses(
+        self,
+        shards: Iterable[Iterable[Any]],
+        responses: Iterable[Iterable[Any]],
+    ) -> Iterable[Doc]:
+        """Annotate documents with what a model wrote about them.
+
+        A document whose answer is missing, or no attempt at the task, gets an empty
+        group with the status "failed"; the others of the batch are not touched by it.
+
+        shards (Iterable[Iterable[Any]]): What `generate_prompts` gave for each
+            document, or the one document itself.
+        responses (Iterable[Iterable[str]]): The answers about each.
+        RETURNS (Iterable[Doc]): The documents themselves, annotated.
+        """
+        docs = []
+        reasons: list[str] = []
+        answers = iter(responses)
+        for each in shards:
+            asked = _as_shards(each)
+            given = [_as_answer(answer) for answer in next(answers, ())]
+            outcome = self._outcome(asked, given)
+            if outcome.status == FAILED:
+                causes = (i for i in outcome.issues if i["code"] == FAILED)
+                reasons.append(next(causes)["message"])
+            self._write(asked.doc, outcome, given)
+            docs.append(asked.doc)
+        if reasons:
+            key = self.settings.spans_key
+            message = Warnings.W730.format(
+                count=len(reasons), all=len(docs), reason=reasons[0], key=key
+            )
+            warn(message)
+        return iter(docs)
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        nlp: Language,
+        labels: Any = None,
+        n_prompt_examples: int = 0,
+    ) -> None:
+        """Take labels and examples from training data.
+
+        get_examples (Callable[[], Iterable[Example]]): Gives the data.
+        nlp (Language): The pipeline.
+        labels (Optional[Union[List[str], Dict[str, str]]]): The labels, or label to
+            definition; else those of the config, else those of the data.
+        n_prompt_examples (int): How many examples the prompt shows, those of the
+            config among them; -1 for all of the data.
+        RAISES (ValueError): A label is not legal, or an example can't be shown.
+        """
+        key = self.settings.spans_key
+        own = self._labels
+        given = read_labels(labels or own, self.format)
+        chosen = {label: text or own.get(label, "") for label, text in given.items()}
+        found: set[str] = set()
+        shown = list(self._examples)
+        for example in get_examples():
+            if not chosen:
+                spans = aligned_spans(example.reference, key)
+                found.update(span.label_ for span in spans)
+            if n_prompt_examples < 0 or len(shown) < n_prompt_examples:
+                shown.append(shown_example(example, key))
+        self.set_examples(shown)
+        self.set_labels(chosen or sorted(found))
+        if self._labels:
+            self.layout.around()
+
+    def scorer(self, examples: Iterable[Example]) -> dict[str, Any]:
+        """Score predictions.
+
+        examples (Iterable[Example]): Predicted documents with their references.
+        RETURNS (Dict[str, Any]): The scores.
+        """
+        return self._scorer(examples, spans_key=self.settings.spans_key)
+
+    def _outcome(self, shards: Shards, answers: Sequence[Completion]) -> Prediction:
+        if not shards.windows:
+            return Prediction()
+        if len(answers) != len(shards.windows):
+            found, expected = len(answers), len(shards.windows)
+            error = ValueError(Errors.G735.format(found=found, expected=expected))
+            return failed_prediction(shards.doc, error)
+        labels = self.labels
+        outcomes = [
+            aligned(span, answer, self.format, labels)
+            for span, answer in zip(shards, answers, strict=True)
+        ]
+        return joined_outcome(shards, outcomes, labels, self.format.allows_crossing)
+
+    def _write(
+        self, doc: Doc, outcome: Prediction, answers: Sequence[Completion]
+    ) -> None:
+        settings = {
+            "spans_key": self.settings.spans_key,
+            "min_score": 0.0,
+            "set_ents": self.settings.set_ents,
+            "overwrite_ents": self.settings.overwrite_ents,
+        }
+        if self.settings.keep_raw:
+            outcome.answers = [str(answer) for answer in answers]
+        write_prediction(doc, outcome, settings)
+
+
+def _as_shards(each: Any) -> Shards:
+    if isinstance(each, Shards):
+        return each
+    docs = list(each)
+    if len(docs) != 1:
+        raise ValueError(Errors.G738.format(found=len(docs)))
+    doc = docs[0]
+    return Shards(doc, (Window(0, len(doc)),) if len(doc) else ())
+
+
+def _as_answer(answer: Any) -> Completion:
+    if isinstance(answer, Completion):
+        return answer
+    if isinstance(answer, str):
+        return Completion(answer)
+    return Completion(error=TypeError(Errors.G736.format(found=repr(answer)[:80])))
+
 
 # What confection takes for the examples: a list, or a reader.
 Examples = Union[Iterable[Dict[str, Any]], Callable[[], Any], None]  # noqa: UP006, UP007

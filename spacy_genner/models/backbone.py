@@ -1,16 +1,58 @@
-"""The text decoder below the head, run with masks and positions of one's own."""
+"""The forward pass without the language-model head."""
 
 import inspect
-from collections.abc import Sequence
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .attention import NAME
-from .cache import PrefixCache
-from .packing import Packed
-from .tap import Tap
+from .attention import NAME, Packed
+from .kv_cache import PrefixCache
+
+
+class HiddenStateHook:
+    """Gives what a layer in the middle puts out, to the thread that runs the network.
+
+    The last layers of a language model turn to the next token; what a word is in its
+    sentence is best read off the middle (Tenney et al., "BERT Rediscovers the Classical
+    NLP Pipeline", 2019).
+
+    decoder (nn.Module): A text decoder whose layers are in `layers`; of any other
+        nothing is given.
+    """
+
+    def __init__(self, decoder: nn.Module):
+        # Not the tap itself: copies of the network have the hook, too.
+        self._threads = threads = threading.local()
+
+        def note(layer: nn.Module, given: Any, output: Any) -> None:
+            taken = getattr(threads, "taken", None)
+            if taken is not None:
+                taken.append(output[0] if isinstance(output, tuple) else output)
+
+        layers = getattr(decoder, "layers", None)
+        if isinstance(layers, nn.ModuleList) and len(layers):
+            middle = layers[max(0, len(layers) * 5 // 9 - 1)]
+            handle = middle.register_forward_hook(note)
+            weakref.finalize(self, handle.remove)
+
+    @contextmanager
+    def opened(self) -> Iterator[list[Tensor]]:
+        """Take note of what the layer puts out within the block.
+
+        YIELDS (List[Tensor]): Grows by one with each pass.
+        """
+        taken: list[Tensor] = []
+        self._threads.taken = taken
+        try:
+            yield taken
+        finally:
+            self._threads.taken = None
+
 
 ATTENTION = {"full_attention", "sliding_attention", "attention"}
 # What a model raises that was made for other calls.
@@ -43,7 +85,7 @@ class Backbone:
 
     def __init__(self, network: Any, decoder: Any, tapped: bool = False):
         self.decoder = decoder
-        self._tap = Tap(decoder) if tapped else None
+        self._tap = HiddenStateHook(decoder) if tapped else None
         config = network.config.get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ())
         kinds |= set(getattr(config, "layers_block_type", None) or ())

@@ -195,7 +195,7 @@ class DraftHead(nn.Module):
         return head
 
 
-class HeadGuesser:
+class HeadSpanProposer:
     """What a head says of one text.
 
     head (DraftHead): The head.

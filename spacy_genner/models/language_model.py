@@ -1,18 +1,11 @@
-"""One component's language model: a shared base and an adapter of its own.
-
-Light to make, copy and read from disk: the base is loaded when something first
-needs it. Importing this module needs neither transformers nor peft.
-"""
+"""A causal language model with a LoRA adapter, loaded at first use."""
 
 import copy
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Errors
-from .adapter_files import AdapterFiles, read_adapter, write_adapter
-from .draft_head_slot import DraftHeadSlot
-from .settings import (
+from ..config.settings import (
     LoraSettings,
     check_device,
     check_dtype,
@@ -20,12 +13,101 @@ from .settings import (
     check_name,
     check_switch,
 )
+from ..errors import Errors
+from .adapter_files import AdapterFiles, read_adapter, write_adapter
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .store import LoadedBase
+    from .base_model import LoadedBase
+    from .draft_head import DraftHead
+
+
+class LazyDraftHead:
+    """Where a component keeps its draft head. Needs no torch as long as it is empty.
+
+    wanted (bool): Whether training makes one.
+    RAISES (ValueError): `wanted` is neither true nor false.
+    """
+
+    def __init__(self, wanted: bool):
+        self.wanted = check_switch("draft_head", wanted)
+        self._head: DraftHead | None = None
+        self._saved = b""
+        self._where = ""
+
+    def for_training(
+        self, width: int, labels: int, device: "torch.device", seed: int
+    ) -> "DraftHead | None":
+        """The head to train: a new one where there is none for so many labels.
+
+        width (int): The size of a hidden state.
+        labels (int): How many labels there are.
+        device (torch.device): Where it is to be.
+        seed (int): Fixes the first weights of a new one.
+        RETURNS (Optional[DraftHead]): The head; None where none is wanted.
+        """
+        if not self.wanted:
+            return None
+        head = self._fitting(labels)
+        if head is None:
+            from .draft_head import DraftHead
+
+            head = self._head = DraftHead(width, labels, seed)
+        return head.to(device)
+
+    def for_decoding(self, labels: int, device: "torch.device") -> "DraftHead | None":
+        """The head to draft with.
+
+        labels (int): How many labels there are.
+        device (torch.device): Where it is to be.
+        RETURNS (Optional[DraftHead]): The head; None where there is none that was
+            trained for so many labels.
+        """
+        head = self._fitting(labels)
+        return head.to(device) if head is not None and head.trained else None
+
+    def parameters(self) -> "dict[str, nn.Parameter]":
+        """RETURNS (Dict[str, nn.Parameter]): Name to weight; none where there is no
+        head. Heads for other numbers of labels have other names."""
+        head = self._made()
+        if head is None:
+            return {}
+        return {
+            f"draft_head.{head.labels}.{name}": parameter
+            for name, parameter in head.named_parameters()
+        }
+
+    def clear(self) -> None:
+        """Have no head."""
+        self._head, self._saved = None, b""
+
+    def to_bytes(self) -> bytes:
+        """RETURNS (bytes): The head's weights; empty where there is none that was
+        trained."""
+        if self._head is None:
+            return self._saved
+        return self._head.to_bytes() if self._head.trained else b""
+
+    def from_bytes(self, data: bytes, where: str) -> None:
+        """Take what `to_bytes` gave. It is read at first use.
+
+        data (bytes): The weights, or nothing.
+        where (str): Where they come from, for messages.
+        """
+        self._head, self._saved, self._where = None, data, where
+
+    def _made(self) -> "DraftHead | None":
+        if self._head is None and self._saved:
+            from .draft_head import DraftHead
+
+            self._head = DraftHead.from_bytes(self._saved, self._where)
+        return self._head
+
+    def _fitting(self, labels: int) -> "DraftHead | None":
+        head = self._made()
+        return head if head is not None and head.labels == labels else None
 
 
 class LanguageModel:
@@ -49,7 +131,7 @@ class LanguageModel:
         gradients instead of keeping what it needs for them.
     RAISES (ValueError): If a setting can't be used.
 
-    drafting (DraftHeadSlot): The draft head, where there is one.
+    drafting (LazyDraftHead): The draft head, where there is one.
     """
 
     def __init__(
@@ -74,7 +156,7 @@ class LanguageModel:
         self.gradient_checkpointing = check_switch(
             "gradient_checkpointing", gradient_checkpointing
         )
-        self.drafting = DraftHeadSlot(draft_head)
+        self.drafting = LazyDraftHead(draft_head)
         self.version = 0
         self._saved: AdapterFiles | None = None
         self._saved_where = ""
@@ -91,7 +173,7 @@ class LanguageModel:
         """RETURNS (LoadedBase): The shared base; loads it where nobody has."""
         with self._lock:
             if self._base is None:
-                from .store import get_base
+                from .base_model import get_base
 
                 self._base = get_base(
                     self.name, self.revision, self.dtype_name, self.device_name
@@ -101,7 +183,7 @@ class LanguageModel:
     @property
     def checksum(self) -> str:
         """RETURNS (str): That of the base's weights, found without loading them."""
-        from .bases import resolve_base
+        from .base_model import resolve_base
 
         return resolve_base(self.name, self.revision).checksum
 
@@ -141,8 +223,8 @@ class LanguageModel:
         """
         with self._lock:
             if self._training is None:
-                from .norms import freeze_norms
-                from .store import checkpoint_gradients, share_modules
+                from .base_model import checkpoint_gradients, share_modules
+                from .rms_norm import freeze_norms
 
                 network = share_modules(self.base.model)
                 freeze_norms(network)
@@ -171,7 +253,7 @@ class LanguageModel:
             return self.base.model
         with self._lock:
             if self._decoding is None or self._decoding[0] != self.version:
-                from .merging import merged, should_merge, unmerged
+                from .lora import merged, should_merge, unmerged
 
                 # The old copies go before the new ones are made.
                 self._decoding = None

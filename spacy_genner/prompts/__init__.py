@@ -1,9 +1,8 @@
 """Instruction, label definitions, demonstrations; texts to model inputs."""
 
-from .demonstrations import Demonstration, FirstDemonstrations, Selection
 from .encoder import Choice, Target, TaskEncoder
-from .layout import PromptLayout
-from .settings import PromptSettings
+from .examples import Demonstration, FirstDemonstrations, Selection
+from .layout import PromptLayout, PromptSettings
 
 __all__ = [
     "Choice",

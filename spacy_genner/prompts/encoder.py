@@ -1,12 +1,15 @@
-"""Texts to model inputs: one format, one label set, one tokenizer."""
+"""Encode prompts and training targets."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
+from ..errors import Warnings, warn
 from ..formats import Format
-from ..grammar import OutputGrammar, Source, make_grammars, make_source
-from ..grammar.source import Encode
+from ..grammar import Grammar, Source, make_grammars, make_source
+from ..grammar.base import Encode
 from .layout import PromptLayout
 
 
@@ -76,11 +79,11 @@ class TaskEncoder:
         """
         return make_source(words, spaces, self.encode)
 
-    def grammar(self, source: Source) -> OutputGrammar:
+    def grammar(self, source: Source) -> Grammar:
         """The legal outputs for a source.
 
         source (Source): The source.
-        RETURNS (OutputGrammar): The grammar.
+        RETURNS (Grammar): The grammar.
         """
         return self._grammar(source)
 
@@ -144,11 +147,11 @@ class TaskEncoder:
         return [*ids[:-1], (*ids[-1], *self._after_ids)]
 
     def target(
-        self, grammar: OutputGrammar, spans: Sequence[tuple[int, int, int]]
+        self, grammar: Grammar, spans: Sequence[tuple[int, int, int]]
     ) -> tuple[Target, list[tuple[int, int, int]]]:
         """The reference output for some spans, with its choices.
 
-        grammar (OutputGrammar): The legal outputs.
+        grammar (Grammar): The legal outputs.
         spans (Sequence[Tuple[int, int, int]]): First unit, unit after the last and
             label index of each; none crosses another where the format is inline.
         RETURNS (Tuple[Target, List[Tuple[int, int, int]]]): The output, and the spans
@@ -180,9 +183,7 @@ class TaskEncoder:
             lost += out
             kept = [span for span in kept if span not in out]
 
-    def _sayable(
-        self, grammar: OutputGrammar, spans: list[tuple[int, int, int]]
-    ) -> bool:
+    def _sayable(self, grammar: Grammar, spans: list[tuple[int, int, int]]) -> bool:
         ids = grammar.target(spans)
         state = grammar.start()
         for id_ in ids:
@@ -191,3 +192,50 @@ class TaskEncoder:
             state = state.advance(id_)
         said = [(span.start, span.end, span.label) for span in state.marked]
         return state.finished and said == spans
+
+
+# The output is the text once more, with room for as much in marks.
+OUTPUT = 2
+
+
+def text_room(limit: int, fixed: int, readings: int) -> int:
+    """How many tokens a text may have.
+
+    limit (int): The most tokens of prompt and output.
+    fixed (int): Those of the prompt without a text.
+    readings (int): How often the prompt holds the text.
+    RETURNS (int): The most tokens; below 1 where there is no room.
+    """
+    return (limit - fixed) // (readings + OUTPUT)
+
+
+def fitting(
+    layout: PromptLayout,
+    count: Callable[[str], int],
+    limit: int | None,
+    max_tokens: int,
+) -> PromptLayout:
+    """A prompt with as many of its demonstrations as leave room for texts: the first
+    ones, in half of the model's positions, or more where the windows are small. Those
+    left out are warned of.
+
+    layout (PromptLayout): The prompt.
+    count (Callable[[str], int]): Counts the tokens of a text.
+    limit (Optional[int]): The most tokens of prompt and output; None for no limit.
+    max_tokens (int): The most tokens of a window.
+    RETURNS (PromptLayout): The prompt, or one with fewer demonstrations.
+    """
+    shown = layout.demonstrations
+    if limit is None or not shown:
+        return layout
+    room = limit - min((layout.readings + OUTPUT) * max_tokens, limit // 2)
+
+    def size(number: int) -> int:
+        return count(replace(layout, demonstrations=shown[:number]).prefix)
+
+    # Each one makes the prefix longer.
+    kept = bisect_right(range(1, len(shown) + 1), room, key=size)
+    layout = replace(layout, demonstrations=shown[:kept])
+    if kept < len(shown):
+        warn(Warnings.W402.format(kept=kept, count=len(shown), limit=limit))
+    return layout

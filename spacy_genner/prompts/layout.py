@@ -1,15 +1,190 @@
-"""The prompt: what all documents share, and what stands around each text."""
+"""The prompt: template, instruction, label definitions and demonstrations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import resources
 from os.path import commonprefix
+from pathlib import Path
 from typing import Any
 
+from ..config.settings import check_choice
 from ..errors import Errors
-from .demonstrations import Demonstration, Neighbours
-from .instructions import INSTRUCTIONS, SHORT_INSTRUCTIONS
-from .template import read_template, render_around
+from .examples import Demonstration, Neighbours
+
+TEMPLATES = ("compact", "study")
+# A character for private use, which texts hold as good as never.
+_SLOT = "\ue0f8"
+
+
+def read_template(name: str, own: Sequence[str] = TEMPLATES) -> str:
+    """Find a template.
+
+    name (str): One of the project's own, or a file that ends in `.jinja` or `.j2`.
+    own (Sequence[str]): The project's own that serve the purpose.
+    RETURNS (str): Its source.
+    RAISES (ValueError): That is no name of a template.
+    RAISES (OSError): The file can't be read.
+    """
+    if name in own:
+        return _own(name)
+    path = Path(name)
+    if path.suffix not in (".jinja", ".j2"):
+        expected = ", ".join(own)
+        raise ValueError(Errors.G107.format(found=name, expected=expected))
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OSError(Errors.G108.format(path=name, reason=error)) from error
+
+
+def render_around(source: str, variables: Mapping[str, Any]) -> tuple[str, ...]:
+    """Render a template around its `{{ text }}`.
+
+    source (str): The template's source.
+    variables (Mapping[str, Any]): What it may name, besides `text`. None of it is a
+        template itself: braces in a definition or a demonstration stay braces.
+    RETURNS (Tuple[str, ...]): What stands before the text, between one reading of it
+        and the next, and after the last: one string more than it is read.
+    RAISES (ValueError): The template can't be rendered, or does not hold the text.
+    """
+    slot = _SLOT
+    # No string among the variables is as long a row of it as the longest, and one more.
+    held = "\n".join(_strings(variables))
+    while slot in held:
+        slot += _SLOT
+    try:
+        written = _compiled(source).render({**variables, "text": slot})
+    except Exception as error:
+        # jinja2 raises whatever an expression raises.
+        raise ValueError(Errors.G109.format(reason=error)) from error
+    parts = tuple(written.split(slot))
+    if len(parts) < 2:
+        raise ValueError(Errors.G110)
+    return parts
+
+
+def _strings(value: Any) -> list[str]:
+    """All strings in a string, a mapping or a sequence of such."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, Sequence):
+        return [text for item in value for text in _strings(item)]
+    return []
+
+
+@cache
+def _own(name: str) -> str:
+    folder = resources.files(__package__) / "templates"
+    return (folder / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+@cache
+def _compiled(source: str) -> Any:
+    # Loaded by whoever renders: not by every pipeline that is made.
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    return environment.from_string(source)
+
+
+_LISTED = "List every named entity of the text, as"
+
+# The form of the output in full, for a model that is not trained on these prompts.
+INSTRUCTIONS: dict[str, str] = {
+    "inline_bracketed": (
+        "Copy the text and mark every named entity in it, in this "
+        "way: [entity | LABEL]."
+    ),
+    "inline_xml": (
+        "Copy the text and mark every named entity in it, in this "
+        "way: <LABEL>entity</LABEL>."
+    ),
+    "grouped_json": (
+        f"{_LISTED} a JSON object: under each label the list of its entities in the "
+        "order of the text, an empty list where there is none."
+    ),
+    "occurrence_json": (
+        f'{_LISTED} a JSON list of objects with "text", "label" and '
+        '"occurrence_index": which occurrence of that string in the text is meant, '
+        "counted from 1."
+    ),
+    "offset_json": (
+        f'{_LISTED} a JSON list of objects with "text", "label", "start" and "end": '
+        "its first character, counted from 0, and the one after its last."
+    ),
+}
+
+# A model that is tuned on it needs no word on the marks.
+_COPY = "Copy the text and mark every named entity in it."
+SHORT_INSTRUCTIONS = {
+    **INSTRUCTIONS,
+    "inline_bracketed": _COPY,
+    "inline_xml": _COPY,
+}
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """How a component asks.
+
+    source (str): The source of a jinja template; empty where its file can't be read.
+    instruction (str): What is to be done; empty for the format's own words.
+    chat (Union[bool, str]): Whether the prompt is a turn of a chat, as the tokenizer's
+        chat template has it; "auto" for a model without an adapter that has one.
+    problem (str): Why the template's file can't be read.
+    """
+
+    source: str
+    instruction: str = ""
+    chat: bool | str = "auto"
+    problem: str = ""
+
+    @property
+    def template(self) -> str:
+        """RETURNS (str): The template's source.
+        RAISES (ValueError): Its file can't be read, and no saved component holds it.
+        """
+        if self.problem:
+            raise ValueError(self.problem)
+        return self.source
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "PromptSettings":
+        """Check what the config says.
+
+        config (Dict[str, Any]): The block `prompt`: `template` is a name or a file.
+        RETURNS (PromptSettings): The settings.
+        RAISES (ValueError): A setting is unknown or can't be used. A file that can't
+            be read is a matter of whoever uses the template.
+        """
+        known = ("template", "instruction", "chat")
+        unknown = sorted(set(config).difference(known))
+        if unknown:
+            raise ValueError(Errors.G112.format(found=unknown, known=", ".join(known)))
+        chat = config.get("chat", "auto")
+        if not isinstance(chat, bool):
+            check_choice("prompt.chat", chat, ("auto", "true", "false"))
+        source, problem = "", ""
+        try:
+            source = read_template(str(config.get("template") or "compact"))
+        except OSError as error:
+            # A saved component brings the template itself, to wherever it is loaded.
+            problem = str(error)
+        return cls(
+            source,
+            str(config.get("instruction") or ""),
+            {"true": True, "false": False}.get(str(chat).lower(), "auto"),
+            problem,
+        )
 
 
 @dataclass(frozen=True)

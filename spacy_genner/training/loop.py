@@ -1,15 +1,11 @@
-"""A training run over spaCy's own parts, which can be taken up again where it stopped.
-
-`spacy train` begins at step 0 and never saves its optimizer. The loop here makes the
-same steps in the same order, with the same result for the same seed, and writes
-checkpoints.
-"""
+"""The training loop of `genner train`."""
 
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import IO, Any
@@ -27,24 +23,28 @@ from spacy.training.loop import (
     subdivide_batch,
     update_meta,
 )
-from spacy.util import registry, resolve_dot_names
-from thinc.api import Optimizer, fix_random_seed
+from spacy.util import load_model_from_config, registry, resolve_dot_names
+from thinc.api import Config, Optimizer, fix_random_seed
 from wasabi import Printer
 
+from ..config.settings import check_count
+from ..corpora.labels import labels_in_file
 from ..errors import Errors
-from ..storage.folders import replaced_folder
+from ..io import replaced_folder
 from .checkpoint import (
     FOLDER,
+    STREAMED,
     Checkpoint,
     Identity,
     Progress,
+    corpus_digest,
     flat_config,
+    python_state,
     write_checkpoint,
 )
-from .corpus_digest import STREAMED, corpus_digest
-from .random_states import python_state
-from .training_log import FILE, write_row
-from .training_log import NAME as LOGGER
+from .logger import FILE, write_row
+from .logger import NAME as LOGGER
+from .schedules import NAME
 
 
 class Stop(Exception):
@@ -52,7 +52,7 @@ class Stop(Exception):
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """A run: a pipeline, its settings, and how far it is.
 
     nlp (Language): The initialized pipeline.
@@ -268,13 +268,13 @@ def train(
     return output / DIR_MODEL_LAST
 
 
-def prepare(nlp: Language, checkpoint: Checkpoint | None, folder: Path) -> Run:
+def prepare(nlp: Language, checkpoint: Checkpoint | None, folder: Path) -> TrainingRun:
     """Resolve a pipeline's training settings, and go where a checkpoint is.
 
     nlp (Language): The initialized pipeline.
     checkpoint (Optional[Checkpoint]): The checkpoint.
     folder (Path): Where checkpoints go.
-    RETURNS (Run): The run. The seed is set as `spacy train` sets it.
+    RETURNS (TrainingRun): The run. The seed is set as `spacy train` sets it.
     RAISES (ValueError): The checkpoint is one of another config or corpus.
     """
     config = nlp.config.interpolate()
@@ -295,7 +295,7 @@ def prepare(nlp: Language, checkpoint: Checkpoint | None, folder: Path) -> Run:
         progress = checkpoint.progress
         checkpoint.restore(nlp, settings["optimizer"])
     evaluate = create_evaluation_callback(nlp, dev_corpus, settings["score_weights"])
-    return Run(nlp, settings, train_corpus, evaluate, identity, progress)
+    return TrainingRun(nlp, settings, train_corpus, evaluate, identity, progress)
 
 
 def _skip(batches: Iterator[tuple[int, list[Example]]], checkpoint: Checkpoint) -> None:
@@ -307,3 +307,150 @@ def _skip(batches: Iterator[tuple[int, list[Example]]], checkpoint: Checkpoint) 
             if found != epoch:
                 reason = f"epoch {epoch} has fewer than {count} batches"
                 raise ValueError(Errors.G312.format(reason=reason))
+
+
+def fill_total_steps(config: Config, known: dict[str, Any] | None = None) -> int | None:
+    """Set `total_steps` of the cosine schedules of a config where it is 0.
+
+    config (Config): A config, not interpolated; changed in place.
+    known (Optional[Dict[str, Any]]): The flat config of a run that goes on: what was
+        counted for it is taken over, as its learning rates hang on it.
+    RETURNS (Optional[int]): The number that was set; None where there was none to set.
+    RAISES (ValueError): The config sets no end to the training.
+    """
+    places = [
+        place
+        for place in _schedules(config.get("training", {}), "training")
+        if _is_open(config, place)
+    ]
+    if not places:
+        return None
+    total = None
+    steps = 0
+    for place in places:
+        found = (known or {}).get(f"{place}.total_steps")
+        if found is None:
+            total = total or count_steps(config)
+            found = total
+        steps = int(found)
+        section: Any = config
+        for key in place.split("."):
+            section = section[key]
+        section["total_steps"] = steps
+    return steps
+
+
+def count_steps(config: Config) -> int:
+    """Count the optimizer steps that `spacy train` makes of a config, apart from
+    `patience`.
+
+    config (Config): The config, not interpolated.
+    RETURNS (int): The steps.
+    RAISES (ValueError): The config sets no end to the training.
+    """
+    training = config.interpolate()["training"]
+    max_epochs = int(training.get("max_epochs", 0))
+    max_steps = int(training.get("max_steps", 20000))
+    # spaCy makes step 0 and step `max_steps`.
+    most = max_steps + 1 if max_steps else None
+    if max_epochs <= 0:
+        if most is None:
+            raise ValueError(Errors.G316.format())
+        return most
+    nlp = load_model_from_config(config, auto_fill=True)
+    return len(epoch_sizes(nlp, max_epochs, most))
+
+
+def epoch_sizes(
+    nlp: Language, max_epochs: int, most: int | None = None
+) -> list[tuple[int, int]]:
+    """The batches that a training run will meet, without a model.
+
+    nlp (Language): The pipeline with the whole config.
+    max_epochs (int): How many epochs, from 1.
+    most (Optional[int]): At most so many batches.
+    RETURNS (List[Tuple[int, int]]): Epoch and number of examples of each.
+    """
+    config = nlp.config.interpolate()
+    training = config["training"]
+    (corpus,) = resolve_dot_names(config, [training["train_corpus"]])
+    batcher = registry.resolve({"batcher": training["batcher"]})["batcher"]
+    if training["seed"] is not None:
+        fix_random_seed(training["seed"])
+    batches = create_train_batches(nlp, corpus, batcher, max_epochs)
+    return [(epoch, len(batch)) for epoch, batch in islice(batches, most)]
+
+
+def _schedules(section: Any, place: str) -> list[str]:
+    """The places of the cosine schedules below a section, dotted."""
+    if not isinstance(section, dict):
+        return []
+    if section.get("@schedules") == NAME:
+        return [place]
+    return [
+        found
+        for key, value in section.items()
+        for found in _schedules(value, f"{place}.{key}")
+    ]
+
+
+def _is_open(config: Config, place: str) -> bool:
+    section: Any = config.interpolate()
+    for key in place.split("."):
+        section = section[key]
+    return str(section.get("total_steps", 0)) in ("0", "0.0")
+
+
+SECTIONS = ("nlp", "training")
+# Numbers that training divides by.
+COUNTS = ("eval_frequency", "accumulate_gradient")
+_LABELS = "spacy.read_labels.v1"
+
+
+def check_training_config(config: Config, path: Path) -> None:
+    """Check a training config: its sections, its counts and its files of labels.
+
+    config (Config): The config, not interpolated.
+    path (Path): Where it was read, for the message.
+    RAISES (ValueError): A section is missing, a count is no whole number of at least
+        1, or a file of labels is missing or damaged.
+    """
+    for name in SECTIONS:
+        if name not in config:
+            raise ValueError(Errors.G340.format(path=path, section=name))
+    filled = config.interpolate()
+    for key in COUNTS:
+        if key in filled["training"]:
+            check_count(f"training.{key}", filled["training"][key])
+    for place, block in _readers(filled.get("initialize", {}), "initialize"):
+        file = Path(str(block.get("path")))
+        if block.get("require") or file.exists():
+            read_labels_file(file, f"[{place}]")
+
+
+def read_labels_file(path: Path, place: str) -> Any:
+    """Read labels as `spacy.read_labels.v1` does.
+
+    path (Path): A JSON file.
+    place (str): What names the file, for the message.
+    RETURNS (Any): What it holds: for most components a list, or an object of labels
+        with their definitions.
+    RAISES (ValueError): It can't be read, or holds something else.
+    """
+    try:
+        return labels_in_file(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except ValueError as error:
+        reason = str(error)
+    raise ValueError(Errors.G341.format(path=path, place=place, reason=reason))
+
+
+def _readers(section: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The blocks that read labels below a section, with their dotted places."""
+    if not isinstance(section, dict):
+        return
+    if section.get("@readers") == _LABELS:
+        yield place, section
+    for key, value in section.items():
+        yield from _readers(value, f"{place}.{key}")

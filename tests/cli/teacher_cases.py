@@ -59,13 +59,13 @@ class Answers:
         return [[self._answer(prompt) for prompt in each] for each in prompts]
 
     def _answer(self, prompt: Any) -> Any:
-        from spacy_genner.llm.exchange import Answer
+        from spacy_genner.llm.messages import Completion
 
         text = prompt.subject.text
         Answers.asked.append(text)
         said = Answers.by_text.get(text, text)
         if isinstance(said, ValueError):
-            return Answer(error=said)
+            return Completion(error=said)
         if isinstance(said, BaseException):
             raise said
         return said

@@ -81,11 +81,10 @@ def test_none_is_lost_and_other_keys_stay(tmp_path, model, batch_size):
 def test_a_text_that_the_tokenizer_refuses_is_kept(tmp_path, model):
     nlp = spacy.load(model)
     nlp.max_length = 10
-    from spacy_genner.cli._annotated_texts import TextAnnotator, to_record
-    from spacy_genner.cli._texts import Text
+    from spacy_genner.cli._texts import InputText, TextAnnotator, to_record
 
     annotator = TextAnnotator(nlp, "sc")
-    texts = [Text(t, {}, None) for t in ("short", "far too long for it", "end")]
+    texts = [InputText(t, {}, None) for t in ("short", "far too long for it", "end")]
     found = [to_record(a, "sc") for a in annotator(texts)]
     assert [row["status"] for row in found] == ["ok", "failed", "ok"]
     assert found[1]["text"] == "far too long for it"

@@ -10,8 +10,8 @@ from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
-from spacy_genner.cli._convert_options import OPTIONS
-from spacy_genner.corpora import CONVERTERS, WRITERS
+from spacy_genner.cli.convert import OPTIONS
+from spacy_genner.corpora.forms import CONVERTERS, WRITERS
 from spacy_genner.formats import FORMATS
 
 RUNNER = CliRunner()

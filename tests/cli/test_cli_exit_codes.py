@@ -313,7 +313,7 @@ def test_training_on_bad_data(room, tiny_base):
 
 def test_a_damaged_corpus_is_named(room):
     """With a sample, too, for which the documents are counted first."""
-    from spacy_genner.corpora.training_corpus import make_corpus
+    from spacy_genner.corpora.corpus import make_corpus
 
     (room / "broken.spacy").write_bytes(b"no DocBin")
     for limit in (0, 2):

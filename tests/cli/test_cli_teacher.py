@@ -24,8 +24,8 @@ from teacher_cases import (
 
 from spacy_genner.cli import app
 from spacy_genner.formats import CharSpan
-from spacy_genner.llm.exchange import Answer
-from spacy_genner.llm.remote.usage import Usage
+from spacy_genner.llm.messages import Completion
+from spacy_genner.llm.openai.usage import Usage
 
 SURE, DOUBTED = "Maria left Porto .", "Porto met Lisbon ."
 ANAGRAMS = "Porto beats Lisbon .", "Lisbon beats Porto ."
@@ -36,7 +36,7 @@ def scored(written, *scores):
     made = []
     for (start, end), score in scores:
         made.append((CharSpan(start, end, "GPE"), score))
-    return Answer(written, scored=made)
+    return Completion(written, scored=made)
 
 
 def convert(room, name="corpus.review.jsonl"):
@@ -111,7 +111,7 @@ def test_the_review_as_it_is_gives_the_corpus(room):
 
 def convert_in_process(room):
     """As the command does, with warnings that a test can see."""
-    from spacy_genner.corpora import convert_file
+    from spacy_genner.corpora.convert import convert_file
 
     convert_file(room / "corpus.review.jsonl", room / "fixed.spacy", "jsonl")
     return corpus(room / "fixed.spacy")
@@ -265,7 +265,7 @@ def test_a_large_corpus_is_a_folder(room, monkeypatch):
     assert run(*arguments).exit_code == 0
     names = ["00001.spacy", "00002.spacy", "00003.spacy"]
     assert sorted(path.name for path in (room / "corpus").iterdir()) == names
-    from spacy_genner.corpora.training_corpus import make_corpus
+    from spacy_genner.corpora.corpus import make_corpus
 
     read = make_corpus(str(room / "corpus"))(spacy.blank("en"))
     assert sorted(example.reference.text for example in read) == texts

@@ -19,7 +19,7 @@ from teacher_cases import (
     write_texts,
 )
 
-from spacy_genner.llm.remote.usage import Usage
+from spacy_genner.llm.openai.usage import Usage
 
 STOPS = "The run stops here ."
 TEXTS = [PLAIN, OK, "It pours .", FAILED, STOPS, REPAIRED, PLAIN]

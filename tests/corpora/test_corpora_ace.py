@@ -5,7 +5,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 
-from spacy_genner.corpora import ConvertOptions, get_converter
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms import get_converter
 
 SGM = """<DOC>
 <DOCID> OWN_ENG_20200101.0001 </DOCID>

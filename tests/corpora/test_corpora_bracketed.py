@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from spacy_genner.corpora import ConvertOptions, get_converter
-from spacy_genner.corpora.readers.bracketed import parse_bracketed
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms import get_converter
+from spacy_genner.corpora.forms.bracketed import parse_bracketed
 from spacy_genner.formats import CharSpan
 
 CORPUS = """\

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from spacy_genner.corpora import ConvertOptions, convert_file, get_converter
+from spacy_genner.corpora.convert import convert_file
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms import get_converter
 
 TEXT = "🧬 Mara met\nUlf Berg and Eva in Oslo.\n"
 NOTES = "T1\tPER 2 6\tMara\nT2\tPER 11 19\tUlf Berg\nT3\tGPE 31 35\tOslo\n"

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from writer_cases import NESTED, OFF_GRID, PLAIN, SPANS, TEXT, make_docs, read, write
 
-from spacy_genner.corpora import Annotated
-from spacy_genner.corpora.writers.brat import SafeNames
+from spacy_genner.corpora.documents import Annotated
+from spacy_genner.corpora.forms.brat import SafeNames
 from spacy_genner.formats import CharSpan
 
 

@@ -1,7 +1,8 @@
 import pytest
 
-from spacy_genner.corpora import ConvertOptions, get_converter
-from spacy_genner.corpora.readers.conll import spans_of_tags
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms import get_converter
+from spacy_genner.corpora.forms.conll import spans_of_tags
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from spacy_genner.corpora import Annotated, ConvertOptions, get_converter
+from spacy_genner.corpora.documents import Annotated, ConvertOptions
+from spacy_genner.corpora.forms import get_converter
 
 
 def read(form: str, files: list[Path]) -> list[Annotated]:

@@ -15,7 +15,7 @@ from writer_cases import (
     write,
 )
 
-from spacy_genner.corpora import Annotated
+from spacy_genner.corpora.documents import Annotated
 from spacy_genner.formats import CharSpan
 
 VOCAB = spacy.blank("en").vocab

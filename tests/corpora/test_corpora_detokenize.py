@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_genner.corpora import Annotated, ConvertOptions, get_converter
-from spacy_genner.corpora.readers.detokenize import detokenized, needless_spaces
+from spacy_genner.corpora.documents import Annotated, ConvertOptions
+from spacy_genner.corpora.forms import get_converter
+from spacy_genner.corpora.forms.conll import detokenized, needless_spaces
 from spacy_genner.formats import CharSpan
 
 

@@ -2,9 +2,13 @@ import json
 
 import pytest
 
-from spacy_genner.corpora import ConvertOptions, convert_file, read_document_list
-from spacy_genner.corpora.documents import read_chosen
-from spacy_genner.corpora.readers.jsonl import read_jsonl
+from spacy_genner.corpora.convert import convert_file
+from spacy_genner.corpora.documents import (
+    ConvertOptions,
+    read_chosen,
+    read_document_list,
+)
+from spacy_genner.corpora.forms.jsonl import read_jsonl
 
 
 def test_a_list_has_one_name_a_line(tmp_path):

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from spacy_genner.corpora import ConvertOptions, convert_file, get_converter
-from spacy_genner.corpora.readers.genia import genia_type
+from spacy_genner.corpora.convert import convert_file
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms import get_converter
+from spacy_genner.corpora.forms.genia import genia_type
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE set SYSTEM "gpml.dtd">\n'
 

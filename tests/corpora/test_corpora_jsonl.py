@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from spacy_genner.corpora import ConvertOptions, get_converter
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms import get_converter
 from spacy_genner.formats import CharSpan
 
 

@@ -10,7 +10,9 @@ import pytest
 from spacy.tokens import Doc
 from writer_cases import read, without_space, write
 
-from spacy_genner.corpora import Annotated, ConvertOptions, DocMaker, get_converter
+from spacy_genner.corpora.convert import DocMaker
+from spacy_genner.corpora.documents import Annotated, ConvertOptions
+from spacy_genner.corpora.forms import get_converter
 from spacy_genner.formats import FORMATS, CharSpan, InlineFormat, get_format
 
 # So many texts, and characters, of a corpus take part in the short run.

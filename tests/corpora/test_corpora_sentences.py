@@ -1,7 +1,11 @@
 from writer_cases import NESTED, PLAIN, make_docs, read, write
 
-from spacy_genner.corpora import Annotated, Remark
-from spacy_genner.corpora.sentences import join_texts, split_sentences
+from spacy_genner.corpora.documents import (
+    Annotated,
+    Diagnostic,
+    join_texts,
+    split_sentences,
+)
 from spacy_genner.formats import CharSpan
 
 
@@ -43,7 +47,7 @@ def test_where_sentences_are_not_known_nothing_is_parted():
 
 
 def test_joined_texts_keep_their_sentences_and_remarks():
-    remark = Remark("kind", "what")
+    remark = Diagnostic("kind", "what")
     texts = [
         Annotated("One. Two.", [CharSpan(5, 8, "A")], "d", [0, 5], (remark,)),
         Annotated("Three.", [CharSpan(0, 5, "B")], "d", None),

@@ -9,14 +9,9 @@ import spacy
 from spacy.tokens import DocBin
 from writer_cases import NESTED, OFF_GRID, PLAIN, SPANS, TEXT, make_docs, read, write
 
-from spacy_genner.corpora import (
-    CONVERTERS,
-    WRITERS,
-    Annotated,
-    ConvertOptions,
-    convert_file,
-    get_writer,
-)
+from spacy_genner.corpora.convert import convert_file
+from spacy_genner.corpora.documents import Annotated, ConvertOptions
+from spacy_genner.corpora.forms import CONVERTERS, WRITERS, get_writer
 from spacy_genner.formats import CharSpan
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from spacy_genner.corpora.annotated import ConvertOptions
-from spacy_genner.corpora.readers.bracketed import read_bracketed
-from spacy_genner.corpora.readers.jsonl import read_jsonl
-from spacy_genner.evaluation.nesting import surroundings
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms.bracketed import read_bracketed
+from spacy_genner.corpora.forms.jsonl import read_jsonl
+from spacy_genner.evaluation.scores import surroundings
 from spacy_genner.formats import crossings, get_format
 
 CORPUS = Path(__file__).parents[2] / "corpus"

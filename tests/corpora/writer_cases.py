@@ -5,15 +5,14 @@ from pathlib import Path
 
 from spacy.tokens import Doc
 
-from spacy_genner.corpora import (
+from spacy_genner.corpora.convert import DocMaker
+from spacy_genner.corpora.documents import (
     Annotated,
     ConversionCounts,
     ConvertOptions,
-    DocMaker,
     WriteOptions,
-    get_converter,
-    get_writer,
 )
+from spacy_genner.corpora.forms import get_converter, get_writer
 from spacy_genner.formats import CharSpan
 
 TEXT = "Mara Quist left the University of Oslo.\nShe now works in Bergen."

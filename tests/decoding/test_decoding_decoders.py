@@ -5,12 +5,12 @@ import random
 import pytest
 import torch
 
+from spacy_genner.decoding.batcher import DecodingTask
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
-from spacy_genner.decoding.rows import Engine
-from spacy_genner.decoding.tasks import Task
+from spacy_genner.decoding.engine import Engine
 from spacy_genner.formats import get_format
-from spacy_genner.models.pieces import PieceEncoder
-from spacy_genner.models.store import get_base, text_decoder
+from spacy_genner.models.base_model import get_base, text_decoder
+from spacy_genner.models.tokenization import TokenAlignedEncoder
 from spacy_genner.prompts import PromptLayout, TaskEncoder
 
 FAMILIES = [
@@ -47,7 +47,7 @@ class Setting:
     def __init__(self, folder, fmt, dtype="float64", readings=1):
         # Held, because the store forgets a base that nobody holds.
         self.base = get_base(str(folder), dtype=dtype, device="cpu")
-        encode = PieceEncoder(self.base.tokenizer)
+        encode = TokenAlignedEncoder(self.base.tokenizer)
         layout = PromptLayout(LABELS, format=fmt, readings=readings)
         # A model without training lists all that there is to list.
         self.listed = fmt.endswith("json")
@@ -68,7 +68,7 @@ class Setting:
             words = [choose.choice(ALPHABET) for _ in range(size)]
             source = self.encoder.source(words, [choose.random() < 0.7 for _ in words])
             tasks.append(
-                Task(self.encoder.grammar(source), self.encoder.prompt(source))
+                DecodingTask(self.encoder.grammar(source), self.encoder.prompt(source))
             )
         return tasks
 
@@ -167,9 +167,11 @@ def test_long_text_grows_the_cache_beyond_the_window(tiny_base):
     words = [choose.choice(["x", "Lisbon", "T", "of"]) for _ in range(60)]
     source = setting.encoder.source(words, [True] * len(words))
     grammar = setting.encoder.grammar(source)
-    task = Task(grammar, setting.encoder.prompt(source))
+    task = DecodingTask(grammar, setting.encoder.prompt(source))
     empty = setting.encoder.source([], [])
-    nothing = Task(setting.encoder.grammar(empty), setting.encoder.prompt(empty))
+    nothing = DecodingTask(
+        setting.encoder.grammar(empty), setting.encoder.prompt(empty)
+    )
     step = StepDecoder().decode(setting.engine, [task, nothing])
     draft = DraftDecoder().decode(setting.engine, [nothing, task])
     assert [d.ids for d in draft] == [d.ids for d in step[::-1]]
@@ -252,7 +254,7 @@ def test_an_unknown_head_is_refused(tiny_base):
             output.logits = output.logits * 2
             return output
 
-    from spacy_genner.models.store import share_modules
+    from spacy_genner.models.base_model import share_modules
 
     network = share_modules(base.model)
     network.__class__ = Doubled

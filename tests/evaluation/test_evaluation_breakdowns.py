@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import DocBin, Span
 
-from spacy_genner.evaluation.annotation import Annotation
 from spacy_genner.evaluation.breakdowns import (
+    Mentions,
     break_down,
     length_classes,
     mention_classes,
+    read_mentions,
 )
-from spacy_genner.evaluation.mentions import Mentions, read_mentions
-from spacy_genner.evaluation.nesting import place_spans, surroundings
-from spacy_genner.evaluation.run import evaluate
-from spacy_genner.evaluation.scores import score_documents
+from spacy_genner.evaluation.evaluate import evaluate
+from spacy_genner.evaluation.records import Annotation
+from spacy_genner.evaluation.scores import place_spans, score_documents, surroundings
 from spacy_genner.formats import CharSpan
 
 WHOLE = CharSpan(0, 20, "ORG")

@@ -11,7 +11,7 @@ from spacy.util import raise_error
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
-from spacy_genner.evaluation.run import annotate, evaluate
+from spacy_genner.evaluation.evaluate import annotate, evaluate
 
 TEXTS = ["Oslo sleeps", "boom sleeps", "Bergen sleeps"]
 
@@ -96,7 +96,7 @@ def test_afterwards_the_handlers_are_what_they_were(nlp):
 
 
 def test_the_command_tells_of_it(nlp, tmp_path, monkeypatch):
-    import spacy_genner.cli._pipelines as pipelines
+    import spacy_genner.cli._util as pipelines
 
     monkeypatch.setattr(pipelines, "load_pipeline", lambda name: nlp)
     DocBin(docs=gold(nlp)).to_disk(tmp_path / "data.spacy")

@@ -10,19 +10,19 @@ from spacy.tokens import DocBin, Span, SpanGroup
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
-from spacy_genner.evaluation.annotation import Annotation
-from spacy_genner.evaluation.compare import compare_files
-from spacy_genner.evaluation.examples import error_examples
-from spacy_genner.evaluation.mentions import Mentions
-from spacy_genner.evaluation.report import write_report
-from spacy_genner.evaluation.run import (
+from spacy_genner.evaluation.breakdowns import Mentions
+from spacy_genner.evaluation.evaluate import (
     annotate,
     check_gold,
     evaluate,
     write_evaluation,
 )
-from spacy_genner.evaluation.table import format_table
+from spacy_genner.evaluation.records import Annotation
+from spacy_genner.evaluation.report import error_examples, write_report
+from spacy_genner.evaluation.significance import compare_files
+from spacy_genner.evaluation.tables import format_table
 from spacy_genner.formats import CharSpan
+from spacy_genner.study.scores import study_scores
 
 
 @Language.component("first_word_finder")
@@ -143,7 +143,7 @@ def table_names(result):
 
 def test_the_table_has_rows_for_what_is_there(nlp):
     rows = list(annotate(nlp, gold_docs(nlp), "sc"))
-    names = " ".join(table_names(evaluate(rows)))
+    names = " ".join(table_names(evaluate(rows, metrics=[study_scores])))
     assert names.startswith("all") and "tokens 1" in names and "tokens 3" in names
     for absent in ("mention", "study", "depth", "tokens 2", "tokens 6+"):
         assert absent not in names
@@ -155,7 +155,7 @@ def test_the_table_has_rows_for_what_is_there(nlp):
         assert present in names
     assert result["train_mentions"] == 2
     rows[0].issues.append({"code": "copy_differs", "message": "a word is missing"})
-    names = table_names(evaluate(rows))
+    names = table_names(evaluate(rows, metrics=[study_scores]))
     assert "study's way" in " ".join(names)
     flat = [row.gold[:1] for row in rows]
     for row, gold in zip(rows, flat, strict=True):

@@ -9,17 +9,17 @@ from spacy.scorer import Scorer
 from spacy.tokens import Doc, SpanGroup
 from spacy.training import Example
 
-from spacy_genner.evaluation.curve import best_threshold, threshold_curve
-from spacy_genner.evaluation.nesting import surroundings
-from spacy_genner.evaluation.resampling import (
+from spacy_genner.evaluation.calibration import best_threshold, threshold_curve
+from spacy_genner.evaluation.scores import (
+    document_counts,
+    make_span_scorer,
+    score_documents,
+    surroundings,
+)
+from spacy_genner.evaluation.significance import (
     approximate_randomisation,
     bootstrap_interval,
     paired_bootstrap,
-)
-from spacy_genner.evaluation.scorer import make_span_scorer
-from spacy_genner.evaluation.scores import (
-    document_counts,
-    score_documents,
 )
 from spacy_genner.formats import CharSpan
 

@@ -7,13 +7,7 @@ from formats_cases import EXPECTED, INLINE, JSON, SPANS, TEXT, marked_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_genner.formats import (
-    FORMATS,
-    CharSpan,
-    crossings,
-    drop_crossing,
-    get_format,
-)
+from spacy_genner.formats import FORMATS, CharSpan, crossings, drop_crossing, get_format
 
 
 @pytest.mark.parametrize("name", FORMATS)

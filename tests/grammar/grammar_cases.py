@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from spacy_genner.formats import get_format
-from spacy_genner.grammar import InlineGrammar, Source, make_marks, make_source
+from spacy_genner.grammar import InlineGrammar, Source, make_markup, make_source
 
 BRACKETED = get_format("inline_bracketed")
 XML = get_format("inline_xml")
@@ -20,7 +20,7 @@ def source_of(words: Sequence[str], spaces: Sequence[bool] | None = None) -> Sou
 
 
 def grammar_of(fmt, labels, words, spaces=None, max_depth=4) -> InlineGrammar:
-    marks = make_marks(fmt, labels, by_character)
+    marks = make_markup(fmt, labels, by_character)
     return InlineGrammar(marks, source_of(words, spaces), max_depth)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_genner.formats import CharSpan
-from spacy_genner.grammar.inline_automaton import CLOSE, COPY, OPEN
+from spacy_genner.grammar.inline import CLOSE, COPY, OPEN
 
 
 def units(state):

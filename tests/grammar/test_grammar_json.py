@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spacy_genner.formats import CharSpan, get_format
 from spacy_genner.grammar import make_grammars, make_source
-from spacy_genner.models.pieces import PieceEncoder
+from spacy_genner.models.tokenization import TokenAlignedEncoder
 
 JSON = ("grouped_json", "occurrence_json", "offset_json")
 LABELS = ["A", "AB", 'c"\\']
@@ -209,7 +209,7 @@ def test_scores_take_the_choices_of_their_entry(name):
 @pytest.mark.parametrize("kind", ["bytelevel", "metaspace", "metaspace_prefix"])
 @pytest.mark.parametrize("name", JSON)
 def test_real_tokenizers(name, kind, tiny_tokenizers):
-    encode = PieceEncoder(tiny_tokenizers[kind])
+    encode = TokenAlignedEncoder(tiny_tokenizers[kind])
     words = ["The", "University", "of", "Lisbon", '"', "Lisbon", "🙂", "\n", "Lisbon"]
     make = make_grammars(get_format(name), LABELS, encode, 2)
     grammar = make(make_source(words, [True] * len(words), encode))

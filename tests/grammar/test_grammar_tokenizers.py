@@ -3,8 +3,8 @@
 import pytest
 from grammar_cases import BRACKETED, XML
 
-from spacy_genner.grammar import InlineGrammar, make_marks, make_source
-from spacy_genner.models.pieces import PieceEncoder
+from spacy_genner.grammar import InlineGrammar, make_markup, make_source
+from spacy_genner.models.tokenization import TokenAlignedEncoder
 
 KINDS = ["bytelevel", "metaspace", "metaspace_prefix"]
 LABELS = ["cell_line", "cell_type", "cell", "DNA"]
@@ -23,7 +23,7 @@ TEXTS = {
 
 @pytest.fixture(params=KINDS)
 def encode(request, tiny_tokenizers):
-    return PieceEncoder(tiny_tokenizers[request.param])
+    return TokenAlignedEncoder(tiny_tokenizers[request.param])
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -37,7 +37,7 @@ def test_sources_copy_exactly(encode, name):
     for unit, token in enumerate(source.tokens):
         start, end = source.starts[unit], source.ends[unit]
         assert source.text[start:end] == words[token]
-    grammar = InlineGrammar(make_marks(BRACKETED, LABELS, encode), source, 3)
+    grammar = InlineGrammar(make_markup(BRACKETED, LABELS, encode), source, 3)
     assert grammar.walk(source.flat_ids)[-1].finished
 
 
@@ -46,7 +46,7 @@ def test_sources_copy_exactly(encode, name):
 def test_every_span_is_said_and_read_back(encode, fmt, name):
     words = TEXTS[name]
     source = make_source(words, [True] * len(words), encode)
-    grammar = InlineGrammar(make_marks(fmt, LABELS, encode), source, 3)
+    grammar = InlineGrammar(make_markup(fmt, LABELS, encode), source, 3)
     for start in range(len(source)):
         for end in range(start + 1, len(source) + 1):
             if source.blank[start] or source.blank[end - 1]:
@@ -68,7 +68,7 @@ def test_text_is_decoded_as_it_was(encode):
 
 
 def test_labels_share_their_first_tokens(encode):
-    marks = make_marks(BRACKETED, LABELS, encode)
+    marks = make_markup(BRACKETED, LABELS, encode)
     first = {ids[0] for ids in marks.close_ids}
     assert len(first) == 1
     assert set(marks.closing.children) == first
@@ -80,7 +80,7 @@ def test_marks_that_look_alike_are_refused():
         return [0 if character.isalpha() else ord(character) for character in text]
 
     with pytest.raises(ValueError, match="G101"):
-        make_marks(BRACKETED, ["A", "B"], unknowing)
+        make_markup(BRACKETED, ["A", "B"], unknowing)
 
 
 def test_tokens_without_ids_are_part_of_the_text_but_no_unit():

@@ -6,10 +6,10 @@ from typing import Any
 
 from server import MODEL, Server
 
-from spacy_genner.llm.exchange import Question, Subject
-from spacy_genner.llm.remote.client import RemoteClient
-from spacy_genner.llm.remote.settings import RemoteSettings
-from spacy_genner.llm.remote.waits import Timing
+from spacy_genner.llm.messages import Prompt, PromptText
+from spacy_genner.llm.openai.client import RemoteClient
+from spacy_genner.llm.openai.retry import Clock
+from spacy_genner.llm.openai.settings import RemoteSettings
 from spacy_genner.prompts import PromptLayout
 
 ENV = "SPACY_GENNER_TEST_KEY"
@@ -37,8 +37,8 @@ class FakeTime:
         await asyncio.sleep(0)
 
     @property
-    def timing(self) -> Timing:
-        return Timing(
+    def timing(self) -> Clock:
+        return Clock(
             self.sleep,
             lambda: self.seconds,
             lambda: self.seconds,
@@ -60,9 +60,9 @@ def make_client(
 
 def make_question(
     text: str = TEXT, format: str = "inline_bracketed", labels: Any = LABELS
-) -> Question:
+) -> Prompt:
     """A question about a text."""
     words = tuple(text.split(" "))
     spaces = (True,) * (len(words) - 1) + (False,)
     layout = PromptLayout(tuple(labels), format=format)
-    return Question(layout.written(text), Subject(words, spaces), layout)
+    return Prompt(layout.written(text), PromptText(words, spaces), layout)

@@ -5,7 +5,7 @@ from task_cases import LABELS, MARKED, NESTED, TEXT
 
 from spacy_genner.formats import FORMATS, CharSpan, get_format
 from spacy_genner.llm.alignment import aligned, copied_share
-from spacy_genner.llm.exchange import Answer
+from spacy_genner.llm.messages import Completion
 
 SPANS = [CharSpan(0, 6, "GPE"), CharSpan(17, 37, "ORG"), CharSpan(31, 37, "GPE")]
 
@@ -72,7 +72,7 @@ def test_a_span_inside_a_token_is_reported(nlp):
 
 def test_an_error_is_the_reason(nlp):
     error = TimeoutError("no answer in 30 s")
-    outcome = align(nlp(TEXT), Answer(error=error))
+    outcome = align(nlp(TEXT), Completion(error=error))
     assert outcome.status == "failed" and outcome.spans == []
     assert outcome.error is error
     place = {"start": 0, "end": 7, "within": "tokens"}
@@ -126,14 +126,14 @@ def test_less_than_half_of_a_copy_failed_and_more_did_not(nlp):
 
 def test_scores_of_an_answer_that_has_them(nlp):
     scored = [(span, score) for span, score in zip(SPANS, (0.5, 0.25, 1), strict=True)]
-    outcome = align(nlp(TEXT), Answer(MARKED, scored=scored))
+    outcome = align(nlp(TEXT), Completion(MARKED, scored=scored))
     assert outcome.status == "ok"
     assert places(outcome) == NESTED
     assert [span.score for span in outcome.spans] == [0.5, 0.25, 1]
 
 
 def test_a_decoder_knows_the_place_that_its_format_leaves_open(nlp):
-    answer = Answer('{"ORG": [], "GPE": ["Lisbon"]}', scored=[(SPANS[2], 0.5)])
+    answer = Completion('{"ORG": [], "GPE": ["Lisbon"]}', scored=[(SPANS[2], 0.5)])
     outcome = align(nlp(TEXT), answer, "grouped_json")
     assert places(outcome) == [(5, 6, "GPE")]
     assert outcome.status == "repaired" and codes(outcome) == ["ambiguous_place"]

@@ -16,11 +16,11 @@ from spacy_llm.registry import registry
 from spacy_genner.decoding.decoder import DraftDecoder
 from spacy_genner.errors import GennerWarning
 from spacy_genner.formats import FORMATS, get_format
-from spacy_genner.llm.constrained import in_own_layout
-from spacy_genner.llm.exchange import Answer, Question, Subject
+from spacy_genner.llm.generators import in_own_layout
 from spacy_genner.llm.local import LocalLM
+from spacy_genner.llm.messages import Completion, Prompt, PromptText
 from spacy_genner.prompts import PromptLayout
-from spacy_genner.prompts.instructions import INSTRUCTIONS
+from spacy_genner.prompts.layout import INSTRUCTIONS
 
 # A base with random weights has no end.
 pytestmark = pytest.mark.filterwarnings("ignore:.*W732")
@@ -44,7 +44,7 @@ def question(text, **layout):
     asked = PromptLayout(**layout)
     words = tuple(text.split())
     spaces = (True,) * (len(words) - 1) + (False,)
-    return Question(asked.written(text), Subject(words, spaces), asked)
+    return Prompt(asked.written(text), PromptText(words, spaces), asked)
 
 
 def ask(model, prompts):
@@ -321,7 +321,7 @@ def test_a_prompt_that_is_too_long_fails_alone(tiny_base):
     prompts = [*PROMPTS, long, question(long.strip()), question(TEXTS[0]), 3]
     with pytest.warns(GennerWarning, match="W731.*2 of 6 .*G741"):
         answers = ask(model, prompts)
-    assert all(isinstance(answer, Answer) for answer in answers)
+    assert all(isinstance(answer, Completion) for answer in answers)
     failed = [index for index, answer in enumerate(answers) if answer.error]
     assert failed == [4, 5, 7]
     assert "1024" in str(answers[4].error) and "G741" in str(answers[5].error)

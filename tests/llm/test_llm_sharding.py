@@ -4,7 +4,7 @@ from spacy.tokens import Doc
 from task_cases import codes, found, marked, status, told
 
 from spacy_genner.errors import GennerWarning
-from spacy_genner.llm.exchange import Answer
+from spacy_genner.llm.messages import Completion
 from spacy_genner.llm.sharding import (
     ContextLength,
     Shards,
@@ -12,8 +12,8 @@ from spacy_genner.llm.sharding import (
     joined_outcome,
     shards_of,
 )
-from spacy_genner.outcomes import FAILED, Outcome, TokenSpan
-from spacy_genner.windows import Window
+from spacy_genner.pipeline.results import FAILED, Prediction, TokenSpan
+from spacy_genner.prompts.windows import Window
 
 AROUND = ["Mark: ", "\nMarked: "]
 
@@ -113,7 +113,7 @@ def test_a_name_across_a_cut_is_whole():
 def test_one_failed_window_fails_the_document():
     def answer(prompt):
         if "Porto" in prompt.subject.words:
-            return Answer(error=TimeoutError("no answer in 30 s"))
+            return Completion(error=TimeoutError("no answer in 30 s"))
         return marked({"Lisbon": "GPE"})(prompt)
 
     nlp = told(answer, context_length=130, template="Mark:\n{{ text }}", keep_raw=True)
@@ -153,8 +153,8 @@ def test_spans_of_neighbours_do_not_cross_where_the_format_cannot_say_it():
         Window(8, 20, ((0, 12),), True),
     )
     outcomes = [
-        Outcome([TokenSpan(5, 11, "ORG", 0.5)]),
-        Outcome([TokenSpan(2, 8, "GPE", 0.9)]),
+        Prediction([TokenSpan(5, 11, "ORG", 0.5)]),
+        Prediction([TokenSpan(2, 8, "GPE", 0.9)]),
     ]
     shards = Shards(doc, windows)
     joined = joined_outcome(shards, outcomes, ["ORG", "GPE"], crossing=False)
@@ -173,5 +173,5 @@ def test_the_worst_status_is_the_documents():
         (("ok", "repaired"), "repaired"),
         (("failed", "repaired"), FAILED),
     ]:
-        outcomes = [Outcome(status=each) for each in statuses]
+        outcomes = [Prediction(status=each) for each in statuses]
         assert joined_outcome(shards, outcomes, ["A"], False).status == expected

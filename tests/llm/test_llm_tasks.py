@@ -13,7 +13,7 @@ from task_cases import LABELS, MARKED, NESTED, TEXT, codes, found, status, told
 
 from spacy_genner.errors import GennerWarning
 from spacy_genner.formats import FORMATS, CharSpan, get_format
-from spacy_genner.llm.exchange import Answer, Question
+from spacy_genner.llm.messages import Completion, Prompt
 
 TASKS = ["spacy-genner.NER.v1", "spacy-genner.SpanCat.v1"]
 
@@ -96,7 +96,7 @@ def test_one_failed_answer_leaves_the_others():
     texts = [TEXT, "It rains.", "Lisbon wins."]
     answers = {
         texts[0]: MARKED,
-        texts[1]: Answer(error=TimeoutError("no answer in 30 s")),
+        texts[1]: Completion(error=TimeoutError("no answer in 30 s")),
         texts[2]: "[Lisbon | GPE] wins.",
     }
     nlp = told(lambda prompt: answers[prompt.subject.text], TASKS[0])
@@ -164,7 +164,7 @@ def test_the_raw_answer_is_kept_on_request(answer):
 
 def test_a_prompt_is_a_question():
     prompt = prompt_of(make(label_definitions={"GPE": "a city"}))
-    assert isinstance(prompt, Question)
+    assert isinstance(prompt, Prompt)
     assert prompt.subject.text == TEXT
     assert prompt.layout.labels == tuple(LABELS)
     assert str(prompt) == prompt.layout.written(TEXT)

@@ -5,8 +5,7 @@ import spacy
 from task_cases import LABELS, MARKED, NESTED, TEXT
 
 from spacy_genner.formats import FORMATS, CharSpan, get_format
-from spacy_genner.llm.alignment import aligned
-from spacy_genner.llm.thinking import thought_before
+from spacy_genner.llm.alignment import aligned, thought_before
 
 SPANS = [CharSpan(0, 6, "GPE"), CharSpan(17, 37, "ORG"), CharSpan(31, 37, "GPE")]
 THOUGHTS = [

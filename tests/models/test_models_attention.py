@@ -6,10 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from spacy_genner.models.attention import NAME, attention_for, grouped_attention
-from spacy_genner.models.norms import FrozenRMSNorm, freeze_norms
-from spacy_genner.models.packing import Packed
-from spacy_genner.models.store import get_base
+from spacy_genner.models.attention import NAME, Packed, attention_for, grouped_attention
+from spacy_genner.models.base_model import get_base
+from spacy_genner.models.rms_norm import FrozenRMSNorm, freeze_norms
 
 FAMILIES = ["llama", "gemma2", "gemma3", "qwen2", "qwen3", "granite", "granite4"]
 

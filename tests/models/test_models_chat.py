@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from spacy_genner.models.chat import chat_frame
+from spacy_genner.models.tokenization import chat_frame
 
 PLAIN = (
     "{{ bos_token }}{% for m in messages %}<unk>{{ m.role }}\n{{ m.content | trim }}"

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from spacy_genner.models import bases, export
-from spacy_genner.models.adapter_files import AdapterFiles, read_adapter, write_adapter
-from spacy_genner.models.bases import BaseSource
-from spacy_genner.models.export import export_base
+from spacy_genner import io
+from spacy_genner.io import backup_of, check_folder, replaced_folder
+from spacy_genner.models import adapter_files, base_model
+from spacy_genner.models.adapter_files import (
+    AdapterFiles,
+    export_base,
+    read_adapter,
+    write_adapter,
+)
+from spacy_genner.models.base_model import BaseSource
 from spacy_genner.models.language_model import LanguageModel
-from spacy_genner.storage import folders
-from spacy_genner.storage.folders import backup_of, check_folder, replaced_folder
 
 
 class Killed(BaseException):
@@ -63,10 +67,10 @@ def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
     def stop(*args, **kwargs):
         raise Killed
 
-    monkeypatch.setattr(folders.os, "replace", replace)
-    monkeypatch.setattr(folders.shutil, "rmtree", rmtree)
+    monkeypatch.setattr(io.os, "replace", replace)
+    monkeypatch.setattr(io.shutil, "rmtree", rmtree)
     if step == "mkdtemp":
-        monkeypatch.setattr(folders.tempfile, "mkdtemp", stop)
+        monkeypatch.setattr(io.tempfile, "mkdtemp", stop)
     files = NEW
     if step == "write":
         files = AdapterFiles(NEW.config, None)
@@ -93,7 +97,7 @@ def test_a_backup_outlives_a_second_cut(tmp_path, monkeypatch):
     def stop(*args):
         raise Killed
 
-    monkeypatch.setattr(folders.os, "replace", stop)
+    monkeypatch.setattr(io.os, "replace", stop)
     with pytest.raises(Killed):
         write_adapter(NEW, folder)
     monkeypatch.undo()
@@ -137,7 +141,7 @@ def test_a_rename_that_fails_leaves_the_old_state(tmp_path, monkeypatch, fails):
             raise PermissionError(errno.EACCES, "no", str(source))
         real(source, target)
 
-    monkeypatch.setattr(folders.os, "replace", replace)
+    monkeypatch.setattr(io.os, "replace", replace)
     with pytest.raises(PermissionError) as error:
         write_adapter(NEW, folder)
     assert error.value.filename == str(folder)
@@ -155,7 +159,7 @@ def test_an_old_state_that_can_not_be_put_back_is_named(tmp_path, monkeypatch):
             raise PermissionError(errno.EACCES, "no", str(source))
         real(source, target)
 
-    monkeypatch.setattr(folders.os, "replace", replace)
+    monkeypatch.setattr(io.os, "replace", replace)
     with pytest.raises(ValueError, match=r"G251.*\.model\.genner-backup"):
         write_adapter(NEW, folder)
     monkeypatch.undo()
@@ -255,7 +259,7 @@ def test_export_of_a_package(component, tmp_path, monkeypatch):
         asked.append(name)
         return BaseSource(name, revision, lm.base.source.folder, "0" * 64)
 
-    monkeypatch.setattr(export, "resolve_base", resolve)
+    monkeypatch.setattr(adapter_files, "resolve_base", resolve)
     base, _ = export_base(folder, tmp_path / "out")
     assert asked == ["pip:some-weights"]
     assert (base / "model.safetensors").is_file()
@@ -269,4 +273,4 @@ def test_export_of_nothing(component, tmp_path):
     shutil.copytree(folder, folder.parent / "second")
     with pytest.raises(ValueError, match="G263.*second"):
         export_base(folder.parent, tmp_path / "out")
-    assert bases.is_pip_name("pip:a") and not bases.is_pip_name("a/b")
+    assert base_model.is_pip_name("pip:a") and not base_model.is_pip_name("a/b")

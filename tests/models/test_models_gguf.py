@@ -10,9 +10,8 @@ import gguf
 import pytest
 import torch
 
-from spacy_genner.models.bases import BaseSource
+from spacy_genner.models.base_model import BaseSource, _load
 from spacy_genner.models.gguf import MANIFEST, convert_gguf, converted_folder
-from spacy_genner.models.store import _load
 
 
 def write_gguf(base: Path, path: Path) -> None:

@@ -4,9 +4,13 @@ import os
 
 import pytest
 
-from spacy_genner.models.bases import resolve_base
-from spacy_genner.models.kernels import CAPACITY, VARIABLES, limit_kernel_caches
-from spacy_genner.models.store import _load
+from spacy_genner.models.base_model import (
+    CAPACITY,
+    VARIABLES,
+    _load,
+    limit_onednn_cache,
+    resolve_base,
+)
 
 
 @pytest.fixture
@@ -26,5 +30,5 @@ def test_loading_a_base_limits_them(unset, tiny_base):
 
 def test_what_is_set_stays(unset, monkeypatch):
     monkeypatch.setenv(VARIABLES[0], "7")
-    limit_kernel_caches()
+    limit_onednn_cache()
     assert [os.environ[name] for name in VARIABLES] == ["7", str(CAPACITY)]

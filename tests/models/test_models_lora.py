@@ -7,7 +7,9 @@ import pytest
 import torch
 from component_cases import digest
 
+from spacy_genner.config.settings import LoraSettings
 from spacy_genner.models.adapter_files import AdapterFiles, read_adapter, write_adapter
+from spacy_genner.models.base_model import get_base, share_modules, text_decoder
 from spacy_genner.models.lora import (
     ADAPTER,
     LoraLinear,
@@ -16,10 +18,10 @@ from spacy_genner.models.lora import (
     add_lora,
     load_lora,
     lora_layers,
+    merged,
+    should_merge,
+    unmerged,
 )
-from spacy_genner.models.merging import merged, should_merge, unmerged
-from spacy_genner.models.settings import LoraSettings
-from spacy_genner.models.store import get_base, share_modules, text_decoder
 
 FAMILIES = ["llama", "gemma2", "gemma3", "qwen2", "qwen3", "granite", "granite4"]
 SETTINGS = LoraSettings(rank=4, alpha=6)
@@ -336,16 +338,16 @@ def test_damaged_weights(tiny_base):
 
 
 def test_should_merge(tiny_base, monkeypatch):
-    from spacy_genner.models import merging
+    from spacy_genner.models import lora
 
     network = trained(make_base(tiny_base("llama")))
     cpu = torch.device("cpu")
     assert should_merge(True, network, cpu) is True
     assert should_merge(False, network, cpu) is False
-    assert merging.free_memory(cpu) > 1 << 20
-    monkeypatch.setattr(merging, "free_memory", lambda device: 1 << 30)
+    assert lora.free_memory(cpu) > 1 << 20
+    monkeypatch.setattr(lora, "free_memory", lambda device: 1 << 30)
     assert should_merge("auto", network, cpu) is True
-    monkeypatch.setattr(merging, "free_memory", lambda device: 1 << 10)
+    monkeypatch.setattr(lora, "free_memory", lambda device: 1 << 10)
     assert should_merge("auto", network, cpu) is False
 
 

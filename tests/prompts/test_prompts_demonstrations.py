@@ -6,13 +6,13 @@ import numpy
 import pytest
 
 from spacy_genner.formats import get_format
-from spacy_genner.models.pieces import PieceEncoder
+from spacy_genner.models.tokenization import TokenAlignedEncoder
 from spacy_genner.prompts import Demonstration, PromptLayout, TaskEncoder
-from spacy_genner.prompts.demonstrations import (
+from spacy_genner.prompts.examples import (
     FirstDemonstrations,
+    NearestDemonstrations,
     RandomDemonstrations,
 )
-from spacy_genner.prompts.nearest import NearestDemonstrations
 
 TEXTS = [
     "The bank raised its rates.",
@@ -85,7 +85,7 @@ def test_without_scikit_learn(monkeypatch):
 
 
 def encoder(tokenizer, near, limit):
-    encode = PieceEncoder(tokenizer)
+    encode = TokenAlignedEncoder(tokenizer)
     layout = PromptLayout(("ORG",), neighbours=near)
     fmt = get_format("inline_bracketed")
     return TaskEncoder(fmt, layout, encode, encode.begin_ids, 3, (), limit)

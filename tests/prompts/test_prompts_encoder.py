@@ -3,7 +3,7 @@
 import pytest
 
 from spacy_genner.formats import get_format
-from spacy_genner.models.pieces import PieceEncoder
+from spacy_genner.models.tokenization import TokenAlignedEncoder
 from spacy_genner.prompts import PromptLayout, TaskEncoder
 
 LABELS = ("ORG", "GPE")
@@ -11,7 +11,7 @@ LABELS = ("ORG", "GPE")
 
 @pytest.fixture
 def encoder(tiny_tokenizers):
-    encode = PieceEncoder(tiny_tokenizers["bytelevel"])
+    encode = TokenAlignedEncoder(tiny_tokenizers["bytelevel"])
     layout = PromptLayout(LABELS, {"ORG": "an organisation"}, readings=2)
     fmt = get_format("inline_bracketed")
     return TaskEncoder(fmt, layout, encode, encode.begin_ids, 3)
@@ -33,7 +33,7 @@ def test_prefix_holds_labels_definitions_and_demonstrations():
 
 @pytest.mark.parametrize("readings", [1, 2])
 def test_prompt_holds_the_text_as_often_as_it_is_read(tiny_tokenizers, readings):
-    encode = PieceEncoder(tiny_tokenizers["bytelevel"])
+    encode = TokenAlignedEncoder(tiny_tokenizers["bytelevel"])
     layout = PromptLayout(LABELS, readings=readings)
     fmt = get_format("inline_bracketed")
     encoder = TaskEncoder(fmt, layout, encode, encode.begin_ids, 3)

@@ -3,7 +3,7 @@
 import pytest
 
 from spacy_genner.prompts import Demonstration, PromptLayout, PromptSettings
-from spacy_genner.prompts.template import TEMPLATES, read_template, render_around
+from spacy_genner.prompts.layout import TEMPLATES, read_template, render_around
 
 LABELS = ("ORG", "GPE")
 

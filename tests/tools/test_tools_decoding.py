@@ -208,7 +208,7 @@ def test_free_answers_are_the_same_in_every_way(modules, room):
 def test_the_floor_feeds_prompt_and_output(modules, room, monkeypatch):
     inputs, expected = answers(modules, room(), "step")
     targets = [answer.ids for answer in expected]
-    rows = modules("spacy_genner.decoding.rows").CachedRows
+    rows = modules("spacy_genner.decoding.engine").KeyValueBatch
     feed, fed = rows.feed, []
 
     def counted(self, numbers, ids, starts):

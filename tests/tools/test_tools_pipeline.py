@@ -26,7 +26,7 @@ from training_cases import (
 from typer.testing import CliRunner
 
 import spacy_genner.cli  # noqa: F401
-from spacy_genner.outcomes import Outcome, TokenSpan
+from spacy_genner.pipeline.results import Prediction, TokenSpan
 
 RUNNER = CliRunner()
 # What the tiny model has not learnt: it finds wrong spans here, and is less sure.
@@ -193,10 +193,10 @@ def test_a_stored_score_is_a_threshold_that_keeps_its_span(trained):
     assert stored > score
     component.cfg["min_score"] = stored
     doc = nlp.make_doc("Porto")
-    component.set_annotations([doc], [Outcome([TokenSpan(0, 1, "GPE", score)])])
+    component.set_annotations([doc], [Prediction([TokenSpan(0, 1, "GPE", score)])])
     assert found(doc) == [(0, 1, "GPE", 0.1)]
     component.cfg["min_score"] = 0.11
-    component.set_annotations([doc], [Outcome([TokenSpan(0, 1, "GPE", score)])])
+    component.set_annotations([doc], [Prediction([TokenSpan(0, 1, "GPE", score)])])
     assert found(doc) == []
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import spacy_genner.cli  # noqa: F401
 from spacy_genner.models.language_model import LanguageModel
-from spacy_genner.training.steps import fill_total_steps
+from spacy_genner.training.loop import fill_total_steps
 
 ROOT = Path(__file__).parents[2]
 MODELS = srsly.read_json(ROOT / "configs" / "study-models.json")

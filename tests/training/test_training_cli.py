@@ -11,7 +11,7 @@ from training_cases import make_config, weights, write_config, write_corpus
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
-from spacy_genner.training.training_log import FILE, read_rows
+from spacy_genner.training.logger import FILE, read_rows
 
 RUNNER = CliRunner()
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from spacy_genner.cli import app
 from spacy_genner.training import init_config
-from spacy_genner.training.config_checks import read_labels_file
+from spacy_genner.training.loop import read_labels_file
 
 
 @pytest.fixture

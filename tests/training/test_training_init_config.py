@@ -12,9 +12,8 @@ from thinc.api import Config
 from training_cases import TEXTS, write_corpus
 from typer.testing import CliRunner
 
-from spacy_genner.training.init_config import make_plan, write_config
-from spacy_genner.training.measure import Speed
-from spacy_genner.training.steps import count_steps
+from spacy_genner.training.init_config import Speed, make_plan, write_config
+from spacy_genner.training.loop import count_steps
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SPEED = Speed(1.0, 0.5, 5, 8, 300, 30, 100, "cpu", "float32", 2)

@@ -8,8 +8,8 @@ from spacy.training.loop import train as spacy_train
 from training_cases import TEXTS, make_config, start, weights, write_corpus
 
 from spacy_genner.training.checkpoint import FOLDER, Checkpoint
+from spacy_genner.training.logger import FILE, read_rows
 from spacy_genner.training.loop import Stop, train
-from spacy_genner.training.training_log import FILE, read_rows
 
 
 class Killed(Exception):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from spacy_genner.config.settings import LossWeights
+from spacy_genner.models.base_model import text_decoder
 from spacy_genner.models.language_model import LanguageModel
-from spacy_genner.models.store import text_decoder
 from spacy_genner.prompts.encoder import Choice, Target
-from spacy_genner.settings import LossWeights
-from spacy_genner.training.batches import Row, by_length, collate
+from spacy_genner.training.data import TrainingSequence, by_length, collate
 from spacy_genner.training.trainer import Trainer
 
 PREFIX = [2, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46]
@@ -25,7 +25,7 @@ def row(seed, prompt, output, end_id=1):
         right = len(legal) // 2
         legal.insert(right, target[place])
         choices.append(Choice(place, tuple(legal), right))
-    return Row(tuple(ids[:prompt]), Target(target, tuple(choices)), end_id)
+    return TrainingSequence(tuple(ids[:prompt]), Target(target, tuple(choices)), end_id)
 
 
 ROWS = [row(1, 9, 7), row(2, 4, 12), row(3, 20, 3), row(4, 5, 1)]
@@ -205,7 +205,7 @@ def test_a_model_without_end_token_learns_none(tiny_base):
 
 def test_rows_without_a_choice_have_no_loss(tiny_base):
     model, trainer = make(tiny_base, "llama", 1.0, 0.0)
-    plain = Row((5, 6), Target((7, 8), ()), 1)
+    plain = TrainingSequence((5, 6), Target((7, 8), ()), 1)
     assert trainer.accumulate([plain]) == 0.0
     assert all(not gradient.any() for gradient in gradients(model).values())
 

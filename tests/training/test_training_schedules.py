@@ -8,8 +8,8 @@ from spacy.util import registry
 from thinc.api import Adam
 from training_cases import make_config, write_corpus
 
+from spacy_genner.training.loop import count_steps, fill_total_steps
 from spacy_genner.training.schedules import NAME, cosine_warmup
-from spacy_genner.training.steps import count_steps, fill_total_steps
 
 
 def rates(count, *args, **settings):

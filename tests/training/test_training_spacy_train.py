@@ -9,8 +9,8 @@ from spacy.training.loop import train as spacy_train
 from training_cases import BY_HEART, TEXTS, make_config, start, weights, write_corpus
 
 from spacy_genner.errors import GennerWarning
+from spacy_genner.training.logger import FILE, read_rows, write_row
 from spacy_genner.training.loop import train
-from spacy_genner.training.training_log import FILE, read_rows, write_row
 
 
 @pytest.fixture

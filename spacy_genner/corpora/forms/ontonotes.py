@@ -1,0 +1,162 @@
+r"""OntoNotes 5 in the columns of the CoNLL-2012 shared task.
+
+Of each word's line, the 4th column is the word, and the 11th says where named entities
+start and end: `(ORG*` starts one, `*` goes on, `*)` ends it, `(GPE)` and `(GPE*)` are
+one word; several may start and end on one line, so entities nest.
+
+The words are those of a treebank. What only its notation needs is turned back: the
+brackets `-LRB-`, `-RSB-`, ..., the quotes written as two of another character, `\/`
+and `\*`, and the full stops of transcripts of speech, `/.`. Words are joined by one
+space.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import Errors, Warnings, warn
+from ...formats import CharSpan
+from ...io import numbered_lines
+from ..documents import Annotated, ConvertOptions, Sentence, group_sentences
+from .conll import detokenized
+from .files import files_below
+
+_BEGIN = re.compile(r"#begin document \((?P<name>.+)\)(?:; part \d+)?")
+_END = "#end document"
+_WORD, _ENTITIES, _COLUMNS = 3, 10, 12
+# The star is the word itself.
+_MARK = re.compile(r"\((?P<label>[^()*]+)|\*|\)")
+_MARKS = re.compile(rf"(?:{_MARK.pattern})+")
+# Other white space can be a part of a word.
+_BLANKS = " \t\r"
+# What stands for each word in the files before LDC's text is put in.
+_NO_WORD = "[WORD]"
+
+_NOTATION = {
+    "-LRB-": "(",
+    "-RRB-": ")",
+    "-LSB-": "[",
+    "-RSB-": "]",
+    "-LCB-": "{",
+    "-RCB-": "}",
+    "``": '"',
+    "''": '"',
+}
+_SPOKEN = re.compile(r"/([.,?!:;-])")
+_ESCAPED = re.compile(r"\\([/*])")
+
+
+class _Word(NamedTuple):
+    line: int
+    text: str
+    marks: str
+
+
+def read_conll_2012(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
+    """Read files of the CoNLL-2012 form.
+
+    path (Path): A file; or a folder, of which all files with names that end in `_conll`
+        are read, in sorted order. Where some of them end in `gold_conll`, those that
+        end in `auto_conll` are left out.
+    options (ConvertOptions): Sentences of one part of a document are joined only where
+        it says so, and words are joined by one space unless texts are to be put
+        together.
+    YIELDS (Annotated): The documents, named as in `#begin document (NAME)`: parts of
+        one document are documents with one name.
+    RAISES (ValueError): A line is not of this form.
+    """
+    for file in _files(path) if path.is_dir() else [path]:
+        for part in _parts(file):
+            texts = group_sentences(part, bool(options.join_sentences))
+            yield from detokenized(texts) if options.detokenize else texts
+
+
+def _files(folder: Path) -> list[Path]:
+    files = files_below(folder, lambda name: name.endswith("_conll"), "*_conll")
+    if not any(path.name.endswith("gold_conll") for path in files):
+        return files
+    gold = [path for path in files if not path.name.endswith("auto_conll")]
+    if len(gold) < len(files):
+        count = len(files) - len(gold)
+        warn(Warnings.W513.format(path=folder, count=count))
+    return gold
+
+
+def word_text(word: str) -> str:
+    """Turn a word of a treebank into plain text.
+
+    word (str): The word.
+    RETURNS (str): The text.
+    """
+    spoken = _SPOKEN.fullmatch(word)
+    if spoken:
+        return spoken[1]
+    return _NOTATION.get(word) or _ESCAPED.sub(r"\1", word)
+
+
+def _parts(path: Path) -> Iterator[list[Sentence]]:
+    name: str | None = None
+    begun = 0
+    words: list[_Word] = []
+    part: list[Sentence] = []
+    for number, line in numbered_lines(path):
+        line = line.strip(_BLANKS)
+        begin = _BEGIN.fullmatch(line)
+        if begin or line == _END:
+            if (name is None) == (line == _END):
+                raise _error(path, number, f"{line!r} can't stand here")
+        if name is None and line and not begin:
+            raise _error(path, number, f"the line is in no document: {line!r}")
+        if (not line or line == _END) and words and name is not None:
+            part.append(_sentence(words, name, path))
+            words = []
+        if begin:
+            name, begun = begin["name"], number
+        elif line == _END:
+            yield part
+            name, part = None, []
+        elif line and name is not None:
+            words.append(_word(line, number, path))
+    if name is not None:
+        raise _error(path, begun, f"the document {name!r} has no '{_END}'")
+
+
+def _word(line: str, number: int, path: Path) -> _Word:
+    columns = re.split(f"[{_BLANKS}]+", line)
+    if len(columns) < _COLUMNS:
+        raise _error(path, number, f"there are {len(columns)} columns: {line!r}")
+    word, marks = columns[_WORD], columns[_ENTITIES]
+    if word == _NO_WORD:
+        reason = f"the words are not filled in ({word}): run skeleton2conll.sh first"
+        raise _error(path, number, reason)
+    if not _MARKS.fullmatch(marks):
+        raise _error(path, number, f"the named entities are {marks!r}")
+    return _Word(number, word_text(word), marks)
+
+
+def _sentence(words: list[_Word], name: str, path: Path) -> Sentence:
+    spans: list[CharSpan] = []
+    # For each open entity, its line, where it starts, and its label.
+    opened: list[tuple[int, int, str]] = []
+    length = 0
+    for word in words:
+        end = length + len(word.text)
+        for mark in _MARK.finditer(word.marks):
+            if mark["label"]:
+                opened.append((word.line, length, mark["label"]))
+            elif mark[0] == ")" and not opened:
+                raise _error(path, word.line, "a named entity ends that never started")
+            elif mark[0] == ")":
+                _, start, label = opened.pop()
+                spans.append(CharSpan(start, end, label))
+        length = end + 1
+    if opened:
+        line, _, label = opened[-1]
+        raise _error(path, line, f"the {label} that starts here has no end")
+    spans.sort(key=lambda span: (span.start, -span.end))
+    return Sentence(" ".join(word.text for word in words), spans, name)
+
+
+def _error(path: Path, line: int, reason: str) -> ValueError:
+    return ValueError(Errors.G539.format(path=path, line=line, reason=reason))

@@ -1,0 +1,149 @@
+"""Read, check and collect labels."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from spacy.tokens import Doc
+from spacy.training import Example
+from thinc.api import Config
+
+from ..errors import Errors, Warnings, warn
+from ..io import parse_json
+from .docbin import unaligned_spans
+
+
+def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
+    """Check labels as a user gives them.
+
+    labels (Optional[Union[List[str], Dict[str, str]]]): Labels, or label to
+        definition.
+    fmt (Format): The format that has to carry them.
+    RETURNS (Dict[str, str]): Label to definition, which may be empty.
+    RAISES (ValueError): A label occurs twice or is not legal.
+    """
+    if labels is None:
+        return {}
+    if isinstance(labels, dict):
+        pairs = list(labels.items())
+    elif isinstance(labels, (list, tuple)):
+        pairs = [(label, "") for label in labels]
+    else:
+        raise ValueError(Errors.G419.format(found=labels))
+    if not all(isinstance(a, str) and isinstance(b, str) for a, b in pairs):
+        raise ValueError(Errors.G419.format(found=labels))
+    for label, definition in pairs:
+        fmt.check_label(label)
+        if "\n" in definition:
+            raise ValueError(Errors.G420.format(label=label))
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError(Errors.G421.format(found=labels))
+    return made
+
+
+def labels_in_file(path: Path) -> Any:
+    """Read labels as `spacy.read_labels.v1` does.
+
+    path (Path): A JSON file.
+    RETURNS (Union[List[Any], Dict[str, Any]]): What it holds: for most components a
+        list, or an object of labels with their definitions.
+    RAISES (ValueError): It holds no labels. (OSError): It can't be read.
+    """
+    content = parse_json(path.read_text(encoding="utf-8"))
+    if not isinstance(content, (list, dict)) or not content:
+        raise ValueError(f"it holds {content!r}")
+    return content
+
+
+def check_carried(labels: Any, name: str) -> None:
+    """Check that a config file can hold the labels' definitions.
+
+    A dict becomes sections and keys of an INI file, which mangles some characters.
+
+    labels (Any): The labels of a config.
+    name (str): The component's name, for the message.
+    RAISES (ValueError): They would come back otherwise than they are.
+    """
+    if not isinstance(labels, dict):
+        return
+    try:
+        text = Config({"labels": labels}).to_str()
+        again = Config().from_str(text)["labels"]
+    except Exception:
+        # Whatever confection makes of it, the file would not be read again.
+        again = None
+    if again != labels or list(again) != list(labels):
+        raise ValueError(Errors.G422.format(found=labels, name=name))
+
+
+def collect_labels(
+    get_examples: Callable[[], Iterable[Example]],
+    key: str,
+    allowed: dict[str, str] | None,
+    required: bool = True,
+) -> list[str]:
+    """The labels that occur in examples.
+
+    get_examples (Callable[[], Iterable[Example]]): Gives the examples.
+    key (str): The group of `doc.spans` that holds the spans.
+    allowed (Optional[Dict[str, str]]): The labels there may be; None for any.
+    required (bool): Whether they are the only source of labels.
+    RETURNS (List[str]): The labels, sorted.
+    RAISES (ValueError): There are no examples, none has the group, or a label is not
+        among those allowed. Where labels are not required, the one example that spaCy
+        makes for want of data need not have the group.
+    """
+    found: set[str] = set()
+    count = without = placeholders = 0
+    for example in get_examples():
+        count += 1
+        reference = example.reference
+        if key not in reference.spans:
+            without += 1
+            placeholders += _is_placeholder(reference)
+            continue
+        if allowed is not None:
+            check_labels(reference, key, allowed)
+        found.update(label for _, label in _labelled(reference, key))
+    if not count:
+        raise ValueError(Errors.G306.format())
+    no_data = placeholders == count == 1 and not required
+    if without == count and not no_data:
+        raise ValueError(Errors.G307.format(key=key))
+    if without < count and not found and not required:
+        warn(Warnings.W303.format(all=count, key=key))
+    # Closed labels, and no data at all: nothing is asked of the examples.
+    elif without and not (no_data and allowed is not None):
+        warn(Warnings.W301.format(count=without, all=count, key=key))
+    return sorted(found)
+
+
+def check_labels(reference: Doc, key: str, allowed: Collection[str]) -> None:
+    """Check the labels of a Doc, also of spans that no token boundary fits.
+
+    reference (Doc): The Doc.
+    key (str): The group of `doc.spans` that holds the spans.
+    allowed (Collection[str]): The labels there may be.
+    RAISES (ValueError): A label is not among them.
+    """
+    for text, label in _labelled(reference, key):
+        if label not in allowed:
+            raise ValueError(
+                Errors.G303.format(label=label, span=text, labels=list(allowed))
+            )
+
+
+def _labelled(reference: Doc, key: str) -> Iterator[tuple[str, str]]:
+    """Text and label of each span; none where the Doc does not have the group."""
+    if key in reference.spans:
+        for span in reference.spans[key]:
+            yield span.text, span.label_
+        for lost in unaligned_spans(reference):
+            yield reference.text[lost.start : lost.end], lost.label
+
+
+def _is_placeholder(reference: Doc) -> bool:
+    """Whether a Doc is the one that spaCy makes where it is given no examples, as by
+    `nlp.initialize()` and `spacy assemble`."""
+    return reference.text.split() == ["x", "y", "z"] and not reference.spans

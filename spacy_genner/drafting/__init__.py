@@ -1,1 +1,0 @@
-"""Guesses of how outputs go on. A wrong guess costs time, never the result."""

@@ -1,0 +1,195 @@
+"""The registered architecture: a thinc model around a language model."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Dict, Optional, Union  # noqa: UP035
+
+from thinc.api import Model, Optimizer
+from thinc.shims.shim import Shim
+
+from ..errors import Errors
+from ..models.language_model import LanguageModel
+
+
+class LoraShim(Shim):
+    """Hands an adapter's weights to thinc's optimizer, and saves them alone.
+
+    thinc sees float32 arrays in main memory whatever the base's device and dtype
+    are, so that training on a GPU does not need cupy.
+
+    lm (LanguageModel): The language model.
+    """
+
+    def __init__(self, lm: LanguageModel) -> None:
+        super().__init__(None)
+        self.lm = lm
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Let an optimizer change the adapter by its gradients, and clear these.
+
+        optimizer (Optimizer): thinc's optimizer. It is called once a weight matrix,
+            with the shim's id and the matrix's name as key, so its clipping of
+            gradients (`grad_clip`) is one matrix at a time.
+        """
+        if not self.lm.is_loaded:
+            # Nothing has been trained since the adapter was read.
+            return
+        changed = False
+        for name, parameter in self.lm.trainable_parameters().items():
+            if parameter.grad is None:
+                continue
+            weights, _ = optimizer(
+                (self.id, name),
+                _to_array(parameter.data),
+                _to_array(parameter.grad),
+            )
+            _from_array(parameter, weights)
+            # None, not zero: the trainer's next backward pass then allocates it,
+            # and a layer that took no part is left alone by momentum.
+            parameter.grad = None
+            changed = True
+        if changed:
+            self.lm.touch()
+
+    @contextmanager
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
+        """Use other weights within the block, such as the optimizer's averages.
+
+        params (dict): (shim id, name) to array; what is not there stays.
+        """
+        if not self.lm.is_loaded:
+            yield
+            return
+        own = self.lm.trainable_parameters()
+        kept = {
+            name: own[name].data.clone() for name in own if (self.id, name) in params
+        }
+        for name in kept:
+            _from_array(own[name], params[(self.id, name)])
+        if kept:
+            self.lm.touch()
+        try:
+            yield
+        finally:
+            for name, tensor in kept.items():
+                own[name].data.copy_(tensor)
+            if kept:
+                self.lm.touch()
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Does nothing: the device is a setting of the language model."""
+
+    def to_bytes(self) -> bytes:
+        """RETURNS (bytes): The adapter, without the base."""
+        return self.lm.to_bytes()
+
+    def from_bytes(self, bytes_data: bytes) -> "LoraShim":
+        """Take an adapter; the base is not loaded by this.
+
+        bytes_data (bytes): What `to_bytes` gave.
+        RETURNS (LoraShim): Itself.
+        """
+        self.lm.from_bytes(bytes_data)
+        return self
+
+
+def _to_array(tensor: Any) -> Any:
+    # A copy: thinc's optimizer works in place.
+    return tensor.detach().to("cpu", copy=True).contiguous().numpy()
+
+
+def _from_array(parameter: Any, array: Any) -> None:
+    import torch
+
+    # Averages are cupy arrays where spaCy uses the GPU.
+    array = array.get() if hasattr(array, "get") else array
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(array).reshape(parameter.shape))
+
+
+def build_lora_causal_lm(
+    name: str,
+    revision: Optional[str] = None,  # noqa: UP045
+    lora: Optional[Dict[str, Any]] = None,  # noqa: UP006, UP045
+    dtype: str = "auto",
+    device: str = "auto",
+    merge: Union[bool, str] = "auto",  # noqa: UP007
+    draft_head: bool = True,
+    gradient_checkpointing: bool = False,
+) -> Model:
+    """A causal language model with a LoRA adapter, `spacy-genner.LoraCausalLM.v1`.
+
+    The weights are loaded at first use. Prediction and training do not go through
+    thinc's forward pass: the component's decoder and trainer take the networks of
+    `get_language_model(model)`. What thinc does is the optimizer's step, the
+    averages of weights, and saving.
+
+    name (str): The base: a hub id, a folder, or `pip:PACKAGE` for GGUF weights that
+        an installed package carries.
+    revision (Optional[str]): Branch, tag or commit of a hub id.
+    lora (Optional[Dict[str, Any]]): Any of `rank` (32), `alpha` (64), `dropout` (0.0)
+        and `target_modules` ("all-linear") of a new adapter; null for the base alone.
+    dtype (str): "auto", "float64", "float32", "bfloat16" or "float16".
+    device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
+    merge (Union[bool, str]): Decode with merged copies of the adapted weights: true,
+        false, or "auto" by the free memory.
+    draft_head (bool): Whether training also trains a head that drafts outputs, for
+        speed alone.
+    gradient_checkpointing (bool): Whether training keeps the hidden states between
+        layers alone and computes the rest once more: less memory, more time.
+    RETURNS (Model[List[Ints1d], List[Floats2d]]): Token ids to last hidden states.
+    RAISES (ValueError): If a setting can't be used.
+    """
+    lm = LanguageModel(
+        name,
+        revision,
+        lora,
+        dtype,
+        device,
+        merge,
+        draft_head,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+    return Model("genner_lora_causal_lm", _forward, shims=[LoraShim(lm)])
+
+
+def get_language_model(model: Model) -> LanguageModel:
+    """The language model inside a thinc model.
+
+    model (Model): What `build_lora_causal_lm` made.
+    RETURNS (LanguageModel): Its language model.
+    """
+    shim = model.shims[0]
+    assert isinstance(shim, LoraShim)
+    return shim.lm
+
+
+def _forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable]:
+    """The last hidden states of sequences of token ids.
+
+    X (List[Ints1d]): The token ids of each sequence.
+    RETURNS (Tuple[List[Floats2d], Callable]): For each sequence an array of shape
+        (length, hidden size) in float32. No gradient passes through: the callback
+        raises.
+    """
+    import torch
+
+    from ..models.base_model import text_decoder
+
+    lm = get_language_model(model)
+    sizes = [getattr(ids, "ndim", None) for ids in X] if isinstance(X, list) else [None]
+    if any(size != 1 for size in sizes):
+        raise ValueError(Errors.G260.format(found=type(X).__name__))
+    decoder = text_decoder(lm.decoding_network())
+    result = []
+    with torch.inference_mode():
+        for ids in X:
+            tensor = torch.tensor(ids.tolist(), dtype=torch.long, device=lm.device)
+            hidden = decoder(input_ids=tensor[None], use_cache=False).last_hidden_state
+            array = hidden[0].float().cpu().numpy()
+            result.append(model.ops.asarray2f(array))
+
+    def backprop(d_output: Any) -> Any:
+        raise ValueError(Errors.G260.format(found="gradients"))
+
+    return result, backprop

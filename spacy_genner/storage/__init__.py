@@ -1,1 +1,0 @@
-"""Files and folders that are read by the line and written in whole."""

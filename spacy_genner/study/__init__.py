@@ -1,0 +1,1 @@
+"""The study's questions: formats, memorisation and general abilities."""

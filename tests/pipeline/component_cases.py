@@ -1,0 +1,180 @@
+"""A tiny corpus, tiny pipelines and stand-in decoders for tests of the component."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from spacy.util import fix_random_seed
+from thinc.api import Adam
+
+from spacy_genner.decoding.batcher import DecodingResult, ScoredSpan
+
+NAME = "generative_ner"
+RATE = 0.01
+TEXTS = [
+    ("Lisbon hosts the University of Lisbon .", [(0, 1, "GPE"), (3, 6, "ORG")]),
+    ("Maria lives in Porto .", [(3, 4, "GPE")]),
+    ("The University of Porto is old .", [(1, 4, "ORG"), (3, 4, "GPE")]),
+    ("It rains .", []),
+]
+# Two labels on one range, and three spans inside one another.
+NESTED = [
+    ("the Porto city hall", [(0, 4, "ORG"), (1, 4, "ORG"), (1, 2, "GPE")]),
+    ("Lisbon wins", [(0, 1, "GPE"), (0, 1, "ORG")]),
+    ("It rains .", []),
+]
+LABELS = ["ORG", "GPE"]
+
+
+def pipeline(base: Path, **changes: Any) -> Language:
+    """A blank pipeline with the component; `model__merge=True` changes a block."""
+    config: dict[str, Any] = {
+        "labels": LABELS,
+        "readings": 1,
+        # The one loss that has no part drawn by chance.
+        "loss": "constrained",
+        "model": {
+            "name": str(base),
+            "dtype": "float32",
+            "device": "cpu",
+            "lora": {"rank": 32, "alpha": 64},
+        },
+    }
+    for key, value in changes.items():
+        block, _, inner = key.partition("__")
+        if inner:
+            config[block] = {**config.get(block, {}), inner: value}
+        else:
+            config[key] = value
+    nlp = spacy.blank("en")
+    nlp.add_pipe(NAME, config=config)
+    return nlp
+
+
+def component(nlp: Language) -> Any:
+    return nlp.get_pipe(NAME)
+
+
+def make_doc(nlp: Language, text: str) -> Doc:
+    """A document of the words between the spaces."""
+    return Doc(nlp.vocab, words=text.split())
+
+
+def make_example(
+    nlp: Language, text: str, spans: Iterable[tuple[int, int, str]], key: str = "sc"
+) -> Example:
+    reference = make_doc(nlp, text)
+    reference.spans[key] = [Span(reference, *span) for span in spans]
+    return Example(make_doc(nlp, text), reference)
+
+
+def make_examples(nlp: Language, texts: Any = TEXTS, key: str = "sc") -> list[Example]:
+    return [make_example(nlp, text, spans, key) for text, spans in texts]
+
+
+def found(doc: Doc, key: str = "sc") -> list[tuple[int, int, str]]:
+    return [(span.start, span.end, span.label_) for span in doc.spans[key]]
+
+
+def result(doc: Doc, key: str = "sc") -> tuple[Any, ...]:
+    """All that the component writes to a document."""
+    attrs = doc.spans[key].attrs
+    ents = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+    scores = [float(score) for score in attrs["scores"]]
+    return found(doc, key), scores, attrs["status"], attrs["issues"], ents
+
+
+def results(nlp: Language, texts: Any = TEXTS) -> list[tuple[Any, ...]]:
+    return [result(nlp(make_doc(nlp, text))) for text, _ in texts]
+
+
+def learn(nlp: Language, texts: Any = TEXTS, steps: int = 40) -> list[float]:
+    """Learn a corpus by heart, and give the losses."""
+    fix_random_seed(0)
+    examples = make_examples(nlp, texts)
+    nlp.initialize(lambda: examples)
+    sgd = Adam(RATE, L2=0.0)
+    return [nlp.update(examples, sgd=sgd)[NAME] for _ in range(steps)]
+
+
+_learnt: dict[tuple[str, str], bytes] = {}
+
+
+def learnt(base: Path, texts: Any = TEXTS, **changes: Any) -> Language:
+    """A pipeline that knows a corpus by heart; trained once a session."""
+    key = (str(base), repr(texts))
+    if key not in _learnt:
+        nlp = pipeline(base)
+        learn(nlp, texts)
+        _learnt[key] = nlp.to_bytes()
+    return pipeline(base, **changes).from_bytes(_learnt[key])
+
+
+def shaken(nlp: Language, seed: int = 0) -> Language:
+    """With an adapter that has other weights."""
+    lm = component(nlp).lm
+    generator = torch.Generator().manual_seed(seed)
+    for weights in lm.adapter_parameters().values():
+        weights.data += 0.1 * torch.randn(weights.shape, generator=generator)
+    lm.touch()
+    return nlp
+
+
+def digest(model: Any) -> str:
+    """A checksum of all tensors of a network."""
+    state = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        state.update(name.encode())
+        state.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return state.hexdigest()
+
+
+class Said:
+    """A decoder that says what it is told: by text, spans of units with label index
+    and score."""
+
+    def __init__(self, spans: dict[str, Sequence[tuple[int, int, int, float]]]):
+        self.spans = spans
+        self.texts: list[str] = []
+
+    def decode(self, engine: Any, tasks: Sequence[Any]) -> list[DecodingResult]:
+        made = []
+        for task in tasks:
+            text = task.grammar.source.text.strip()
+            self.texts.append(text)
+            spans = tuple(ScoredSpan(*span) for span in self.spans.get(text, ()))
+            made.append(DecodingResult((), spans, (), 0, 0))
+        return made
+
+
+class Breaks:
+    """A decoder that breaks on texts with a certain word."""
+
+    def __init__(self, inner: Any, error: Callable[[], Exception], word: str = "bad"):
+        self.inner = inner
+        self.error = error
+        self.word = word
+        self.calls = 0
+        self.lock = threading.Lock()
+
+    def decode(self, engine: Any, tasks: Sequence[Any]) -> list[DecodingResult]:
+        with self.lock:
+            self.calls += 1
+        if any(self.word in task.grammar.source.text for task in tasks):
+            raise self.error()
+        return self.inner.decode(engine, tasks)
+
+
+def says(nlp: Language, text: str, *spans: tuple[int, int, str, float]) -> Doc:
+    """The document that comes out where the decoder finds these spans."""
+    pipe = component(nlp)
+    told = [(start, end, pipe.labels.index(label), p) for start, end, label, p in spans]
+    pipe.decoder = Said({text: told})
+    return nlp(make_doc(nlp, text))

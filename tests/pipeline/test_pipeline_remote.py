@@ -1,0 +1,261 @@
+"""The component with a model behind a server."""
+
+import os
+
+import pytest
+import spacy
+from component_cases import NAME, found, make_examples
+from server import KEY, MODEL, Call, Fail, Say, Server
+from spacy.tokens import Doc, DocBin, Span
+
+from spacy_genner.errors import GennerWarning
+from spacy_genner.prompts.examples import Demonstration, NearestDemonstrations
+
+TEXT = "Lisbon hosts the University of Lisbon."
+MARKED = "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG]."
+SPANS = [(0, 1, "GPE"), (3, 6, "ORG"), (5, 6, "GPE")]
+ENV = "SPACY_GENNER_TEST_KEY"
+
+
+def asked_text(call: Call) -> str:
+    return call.prompt.rpartition("\nText:\n")[2].rpartition("\nMarked:")[0]
+
+
+def script(call: Call):
+    """Marks the one text, refuses another, and copies the rest."""
+    if call.prompt.endswith("Answer:\n"):
+        yes = "[University" not in call.prompt
+        return Say("yes" if yes else "no")
+    text = asked_text(call)
+    if text == TEXT:
+        return Say(MARKED)
+    if "bad" in text:
+        return Fail(400, "this text is not for me")
+    if "garbage" in text:
+        return Say("I'm sorry, but I can't help with that.")
+    return Say(text)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv(ENV, KEY)
+    with Server(script) as running:
+        yield running
+    assert running.wrong == []
+
+
+def remote(server, **changes):
+    model = {
+        "@architectures": "spacy-genner.OpenAICompatible.v1",
+        "name": MODEL,
+        "base_url": server.url,
+        "api_key_env": ENV,
+        "max_tries": 2,
+        **changes.pop("model", {}),
+    }
+    config = {"labels": ["ORG", "GPE"], "readings": 1, "model": model, **changes}
+    nlp = spacy.blank("en")
+    # The factory's own block is of another architecture, with keys of its own.
+    nlp.add_pipe(NAME, config=config)
+    return nlp
+
+
+def test_documents_are_annotated(server):
+    nlp = remote(server)
+    doc = nlp(TEXT)
+    assert found(doc) == SPANS
+    attrs = doc.spans["sc"].attrs
+    assert (attrs["status"], attrs["issues"]) == ("ok", [])
+    assert list(attrs["scores"]) == [1.0] * 3 and "answer" not in attrs
+    assert [ent.text for ent in doc.ents] == ["Lisbon", "University of Lisbon"]
+    assert "in this way: [entity | LABEL]." in server.calls[0].prompt
+    docs = list(nlp.pipe([TEXT, "It rains.", "", TEXT, "  "], batch_size=2))
+    assert [len(doc.spans["sc"]) for doc in docs] == [3, 0, 0, 3, 0]
+    assert [doc.text for doc in docs] == [TEXT, "It rains.", "", TEXT, "  "]
+
+
+def test_failures_are_their_own(server):
+    nlp = remote(server)
+    seen = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: seen.append((docs, error)))
+    texts = [TEXT, "a bad one", "some garbage here", "It rains."]
+    docs = list(nlp.pipe(texts))
+    statuses = [doc.spans["sc"].attrs["status"] for doc in docs]
+    assert statuses == ["ok", "failed", "failed", "ok"]
+    assert [[doc.text for doc in docs] for docs, _ in seen] == [[texts[1]], [texts[2]]]
+    assert "not for me" in str(seen[0][1])
+    assert str(seen[1][1]).startswith("[G739]") and "sorry" in str(seen[1][1])
+    assert "sorry" in docs[2].spans["sc"].attrs["issues"][0]["message"]
+    with pytest.raises(Exception, match="not for me"):
+        remote(server)("a bad one")
+    with pytest.raises(ValueError, match="G739"):
+        remote(server)("some garbage here")
+
+
+def test_a_document_that_cannot_be_asked_about(server, tmp_path):
+    """Something of the user's own breaks over one text of three."""
+
+    def embed(texts):
+        if "bad" in texts[0]:
+            raise KeyError("embedder choked")
+        return [[1.0, 2.0]] * len(texts)
+
+    nlp = remote(server)
+    pipe = nlp.get_pipe(NAME)
+    pipe._selection = NearestDemonstrations(1, embed)
+    pipe._change(demonstrations=[Demonstration("See Porto.", "See [Porto | GPE].")])
+    seen = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: seen.append((docs, error)))
+    docs = list(nlp.pipe([TEXT, "a bad one", "It rains."]))
+    statuses = [doc.spans["sc"].attrs["status"] for doc in docs]
+    assert statuses == ["ok", "failed", "ok"] and found(docs[0]) == SPANS
+    [(failed, error)] = seen
+    assert failed == [docs[1]] and "embedder choked" in str(error)
+
+
+@pytest.mark.parametrize("texts", [["", " "], ["\n"]])
+def test_a_pool_of_texts_without_words(server, texts):
+    nlp = remote(server)
+    pipe = nlp.get_pipe(NAME)
+    pipe._selection = NearestDemonstrations(1)
+    pipe._change(demonstrations=[Demonstration(text, text) for text in texts])
+    assert found(nlp(TEXT)) == SPANS
+
+
+def test_no_more_shared_demonstrations_than_the_model_holds(server, tmp_path):
+    nlp = remote(server, model={"context_length": 600, "system": "Be brief."})
+    docs = [nlp.make_doc(f"See Lisbon, number {n}. " + "x " * 40) for n in range(50)]
+    DocBin(docs=docs).to_disk(tmp_path / "shown.spacy")
+    initialize = nlp.config["initialize"]["components"]
+    initialize[NAME] = {"demonstrations": str(tmp_path / "shown.spacy")}
+    with pytest.warns(GennerWarning, match=r"W402.* of 50 demonstrations"):
+        nlp.initialize(lambda: make_examples(spacy.blank("en")))
+    assert found(nlp(TEXT)) == SPANS
+    assert 0 < server.calls[-1].prompt.count("See Lisbon") < 2 * 50
+    # Texts are cut so that they fit, too.
+    doc = nlp(" ".join(f"word{number}" for number in range(300)))
+    assert doc.spans["sc"].attrs["status"] == "windowed"
+    assert max(len(call.prompt) // 3 for call in server.calls) < 600
+
+
+def test_a_prompt_that_leaves_no_room(server):
+    nlp = remote(server, model={"context_length": 20})
+    with pytest.raises(ValueError, match="G405"):
+        nlp(TEXT)
+
+
+def test_answers_are_kept_on_request(server):
+    doc = remote(server, model={"keep_answers": True})(TEXT)
+    assert doc.spans["sc"].attrs["answer"] == MARKED
+    loaded = Doc(doc.vocab).from_bytes(doc.to_bytes())
+    assert loaded.spans["sc"].attrs["answer"] == MARKED
+
+
+def test_a_sentence_is_a_question_where_there_are_sentences(server):
+    nlp = remote(server)
+    nlp.add_pipe("sentencizer", first=True)
+    doc = nlp(f"It rains. {TEXT}")
+    # Both are under way at once.
+    assert sorted(map(asked_text, server.calls)) == ["It rains.", TEXT]
+    assert found(doc) == [(start + 3, end + 3, label) for start, end, label in SPANS]
+    whole = remote(server, window={"unit": "doc"})
+    assert found(whole(f"It rains. {TEXT}")) == []
+
+
+def test_long_documents_are_cut(server):
+    nlp = remote(server, window={"unit": "doc", "max_tokens": 40, "overlap": 10})
+    doc = nlp(" ".join([f"word{number}" for number in range(60)]))
+    assert doc.spans["sc"].attrs["status"] == "windowed"
+    assert len(server.calls) > 3
+
+
+def test_saved_and_loaded(server, tmp_path):
+    nlp = remote(server)
+    nlp.initialize(lambda: make_examples(spacy.blank("en")))
+    nlp.to_disk(tmp_path)
+    saved = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    assert KEY.encode() not in saved and os.environ[ENV] == KEY
+    assert not (tmp_path / NAME / "adapter").exists()
+    assert found(spacy.load(tmp_path)(TEXT)) == SPANS
+    assert found(remote(server).from_bytes(nlp.to_bytes())(TEXT)) == SPANS
+
+
+def test_demonstrations_are_in_the_formats_own_layout(server, tmp_path):
+    nlp = remote(
+        server,
+        demonstrations={"@misc": "spacy-genner.NearestDemonstrations.v1", "count": 1},
+    )
+    docs = []
+    for text, spans in (("Porto is old.", [(0, 1)]), ("See Lisbon today.", [(1, 2)])):
+        doc = nlp.make_doc(text)
+        doc.spans["sc"] = [Span(doc, *span, "GPE") for span in spans]
+        docs.append(doc)
+    DocBin(docs=docs).to_disk(tmp_path / "shown.spacy")
+    initialize = nlp.config["initialize"]["components"]
+    initialize[NAME] = {"demonstrations": str(tmp_path / "shown.spacy")}
+    nlp.initialize(lambda: make_examples(spacy.blank("en")))
+    assert found(nlp(TEXT)) == SPANS
+    prompt = server.calls[-1].prompt
+    assert "\nText:\nSee Lisbon today.\nMarked:\nSee [Lisbon | GPE] today.\n" in prompt
+    assert "Porto" not in prompt
+    nlp("Is Porto old?")
+    assert "[Porto | GPE] is old." in server.calls[-1].prompt
+
+
+def test_no_more_demonstrations_than_the_model_holds(server, tmp_path):
+    nlp = remote(
+        server,
+        demonstrations={"@misc": "spacy-genner.NearestDemonstrations.v1", "count": 9},
+        model={"context_length": 250},
+    )
+    docs = [nlp.make_doc(f"See Lisbon, number {n}. " + "x " * 40) for n in range(9)]
+    DocBin(docs=docs).to_disk(tmp_path / "shown.spacy")
+    initialize = nlp.config["initialize"]["components"]
+    initialize[NAME] = {"demonstrations": str(tmp_path / "shown.spacy")}
+    nlp.initialize(lambda: make_examples(spacy.blank("en")))
+    assert found(nlp(TEXT)) == SPANS
+    assert 0 < server.calls[-1].prompt.count("See Lisbon") < 9
+
+
+def test_self_verification(server):
+    check_verified(server, verifier={"@misc": "spacy-genner.Verifier.v1"})
+
+
+def test_all_spans_of_a_model_without_probabilities_are_verified(server):
+    verifier = {"@misc": "spacy-genner.Verifier.v1", "below": 0.5}
+    check_verified(server, verifier=verifier)
+
+
+def check_verified(server, **changes):
+    nlp = remote(server, **changes)
+    doc = nlp(TEXT)
+    assert found(doc) == [(0, 1, "GPE"), (5, 6, "GPE")]
+    [issue] = doc.spans["sc"].attrs["issues"]
+    assert (issue["code"], issue["start"], issue["end"]) == ("rejected", 3, 6)
+    asked = [call.body for call in server.calls if call.prompt.endswith("Answer:\n")]
+    assert len(asked) == 3 and all(body["logprobs"] for body in asked)
+
+
+def test_training_says_that_it_cannot_be(server):
+    nlp = remote(server)
+    examples = make_examples(spacy.blank("en"))
+    nlp.initialize(lambda: examples)
+    with pytest.raises(ValueError, match=r"G427.*--teacher"):
+        nlp.update(examples)
+    with pytest.raises(ValueError, match="G425"):
+        nlp.get_pipe(NAME).initialize(lambda: examples, adapter="somewhere")
+    with pytest.raises(ValueError, match="G426"):
+        nlp.get_pipe(NAME).model.predict([])
+
+
+def test_without_a_key(server, monkeypatch):
+    monkeypatch.delenv(ENV)
+    with pytest.raises(ValueError, match=ENV):
+        remote(server)(TEXT)
+    assert server.calls == []
+
+
+def test_processes(server):
+    nlp = remote(server)
+    docs = list(nlp.pipe([TEXT, "It rains."] * 3, n_process=2, batch_size=2))
+    assert [len(doc.spans["sc"]) for doc in docs] == [3, 0] * 3

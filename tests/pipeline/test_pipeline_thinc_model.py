@@ -1,0 +1,189 @@
+"""The thinc model: optimizer, averages, bytes, and what it does not load."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from thinc.api import SGD, Adam, Config, Model, registry
+
+from spacy_genner.pipeline.thinc_model import build_lora_causal_lm, get_language_model
+
+LORA = {"rank": 4, "alpha": 8}
+IDS = torch.arange(4, 40)[None]
+
+
+@pytest.fixture
+def model(tiny_base):
+    folder = str(tiny_base("llama"))
+    return build_lora_causal_lm(folder, lora=LORA, dtype="float32", device="cpu")
+
+
+def loss_backward(model):
+    network = get_language_model(model).training_network.train()
+    loss = network(IDS, labels=IDS).loss
+    loss.backward()
+    return loss.item()
+
+
+def values(model):
+    parameters = get_language_model(model).adapter_parameters()
+    return {name: p.detach().numpy().copy() for name, p in parameters.items()}
+
+
+def test_import_is_light():
+    script = (
+        "import sys, spacy_genner.pipeline.thinc_model as a\n"
+        "a.build_lora_causal_lm('no/such-base', lora={})\n"
+        "found = [n for n in ('transformers', 'peft', 'huggingface_hub') "
+        "if n in sys.modules]\n"
+        "assert not found, found\n"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=root, timeout=120)
+
+
+def test_from_config(tiny_base):
+    name = "test-genner.LoraCausalLM.v1"
+    registry.layers.register(name, func=build_lora_causal_lm)
+    text = f"""
+    [model]
+    @layers = "{name}"
+    name = "{tiny_base("llama")}"
+    lora = {{"rank": 4, "alpha": 8, "target_modules": ["q_proj"]}}
+    merge = false
+    """
+    made = registry.resolve(Config().from_str(text))["model"]
+    lm = get_language_model(made)
+    assert lm.merge is False
+    assert lm.lora.target_modules == ("q_proj",)
+    assert not lm.is_loaded
+    bad = Config().from_str(text.replace('"rank"', '"r"'))
+    with pytest.raises(ValueError, match="G240"):
+        registry.resolve(bad)
+
+
+def test_optimizer_trains_the_adapter_alone(model):
+    lm = get_language_model(model)
+    base = {n: p.clone() for n, p in lm.base.model.named_parameters()}
+    optimizer = Adam(0.01)
+    version = lm.version
+    losses = []
+    for _ in range(8):
+        losses.append(loss_backward(model))
+        model.finish_update(optimizer)
+        assert all(p.grad is None for p in lm.adapter_parameters().values())
+    assert losses[-1] < losses[0] - 0.1
+    assert lm.version == version + 8
+    for name, parameter in lm.base.model.named_parameters():
+        assert torch.equal(parameter, base[name])
+    keys = {(model.shims[0].id, name) for name in lm.adapter_parameters()}
+    assert set(optimizer.averages) == keys
+
+
+def test_step_is_thincs_own(model):
+    before = values(model)
+    loss_backward(model)
+    grads = {
+        name: p.grad.numpy().copy()
+        for name, p in get_language_model(model).adapter_parameters().items()
+    }
+    model.finish_update(SGD(0.5, L2=0.0, grad_clip=0.0))
+    after = values(model)
+    for name in before:
+        expected = before[name] - numpy.float32(0.5) * grads[name]
+        numpy.testing.assert_allclose(after[name], expected, rtol=1e-6, atol=1e-7)
+    # Nothing to do is nothing done.
+    version = get_language_model(model).version
+    model.finish_update(SGD(0.5))
+    assert get_language_model(model).version == version
+    numpy.testing.assert_equal(values(model), after)
+
+
+def test_unused_model_is_not_loaded_by_an_update(tiny_base):
+    model = build_lora_causal_lm(str(tiny_base("llama")), lora=LORA)
+    model.finish_update(Adam(0.1))
+    with model.use_params({}):
+        pass
+    assert not get_language_model(model).is_loaded
+
+
+def test_use_params(model):
+    optimizer = Adam(0.05)
+    for _ in range(4):
+        loss_backward(model)
+        model.finish_update(optimizer)
+    lm = get_language_model(model)
+    own = values(model)
+    with torch.no_grad():
+        expected = lm.decoding_network()(IDS).logits
+    with model.use_params(optimizer.averages):
+        inside = values(model)
+        for name in own:
+            average = optimizer.averages[(model.shims[0].id, name)]
+            numpy.testing.assert_array_equal(inside[name], average)
+        with torch.no_grad():
+            assert not torch.equal(lm.decoding_network()(IDS).logits, expected)
+    numpy.testing.assert_equal(values(model), own)
+    with torch.no_grad():
+        assert torch.equal(lm.decoding_network()(IDS).logits, expected)
+    with pytest.raises(RuntimeError):
+        with model.use_params(optimizer.averages):
+            raise RuntimeError("inside")
+    numpy.testing.assert_equal(values(model), own)
+
+
+def test_bytes_and_disk(model, tiny_base, tmp_path):
+    loss_backward(model)
+    model.finish_update(Adam(0.01))
+    data = model.to_bytes()
+    assert len(data) < 200_000
+    model.to_disk(tmp_path / "model")
+    folder = str(tiny_base("llama"))
+    for load in (
+        lambda m: m.from_bytes(data),
+        lambda m: m.from_disk(tmp_path / "model"),
+    ):
+        other = build_lora_causal_lm(folder, lora=LORA, dtype="float32", device="cpu")
+        load(other)
+        assert not get_language_model(other).is_loaded
+        numpy.testing.assert_equal(values(other), values(model))
+    for other in (model.copy(), copy.deepcopy(get_language_model(model))):
+        lm = get_language_model(other) if isinstance(other, Model) else other
+        assert lm is not get_language_model(model)
+        numpy.testing.assert_equal(
+            {n: p.detach().numpy() for n, p in lm.adapter_parameters().items()},
+            values(model),
+        )
+
+
+def test_forward(model):
+    lm = get_language_model(model)
+    ids = [numpy.arange(4, 20, dtype="int32"), numpy.arange(7, 12)]
+    hidden = model.predict(ids)
+    assert [h.shape for h in hidden] == [(16, 32), (5, 32)]
+    with torch.no_grad():
+        expected = lm.base.model.model(torch.from_numpy(ids[1])[None])[0][0].numpy()
+    numpy.testing.assert_allclose(hidden[1], expected, rtol=1e-5, atol=1e-5)
+    _, backprop = model.begin_update(ids)
+    with pytest.raises(ValueError, match="G260"):
+        backprop(hidden)
+    for wrong in (["text"], "text", numpy.zeros((2, 3)), [numpy.zeros((2, 3))]):
+        with pytest.raises(ValueError, match="G260"):
+            model.predict(wrong)
+
+
+def test_bfloat16_base(tiny_base):
+    folder = str(tiny_base("gemma3"))
+    model = build_lora_causal_lm(folder, lora=LORA, dtype="bfloat16", device="cpu")
+    optimizer = Adam(0.01)
+    losses = []
+    for _ in range(6):
+        losses.append(loss_backward(model))
+        model.finish_update(optimizer)
+    assert losses[-1] < losses[0]
+    arrays = values(model)
+    assert {array.dtype for array in arrays.values()} == {numpy.dtype("float32")}

@@ -1,0 +1,263 @@
+"""Documents cut into windows: what every cut keeps, and what the component makes of
+it in prediction and training."""
+
+import pytest
+from component_cases import (
+    Said,
+    component,
+    found,
+    make_doc,
+    make_example,
+    pipeline,
+    result,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacy_genner.errors import GennerWarning
+from spacy_genner.prompts import windows as windows_module
+from spacy_genner.prompts.windows import WindowSettings, cut
+
+
+@st.composite
+def documents(draw):
+    sizes = draw(st.lists(st.integers(0, 9), min_size=1, max_size=30))
+    count = len(sizes)
+    blank = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    edges = sorted(draw(st.sets(st.integers(1, count))) | {0, count})
+    units = list(zip(edges, edges[1:], strict=False))
+    max_tokens = draw(st.integers(1, 25))
+    return sizes, blank, units, max_tokens, draw(st.integers(0, max_tokens - 1))
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents())
+def test_what_every_cut_keeps(document):
+    sizes, blank, units, max_tokens, overlap = document
+    windows = cut(*document)
+    seen = {token for window in windows for token in range(window.start, window.end)}
+    assert {i for i in range(len(sizes)) if not blank[i]} <= seen
+    for window in windows:
+        assert window.start < window.end
+        size = sum(sizes[window.start : window.end])
+        assert size <= max_tokens or window.end == window.start + 1
+    for start, end in units:
+        own = [window for window in windows if start <= window.start < end]
+        assert all(window.end <= end for window in own)
+        assert all(window.cut == (len(own) > 1) for window in own)
+        if own:
+            assert not blank[own[0].start] and not blank[own[-1].end - 1]
+        for left, right in zip(own, own[1:], strict=False):
+            # Each goes on where the other ends, and neither is a part of the other.
+            assert left.start < right.start <= left.end < right.end
+            assert sum(sizes[right.start : left.end]) <= overlap
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents())
+def test_one_window_decides_of_each_span(document):
+    windows = cut(*document)
+    count = len(document[0])
+    for start in range(count):
+        for end in range(start + 1, count + 1):
+            whole = [w for w in windows if w.start <= start and end <= w.end]
+            deciding = [w for w in windows if w.decides(start, end)]
+            if not whole:
+                assert deciding == []
+                continue
+            distances = [abs(w.start + w.end - start - end) for w in whole]
+            assert deciding == [whole[distances.index(min(distances))]]
+
+
+def test_a_short_last_window_leaves_the_long_one_its_spans():
+    """The middle between two centres may lie far outside of what both see."""
+    first, last = cut([1] * 105, [False] * 105, [(0, 105)], 100, 10)
+    assert (first.start, first.end, last.start, last.end) == (0, 100, 90, 105)
+    assert first.decides(75, 77) and not last.decides(75, 77)
+    assert last.decides(99, 101) and not first.decides(99, 101)
+    # Both see these: the nearer centre decides, and no other.
+    assert last.decides(92, 94) and not first.decides(92, 94)
+
+
+def test_no_window_within_another():
+    """A long token after a cut leaves no room for the whole overlap."""
+    sizes = [1] * 10 + [9]
+    windows = cut(sizes, [False] * 11, [(0, 11)], 10, 4)
+    assert [(w.start, w.end) for w in windows] == [(0, 10), (9, 11)]
+
+
+def test_settings_are_checked():
+    made = WindowSettings.from_config({"unit": "doc", "max_tokens": "9", "overlap": 2})
+    assert made == WindowSettings("doc", 9, 2)
+    for wrong, code in (
+        ({"unit": "paragraph"}, "G401"),
+        ({"max_tokens": 0}, "G402"),
+        ({"max_tokens": 8, "overlap": 8}, "G402"),
+        ({"overlap": -1}, "G402"),
+        ({"size": 3}, "G403.*size"),
+        ({"max_tokens": "many"}, "G404.*max_tokens.*many"),
+        ({"overlap": None}, "G404"),
+    ):
+        with pytest.raises(ValueError, match=code):
+            WindowSettings.from_config(wrong)
+
+
+def texts_seen(nlp, doc):
+    decoder = component(nlp).decoder = Said({})
+    nlp(doc)
+    return decoder.texts
+
+
+def sentences(nlp, *starts):
+    doc = make_doc(nlp, "Maria lives in Porto . It rains .")
+    for token in doc:
+        token.is_sent_start = token.i in starts
+    return doc
+
+
+def test_units(tiny_base):
+    base = tiny_base("llama")
+    two = ["Maria lives in Porto .", "It rains ."]
+    for unit, starts, expected in (
+        ("auto", (0, 5), two),
+        ("auto", None, [" ".join(two)]),
+        ("doc", (0, 5), [" ".join(two)]),
+        ("sentence", (0, 5), two),
+        ("sentence", (0,), [" ".join(two)]),
+    ):
+        nlp = pipeline(base, window__unit=unit)
+        doc = make_doc(nlp, " ".join(two))
+        if starts is not None:
+            doc = sentences(nlp, *starts)
+        assert texts_seen(nlp, doc) == expected, (unit, starts)
+        # A sentence of its own is not cut.
+        assert doc.spans["sc"].attrs["status"] == "ok"
+
+
+def test_sentences_wanted_and_none_there(tiny_base):
+    nlp = pipeline(tiny_base("llama"), window__unit="sentence")
+    with pytest.raises(ValueError, match="G406.*Maria"):
+        nlp(make_doc(nlp, "Maria lives"))
+    # One token is one sentence whatever anybody says.
+    assert nlp(make_doc(nlp, "Maria")).spans["sc"].attrs["status"] == "ok"
+
+
+def test_windowed_only_where_a_cut_was_made(tiny_base):
+    nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=3)
+    short, long = "Lisbon", "the city of Lisbon and the city of Porto"
+    decoder = component(nlp).decoder = Said({})
+    docs = list(nlp.pipe([make_doc(nlp, short), make_doc(nlp, long)]))
+    assert [doc.spans["sc"].attrs["status"] for doc in docs] == ["ok", "windowed"]
+    assert decoder.texts[0] == short and len(decoder.texts) > 2
+    # Neighbours share what overlaps.
+    assert sum(len(text.split()) for text in decoder.texts[1:]) > len(long.split())
+
+
+def test_a_span_that_two_windows_see_comes_once(tiny_base):
+    nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=4)
+    doc = make_doc(nlp, "the city of the city of the city of the city")
+    texts = texts_seen(nlp, doc)
+    assert len(texts) > 1
+    told = {
+        text: [(place, place + 1, 1, 0.9) for place in range(len(text.split()))]
+        for text in texts
+    }
+    component(nlp).decoder = Said(told)
+    assert found(nlp(doc)) == [(i, i + 1, "GPE") for i in range(len(doc))]
+
+
+def test_spans_of_neighbours_that_cross(tiny_base):
+    nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=5)
+    doc = make_doc(nlp, "the University of Porto and the city of Lisbon signed")
+    cutter = component(nlp)._runtime().cutter
+    first, second = cutter.windows(doc)[:2]
+    assert second.start > first.start + 1 and first.end > second.start + 1
+    # The first says a span up to its end, the second one that begins inside it.
+    texts = texts_seen(nlp, doc)
+    told = {
+        texts[0]: [(second.start - 1, first.end, 0, 0.6)],
+        texts[1]: [(1, second.end - second.start, 1, 0.9)],
+    }
+    component(nlp).decoder = Said(told)
+    spans, scores, status, issues, _ = result(nlp(doc))
+    assert spans == [(second.start + 1, second.end, "GPE")]
+    assert scores == [pytest.approx(0.9)]
+    assert status == "repaired"
+    assert [issue["code"] for issue in issues] == ["crossing"]
+    assert issues[0]["start"] == second.start - 1 and issues[0]["end"] == first.end
+
+
+def test_training_cuts_as_prediction_does(tiny_base, monkeypatch):
+    nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=3)
+    calls = []
+
+    def spied(*args):
+        windows = cut(*args)
+        calls.append((args, windows))
+        return windows
+
+    monkeypatch.setattr(windows_module, "cut", spied)
+    text = "the city of Lisbon and the city of Porto"
+    example = make_example(nlp, text, [(3, 4, "GPE"), (0, 9, "ORG"), (8, 9, "GPE")])
+    nlp(make_doc(nlp, text))
+    pipe = component(nlp)
+    with pytest.warns(GennerWarning, match="W302.*cut of a window"):
+        pipe.update([example])
+    assert len(calls) == 2 and calls[0] == calls[1]
+    windows = calls[0][1]
+    assert len(windows) > 1
+    counts = pipe.gold_counts()
+    assert (counts.examples, counts.spans, counts.cut) == (1, 3, 1)
+    assert counts.listed["cut"] == [f"{text!r} (ORG)"]
+    assert counts.lost == {"cut": 1}
+    # Each window is a training row of its own.
+    assert len(pipe._gold().rows([example])) == len(windows)
+
+
+def test_the_base_model_limits_windows(tiny_base):
+    """A text that the model has no positions for is cut, whatever the config says."""
+    nlp = pipeline(tiny_base("llama"), window__max_tokens=5000)
+    cutter = component(nlp)._runtime().cutter
+    assert 100 < cutter.max_tokens < 1024 // 3
+    doc = make_doc(nlp, "the city of Lisbon " * 100)
+    assert len(cutter.windows(doc)) > 1
+    definitions = {"ORG": "a company or a university " * 300, "GPE": "a place"}
+    full = pipeline(tiny_base("llama"), labels=definitions)
+    with pytest.raises(ValueError, match="G405.*1024"):
+        full(make_doc(full, "Lisbon"))
+
+
+@pytest.mark.parametrize("size", [1, 900])
+def test_a_token_that_the_model_does_not_hold(tiny_base, size):
+    """It is left out and told of; the rest of the document is annotated."""
+    nlp = pipeline(tiny_base("llama"), window__max_tokens=50, window__overlap=10)
+    doc = make_doc(nlp, f"Lisbon wins {'q7' * size} Porto wins")
+    whole = nlp(doc)
+    issues = whole.spans["sc"].attrs["issues"]
+    if size == 1:
+        assert issues == [] and whole.spans["sc"].attrs["status"] == "ok"
+        return
+    [issue] = issues
+    assert whole.spans["sc"].attrs["status"] == "repaired"
+    assert (issue["code"], issue["within"]) == ("too_long", "tokens")
+    assert (issue["start"], issue["end"]) == (2, 3)
+    assert "q7q7" in issue["message"] and len(issue["message"]) < 200
+    runtime = component(nlp)._runtime()
+    windows = runtime.cutter.windows(doc)
+    assert [w for w in windows if not runtime.cutter.holds(w)] == [windows[1]]
+    seen = {
+        i for w in windows if runtime.cutter.holds(w) for i in range(w.start, w.end)
+    }
+    assert seen == {0, 1, 3, 4}
+    # Training goes without spans over it, and without the token.
+    example = make_example(nlp, doc.text, [(0, 1, "GPE"), (2, 4, "ORG")])
+    with pytest.warns(GennerWarning, match="W302"):
+        rows = component(nlp)._gold().rows([example])
+    assert len(rows) == 2 and component(nlp).gold_counts().cut == 1
+
+
+def test_a_token_longer_than_a_window_is_run_where_the_model_holds_it(tiny_base):
+    nlp = pipeline(tiny_base("llama"), window__max_tokens=20, window__overlap=5)
+    doc = nlp(make_doc(nlp, f"Lisbon wins {'q7' * 20} Porto wins"))
+    assert doc.spans["sc"].attrs["status"] == "windowed"
+    assert doc.spans["sc"].attrs["issues"] == []

@@ -1,17 +1,18 @@
-"""Files written as a whole, and their places checked before."""
+"""Atomic files, and the check of a place before a file is written."""
 
 import errno
 
 import pytest
 
 from spacy_genner import io
-from spacy_genner.io import check_place, replaced_file
+from spacy_genner.io import check_place, replaced_file, write_bytes
 from spacy_genner.training.logger import FILE, read_rows, write_row
 
 
 @pytest.fixture
 def no_permission(monkeypatch):
-    """Of a folder that takes no files. The superuser may write anywhere."""
+    """A folder that accepts no files. It is simulated, because the superuser may write
+    anywhere."""
 
     def mkstemp(dir, prefix, suffix):
         raise PermissionError(errno.EACCES, "no", f"{dir}/{prefix}x{suffix}")
@@ -30,7 +31,21 @@ def test_an_error_names_the_file_that_the_user_named(tmp_path, no_permission):
     assert error.value.filename == str(path)
 
 
-def test_a_place_is_left_as_it_was(tmp_path):
+def test_a_failed_write_leaves_the_old_bytes(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "file"
+    write_bytes(path, b"old")
+
+    def fail(*args):
+        raise OSError("full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="full"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in path.parent.iterdir()] == ["file"]
+
+
+def test_a_check_leaves_the_place_unchanged(tmp_path):
     path = tmp_path / "sub" / "a.json"
     check_place(path)
     assert list(path.parent.iterdir()) == []
@@ -51,7 +66,7 @@ INFO = {
 }
 
 
-def test_a_log_is_whole_whatever_happens(tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_the_log_whole(tmp_path, monkeypatch):
     path = tmp_path / FILE
     for step in (0, 4, 8):
         write_row(path, {**INFO, "step": step})
@@ -66,6 +81,6 @@ def test_a_log_is_whole_whatever_happens(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == [FILE]
-    # What lies behind a checkpoint is cut off by the run that goes on from it.
+    # A run that resumes from a checkpoint removes the rows after it.
     write_row(path, {**INFO, "step": 4})
     assert [row["step"] for row in read_rows(path)] == [0, 4]

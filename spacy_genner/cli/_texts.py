@@ -11,9 +11,8 @@ from spacy.vocab import Vocab
 from wasabi import msg
 
 from ..corpora.docbin import load_docs
-from ..corpora.forms.jsonl import is_broken, json_objects
 from ..errors import Errors, Warnings
-from ..io import numbered_lines, replaced_file
+from ..io import has_lone_surrogate, json_objects, numbered_lines, replaced_file
 from ..pipeline.tolerant import FaultTolerantPipe, PipeResult
 from ._util import fail, find_spans_key, load_pipeline, progress_bar, warn_on_stderr
 
@@ -74,7 +73,7 @@ def _text_of(record: dict[str, Any], path: Path, line: int) -> str:
     text = record.get("text")
     if not isinstance(text, str):
         raise ValueError(Errors.G516.format(path=path, line=line, found=text))
-    if is_broken(json.dumps(record, ensure_ascii=False)):
+    if has_lone_surrogate(json.dumps(record, ensure_ascii=False)):
         found = ascii(record)[:80]
         raise ValueError(Errors.G769.format(path=path, line=line, found=found))
     return text

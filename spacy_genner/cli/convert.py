@@ -16,10 +16,10 @@ from ..corpora.documents import (
     read_document_list,
 )
 from ..corpora.forms import CONVERTERS, ENDINGS, WRITERS
-from ..corpora.forms.jsonl import is_broken
 from ..corpora.labels import labels_in_file, read_labels
 from ..errors import Errors
 from ..formats import FORMATS, get_format
+from ..io import has_lone_surrogate
 from ._util import app, choice, fail, progress_bar, reports_errors
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def read_labels_file(path: Path, output_format: str) -> dict[str, str]:
         raise ValueError(Errors.G561.format(path=path, reason=error)) from error
     labels = read_labels(content, get_format(output_format))
     for text in (*labels, *labels.values()):
-        if is_broken(text):
+        if has_lone_surrogate(text):
             reason = f"it holds half of a character (a lone surrogate) in {text!r}"
             raise ValueError(Errors.G561.format(path=path, reason=reason))
     return labels

@@ -19,6 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ..errors import Errors
+from ..io import replaced_folder, write_bytes
 
 CACHE_VARIABLE = "SPACY_GENNER_CACHE"
 
@@ -45,23 +46,6 @@ def cache_folder() -> Path:
     return base / "spacy-genner"
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old bytes or the new, nothing between.
-
-    path (Path): The file; its folder is made where it is missing.
-    data (bytes): What it is to hold.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 logger = logging.getLogger("spacy_genner")
 
 MANIFEST = "genner_base.json"
@@ -86,7 +70,8 @@ def converted_folder(
     """
 
     def build(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="join-") as place:
+        # Inside the new folder, so that its removal removes the joined file, too.
+        with tempfile.TemporaryDirectory(dir=folder, prefix="join-") as place:
             whole = Path(place) / "model.gguf"
             join_parts(parts, whole, checksum, package)
             convert_gguf(whole, folder)
@@ -99,16 +84,16 @@ def converted_folder(
 def publish_once(
     key: str, build: Callable[[Path], None], manifest: dict[str, str]
 ) -> Path:
-    """Build a folder of the cache once, however many processes ask for it.
+    """Build a folder of the cache once, even if several processes request it.
 
-    One process builds under a lock while the others wait. A folder appears under
-    its name only when it is complete, so one that is there can be used; what a
-    killed process left is removed by the next one.
+    One process builds under a lock while the others wait. A folder appears under its
+    name only when it is complete. The next build removes what a killed process left.
 
-    key (str): The folder's name.
-    build (Callable[[Path], None]): Fills the empty folder it is given.
-    manifest (dict[str, str]): What to note in the folder about its origin.
+    key (str): The name of the folder.
+    build (Callable[[Path], None]): Fills an empty folder.
+    manifest (dict[str, str]): The origin to record in the folder.
     RETURNS (Path): The complete folder.
+    RAISES (ValueError): The cache folder can't be created.
     """
     from filelock import FileLock
 
@@ -121,19 +106,10 @@ def publish_once(
     except OSError as err:
         raise ValueError(Errors.G222.format(folder=root, reason=err)) from err
     with FileLock(root / f"{key}.lock"):
-        if (folder / MANIFEST).is_file():
-            return folder
-        for leftover in root.glob(f"{key}.*.tmp"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        work = Path(tempfile.mkdtemp(dir=root, prefix=f"{key}.", suffix=".tmp"))
-        try:
-            fresh = work / "base"
-            fresh.mkdir()
-            build(fresh)
-            (fresh / MANIFEST).write_text(json.dumps(manifest), encoding="utf8")
-            os.replace(fresh, folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        if not (folder / MANIFEST).is_file():
+            with replaced_folder(folder) as fresh:
+                build(fresh)
+                (fresh / MANIFEST).write_text(json.dumps(manifest), encoding="utf8")
     return folder
 
 
@@ -271,7 +247,7 @@ def cached_sha256(path: Path) -> str:
     checksum = joined_sha256([real])
     note_text = json.dumps({"path": str(real), "sha256": checksum, **wanted})
     try:
-        write_atomic(note, note_text.encode("utf8"))
+        write_bytes(note, note_text.encode("utf8"))
     except OSError:
         # A cache that cannot be written costs time, nothing else.
         pass

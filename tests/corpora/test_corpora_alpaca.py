@@ -6,8 +6,8 @@ from writer_cases import NESTED, OFF_GRID, PLAIN, SPANS, TEXT, make_docs, read, 
 
 from spacy_genner.corpora.convert import DocMaker
 from spacy_genner.corpora.documents import Annotated
-from spacy_genner.corpora.forms.jsonl import json_records
 from spacy_genner.formats import FORMATS, CharSpan
+from spacy_genner.io import json_records
 from spacy_genner.prompts.layout import INSTRUCTIONS
 
 SENTENCE = "Oslo hosts the University of Oslo ."
@@ -234,7 +234,7 @@ def test_a_list_is_read_piece_by_piece(
     text = json.dumps(rows, ensure_ascii=ascii_only, indent=indent)
     path = tmp_path / "c.json"
     path.write_bytes(b"\xef\xbb\xbf \n" + text.encode("utf-8"))
-    monkeypatch.setattr("spacy_genner.corpora.forms.jsonl._CHUNK", chunk)
+    monkeypatch.setattr("spacy_genner.io._CHUNK", chunk)
     found = list(json_records(path))
     assert [row for _, row in found] == rows
     assert [line for line, _ in found] == lines

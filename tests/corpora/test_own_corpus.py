@@ -9,7 +9,7 @@ import pytest
 from spacy_genner.corpora.documents import ConvertOptions
 from spacy_genner.corpora.forms.bracketed import read_bracketed
 from spacy_genner.corpora.forms.jsonl import read_jsonl
-from spacy_genner.evaluation.scores import surroundings
+from spacy_genner.evaluation.scores import nesting
 from spacy_genner.formats import crossings, get_format
 
 CORPUS = Path(__file__).parents[2] / "corpus"
@@ -70,7 +70,7 @@ def test_shares_of_nested_and_of_empty(sentences):
     rows = [row for part in PARTS for row in sentences[part]]
     spans = sum(len(row.spans) for row in rows)
     nested = sum(
-        depth > 0 for row in rows for depth in surroundings(sorted(set(row.spans)))[0]
+        depth > 0 for row in rows for depth in nesting(sorted(set(row.spans)))[0]
     )
     assert 0.2 <= nested / spans <= 0.3
     assert sum(not row.spans for row in rows) >= 0.05 * len(rows)

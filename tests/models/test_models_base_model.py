@@ -9,7 +9,7 @@ import pytest
 
 from spacy_genner.models import base_model, gguf
 from spacy_genner.models.base_model import base_requirement, resolve_base
-from spacy_genner.models.gguf import cache_folder, find_package_gguf, write_atomic
+from spacy_genner.models.gguf import cache_folder, find_package_gguf
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +137,9 @@ def test_damaged_package(site):
     site.install("broken", {"w.gguf": b"abc", "SHA256SUMS": sums(b"abd", "w.gguf")})
     with pytest.raises(ValueError, match="G220.*--force-reinstall broken"):
         resolve_base("pip:broken")
-    assert not list((cache_folder() / "bases").glob("*.tmp"))
+    # Only the lock file stays: the unfinished folder is removed.
+    bases = (cache_folder() / "bases").iterdir()
+    assert [path.suffix for path in bases] == [".lock"]
 
 
 def test_not_gguf(site):
@@ -298,20 +300,6 @@ def test_cache_folder(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "xdg" / "spacy-genner"
 
 
-def test_write_atomic(tmp_path, monkeypatch):
-    target = tmp_path / "folder" / "file"
-    write_atomic(target, b"old")
-
-    def fail(*args):
-        raise OSError("full")
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="full"):
-        write_atomic(target, b"new")
-    assert target.read_bytes() == b"old"
-    assert [path.name for path in target.parent.iterdir()] == ["file"]
-
-
 def test_unwritable_cache(site, tmp_path, monkeypatch):
     site.install("fine", {"w.gguf": b"abc"})
     blocked = tmp_path / "file"
@@ -329,8 +317,8 @@ def test_publish_once_fails_whole(tmp_path):
     with pytest.raises(RuntimeError):
         gguf.publish_once("key", build, {})
     assert not (cache_folder() / "bases" / "key").exists()
-    # What a killed process left behind is cleared.
-    left = cache_folder() / "bases" / "key.123.tmp"
+    # The next build removes what a killed process left.
+    left = cache_folder() / "bases" / ".key.abcdefgh.genner-new"
     left.mkdir()
     folder = gguf.publish_once("key", lambda f: (f / "a").write_text("x") and None, {})
     assert (folder / "a").read_text() == "x"

@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 
 from ...errors import Errors
 from ...formats import FORMATS, CharSpan, Format, InlineFormat, Parsed, get_format
-from ...io import parse_json, replaced_file
+from ...io import has_lone_surrogate, json_records, parse_json, replaced_file
 from ...prompts.layout import PromptLayout, read_template
 from ..docbin import all_spans
 from ..documents import (
@@ -25,7 +25,7 @@ from ..documents import (
     refuse_splitting,
 )
 from .conll import detokenized
-from .jsonl import is_broken, json_records, read_doc_id
+from .jsonl import read_doc_id
 
 # How many texts without any span are looked at until the format has to be named.
 _MOST = 1000
@@ -164,7 +164,7 @@ def _tasks(path: Path) -> Iterator[AlpacaTask]:
             found = record.get(key, "" if key != "output" else None)
             if not isinstance(found, str):
                 raise _bad(path, line, f"{key!r} is {found!r}, expected a string")
-            if is_broken(found):
+            if has_lone_surrogate(found):
                 raise _bad(path, line, f"{key!r} holds half of a character")
         text, cues = record.get("input", ""), 0
         if not text:
@@ -196,7 +196,7 @@ def _annotated(task: AlpacaTask, fmt: Format, path: Path) -> Annotated:
             raise ValueError(Errors.G559.format(path=path, line=task.line))
     for span in parsed.spans:
         # An escape in the JSON of an output.
-        if is_broken(span.label):
+        if has_lone_surrogate(span.label):
             reason = f"the label {span.label!r} holds half of a character"
             raise _bad(path, task.line, reason)
     remarks = [

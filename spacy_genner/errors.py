@@ -91,7 +91,7 @@ class Errors(metaclass=_Coded):
         "'spacy-genner.NearestDemonstrations.v1' needs scikit-learn. Install it, as "
         "with pip install 'spacy-genner[llm]', or name an 'embed' function."
     )
-    G112 = "Unknown settings under 'prompt': {found}. Known are {known}."
+    G112 = "Unknown settings under '{key}': {found}. Expected any of: {expected}."
     G113 = (
         "'prompt.chat' is true, and the tokenizer of {name!r} has no chat template. "
         'Set it to false or "auto", or name a base model that is tuned for chat.'
@@ -99,8 +99,8 @@ class Errors(metaclass=_Coded):
 
     # What can be said of base models and adapters: the codes G2.
     G200 = (
-        "The model's name is {name!r}. Expected a hub id ('google/gemma-3-270m'), a "
-        "folder, or 'pip:PACKAGE'. Set [components.NAME.model] name."
+        "{key!r} is {found!r}. Expected a hub id such as 'google/gemma-3-270m', a "
+        "folder, or 'pip:PACKAGE'. Set 'name' in [components.NAME.model]."
     )
     G201 = (
         "The base '{name}' is a folder, and revision is {revision!r}. A folder has no "
@@ -168,11 +168,8 @@ class Errors(metaclass=_Coded):
         "variable SPACY_GENNER_CACHE to a folder with space, at least eight times the "
         "size of the GGUF file."
     )
-    G230 = "dtype is {dtype!r} in [components.NAME.model]. Expected one of: {allowed}."
-    G231 = (
-        "device is {device!r} in [components.NAME.model]. Expected 'auto', 'cpu', "
-        "'cuda', 'cuda:N' or 'mps'."
-    )
+    G230 = "{key!r} is {found!r}: expected {expected}."
+    G231 = "{key!r} is {found!r}: expected {expected}."
     G232 = (
         "device is {device!r} in [components.NAME.model], and torch finds no such "
         'device here (found: {found}). Set device = "auto", or install a torch build '
@@ -187,23 +184,14 @@ class Errors(metaclass=_Coded):
         "The base '{name}' is of the class {cls}, in which no text decoder is found. "
         "Expected a causal language model."
     )
-    G240 = (
-        "'lora' in [components.NAME.model] has the unknown keys {found}. Expected: "
-        "{allowed}."
-    )
-    G241 = (
-        "'{key}' of 'lora' in [components.NAME.model] is {value!r}. Expected: "
-        "{expected}."
-    )
+    G240 = "Unknown settings under '{key}': {found}. Expected any of: {expected}."
+    G241 = "{key!r} is {found!r}: expected {expected}."
     G242 = (
         "'target_modules' of 'lora' names {missing!r}, which is no linear layer of the "
         'text decoder of {cls}. Expected "all-linear" or names of: {found}.'
     )
-    G243 = (
-        "'merge' in [components.NAME.model] is {value!r}. Expected true, false or "
-        '"auto".'
-    )
-    G244 = "'{key}' in [components.NAME.model] is {value!r}. Expected true or false."
+    G243 = "{key!r} is {found!r}: expected {expected}."
+    G244 = "{key!r} is {found!r}: expected {expected}."
     G245 = (
         "The base '{name}' is of the class {cls}, which has no gradient checkpointing. "
         "Set 'gradient_checkpointing' in [components.NAME.model] to false, and a "
@@ -366,16 +354,13 @@ class Errors(metaclass=_Coded):
     )
 
     # What can be said of the component: the codes G4 and W4.
-    G401 = "'window.unit' is {found!r}: expected one of {expected}."
+    G401 = "{key!r} is {found!r}: expected {expected}."
     G402 = (
         "'window.max_tokens' is {max_tokens} and 'window.overlap' is {overlap}: "
         "expected max_tokens of at least 1, and an overlap from 0 to below it."
     )
-    G403 = (
-        "Unknown settings under 'window': {found}. Known are unit, max_tokens and "
-        "overlap."
-    )
-    G404 = "'window.{key}' is {found!r}: expected a whole number."
+    G403 = "Unknown settings under '{key}': {found}. Expected any of: {expected}."
+    G404 = "{key!r} is {found!r}: expected a whole number."
     G405 = (
         "The instruction with labels, definitions and demonstrations takes {prefix} "
         "tokens, and the base model holds {limit}: no room is left for text. Shorten "
@@ -388,7 +373,7 @@ class Errors(metaclass=_Coded):
         "'window.unit = \"auto\"'."
     )
 
-    G407 = "{key!r} is {found!r}: expected one of {expected}."
+    G407 = "{key!r} is {found!r}: expected {expected}."
     G408 = (
         '\'loss\' is {found!r}: expected "mixed", "constrained", "lm", or weights '
         'such as {{"constrained": 1.0, "lm": 0.2, "lm_share": 0.25}}: none below '
@@ -456,6 +441,11 @@ class Errors(metaclass=_Coded):
     G428 = (
         "The component {name!r} wants no draft head: 'model.draft_head' is false. Set "
         "it to true in the pipeline's config.cfg."
+    )
+    G430 = (
+        "The model of a generative_ner component is {found!r}, which cannot predict "
+        "spans. Set [components.NAME.model] @architectures to "
+        "'spacy-genner.LoraCausalLM.v1' or 'spacy-genner.OpenAICompatible.v1'."
     )
     G435 = (
         "'spans_key' is {found!r}: expected the name of a group of 'doc.spans', such "

@@ -1,17 +1,28 @@
-"""Settings of the component, the model, the adapter and the window."""
+"""Settings of the component, its model, adapter, prompt, windows and losses.
 
-import math
-import re
+The types come first, then the settings that use them. A config's variables arrive as
+strings, so a number may be given as a string. A bool is not a number.
+"""
+
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictStr,
+    model_validator,
+)
 
 from ..errors import Errors
+from .base import ErrorCode, Settings, check
 
-SET_ENTS = ("outer", "inner", "none")
-CROSSING = ("refuse", "drop")
-# The constrained loss alone never asks a model to copy or to stop; a mix does, over a
-# share of the tokens, so that it costs little more.
+PIP_PREFIX = "pip:"
+ALL_LINEAR: Final = "all-linear"
+# The constrained loss alone trains a model neither to copy nor to stop. "mixed" does,
+# over a share of the tokens, which keeps its extra cost low.
 NAMED_LOSSES = {
     "constrained": {"constrained": 1.0},
     "lm": {"lm": 1.0},
@@ -19,273 +30,403 @@ NAMED_LOSSES = {
 }
 
 
-def check_choice(key: str, found: Any, expected: tuple[str, ...]) -> None:
-    """Check a setting that takes one of a few words.
-
-    key (str): The setting.
-    found (Any): Its value.
-    expected (Tuple[str, ...]): The words.
-    RAISES (ValueError): It is none of them.
-    """
-    if found not in expected:
-        raise ValueError(Errors.G407.format(key=key, found=found, expected=expected))
-
-
-def check_flag(key: str, found: Any) -> bool:
-    """Check a setting that is true or false.
-
-    key (str): The setting.
-    found (Any): Its value.
-    RETURNS (bool): The same.
-    RAISES (ValueError): It is something else.
-    """
-    if not isinstance(found, bool):
-        expected = "true, false"
-        raise ValueError(Errors.G407.format(key=key, found=found, expected=expected))
-    return found
-
-
-def check_spans_key(found: str) -> str:
-    """Check the name of a group of spans.
-
-    found (str): The name.
-    RETURNS (str): The same.
-    RAISES (ValueError): It is empty, or white space alone.
-    """
-    if not found.strip():
-        raise ValueError(Errors.G435.format(found=found))
-    return found
-
-
-def check_probability(key: str, found: Any) -> float:
-    """Check a setting that is a probability.
-
-    key (str): The setting.
-    found (Any): Its value; a config's variables arrive as strings.
-    RETURNS (float): The number.
-    RAISES (ValueError): It is no number from 0 to 1.
-    """
+# pydantic catches a ValueError of a validator, but no TypeError or OverflowError.
+def _to_int(value: Any) -> int:
     try:
-        number = math.nan if isinstance(found, bool) else float(found)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number <= 1:
-        raise ValueError(Errors.G409.format(key=key, found=found))
-    return number
+        return int(value)
+    except (OverflowError, TypeError) as error:
+        raise ValueError(value) from error
 
 
-def is_count(found: Any) -> bool:
-    """Whether the value of a setting is a whole number of at least 1.
-
-    found (Any): The value; a config's variables arrive as strings.
-    RETURNS (bool): Whether it is.
-    """
-    return str(found).isdecimal() and int(found) >= 1
-
-
-def check_count(key: str, found: Any) -> int:
-    """Check a setting that is a whole number of at least 1.
-
-    key (str): The setting.
-    found (Any): Its value; a config's variables arrive as strings.
-    RETURNS (int): The number.
-    RAISES (ValueError): It is something else.
-    """
-    if not is_count(found):
-        raise ValueError(Errors.G106.format(key=key, found=found))
-    return int(found)
+def _to_number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError(value)
+    try:
+        return float(value)
+    except (OverflowError, TypeError) as error:
+        raise ValueError(value) from error
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """The weights of the two losses.
+def _to_whole_number(value: Any) -> int:
+    number = _to_number(value)
+    if not number.is_integer():
+        raise ValueError(value)
+    return int(number)
 
-    constrained (float): Of the one over the legal tokens, where there are several.
-    lm (float): Of the one over the whole vocabulary.
-    lm_share (float): The share of output tokens, drawn anew at each update, over which
-        the latter is computed: above 0, at most 1. Its expectation is that of all.
-    """
 
-    constrained: float = 0.0
-    lm: float = 0.0
-    lm_share: float = 1.0
+def _to_count(value: Any) -> int:
+    if not str(value).isdecimal():
+        raise ValueError(value)
+    return int(str(value))
+
+
+def _to_tuple(value: Any) -> tuple[Any, ...]:
+    # A set is refused: its order would differ from run to run.
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError(value)
+    return tuple(value)
+
+
+def _to_chat(value: Any) -> Any:
+    return {"true": True, "false": False}.get(str(value), value)
+
+
+def _check_base_name(name: str) -> str:
+    if name.strip() in ("", PIP_PREFIX):
+        raise ValueError(name)
+    return name
+
+
+SpansKey = Annotated[str, Field(strict=True, pattern=r"\S"), ErrorCode("G435")]
+SetEnts = Annotated[Literal["outer", "inner", "none"], ErrorCode("G407")]
+Crossing = Annotated[Literal["refuse", "drop"], ErrorCode("G407")]
+Flag = Annotated[StrictBool, ErrorCode("G407", "true or false")]
+Count = Annotated[
+    int,
+    Field(ge=1),
+    BeforeValidator(_to_count),
+    ErrorCode("G106", "a whole number of at least 1"),
+]
+Probability = Annotated[
+    float,
+    Field(ge=0, le=1, allow_inf_nan=False),
+    BeforeValidator(_to_number),
+    ErrorCode("G409", "a number from 0 to 1"),
+]
+
+Unit = Annotated[Literal["auto", "sentence", "doc"], ErrorCode("G401")]
+WindowTokens = Annotated[
+    int, BeforeValidator(_to_int), ErrorCode("G404", "a whole number")
+]
+Chat = Annotated[
+    StrictBool | Literal["auto"],
+    BeforeValidator(_to_chat),
+    ErrorCode("G407", "true, false or 'auto'"),
+]
+
+BaseName = Annotated[StrictStr, AfterValidator(_check_base_name), ErrorCode("G200")]
+Dtype = Annotated[
+    Literal["auto", "float64", "float32", "bfloat16", "float16"], ErrorCode("G230")
+]
+# Indices as torch reads them: no leading zeros and few digits. A pipeline may be made
+# on one machine and run on another, so the device need not exist here.
+Device = Annotated[
+    str,
+    Field(strict=True, pattern=r"^(auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?)$"),
+    ErrorCode("G231", "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'"),
+]
+Merge = Annotated[
+    StrictBool | Literal["auto"], ErrorCode("G243", "true, false or 'auto'")
+]
+ModelFlag = Annotated[StrictBool, ErrorCode("G244", "true or false")]
+
+Rank = Annotated[
+    int,
+    Field(ge=1),
+    BeforeValidator(_to_whole_number),
+    ErrorCode("G241", "a whole number of at least 1"),
+]
+Alpha = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=False),
+    BeforeValidator(_to_number),
+    # 64, not 64.0, in the adapter's config.
+    AfterValidator(lambda value: int(value) if value.is_integer() else value),
+    ErrorCode("G241", "a number above 0"),
+]
+Dropout = Annotated[
+    float,
+    Field(ge=0, lt=1, allow_inf_nan=False),
+    BeforeValidator(_to_number),
+    ErrorCode("G241", "a number from 0 to below 1"),
+]
+TargetModules = Annotated[
+    Literal["all-linear"]
+    | Annotated[
+        tuple[Annotated[StrictStr, Field(min_length=1)], ...],
+        Field(min_length=1),
+        BeforeValidator(_to_tuple),
+    ],
+    ErrorCode("G241", f"'{ALL_LINEAR}' or a list of names of linear layers"),
+]
+
+
+class LossWeights(Settings):
+    """Weights of the two training losses. At least one weight is above 0."""
+
+    constrained: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the loss over the legal tokens, at each position that "
+        "has several.",
+    )
+    lm: float = Field(
+        0.0, ge=0, description="Weight of the loss over the whole vocabulary."
+    )
+    lm_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the output tokens that the loss over the whole "
+        "vocabulary is computed on. They are sampled anew at each update, so its "
+        "expectation is the loss over all tokens.",
+    )
 
     @classmethod
     def from_config(cls, loss: str | dict[str, float]) -> "LossWeights":
-        """Check what the config says.
+        """Read the setting `loss`.
 
-        loss (Union[str, Dict[str, float]]): "mixed", "constrained", "lm", or weights.
+        loss (str | dict[str, float]): "mixed", "constrained", "lm", or weights.
         RETURNS (LossWeights): The weights.
-        RAISES (ValueError): It is something else, or all weights are 0.
+        RAISES (ValueError): The setting can't be used, or all weights are 0.
         """
         if isinstance(loss, str) and loss in NAMED_LOSSES:
             return cls(**NAMED_LOSSES[loss])
         try:
-            made = cls(**{key: float(value) for key, value in dict(loss).items()})  # type: ignore[arg-type]
+            return cls(**{str(key): value for key, value in dict(loss).items()})  # type: ignore[arg-type]
         except (TypeError, ValueError):
             raise ValueError(Errors.G408.format(found=loss)) from None
-        weights = (made.constrained, made.lm)
-        if not (min(weights) >= 0 < sum(weights) and 0 < made.lm_share <= 1):
-            raise ValueError(Errors.G408.format(found=loss))
-        return made
+
+    @classmethod
+    def explain(cls, values: dict[str, Any], problems: Sequence[Any]) -> str:
+        """Write the message for weights that can't be used."""
+        return Errors.G408.format(found=values)
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> "LossWeights":
+        if self.constrained + self.lm == 0:
+            raise ValueError
+        return self
 
 
-ALL_LINEAR = "all-linear"
-DTYPES = ("auto", "float64", "float32", "bfloat16", "float16")
-PIP_PREFIX = "pip:"
-# With indices as torch reads them: no leading zeros, few digits.
-_DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:(0|[1-9][0-9]?))?")
+class WindowSettings(Settings):
+    """How documents are cut into windows."""
+
+    section: ClassVar[str] = "window"
+    unknown_code: ClassVar[str] = "G403"
+
+    unit: Unit = Field(
+        "auto",
+        description='What is cut: "sentence", "doc", or "auto" for sentences if the '
+        "document has sentence boundaries and for the document otherwise.",
+    )
+    max_tokens: WindowTokens = Field(
+        512, description="Maximum number of model tokens of text in a window: from 1."
+    )
+    overlap: WindowTokens = Field(
+        64,
+        description="Approximate number of model tokens that two neighbouring windows "
+        "of a unit share: from 0 to below `max_tokens`.",
+    )
+
+    @classmethod
+    def from_config(cls, window: dict[str, Any]) -> "WindowSettings":
+        """Read the section `window`.
+
+        window (dict[str, Any]): Any of unit, max_tokens and overlap.
+        RETURNS (WindowSettings): The settings.
+        RAISES (ValueError): A key is unknown or a value can't be used.
+        """
+        return cls(**window)
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> "WindowSettings":
+        if self.max_tokens < 1 or not 0 <= self.overlap < self.max_tokens:
+            raise ValueError(
+                Errors.G402.format(max_tokens=self.max_tokens, overlap=self.overlap)
+            )
+        return self
 
 
-@dataclass(frozen=True)
-class LoraSettings:
-    """Settings of a new LoRA adapter (Hu et al., 2021).
+class PromptConfig(Settings):
+    """The section `prompt`. The template is read by `PromptSettings`."""
 
-    rank (int): Rank of the update of a layer.
-    alpha (float): The update is scaled by alpha / rank.
-    dropout (float): Dropout of an adapted layer's input in training, from 0 to 1.
-    target_modules (str | tuple[str, ...]): "all-linear" for every linear layer of
-        the text decoder, or the last parts of the names of those to adapt.
-    """
+    section: ClassVar[str] = "prompt"
+    unknown_code: ClassVar[str] = "G112"
 
-    rank: int = 32
-    alpha: float = 64
-    dropout: float = 0.0
-    target_modules: str | tuple[str, ...] = ALL_LINEAR
+    template: Annotated[str, BeforeValidator(lambda v: str(v or "compact"))] = Field(
+        "compact",
+        description="The name of a template, or a file that ends in .jinja or .j2.",
+    )
+    instruction: Annotated[str, BeforeValidator(lambda v: str(v or ""))] = Field(
+        "", description="The instruction. If empty, that of the output format."
+    )
+    chat: Chat = Field(
+        "auto",
+        description="Whether the prompt is a turn of a chat in the tokenizer's chat "
+        'template. "auto" uses the template if there is one and the model has no '
+        "adapter.",
+    )
+
+
+class ComponentSettings(Settings):
+    """Settings of the component that need no other part of the package."""
+
+    spans_key: SpansKey = Field(
+        "sc", description="The group of `doc.spans` that the spans are written to."
+    )
+    set_ents: SetEnts = Field(
+        "outer",
+        description='The spans that are also written to `doc.ents`: "outer", "inner" '
+        'or "none".',
+    )
+    overwrite_ents: Flag = Field(
+        False, description="Whether to replace entities that the document has already."
+    )
+    min_score: Probability = Field(
+        0.0, description="The probability below which a span is left out."
+    )
+    max_depth: Annotated[Count, ErrorCode("G103", "a whole number of at least 1")] = (
+        Field(6, description="Maximum depth of nested spans: from 1.")
+    )
+    crossing: Crossing = Field(
+        "refuse",
+        description="What training does with spans that the format can't represent: "
+        '"refuse" raises an error, "drop" leaves them out.',
+    )
+    batch_tokens: Count = Field(
+        2048, description="Number of tokens in one forward pass of training: from 1."
+    )
+
+
+class LoraSettings(Settings):
+    """Settings of a new LoRA adapter (Hu et al., 2021)."""
+
+    section: ClassVar[str] = "model.lora"
+    unknown_code: ClassVar[str] = "G240"
+
+    rank: Rank = Field(32, description="Rank of the update of a layer: from 1.")
+    alpha: Alpha = Field(
+        64, description="The update is scaled by alpha / rank. Above 0."
+    )
+    dropout: Dropout = Field(
+        0.0,
+        description="Dropout on the input of an adapted layer in training, from 0 to "
+        "below 1.",
+    )
+    target_modules: TargetModules = Field(
+        ALL_LINEAR,
+        description='"all-linear" for every linear layer of the text decoder, or the '
+        "last parts of the names of the layers to adapt.",
+    )
 
     @classmethod
     def from_config(cls, lora: dict[str, Any]) -> "LoraSettings":
-        """Check the dict of a config, and fill in the defaults.
+        """Read the section `model.lora`.
 
-        lora (dict): Any of rank, alpha, dropout and target_modules.
+        lora (dict[str, Any]): Any of rank, alpha, dropout and target_modules.
         RETURNS (LoraSettings): The settings.
-        RAISES (ValueError): If a key is unknown or a value can't be used.
+        RAISES (ValueError): A key is unknown or a value can't be used.
         """
-        allowed = [field.name for field in fields(cls)]
         if not isinstance(lora, dict):
+            expected = f"a dict of {', '.join(cls.model_fields)}, or null"
             raise ValueError(
-                Errors.G241.format(
-                    key="lora", value=lora, expected=f"a dict of {allowed}, or null"
-                )
+                Errors.G241.format(key=cls.section, found=lora, expected=expected)
             )
-        unknown = sorted(str(key) for key in lora if key not in allowed)
-        if unknown:
-            raise ValueError(
-                Errors.G240.format(found=unknown, allowed=", ".join(allowed))
-            )
-        values = dict(lora)
-        if "rank" in values:
-            rank = _number("rank", values["rank"], "a whole number of at least 1")
-            if rank < 1 or rank != int(rank):
-                raise _bad("rank", values["rank"], "a whole number of at least 1")
-            values["rank"] = int(rank)
-        if "alpha" in values:
-            alpha = _number("alpha", values["alpha"], "a number above 0")
-            if alpha <= 0:
-                raise _bad("alpha", values["alpha"], "a number above 0")
-            values["alpha"] = int(alpha) if alpha == int(alpha) else alpha
-        if "dropout" in values:
-            expected = "a number from 0 to below 1"
-            values["dropout"] = _number("dropout", values["dropout"], expected)
-            if not 0 <= values["dropout"] < 1:
-                raise _bad("dropout", values["dropout"], expected)
-        if "target_modules" in values:
-            values["target_modules"] = _targets(values["target_modules"])
-        return cls(**values)
+        return cls(**{str(key): value for key, value in lora.items()})
 
     def to_config(self) -> dict[str, Any]:
-        """RETURNS (dict): The settings as a config holds them."""
-        config = asdict(self)
+        """RETURNS (dict[str, Any]): The settings as a config holds them."""
+        config = self.model_dump()
         if not isinstance(self.target_modules, str):
             config["target_modules"] = list(self.target_modules)
         return config
 
 
-def check_name(name: str) -> str:
-    """Check that the name of a base says something.
+class ModelSettings(Settings):
+    """Settings of a base model and its adapter."""
 
-    name (str): `pip:PACKAGE`, a folder or a hub id.
-    RETURNS (str): The same.
-    RAISES (ValueError): If it is empty.
+    section: ClassVar[str] = "model"
+
+    name: BaseName = Field(description="`pip:PACKAGE`, a folder or a hub id.")
+    lora: Annotated[
+        LoraSettings | None,
+        BeforeValidator(
+            lambda value: None if value is None else LoraSettings.from_config(value)
+        ),
+    ] = Field(None, description="A new adapter, or None for the base model alone.")
+    dtype: Dtype = Field(
+        "auto",
+        description="The data type of the base model's weights and products.",
+    )
+    device: Device = Field(
+        "auto", description="The device that the base model is loaded on."
+    )
+    merge: Merge = Field(
+        "auto",
+        description="Whether to decode with copies of the adapted weights that have "
+        'the adapter merged in. "auto" decides by the free memory.',
+    )
+    draft_head: ModelFlag = Field(
+        True,
+        description="Whether to train a draft head with the adapter. Decoding is "
+        "faster with one, and its results are the same.",
+    )
+    gradient_checkpointing: ModelFlag = Field(
+        False,
+        description="Whether training recomputes activations in the backward pass "
+        "instead of storing them.",
+    )
+
+
+def check_flag(key: str, value: Any) -> bool:
+    """Check a setting that is true or false.
+
+    key (str): The path of the setting.
+    value (Any): Its value.
+    RETURNS (bool): The value.
+    RAISES (ValueError): The value is not a bool.
     """
-    if not isinstance(name, str) or name.strip() in ("", PIP_PREFIX):
-        raise ValueError(Errors.G200.format(name=name))
-    return name
+    return bool(check(Flag, key, value))
 
 
-def check_dtype(dtype: str) -> str:
-    """Check the name of a dtype.
+def check_count(key: str, value: Any) -> int:
+    """Check a setting that is a whole number of at least 1.
 
-    dtype (str): One of `DTYPES`.
-    RETURNS (str): The same.
-    RAISES (ValueError): If it is something else.
+    key (str): The path of the setting.
+    value (Any): Its value, which may be a string.
+    RETURNS (int): The number.
+    RAISES (ValueError): The value is something else.
     """
-    if dtype not in DTYPES:
-        allowed = ", ".join(map(repr, DTYPES))
-        raise ValueError(Errors.G230.format(dtype=dtype, allowed=allowed))
-    return dtype
+    return int(check(Count, key, value))
 
 
-def check_device(device: str) -> str:
-    """Check the form of a device's name. Whether there is such a device is not asked:
-    a pipeline may be made on one machine and run on another.
+def check_probability(key: str, value: Any) -> float:
+    """Check a setting that is a probability.
 
-    device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
-    RETURNS (str): The same.
-    RAISES (ValueError): If it is something else.
+    key (str): The path of the setting.
+    value (Any): Its value, which may be a string.
+    RETURNS (float): The number.
+    RAISES (ValueError): The value is not a number from 0 to 1.
     """
-    if not isinstance(device, str) or not _DEVICE.fullmatch(device):
-        raise ValueError(Errors.G231.format(device=device))
-    return device
+    return float(check(Probability, key, value))
 
 
-def check_merge(merge: bool | str) -> bool | str:
-    """Check the value of `merge`.
+def check_name(name: Any) -> str:
+    """Check the name of a base model.
 
-    merge (bool | str): True, False or "auto".
-    RETURNS (bool | str): The same.
-    RAISES (ValueError): If it is something else.
+    name (Any): `pip:PACKAGE`, a folder or a hub id.
+    RETURNS (str): The name.
+    RAISES (ValueError): The name is empty or not a string.
     """
-    if isinstance(merge, bool) or merge == "auto":
-        return merge
-    raise ValueError(Errors.G243.format(value=merge))
+    return str(check(BaseName, "model.name", name))
 
 
-def check_switch(key: str, value: bool) -> bool:
-    """Check the value of a setting that is on or off.
+def check_dtype(dtype: Any) -> str:
+    """Check the name of a data type.
 
-    key (str): Its name.
-    value (bool): Its value.
-    RETURNS (bool): The same.
-    RAISES (ValueError): If it is something else.
+    dtype (Any): "auto", "float64", "float32", "bfloat16" or "float16".
+    RETURNS (str): The name.
+    RAISES (ValueError): The name is something else.
     """
-    if isinstance(value, bool):
-        return value
-    raise ValueError(Errors.G244.format(key=key, value=value))
+    return str(check(Dtype, "model.dtype", dtype))
 
 
-def _bad(key: str, value: Any, expected: str) -> ValueError:
-    return ValueError(Errors.G241.format(key=key, value=value, expected=expected))
+def check_device(device: Any) -> str:
+    """Check the form of a device's name. The device need not exist on this machine.
 
-
-def _number(key: str, value: Any, expected: str) -> float:
-    # A config's variables arrive as strings.
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise _bad(key, value, expected)
-    try:
-        number = float(value)
-    except ValueError as err:
-        raise _bad(key, value, expected) from err
-    if number != number or number in (float("inf"), float("-inf")):
-        raise _bad(key, value, expected)
-    return number
-
-
-def _targets(value: Any) -> str | tuple[str, ...]:
-    if value == ALL_LINEAR:
-        return ALL_LINEAR
-    names = not isinstance(value, str) and isinstance(value, Sequence) and list(value)
-    if not names or not all(isinstance(name, str) and name for name in names):
-        expected = f'"{ALL_LINEAR}" or a list of names of linear layers'
-        raise _bad("target_modules", value, expected)
-    return tuple(names)
+    device (Any): "auto", "cpu", "cuda", "cuda:N" or "mps".
+    RETURNS (str): The name.
+    RAISES (ValueError): The name is something else.
+    """
+    return str(check(Device, "model.device", device))

@@ -1,18 +1,30 @@
 """The spacy-llm tasks `spacy-genner.NER.v1` and `spacy-genner.SpanCat.v1`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Tuple, Union  # noqa: UP035
+from typing import (  # noqa: UP035
+    Annotated,
+    Any,
+    ClassVar,
+    Dict,
+    Iterable,
+    List,
+    Literal,
+    Optional,
+    Tuple,
+    Union,
+)
 
 import srsly
+from pydantic import BeforeValidator, Field, StrictStr
 from spacy import util
 from spacy.language import Language
 from spacy.scorer import get_ner_prf
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..config.settings import SET_ENTS, check_choice, check_flag
+from ..config.base import ErrorCode, Settings
+from ..config.settings import Flag, SetEnts
 from ..corpora.docbin import aligned_spans
 from ..corpora.labels import read_labels
 from ..errors import Errors, Warnings, warn
@@ -25,39 +37,47 @@ from ..prompts.windows import Window
 from .alignment import aligned
 from .examples import TaskExample, demonstrations, read_examples, shown_example
 from .messages import Completion, make_prompt
-from .sharding import Shards, joined_outcome, shards_of
+from .sharding import Shards, merge_shards, shards_of
 
 
-@dataclass(frozen=True)
-class TaskSettings:
-    """How a task asks and where it writes.
+class TaskSettings(Settings):
+    """Settings of a task: the prompt, and the groups that the spans are written to.
 
-    format (str): The output format.
-    spans_key (str): The group of `doc.spans` that the spans go to.
-    template (str): The source of the prompt's jinja template; "study" and "compact"
-        name the project's own.
-    readings (int): How often the project's own templates hold the text: 1 or 2.
-    set_ents (str): Which spans go to `doc.ents` too: "outer", "inner" or "none".
-    overwrite_ents (bool): Whether entities that are in the Doc give way.
-    keep_raw (bool): Whether the group keeps the answer, `attrs["answer"]`.
     RAISES (ValueError): A setting can't be used.
     """
 
-    format: str = "inline_bracketed"
-    spans_key: str = "sc"
-    template: str = "study"
-    readings: int = 1
-    set_ents: str = "none"
-    overwrite_ents: bool = False
-    keep_raw: bool = False
+    section: ClassVar[str] = "task"
 
-    def __post_init__(self) -> None:
-        get_format(self.format)
-        check_choice("set_ents", self.set_ents, SET_ENTS)
-        check_flag("overwrite_ents", self.overwrite_ents)
-        check_flag("keep_raw", self.keep_raw)
-        if not isinstance(self.spans_key, str) or not self.spans_key:
-            raise _unusable("spans_key", self.spans_key, "the name of a group of spans")
+    format: Annotated[str, BeforeValidator(lambda name: get_format(name).name)] = Field(
+        "inline_bracketed", description="The output format."
+    )
+    spans_key: Annotated[
+        StrictStr,
+        Field(min_length=1),
+        ErrorCode("G732", "the name of a group of spans"),
+    ] = Field(
+        "sc", description="The group of `doc.spans` that the spans are written to."
+    )
+    template: Annotated[str, ErrorCode("G732", "the source of a template")] = Field(
+        "study",
+        description="The source of a jinja template, or the name of a template of the "
+        'project: "study" or "compact".',
+    )
+    readings: Annotated[Literal[1, 2], ErrorCode("G104")] = Field(
+        1,
+        description="How many times the project's own templates hold the text: 1 or 2.",
+    )
+    set_ents: SetEnts = Field(
+        "none",
+        description='The spans that are also written to `doc.ents`: "outer", "inner" '
+        'or "none".',
+    )
+    overwrite_ents: Flag = Field(
+        False, description="Whether to replace entities that the document has already."
+    )
+    keep_raw: Flag = Field(
+        False, description='Whether the group keeps the completion, `attrs["answer"]`.'
+    )
 
     @property
     def source(self) -> str:
@@ -416,7 +436,7 @@ class MarkingTask(TaskState):
             aligned(span, answer, self.format, labels)
             for span, answer in zip(shards, answers, strict=True)
         ]
-        return joined_outcome(shards, outcomes, labels, self.format.allows_crossing)
+        return merge_shards(shards, outcomes, labels, self.format.allows_crossing)
 
     def _write(
         self, doc: Doc, outcome: Prediction, answers: Sequence[Completion]

@@ -5,14 +5,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config.settings import (
-    LoraSettings,
-    check_device,
-    check_dtype,
-    check_merge,
-    check_name,
-    check_switch,
-)
+from ..config.settings import ModelSettings
 from ..errors import Errors
 from .adapter_files import AdapterFiles, read_adapter, write_adapter
 
@@ -32,7 +25,7 @@ class LazyDraftHead:
     """
 
     def __init__(self, wanted: bool):
-        self.wanted = check_switch("draft_head", wanted)
+        self.wanted = wanted
         self._head: DraftHead | None = None
         self._saved = b""
         self._where = ""
@@ -146,17 +139,24 @@ class LanguageModel:
         seed: int = 0,
         gradient_checkpointing: bool = False,
     ) -> None:
-        self.name = check_name(name)
-        self.revision = revision
-        self.lora = None if lora is None else LoraSettings.from_config(lora)
-        self.dtype_name = check_dtype(dtype)
-        self.device_name = check_device(device)
-        self.merge = check_merge(merge)
-        self.seed = seed
-        self.gradient_checkpointing = check_switch(
-            "gradient_checkpointing", gradient_checkpointing
+        settings = ModelSettings(
+            name=name,
+            lora=lora,
+            dtype=dtype,
+            device=device,
+            merge=merge,
+            draft_head=draft_head,
+            gradient_checkpointing=gradient_checkpointing,
         )
-        self.drafting = LazyDraftHead(draft_head)
+        self.name = settings.name
+        self.revision = revision
+        self.lora = settings.lora
+        self.dtype_name = settings.dtype
+        self.device_name = settings.device
+        self.merge = settings.merge
+        self.seed = seed
+        self.gradient_checkpointing = settings.gradient_checkpointing
+        self.drafting = LazyDraftHead(settings.draft_head)
         self.version = 0
         self._saved: AdapterFiles | None = None
         self._saved_where = ""

@@ -51,9 +51,15 @@ def test_a_config_is_checked(tmp_path, changes, words):
         ({"min_score": None}, ["G409", "'min_score'", "None", "from 0 to 1"]),
         ({"min_score": True}, ["G409", "'min_score'", "True", "from 0 to 1"]),
         ({"min_score": float("nan")}, ["G409", "'min_score'", "nan", "from 0 to 1"]),
-        ({"overwrite_ents": "no"}, ["G407", "'overwrite_ents'", "'no'", "true, false"]),
-        ({"overwrite_ents": 1}, ["G407", "'overwrite_ents'", "1", "true, false"]),
-        ({"overwrite_ents": None}, ["G407", "'overwrite_ents'", "None", "true, false"]),
+        (
+            {"overwrite_ents": "no"},
+            ["G407", "'overwrite_ents'", "'no'", "true or false"],
+        ),
+        ({"overwrite_ents": 1}, ["G407", "'overwrite_ents'", "1", "true or false"]),
+        (
+            {"overwrite_ents": None},
+            ["G407", "'overwrite_ents'", "None", "true or false"],
+        ),
         ({"batch_tokens": "x"}, ["G106", "'batch_tokens'", "'x'", "whole number"]),
         ({"max_depth": 2.5}, ["G103", "'max_depth'", "2.5", "whole number"]),
     ],

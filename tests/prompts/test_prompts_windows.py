@@ -88,7 +88,7 @@ def test_no_window_within_another():
 
 def test_settings_are_checked():
     made = WindowSettings.from_config({"unit": "doc", "max_tokens": "9", "overlap": 2})
-    assert made == WindowSettings("doc", 9, 2)
+    assert made == WindowSettings(unit="doc", max_tokens=9, overlap=2)
     for wrong, code in (
         ({"unit": "paragraph"}, "G401"),
         ({"max_tokens": 0}, "G402"),
@@ -169,7 +169,7 @@ def test_a_span_that_two_windows_see_comes_once(tiny_base):
 def test_spans_of_neighbours_that_cross(tiny_base):
     nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=5)
     doc = make_doc(nlp, "the University of Porto and the city of Lisbon signed")
-    cutter = component(nlp)._runtime().cutter
+    cutter = component(nlp).predictor.cutter
     first, second = cutter.windows(doc)[:2]
     assert second.start > first.start + 1 and first.end > second.start + 1
     # The first says a span up to its end, the second one that begins inside it.
@@ -211,13 +211,13 @@ def test_training_cuts_as_prediction_does(tiny_base, monkeypatch):
     assert counts.listed["cut"] == [f"{text!r} (ORG)"]
     assert counts.lost == {"cut": 1}
     # Each window is a training row of its own.
-    assert len(pipe._gold().rows([example])) == len(windows)
+    assert len(pipe.target_builder.rows([example])) == len(windows)
 
 
 def test_the_base_model_limits_windows(tiny_base):
     """A text that the model has no positions for is cut, whatever the config says."""
     nlp = pipeline(tiny_base("llama"), window__max_tokens=5000)
-    cutter = component(nlp)._runtime().cutter
+    cutter = component(nlp).predictor.cutter
     assert 100 < cutter.max_tokens < 1024 // 3
     doc = make_doc(nlp, "the city of Lisbon " * 100)
     assert len(cutter.windows(doc)) > 1
@@ -242,17 +242,17 @@ def test_a_token_that_the_model_does_not_hold(tiny_base, size):
     assert (issue["code"], issue["within"]) == ("too_long", "tokens")
     assert (issue["start"], issue["end"]) == (2, 3)
     assert "q7q7" in issue["message"] and len(issue["message"]) < 200
-    runtime = component(nlp)._runtime()
-    windows = runtime.cutter.windows(doc)
-    assert [w for w in windows if not runtime.cutter.holds(w)] == [windows[1]]
+    predictor = component(nlp).predictor
+    windows = predictor.cutter.windows(doc)
+    assert [w for w in windows if not predictor.cutter.holds(w)] == [windows[1]]
     seen = {
-        i for w in windows if runtime.cutter.holds(w) for i in range(w.start, w.end)
+        i for w in windows if predictor.cutter.holds(w) for i in range(w.start, w.end)
     }
     assert seen == {0, 1, 3, 4}
     # Training goes without spans over it, and without the token.
     example = make_example(nlp, doc.text, [(0, 1, "GPE"), (2, 4, "ORG")])
     with pytest.warns(GennerWarning, match="W302"):
-        rows = component(nlp)._gold().rows([example])
+        rows = component(nlp).target_builder.rows([example])
     assert len(rows) == 2 and component(nlp).gold_counts().cut == 1
 
 

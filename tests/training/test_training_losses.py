@@ -54,7 +54,7 @@ def make(
         noise = torch.randn(parameter.shape, generator=choose)
         parameter.data += 0.1 * noise.to(parameter.dtype)
     network = model.training_network
-    loss = LossWeights(constrained, lm, share)
+    loss = LossWeights(constrained=constrained, lm=lm, lm_share=share)
     trainer = Trainer(network, text_decoder(network), PREFIX, loss, max_tokens)
     return model, trainer
 

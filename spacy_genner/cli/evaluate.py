@@ -53,8 +53,9 @@ def evaluate(
     from ..corpora.docbin import load_docs
     from ..errors import Errors, Warnings
     from ..evaluation.breakdowns import read_mentions
-    from ..evaluation.evaluate import annotate, check_gold, write_evaluation
+    from ..evaluation.evaluate import annotate, check_gold
     from ..evaluation.evaluate import evaluate as score
+    from ..evaluation.records import write_evaluation
     from ..evaluation.tables import format_table
     from ..pipeline.tolerant import FAILED
     from ..study.scores import study_scores

@@ -114,7 +114,8 @@ def compare(
       python -m spacy genner compare metrics/demo.json metrics/other.json
     """
     from ..errors import Errors
-    from ..evaluation.significance import compare_files, format_comparison
+    from ..evaluation.significance import compare_files
+    from ..evaluation.tables import format_comparison
     from ..io import write_json
     from ._util import fail
 

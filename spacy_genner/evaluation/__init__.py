@@ -1,2 +1,1 @@
-"""Exact span scores with their intervals, breakdowns, kinds of error and calibration;
-two systems compared; and the report."""
+"""Evaluation: exact span scores, breakdowns, error kinds, calibration, significance."""

@@ -1,4 +1,9 @@
-"""Scores by span length, nesting and seen mentions, and kinds of error."""
+"""Scores by nesting, length and seen mentions, and kinds of errors.
+
+A breakdown assigns a class to each gold and predicted span and scores the classes
+separately. Errors are analysed per document: missed gold spans are paired with wrong
+predictions, and each pair, or each span that stays alone, is an error of one kind.
+"""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,48 +16,141 @@ import spacy
 from ..corpora.docbin import load_docs
 from ..errors import Errors
 from ..formats import CharSpan
-from .scores import Placed, Rows, gold_spans, rows, tally
+from .scores import ClassScores, PlacedSpan, class_scores, count_classes, gold_spans
 
-SEEN, OTHER_LABEL, UNSEEN = MENTIONS = ("seen", "other_label", "unseen")
+NESTED, CONTAINING, ALONE = STRUCTURES = ("nested", "containing", "alone")
+SEEN, OTHER_LABEL, UNSEEN = MENTION_KINDS = ("seen", "other_label", "unseen")
+LENGTHS = ("1", "2", "3", "4-5", "6+")
+# The smallest length of each class in LENGTHS but the first.
+_LENGTH_EDGES = (2, 3, 4, 6)
+
+LABEL, BOUNDARY, BOTH = PAIR_KINDS = ("label", "boundary", "boundary_and_label")
+MISSED, INVENTED = ("missed", "invented")
+ERROR_KINDS = (*PAIR_KINDS, MISSED, INVENTED)
+
+
+class Breakdown(NamedTuple):
+    """A way to divide spans into classes.
+
+    classes (tuple[str, ...]): The classes, in the order of the result.
+    class_of (Callable[[int, CharSpan], str]): Returns the class of a span, given the
+        index of its document and the span.
+    """
+
+    classes: tuple[str, ...]
+    class_of: Callable[[int, CharSpan], str]
+
+
+def break_down(
+    placed: Sequence[PlacedSpan], breakdowns: Mapping[str, Breakdown] | None = None
+) -> dict[str, ClassScores]:
+    """Score the classes of several breakdowns.
+
+    `by_structure`: a span is "nested" if another span contains it or has its range,
+    "containing" if it is not nested and contains a shorter span, and else "alone".
+    `by_depth`: the number of other spans that contain it or have its range; depth 0 is
+    not nested. `place_spans` defines which other spans count.
+
+    placed (Sequence[PlacedSpan]): The result of `place_spans`.
+    breakdowns (Mapping[str, Breakdown] | None): Further breakdowns by name.
+    RETURNS (dict[str, dict[str, dict[str, float]]]): For each breakdown and class `p`,
+        `r`, `f`, `gold`, `predicted` and `correct`. `by_depth` has the classes from 0
+        to the greatest depth; the other breakdowns have all their classes.
+    """
+    structures = count_classes(placed, map(_structure, placed))
+    depths = count_classes(placed, (str(each.depth) for each in placed))
+    deepest = max(map(int, depths), default=0)
+    result = {
+        "by_structure": class_scores(structures, STRUCTURES),
+        "by_depth": class_scores(depths, map(str, range(deepest + 1))),
+    }
+    for name, breakdown in (breakdowns or {}).items():
+        found = (breakdown.class_of(each.document, each.span) for each in placed)
+        counts = count_classes(placed, found)
+        result[name] = class_scores(counts, breakdown.classes)
+    return result
+
+
+def _structure(placed: PlacedSpan) -> str:
+    if placed.depth:
+        return NESTED
+    return CONTAINING if placed.contains else ALONE
+
+
+def breakdown_by_length(
+    lengths: Sequence[Mapping[tuple[int, int], int]],
+) -> Breakdown:
+    """Divide spans by their length in tokens: 1, 2, 3, 4-5, 6+.
+
+    lengths (Sequence[Mapping[tuple[int, int], int]]): For each document, the number of
+        tokens of each character range.
+    RETURNS (Breakdown): The breakdown. Its `class_of` raises a ValueError for a span
+        whose range has no length.
+    """
+
+    def class_of(document: int, span: CharSpan) -> str:
+        length = lengths[document].get((span.start, span.end))
+        if length is None:
+            found = (span.start, span.end)
+            raise ValueError(Errors.G614.format(range=found, document=document))
+        return LENGTHS[bisect_right(_LENGTH_EDGES, length)]
+
+    return Breakdown(LENGTHS, class_of)
+
+
+def breakdown_by_mention(texts: Sequence[str], mentions: "Mentions") -> Breakdown:
+    """Divide spans by whether the training data contains their text and label.
+
+    texts (Sequence[str]): The text of each document.
+    mentions (Mentions): The mentions of the training data.
+    RETURNS (Breakdown): The breakdown.
+    """
+
+    def class_of(document: int, span: CharSpan) -> str:
+        return mentions.kind(texts[document][span.start : span.end], span.label)
+
+    return Breakdown(MENTION_KINDS, class_of)
 
 
 class Mentions:
-    """The texts that are annotated in a corpus, and their labels.
+    """The annotated mentions of a corpus: texts with their labels.
 
-    Case counts: `Apple` and `apple` are two mentions. White space does not: a mention
-    that is broken over two lines is the one that is not.
+    Case is significant: `Apple` and `apple` are two mentions. White space is
+    normalised, so that a mention broken over two lines equals the same mention on one
+    line.
 
-    mentions (Iterable[Tuple[str, str]]): Texts with their labels.
+    mentions (Iterable[tuple[str, str]]): Pairs of text and label.
     """
 
     def __init__(self, mentions: Iterable[tuple[str, str]]):
         self._labels: dict[str, set[str]] = {}
         self.count = 0
         for text, label in mentions:
-            self._labels.setdefault(_spaced(text), set()).add(label)
+            self._labels.setdefault(_normalize_spaces(text), set()).add(label)
             self.count += 1
 
     def kind(self, text: str, label: str) -> str:
-        """What the corpus says of a mention.
+        """Look up a mention.
 
         text (str): Its text.
         label (str): Its label.
-        RETURNS (str): "seen" where the text is annotated with the label, "other_label"
-            where it is annotated with others only, "unseen" where it never is.
+        RETURNS (str): "seen" if the corpus has the text with this label, "other_label"
+            if it has the text with other labels only, and else "unseen".
         """
-        labels = self._labels.get(_spaced(text))
+        labels = self._labels.get(_normalize_spaces(text))
         if labels is None:
             return UNSEEN
         return SEEN if label in labels else OTHER_LABEL
 
 
 def read_mentions(path: Path, key: str) -> Mentions:
-    """Collect the mentions of training data, those off the token grid among them.
+    """Collect the mentions of training data, including those that fit no token
+    boundary.
 
     path (Path): A `.spacy` file.
-    key (str): The group of `doc.spans`.
-    RETURNS (Mentions): Its mentions.
-    RAISES (ValueError): It is no DocBin, or no document of it has the group.
+    key (str): The key of the span group.
+    RETURNS (Mentions): The mentions.
+    RAISES (ValueError): The file is not a DocBin, or no document has the group.
     """
     pairs: list[tuple[str, str]] = []
     keys: set[str] = set()
@@ -66,107 +164,17 @@ def read_mentions(path: Path, key: str) -> Mentions:
     return Mentions(pairs)
 
 
-def _spaced(text: str) -> str:
+def _normalize_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-NESTED, CONTAINING, ALONE = STRUCTURES = ("nested", "containing", "alone")
-LENGTHS = ("1", "2", "3", "4-5", "6+")
-# The least length of each bucket but the first.
-_FROM = (2, 3, 4, 6)
+class SpanError(NamedTuple):
+    """An error: a missed gold span, a wrong prediction, or a pair of both.
 
-
-class Classes(NamedTuple):
-    """A way to part spans.
-
-    names (Tuple[str, ...]): The classes, in order.
-    of (Callable[[int, CharSpan], str]): The class of a span, by the document's number
-        from 0 and the span.
-    """
-
-    names: tuple[str, ...]
-    of: Callable[[int, CharSpan], str]
-
-
-def length_classes(lengths: Sequence[Mapping[tuple[int, int], int]]) -> Classes:
-    """Part spans by their length in tokens: 1, 2, 3, 4-5, 6+.
-
-    lengths (Sequence[Mapping[Tuple[int, int], int]]): Of each document, range
-        (characters) to number of tokens.
-    RETURNS (Classes): The classes.
-    """
-
-    def of(document: int, span: CharSpan) -> str:
-        length = lengths[document].get((span.start, span.end))
-        if length is None:
-            found = (span.start, span.end)
-            raise ValueError(Errors.G614.format(range=found, document=document))
-        return LENGTHS[bisect_right(_FROM, length)]
-
-    return Classes(LENGTHS, of)
-
-
-def mention_classes(texts: Sequence[str], mentions: Mentions) -> Classes:
-    """Part spans by what the training data says of their text and label.
-
-    texts (Sequence[str]): The documents' texts.
-    mentions (Mentions): What is annotated in the training data.
-    RETURNS (Classes): The classes.
-    """
-
-    def of(document: int, span: CharSpan) -> str:
-        return mentions.kind(texts[document][span.start : span.end], span.label)
-
-    return Classes(MENTIONS, of)
-
-
-def break_down(
-    placed: Sequence[Placed], others: Mapping[str, Classes] | None = None
-) -> dict[str, Rows]:
-    """Score the classes of several breakdowns.
-
-    `by_structure`: a span is nested where another one contains it or has its range;
-    containing where it is not nested and a shorter one lies in it; else alone.
-    `by_depth`: how many others contain it or have its range, so that depth 0 is what
-    is not nested. Among which spans, `place_spans` says.
-
-    placed (Sequence[Placed]): What `place_spans` gave.
-    others (Optional[Mapping[str, Classes]]): More breakdowns.
-    RETURNS (Dict[str, Dict[str, Dict[str, float]]]): Of each breakdown and class `p`,
-        `r`, `f`, `gold`, `predicted` and `correct`. Classes of `by_depth` are there
-        from 0 to the deepest, the others all.
-    """
-    structures = tally(placed, map(_structure, placed))
-    depths = tally(placed, (str(each.depth) for each in placed))
-    deepest = max(map(int, depths), default=0)
-    result = {
-        "by_structure": rows(structures, STRUCTURES),
-        "by_depth": rows(depths, map(str, range(deepest + 1))),
-    }
-    for name, classes in (others or {}).items():
-        found = (classes.of(each.document, each.span) for each in placed)
-        result[name] = rows(tally(placed, found), classes.names)
-    return result
-
-
-def _structure(placed: Placed) -> str:
-    if placed.depth:
-        return NESTED
-    return CONTAINING if placed.holds else ALONE
-
-
-LABEL, BOUNDARY, BOTH = ("label", "boundary", "boundary_and_label")
-MISSED, INVENTED = ("missed", "invented")
-MISTAKES = (LABEL, BOUNDARY, BOTH, MISSED, INVENTED)
-
-
-class Mistake(NamedTuple):
-    """A missed span of the reference, a wrong prediction, or both as a pair.
-
-    kind (str): "label", "boundary" or "boundary_and_label" of a pair; "missed" or
-        "invented" of what is left.
-    gold (Optional[CharSpan]): The missed span.
-    predicted (Optional[CharSpan]): The wrong prediction.
+    kind (str): "label", "boundary" or "boundary_and_label" for a pair, "missed" or
+        "invented" for a single span.
+    gold (CharSpan | None): The missed gold span.
+    predicted (CharSpan | None): The wrong prediction.
     """
 
     kind: str
@@ -174,91 +182,95 @@ class Mistake(NamedTuple):
     predicted: CharSpan | None
 
 
-def find_mistakes(
+def find_errors(
     gold: Iterable[CharSpan], predicted: Iterable[CharSpan]
-) -> list[Mistake]:
-    """Pair the missed spans of a document with its wrong predictions, one to one.
+) -> list[SpanError]:
+    """Pair the missed gold spans of a document with its wrong predictions, one to one.
 
-    Pairs are taken in this order, each where both spans are still free: same range
-    (label error); overlap and same label (boundary error); overlap and another label
-    (both). Among pairs of one kind the greater overlap goes first, as the share of the
-    characters of both (Jaccard), then the earlier span of the reference, then the
-    earlier prediction: by start, end and label. So the order of the spans changes
-    nothing. What stays free is missed or invented; it may still overlap a span that is
-    right, as one in a longer span that was found does, or one that has its partner.
+    Pairs are formed in this order, each from two spans that are still unpaired: same
+    range (label error); overlap and same label (boundary error); overlap and different
+    labels (both). Within one kind, pairs with the greater overlap come first (shared
+    characters as a fraction of the characters of both spans, the Jaccard index), then
+    those with the earlier gold span, then those with the earlier prediction, by start,
+    end and label. The result therefore does not depend on the order of the spans. An
+    unpaired span is missed or invented. It may still overlap a correct span, such as
+    the inner span of a longer one that was found, or a span that is already paired.
 
-    gold (Iterable[CharSpan]): The reference.
-    predicted (Iterable[CharSpan]): The prediction.
-    RETURNS (List[Mistake]): The mistakes, in order of their spans.
+    gold (Iterable[CharSpan]): The reference spans.
+    predicted (Iterable[CharSpan]): The predicted spans.
+    RETURNS (list[SpanError]): The errors, in the order of their spans.
     """
-    wanted, found = set(gold), set(predicted)
-    missed, wrong = sorted(wanted - found), sorted(found - wanted)
+    gold_set, predicted_set = set(gold), set(predicted)
+    missed, wrong = sorted(gold_set - predicted_set), sorted(predicted_set - gold_set)
     if not missed and not wrong:
         return []
-    partner: dict[CharSpan, tuple[str, CharSpan]] = {}
+    partners: dict[CharSpan, tuple[str, CharSpan]] = {}
     taken: set[CharSpan] = set()
-    for rank, _, one, two in sorted(_candidates(missed, wrong)):
-        if one not in partner and two not in taken:
-            partner[one] = (MISTAKES[rank], two)
-            taken.add(two)
-    mistakes = []
+    for rank, _, one, other in sorted(_candidate_pairs(missed, wrong)):
+        if one not in partners and other not in taken:
+            partners[one] = (PAIR_KINDS[rank], other)
+            taken.add(other)
+    errors = []
     for span in missed:
-        kind, other = partner.get(span, (MISSED, None))
-        mistakes.append(Mistake(kind, span, other))
-    mistakes += [Mistake(INVENTED, None, span) for span in wrong if span not in taken]
-    return sorted(mistakes, key=lambda each: (each.gold or each.predicted, each.kind))
+        kind, partner = partners.get(span, (MISSED, None))
+        errors.append(SpanError(kind, span, partner))
+    errors += [SpanError(INVENTED, None, span) for span in wrong if span not in taken]
+    return sorted(errors, key=lambda error: (error.gold or error.predicted, error.kind))
 
 
-def count_mistakes(
+def count_errors(
     gold: Sequence[Iterable[CharSpan]], predicted: Sequence[Iterable[CharSpan]]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Count mistakes over documents.
+    """Count the errors of documents by kind.
 
-    gold (Sequence[Iterable[CharSpan]]): The reference of each document.
-    predicted (Sequence[Iterable[CharSpan]]): The prediction for each.
-    RETURNS (Tuple[Dict[str, int], Dict[str, int]]): The mistakes of each kind: the
-        pairs and the missed are all spans of the reference that were not found, the
-        pairs and the invented all wrong predictions. And how many of the missed and
-        the invented overlap some span of the other side.
+    gold (Sequence[Iterable[CharSpan]]): The reference spans of each document.
+    predicted (Sequence[Iterable[CharSpan]]): The predicted spans of each document.
+    RETURNS (tuple[dict[str, int], dict[str, int]]): The number of errors of each kind,
+        and how many of the missed and the invented spans overlap any span of the other
+        side. Pairs and missed spans add up to the gold spans that were not found, pairs
+        and invented spans to the wrong predictions.
     """
-    counts = dict.fromkeys(MISTAKES, 0)
+    counts = dict.fromkeys(ERROR_KINDS, 0)
     overlapping = {MISSED: 0, INVENTED: 0}
-    for wanted, found in zip(gold, predicted, strict=True):
-        mistakes = find_mistakes(wanted, found)
-        if not mistakes:
+    for gold_doc, predicted_doc in zip(gold, predicted, strict=True):
+        errors = find_errors(gold_doc, predicted_doc)
+        if not errors:
             continue
-        others = {MISSED: _Reach(found), INVENTED: _Reach(wanted)}
-        for kind, one, two in mistakes:
+        other_side = {
+            MISSED: _OverlapIndex(predicted_doc),
+            INVENTED: _OverlapIndex(gold_doc),
+        }
+        for kind, one, other in errors:
             counts[kind] += 1
-            span = one or two
-            if kind in others and span is not None:
-                overlapping[kind] += others[kind].overlaps(span)
+            span = one or other
+            if kind in other_side and span is not None:
+                overlapping[kind] += other_side[kind].overlaps(span)
     return counts, overlapping
 
 
-def _candidates(
+def _candidate_pairs(
     missed: list[CharSpan], wrong: list[CharSpan]
 ) -> Iterator[tuple[int, float, CharSpan, CharSpan]]:
-    """The pairs that overlap, with the place of their kind and the overlap, negative
-    so that the greatest sorts first."""
-    for one, two in _overlapping(missed, wrong):
-        shared = min(one.end, two.end) - max(one.start, two.start)
+    """The overlapping pairs, each after the index of its kind and its negative overlap:
+    sorted, they are in the order in which pairs are formed."""
+    for one, other in _overlapping_pairs(missed, wrong):
+        shared = min(one.end, other.end) - max(one.start, other.start)
         if shared <= 0:
-            # One of them is empty.
+            # One of the spans is empty.
             continue
-        if (one.start, one.end) == (two.start, two.end):
+        if (one.start, one.end) == (other.start, other.end):
             kind = LABEL
         else:
-            kind = BOUNDARY if one.label == two.label else BOTH
-        whole = max(one.end, two.end) - min(one.start, two.start)
-        yield MISTAKES.index(kind), -shared / whole, one, two
+            kind = BOUNDARY if one.label == other.label else BOTH
+        union = max(one.end, other.end) - min(one.start, other.start)
+        yield PAIR_KINDS.index(kind), -shared / union, one, other
 
 
-def _overlapping(
+def _overlapping_pairs(
     some: list[CharSpan], others: list[CharSpan]
 ) -> Iterator[tuple[CharSpan, CharSpan]]:
-    """The pairs of two sorted lists in which one starts within the other: in a time
-    that grows with their number, however long a span is."""
+    """The pairs from two sorted lists in which one span starts within the other. The
+    time grows with the number of pairs, not with the length of the spans."""
     for one in some:
         first, stop = (bisect_left(others, (place,)) for place in one[:2])
         for other in others[first:stop]:
@@ -271,18 +283,18 @@ def _overlapping(
             yield one, other
 
 
-class _Reach:
-    """Tells whether any of some spans overlaps another one.
+class _OverlapIndex:
+    """Finds out in logarithmic time whether any of a set of spans overlaps a given one.
 
     spans (Iterable[CharSpan]): The spans.
     """
 
     def __init__(self, spans: Iterable[CharSpan]):
         ordered = sorted(span for span in spans if span.start < span.end)
-        self.starts = [span.start for span in ordered]
-        # How far those up to a place reach.
-        self.ends = list(accumulate((span.end for span in ordered), max))
+        self._starts = [span.start for span in ordered]
+        # The greatest end of the spans up to each index.
+        self._ends = list(accumulate((span.end for span in ordered), max))
 
     def overlaps(self, span: CharSpan) -> bool:
-        place = bisect_left(self.starts, span.end)
-        return place > 0 and self.ends[place - 1] > span.start
+        index = bisect_left(self._starts, span.end)
+        return index > 0 and self._ends[index - 1] > span.start

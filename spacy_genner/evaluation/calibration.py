@@ -1,4 +1,4 @@
-"""Calibration of scores and the precision-recall curve over thresholds."""
+"""Calibration of span scores, and precision and recall over score thresholds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,86 +8,89 @@ import numpy
 from ..errors import Errors
 
 BINS = 10
-# A product of float32 probabilities may come out above 1 by rounding.
-ROUNDING = 1e-6
+# A product of float32 probabilities can exceed 1 by rounding.
+SCORE_TOLERANCE = 1e-6
+MAX_CURVE_POINTS = 200
 
 
 def calibration(
     scores: Sequence[float | None], correct: Sequence[bool]
 ) -> dict[str, Any] | None:
-    """Hold the scores of predicted spans against how many of them are right.
+    """Compare the scores of predicted spans with the share of correct ones.
 
-    The expected calibration error is the mean, over the spans, of the difference of
-    the mean score and the share of right spans in their bin: of ten bins of equal
-    width (Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian
-    Binning", 2015; Guo et al., "On Calibration of Modern Neural Networks", 2017), each
-    with its upper end and without its lower one, the first with both; and of ten bins
-    of as nearly the same number of spans as keeps spans of one score together. The
-    Brier score is the mean squared difference of score and outcome (Brier, 1950).
-    Missed spans have no score and take no part.
+    The expected calibration error is the mean, over the spans, of the difference
+    between the mean score and the share of correct spans in the bin of the span. It is
+    computed over ten bins of equal width (Naeini et al., "Obtaining Well Calibrated
+    Probabilities Using Bayesian Binning", 2015; Guo et al., "On Calibration of Modern
+    Neural Networks", 2017), which include their upper but not their lower edge (the
+    first bin includes both), and over ten bins of equal mass, whose numbers of spans
+    are as equal as possible without separating equal scores. The Brier score is the
+    mean squared difference between score and outcome (Brier, 1950). Missed spans have
+    no score and are not included.
 
-    scores (Sequence[Optional[float]]): The score of each predicted span, from 0 to 1;
-        None where it has none.
-    correct (Sequence[bool]): Whether it is right.
-    RETURNS (Optional[Dict[str, Any]]): `spans` that take part, `left_out` without a
-        score from 0 to 1, `mean_score`, `precision` (of those that take part), `ece`,
-        `ece_equal_mass`, `brier`, and the bins `equal_width` and `equal_mass` with
-        `low`, `high`, `spans`, `score` and `right` (their means), empty bins left out.
-        None where no span takes part.
-    RAISES (ValueError): There are not as many scores as outcomes.
+    scores (Sequence[float | None]): The score of each predicted span, from 0 to 1, or
+        None if it has no score.
+    correct (Sequence[bool]): Whether each predicted span is correct.
+    RETURNS (dict[str, Any] | None): The number of `spans`; `left_out`, the number of
+        spans without a score from 0 to 1, which are excluded; `mean_score` and
+        `precision`; `ece`, `ece_equal_mass` and `brier`; and the non-empty bins
+        `equal_width` and `equal_mass`, each with `low`, `high`, the number of `spans`,
+        the mean `score` and the share `right`. None if no span has a score.
+    RAISES (ValueError): The numbers of scores and outcomes differ.
     """
     if len(scores) != len(correct):
         raise ValueError(Errors.G615.format(scores=len(scores), found=len(correct)))
     values = numpy.asarray(scores, dtype="float64")
     right = numpy.asarray(correct, dtype="float64")
     with numpy.errstate(invalid="ignore"):
-        usable = (values >= 0) & (values <= 1 + ROUNDING)
+        usable = (values >= 0) & (values <= 1 + SCORE_TOLERANCE)
     values, right = numpy.minimum(values[usable], 1.0), right[usable]
     if not len(values):
         return None
-    # Sums of floats depend on their order, and the order of documents is to change
-    # nothing.
+    # Sums of floats depend on the order of their terms. Sorting makes the result
+    # independent of the order of the documents.
     order = numpy.lexsort((right, values))
     values, right = values[order], right[order]
     edges = numpy.arange(1, BINS) / BINS
-    width = _bins(values, right, numpy.digitize(values, edges, right=True))
-    for row in width:
-        place = row.pop("bin")
-        row["low"], row["high"] = place / BINS, (place + 1) / BINS
-    mass = _bins(values, right, _equal_mass(values))
-    for row in mass:
+    equal_width = _bins(values, right, numpy.digitize(values, edges, right=True))
+    for row in equal_width:
+        index = row.pop("bin")
+        row["low"], row["high"] = index / BINS, (index + 1) / BINS
+    equal_mass = _bins(values, right, _equal_mass_bins(values))
+    for row in equal_mass:
         del row["bin"]
     return {
         "spans": len(values),
         "left_out": int((~usable).sum()),
         "mean_score": float(values.mean()),
         "precision": float(right.mean()),
-        "ece": _ece(width),
-        "ece_equal_mass": _ece(mass),
+        "ece": _calibration_error(equal_width),
+        "ece_equal_mass": _calibration_error(equal_mass),
         "brier": float(((values - right) ** 2).mean()),
-        "equal_width": width,
-        "equal_mass": mass,
+        "equal_width": equal_width,
+        "equal_mass": equal_mass,
     }
 
 
-def _equal_mass(values: numpy.ndarray) -> numpy.ndarray:
-    """The bin of each of some sorted scores: that of the middle one of its equals."""
+def _equal_mass_bins(values: numpy.ndarray) -> numpy.ndarray:
+    """The bin of each of the sorted scores. Equal scores share the bin of their median
+    position."""
     _, inverse, counts = numpy.unique(values, return_inverse=True, return_counts=True)
-    # Twice the middle place, in whole numbers.
+    # Twice the median position: an integer.
     middles = 2 * numpy.cumsum(counts) - counts
     return (middles * BINS // (2 * len(values)))[inverse]
 
 
 def _bins(
-    values: numpy.ndarray, right: numpy.ndarray, places: numpy.ndarray
+    values: numpy.ndarray, right: numpy.ndarray, bins: numpy.ndarray
 ) -> list[dict[str, Any]]:
     rows = []
-    for place in numpy.unique(places):
-        inside = places == place
+    for index in numpy.unique(bins):
+        inside = bins == index
         scores = values[inside]
         rows.append(
             {
-                "bin": int(place),
+                "bin": int(index),
                 "low": float(scores.min()),
                 "high": float(scores.max()),
                 "spans": len(scores),
@@ -98,54 +101,52 @@ def _bins(
     return rows
 
 
-def _ece(rows: list[dict[str, Any]]) -> float:
+def _calibration_error(rows: list[dict[str, Any]]) -> float:
     spans = sum(row["spans"] for row in rows)
     gaps = (row["spans"] * abs(row["right"] - row["score"]) for row in rows)
     return float(sum(gaps) / spans)
 
 
-POINTS = 200
-
-
 def threshold_curve(
     scores: Sequence[float], correct: Sequence[bool], gold: int
 ) -> list[dict[str, float]]:
-    """Scores at each `min_score` that makes a difference.
+    """Compute precision, recall and F1 at each `min_score` that changes the result.
 
     scores (Sequence[float]): The score of each predicted span.
-    correct (Sequence[bool]): Whether it is right.
-    gold (int): The number of reference spans.
-    RETURNS (List[Dict[str, float]]): `min_score`, `p`, `r` and `f`, by rising
-        min_score; at most 200 points.
+    correct (Sequence[bool]): Whether each predicted span is correct.
+    gold (int): The number of gold spans.
+    RETURNS (list[dict[str, float]]): Points with `min_score`, `p`, `r` and `f`, by
+        increasing min_score; at most 200.
     """
     if not len(scores):
         return []
     order = numpy.argsort(-numpy.asarray(scores, dtype="float64"), kind="stable")
     ranked = numpy.asarray(scores, dtype="float64")[order]
     hits = numpy.cumsum(numpy.asarray(correct, dtype="int64")[order])
-    # Spans of one score come and go together.
+    # A threshold keeps or removes all spans of equal score.
     last = numpy.append(ranked[1:] != ranked[:-1], True)
-    places = numpy.flatnonzero(last)
-    if len(places) > POINTS:
-        places = places[numpy.linspace(0, len(places) - 1, POINTS).round().astype(int)]
+    cuts = numpy.flatnonzero(last)
+    if len(cuts) > MAX_CURVE_POINTS:
+        steps = numpy.linspace(0, len(cuts) - 1, MAX_CURVE_POINTS)
+        cuts = cuts[steps.round().astype(int)]
     points = []
-    for place in places[::-1]:
-        found, right = int(place) + 1, int(hits[place])
+    for cut in cuts[::-1]:
+        predicted, right = int(cut) + 1, int(hits[cut])
         points.append(
             {
-                "min_score": float(ranked[place]),
-                "p": right / found,
+                "min_score": float(ranked[cut]),
+                "p": right / predicted,
                 "r": right / gold if gold else 0.0,
-                "f": 2 * right / (found + gold),
+                "f": 2 * right / (predicted + gold),
             }
         )
     return points
 
 
 def best_threshold(curve: Sequence[dict[str, float]]) -> dict[str, float] | None:
-    """The point with the highest F1, of equals that with the lowest min_score.
+    """Get the point with the highest F1, or among equals the lowest min_score.
 
-    curve (Sequence[Dict[str, float]]): What `threshold_curve` gave.
-    RETURNS (Optional[Dict[str, float]]): The point; None where there is none.
+    curve (Sequence[dict[str, float]]): The result of `threshold_curve`.
+    RETURNS (dict[str, float] | None): The point, or None if the curve is empty.
     """
     return max(curve, key=lambda point: point["f"], default=None)

@@ -1,4 +1,9 @@
-"""Precision, recall and F1 over exact spans, flat and nested, and the registered scorer."""
+"""Precision, recall and F1 over exact spans, and the registered scorer.
+
+A predicted span is correct if its start, end and label equal those of a gold span.
+Spans are also scored by nesting: `place_spans` determines how each span lies among the
+others, and `score_placed` counts nested and flat spans separately.
+"""
 
 from bisect import bisect_left, insort
 from collections import Counter
@@ -7,6 +12,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Optional
 
+from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..corpora.docbin import unaligned_spans
@@ -14,15 +20,33 @@ from ..errors import Errors
 from ..formats import CharSpan
 
 
-class Placed(NamedTuple):
-    """A span of the reference or the prediction, and how it lies.
+class Counts(NamedTuple):
+    """Numbers of spans, from which precision, recall and F1 follow.
 
-    document (int): The document's number, from 0.
+    gold (int): Spans in the reference.
+    predicted (int): Spans in the prediction.
+    correct (int): Spans in both.
+    """
+
+    gold: int
+    predicted: int
+    correct: int
+
+
+NO_SPANS = Counts(0, 0, 0)
+# For each class of spans: `p`, `r`, `f`, `gold`, `predicted` and `correct`.
+ClassScores = dict[str, dict[str, float]]
+
+
+class PlacedSpan(NamedTuple):
+    """A gold or predicted span and its nesting.
+
+    document (int): The index of its document.
     span (CharSpan): The span.
-    in_gold (bool): Whether the reference holds it.
-    in_predicted (bool): Whether the prediction does.
-    depth (int): How many other spans contain it or have its range.
-    holds (bool): Whether a shorter span lies in it.
+    in_gold (bool): Whether it is in the reference.
+    in_predicted (bool): Whether it is in the prediction.
+    depth (int): The number of other spans that contain it or have its range.
+    contains (bool): Whether it contains a shorter span.
     """
 
     document: int
@@ -30,128 +54,103 @@ class Placed(NamedTuple):
     in_gold: bool
     in_predicted: bool
     depth: int
-    holds: bool
+    contains: bool
 
 
-def place_spans(
+def score_documents(
     gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[CharSpan]]
-) -> list[Placed]:
-    """Place the spans of documents, each once.
+) -> dict[str, Any]:
+    """Compute micro scores over documents.
 
-    Spans of the reference, and with them predictions that are right, are placed among
-    the reference; wrong predictions among reference and prediction together.
+    A gold span is nested if another gold span contains it or has its range. A correct
+    prediction is nested if its gold span is. A wrong prediction is nested if a gold or
+    a predicted span contains it or has its range, so that the precision of nested spans
+    counts false predictions inside any span. All other spans are flat.
 
-    gold (Sequence[Sequence[CharSpan]]): The reference of each document.
-    predicted (Sequence[Sequence[CharSpan]]): The prediction for each.
-    RETURNS (List[Placed]): The spans of each document in turn.
+    gold (Sequence[Sequence[CharSpan]]): The reference spans of each document.
+    predicted (Sequence[Sequence[CharSpan]]): The predicted spans of each document.
+    RETURNS (dict[str, Any]): `micro_p`, `micro_r`, `micro_f`, `per_type`,
+        `nested_p/r/f` and `flat_p/r/f`, from 0 to 1, and the counts `gold`,
+        `predicted`, `correct` and `nested_gold`.
     RAISES (ValueError): The numbers of documents differ.
     """
-    if len(gold) != len(predicted):
-        raise ValueError(Errors.G601.format(gold=len(gold), found=len(predicted)))
-    placed = []
-    for number, sides in enumerate(zip(gold, predicted, strict=True)):
-        wanted, found = map(set, sides)
-        ordered = sorted(wanted)
-        for span, depth, holds in zip(ordered, *surroundings(ordered), strict=True):
-            placed.append(Placed(number, span, True, span in found, depth, holds))
-        if found <= wanted:
-            continue
-        ordered = sorted(wanted | found)
-        for span, depth, holds in zip(ordered, *surroundings(ordered), strict=True):
-            if span not in wanted:
-                placed.append(Placed(number, span, False, True, depth, holds))
-    return placed
+    return score_placed(place_spans(gold, predicted))
 
 
-def surroundings(ordered: Sequence[CharSpan]) -> tuple[list[int], list[bool]]:
-    """How each span of a text lies among the others.
+def score_placed(placed: Sequence[PlacedSpan]) -> dict[str, Any]:
+    """Compute the scores of `score_documents` for spans of known nesting.
 
-    ordered (Sequence[CharSpan]): The spans, sorted, each once.
-    RETURNS (Tuple[List[int], List[bool]]): Of each, how many others contain it or have
-        its range, and whether a shorter one lies in it.
+    placed (Sequence[PlacedSpan]): The result of `place_spans`.
+    RETURNS (dict[str, Any]): The scores.
     """
-    depths, holds = [0] * len(ordered), [False] * len(ordered)
-    # Most sentences hold spans side by side.
-    if all(left.end < right.start for left, right in pairwise(ordered)):
-        return depths, holds
-    groups = _same_start(ordered)
-    # Ends of the spans that start here or before, and have not ended before.
-    ends: list[int] = []
-    for first, stop in groups:
-        del ends[: bisect_left(ends, ordered[first].start)]
-        for span in ordered[first:stop]:
-            insort(ends, span.end)
-        for place in range(first, stop):
-            depths[place] = len(ends) - bisect_left(ends, ordered[place].end) - 1
-    # The least end of those that start further right.
-    least = ordered[-1].end
-    for first, stop in reversed(groups):
-        shortest = ordered[first].end
-        for place in range(first, stop):
-            end = ordered[place].end
-            holds[place] = shortest < end or (stop < len(ordered) and least <= end)
-        least = min(least, shortest)
-    return depths, holds
+    levels = ("nested" if each.depth else "flat" for each in placed)
+    by_level = count_classes(placed, levels)
+    by_label = count_classes(placed, (each.span.label for each in placed))
+    nested, flat = (by_level.get(name, NO_SPANS) for name in ("nested", "flat"))
+    micro = Counts(*map(sum, zip(nested, flat, strict=True)))
+    result: dict[str, Any] = {}
+    for name, counts in (("micro", micro), ("nested", nested), ("flat", flat)):
+        for key, value in prf(counts).items():
+            result[f"{name}_{key}"] = value
+    result["per_type"] = class_scores(by_label, sorted(by_label))
+    result["nested_gold"] = nested.gold
+    return result | micro._asdict()
 
 
-def _same_start(ordered: Sequence[CharSpan]) -> list[tuple[int, int]]:
-    """The places at which spans of one start begin and end."""
-    cuts = [
-        place
-        for place in range(1, len(ordered))
-        if ordered[place].start != ordered[place - 1].start
-    ]
-    return list(pairwise([0, *cuts, len(ordered)]))
+def document_counts(gold: Iterable[CharSpan], predicted: Iterable[CharSpan]) -> Counts:
+    """Count the spans of one document, each distinct span once.
+
+    gold (Iterable[CharSpan]): The reference spans.
+    predicted (Iterable[CharSpan]): The predicted spans.
+    RETURNS (Counts): The counts.
+    """
+    gold_set, predicted_set = set(gold), set(predicted)
+    return Counts(len(gold_set), len(predicted_set), len(gold_set & predicted_set))
 
 
-Counts = dict[str, tuple[int, int, int]]
-Rows = dict[str, dict[str, float]]
-
-
-def tally(placed: Sequence[Placed], classes: Iterable[str]) -> Counts:
+def count_classes(
+    placed: Sequence[PlacedSpan], classes: Iterable[str]
+) -> dict[str, Counts]:
     """Count the spans of each class.
 
-    placed (Sequence[Placed]): The spans.
-    classes (Iterable[str]): The class of each.
-    RETURNS (Dict[str, Tuple[int, int, int]]): Of each class the spans in the
-        reference, in the prediction, and in both.
+    placed (Sequence[PlacedSpan]): The spans.
+    classes (Iterable[str]): The class of each span.
+    RETURNS (dict[str, Counts]): The counts of each class that occurs.
     """
-    kinds = Counter(
+    found = Counter(
         (name, each.in_gold, each.in_predicted)
         for name, each in zip(classes, placed, strict=True)
     )
-    names = dict.fromkeys(name for name, _, _ in kinds)
+    names = dict.fromkeys(name for name, _, _ in found)
     return {
-        name: (
-            kinds[name, True, True] + kinds[name, True, False],
-            kinds[name, True, True] + kinds[name, False, True],
-            kinds[name, True, True],
+        name: Counts(
+            gold=found[name, True, True] + found[name, True, False],
+            predicted=found[name, True, True] + found[name, False, True],
+            correct=found[name, True, True],
         )
         for name in names
     }
 
 
-def rows(counts: Counts, names: Iterable[str]) -> Rows:
-    """The scores of classes.
+def class_scores(counts: dict[str, Counts], names: Iterable[str]) -> ClassScores:
+    """Compute the scores of each class.
 
-    counts (Dict[str, Tuple[int, int, int]]): What `tally` gave.
-    names (Iterable[str]): The classes, in order; those not counted are empty.
-    RETURNS (Dict[str, Dict[str, float]]): Of each class `p`, `r`, `f`, `gold`,
+    counts (dict[str, Counts]): The result of `count_classes`.
+    names (Iterable[str]): The classes, in the order of the result. A class without
+        counts has no spans.
+    RETURNS (dict[str, dict[str, float]]): For each class `p`, `r`, `f`, `gold`,
         `predicted` and `correct`.
     """
-    made = {}
-    for name in names:
-        gold, predicted, correct = found = counts.get(name, (0, 0, 0))
-        numbers = {"gold": gold, "predicted": predicted, "correct": correct}
-        made[name] = {**prf(found), **numbers}
-    return made
+    ordered = ((name, counts.get(name, NO_SPANS)) for name in names)
+    return {name: {**prf(found), **found._asdict()} for name, found in ordered}
 
 
-def prf(counts: Sequence[int]) -> dict[str, float]:
-    """Precision, recall and F1.
+def prf(counts: Counts) -> dict[str, float]:
+    """Compute precision, recall and F1.
 
-    counts (Sequence[int]): Spans in the reference, in the prediction, in both.
-    RETURNS (Dict[str, float]): `p`, `r` and `f`; 0 where nothing is divided by nothing.
+    counts (Counts): The counts.
+    RETURNS (dict[str, float]): `p`, `r` and `f`, from 0 to 1; 0 if the denominator is
+        0.
     """
     gold, predicted, correct = counts
     return {
@@ -161,107 +160,96 @@ def prf(counts: Sequence[int]) -> dict[str, float]:
     }
 
 
-def document_counts(
-    gold: Sequence[CharSpan], predicted: Sequence[CharSpan]
-) -> tuple[int, int, int]:
-    """What bootstrapping draws from.
-
-    gold (Sequence[CharSpan]): The reference.
-    predicted (Sequence[CharSpan]): The prediction.
-    RETURNS (Tuple[int, int, int]): Spans in the reference, in the prediction, in both.
-    """
-    wanted, found = set(gold), set(predicted)
-    return len(wanted), len(found), len(wanted & found)
-
-
-def score_documents(
+def place_spans(
     gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[CharSpan]]
-) -> dict[str, Any]:
-    """Micro scores over documents.
+) -> list[PlacedSpan]:
+    """Determine the nesting of the distinct spans of each document.
 
-    A gold span is nested where another gold span contains it or has its range. A
-    predicted span that is right is nested as its gold span is; a wrong one is nested
-    where a gold or a predicted span contains it, so that precision over nested spans
-    counts false ones made inside any span. The flat scores are those of the rest.
+    The nesting of gold spans, and so of correct predictions, is determined among the
+    gold spans alone; that of wrong predictions among gold and predicted spans together.
 
-    gold (Sequence[Sequence[CharSpan]]): The reference of each document.
-    predicted (Sequence[Sequence[CharSpan]]): The prediction for each.
-    RETURNS (Dict[str, Any]): `micro_p`, `micro_r`, `micro_f`, `per_type`,
-        `nested_p/r/f`, `flat_p/r/f` (0 to 1), and the counts `gold`, `predicted`,
-        `correct` and `nested_gold`.
+    gold (Sequence[Sequence[CharSpan]]): The reference spans of each document.
+    predicted (Sequence[Sequence[CharSpan]]): The predicted spans of each document.
+    RETURNS (list[PlacedSpan]): The spans, document by document.
     RAISES (ValueError): The numbers of documents differ.
     """
-    return score_placed(place_spans(gold, predicted))
+    if len(gold) != len(predicted):
+        raise ValueError(Errors.G601.format(gold=len(gold), found=len(predicted)))
+    placed = []
+    for document, sides in enumerate(zip(gold, predicted, strict=True)):
+        gold_set, predicted_set = map(set, sides)
+        ordered = sorted(gold_set)
+        for span, depth, contains in zip(ordered, *nesting(ordered), strict=True):
+            correct = span in predicted_set
+            placed.append(PlacedSpan(document, span, True, correct, depth, contains))
+        if predicted_set <= gold_set:
+            continue
+        ordered = sorted(gold_set | predicted_set)
+        for span, depth, contains in zip(ordered, *nesting(ordered), strict=True):
+            if span not in gold_set:
+                placed.append(PlacedSpan(document, span, False, True, depth, contains))
+    return placed
 
 
-def score_placed(placed: Sequence[Placed]) -> dict[str, Any]:
-    """What `score_documents` gives, of spans whose places are known.
+def nesting(ordered: Sequence[CharSpan]) -> tuple[list[int], list[bool]]:
+    """Determine how the spans of one text are nested.
 
-    placed (Sequence[Placed]): What `place_spans` gave.
-    RETURNS (Dict[str, Any]): The scores.
+    ordered (Sequence[CharSpan]): The distinct spans, sorted.
+    RETURNS (tuple[list[int], list[bool]]): For each span, the number of other spans
+        that contain it or have its range, and whether it contains a shorter span.
     """
-    kinds = tally(placed, ("nested" if each.depth else "flat" for each in placed))
-    types = tally(placed, (each.span.label for each in placed))
-    nested, flat = (kinds.get(name, (0, 0, 0)) for name in ("nested", "flat"))
-    micro = tuple(map(sum, zip(nested, flat, strict=True)))
-    result: dict[str, Any] = {}
-    for name, counts in (("micro", micro), ("nested", nested), ("flat", flat)):
-        for key, value in prf(counts).items():
-            result[f"{name}_{key}"] = value
-    result["per_type"] = rows(types, sorted(types))
-    result["nested_gold"] = nested[0]
-    result["gold"], result["predicted"], result["correct"] = micro
-    return result
+    depths, contains = [0] * len(ordered), [False] * len(ordered)
+    # Fast path: in most sentences no span overlaps another.
+    if all(left.end < right.start for left, right in pairwise(ordered)):
+        return depths, contains
+    groups = _groups_by_start(ordered)
+    # The sorted ends of the spans that start at or before the current position and
+    # have not ended before it.
+    ends: list[int] = []
+    for first, stop in groups:
+        del ends[: bisect_left(ends, ordered[first].start)]
+        for span in ordered[first:stop]:
+            insort(ends, span.end)
+        for index in range(first, stop):
+            depths[index] = len(ends) - bisect_left(ends, ordered[index].end) - 1
+    # The smallest end of the spans that start further right.
+    smallest = ordered[-1].end
+    for first, stop in reversed(groups):
+        shortest = ordered[first].end
+        for index in range(first, stop):
+            end = ordered[index].end
+            later = stop < len(ordered) and smallest <= end
+            contains[index] = shortest < end or later
+        smallest = min(smallest, shortest)
+    return depths, contains
 
 
-def make_span_scorer(
-    spans_key: Optional[str] = None,  # noqa: UP045
-) -> Callable[..., dict[str, Any]]:
-    """`spacy-genner.span_scorer.v1`: spancat's scores, and those of nested spans.
+def _groups_by_start(ordered: Sequence[CharSpan]) -> list[tuple[int, int]]:
+    """The index ranges of the spans that have the same start."""
+    cuts = [
+        index
+        for index in range(1, len(ordered))
+        if ordered[index].start != ordered[index - 1].start
+    ]
+    return list(pairwise([0, *cuts, len(ordered)]))
 
-    spans_key (Optional[str]): The group of `doc.spans` that is scored; None for that of
-        the component whose scorer it is.
-    RETURNS (Callable): The scorer. To spancat's keys (`spans_KEY_f` and so on) it adds
-        `spans_KEY_nested_p`, `_r` and `_f`. Reference spans that no token boundary
-        fits count as missed in all of them.
+
+def gold_spans(doc: Doc, key: str) -> list[CharSpan]:
+    """Get the gold spans of a document, including those that fit no token boundary.
+
+    doc (Doc): The reference document.
+    key (str): The key of the span group.
+    RETURNS (list[CharSpan]): The spans.
     """
-    # A component is pickled with its scorer where processes are spawned.
-    return partial(_score, spans_key)
+    return [*group_spans(doc, key), *unaligned_spans(doc)]
 
 
-def _score(
-    chosen: str | None,
-    examples: Iterable[Example],
-    /,
-    *,
-    spans_key: str = "sc",
-    **kwargs: Any,
-) -> dict[str, Any]:
-    # spaCy hands over the component's settings as keywords.
-    spans_key = chosen or spans_key
-    examples = list(examples)
-    gold = [gold_spans(example.reference, spans_key) for example in examples]
-    found = [group_spans(example.predicted, spans_key) for example in examples]
-    scores = score_documents(gold, found)
-    attr = f"spans_{spans_key}"
-    if not any(spans_key in example.reference.spans for example in examples):
-        # As spaCy's own scorer says of data without annotation.
-        return {f"{attr}_{key}": None for key in "prf"} | {f"{attr}_per_type": None}
-    result = {f"{attr}_{key}": scores[f"micro_{key}"] for key in "prf"}
-    result |= {f"{attr}_nested_{key}": scores[f"nested_{key}"] for key in "prf"}
-    types = scores["per_type"].items()
-    result[f"{attr}_per_type"] = {
-        label: {key: row[key] for key in "prf"} for label, row in types
-    }
-    return result
-
-
-def group_spans(doc: Any, key: str) -> list[CharSpan]:
-    """The spans of a group, each once.
+def group_spans(doc: Doc, key: str) -> list[CharSpan]:
+    """Get the distinct spans of a span group.
 
     doc (Doc): The document.
-    key (str): The group.
-    RETURNS (List[CharSpan]): Its spans; none where there is no such group.
+    key (str): The key of the group.
+    RETURNS (list[CharSpan]): The spans, empty if there is no such group.
     """
     spans = doc.spans[key] if key in doc.spans else ()
     return list(
@@ -269,11 +257,57 @@ def group_spans(doc: Any, key: str) -> list[CharSpan]:
     )
 
 
-def gold_spans(doc: Any, key: str) -> list[CharSpan]:
-    """The reference spans, those that no token boundary fits among them.
+def percent(share: float, digits: int = 2, sign: bool = False) -> str:
+    """Format a share as a percentage, without the percent sign.
 
-    doc (Doc): The document.
-    key (str): The group.
-    RETURNS (List[CharSpan]): The spans.
+    share (float): The share, from 0 to 1 (or the difference of two shares).
+    digits (int): The number of digits after the decimal point.
+    sign (bool): Whether a positive number gets a plus sign.
+    RETURNS (str): The percentage.
     """
-    return [*group_spans(doc, key), *unaligned_spans(doc)]
+    return f"{100 * share:{'+' if sign else ''}.{digits}f}"
+
+
+def make_span_scorer(
+    spans_key: Optional[str] = None,  # noqa: UP045
+) -> Callable[..., dict[str, Any]]:
+    """Create the scorer `spacy-genner.span_scorer.v1`: the scores of spancat, and those
+    of nested spans.
+
+    spans_key (str | None): The key of the span group to score. Defaults to the group of
+        the component.
+    RETURNS (Callable): The scorer. In addition to spancat's keys (`spans_KEY_f` and so
+        on), it returns `spans_KEY_nested_p`, `_r` and `_f`. Gold spans that fit no
+        token boundary count as missed.
+    """
+    # A partial rather than a closure: components are pickled with their scorers when
+    # processes are spawned.
+    return partial(_score_examples, spans_key)
+
+
+def _score_examples(
+    chosen_key: str | None,
+    examples: Iterable[Example],
+    /,
+    *,
+    spans_key: str = "sc",
+    **kwargs: Any,
+) -> dict[str, Any]:
+    # spaCy passes the settings of the component as keyword arguments.
+    key = chosen_key or spans_key
+    examples = list(examples)
+    attr = f"spans_{key}"
+    if not any(key in example.reference.spans for example in examples):
+        # spaCy's own scorer returns None for data without annotation, too.
+        return {f"{attr}_{part}": None for part in "prf"} | {f"{attr}_per_type": None}
+    scores = score_documents(
+        [gold_spans(example.reference, key) for example in examples],
+        [group_spans(example.predicted, key) for example in examples],
+    )
+    result = {f"{attr}_{part}": scores[f"micro_{part}"] for part in "prf"}
+    result |= {f"{attr}_nested_{part}": scores[f"nested_{part}"] for part in "prf"}
+    result[f"{attr}_per_type"] = {
+        label: {part: row[part] for part in "prf"}
+        for label, row in scores["per_type"].items()
+    }
+    return result

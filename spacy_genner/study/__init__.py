@@ -1,1 +1,1 @@
-"""The study's questions: formats, memorisation and general abilities."""
+"""The questions of the study: formats, memorisation and general abilities."""

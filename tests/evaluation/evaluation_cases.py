@@ -1,4 +1,4 @@
-"""Documents for hypothesis."""
+"""Hypothesis strategies for spans and documents."""
 
 from hypothesis import strategies as st
 
@@ -13,8 +13,7 @@ SPANS = st.lists(
     ),
     max_size=8,
 )
-# Reference and prediction of some documents; the two share spans more often than
-# chance would have it.
+# Gold and predicted spans of documents. They share more spans than random ones would.
 DOCUMENTS = st.lists(
     st.tuples(SPANS, SPANS, SPANS).map(
         lambda parts: ([*parts[0], *parts[1]], [*parts[1], *parts[2]])

@@ -1,4 +1,4 @@
-"""Breakdowns against counting by hand and by force."""
+"""Breakdowns compared with counts by hand and by brute force."""
 
 import time
 
@@ -12,13 +12,13 @@ from spacy.tokens import DocBin, Span
 from spacy_genner.evaluation.breakdowns import (
     Mentions,
     break_down,
-    length_classes,
-    mention_classes,
+    breakdown_by_length,
+    breakdown_by_mention,
     read_mentions,
 )
 from spacy_genner.evaluation.evaluate import evaluate
 from spacy_genner.evaluation.records import Annotation
-from spacy_genner.evaluation.scores import place_spans, score_documents, surroundings
+from spacy_genner.evaluation.scores import nesting, place_spans, score_documents
 from spacy_genner.formats import CharSpan
 
 WHOLE = CharSpan(0, 20, "ORG")
@@ -42,7 +42,7 @@ def counts(rows):
 
 def test_structure_and_depth_by_hand():
     gold = [[WHOLE, MIDDLE, INNER, TWIN, ALONE]]
-    # Right: WHOLE and TWIN. Wrong: in ALONE, around ALONE, and one by itself.
+    # Correct: WHOLE and TWIN. Wrong: inside ALONE, around ALONE, and a separate span.
     inside, around = CharSpan(30, 33, "GPE"), CharSpan(28, 40, "GPE")
     lone = CharSpan(50, 55, "GPE")
     placed = place_spans(gold, [[WHOLE, TWIN, inside, around, lone]])
@@ -57,7 +57,7 @@ def test_structure_and_depth_by_hand():
         "1": (1, 0, 0),
         # Inside both ALONE and around.
         "2": (0, 1, 0),
-        # WHOLE, MIDDLE and the other label.
+        # In WHOLE and MIDDLE, and the other label has its range.
         "3": (2, 1, 1),
     }
     row = part(placed, "by_structure")["nested"]
@@ -70,7 +70,7 @@ def test_lengths_by_hand():
     spans = [CharSpan(10 * i, 10 * i + 5, "A") for i in range(len(sizes))]
     lengths = [{(s.start, s.end): n for s, n in zip(spans, sizes, strict=True)}]
     placed = place_spans([spans], [spans[:3]])
-    found = part(placed, "by_length", by_length=length_classes(lengths))
+    found = part(placed, "by_length", by_length=breakdown_by_length(lengths))
     assert counts(found) == {
         "1": (1, 1, 1),
         "2": (1, 1, 1),
@@ -79,7 +79,7 @@ def test_lengths_by_hand():
         "6+": (2, 0, 0),
     }
     with pytest.raises(ValueError, match=r"G614.*\(0, 5\) of document 0"):
-        break_down(placed, {"by_length": length_classes([{}])})
+        break_down(placed, {"by_length": breakdown_by_length([{}])})
 
 
 def test_mentions_by_hand():
@@ -95,18 +95,18 @@ def test_mentions_by_hand():
         [("Lisbon City", "GPE"), ("Lisbon", "GPE"), ("Porto", "ORG"), ("Faro", "GPE")]
     )
     placed = place_spans([spans], [[*spans[:3], spans[3]._replace(label="ORG")]])
-    found = break_down(placed, {"by_mention": mention_classes(texts, mentions)})
+    found = break_down(placed, {"by_mention": breakdown_by_mention(texts, mentions)})
     assert counts(found["by_mention"]) == {
-        # Over a line break; and Faro, missed.
+        # One over a line break; and Faro, which is missed.
         "seen": (2, 1, 1),
-        # Porto; and Faro as an ORG.
+        # Porto, and Faro as an ORG.
         "other_label": (1, 2, 1),
-        # Case counts.
+        # Case is significant.
         "unseen": (1, 1, 1),
     }
 
 
-def test_mentions_of_a_file(tmp_path):
+def test_mentions_are_read_from_a_file(tmp_path):
     nlp = spacy.blank("en")
     doc = nlp.make_doc("Maria in Lisbon")
     doc.spans["sc"] = [Span(doc, 2, 3, label="GPE")]
@@ -125,20 +125,20 @@ def test_mentions_of_a_file(tmp_path):
 
 @settings(max_examples=300, deadline=None)
 @given(SPANS)
-def test_surroundings_are_those_counted_by_force(spans):
+def test_nesting_equals_a_brute_force_count(spans):
     ordered = sorted(set(spans))
-    depths, holds = surroundings(ordered)
-    for span, depth, held in zip(ordered, depths, holds, strict=True):
+    depths, contains = nesting(ordered)
+    for span, depth, is_outer in zip(ordered, depths, contains, strict=True):
         others = [other for other in ordered if other != span]
         around = [o for o in others if o.start <= span.start and span.end <= o.end]
         inside = [o for o in others if span.start <= o.start and o.end <= span.end]
         assert depth == len(around)
-        assert held == any(o[:2] != span[:2] for o in inside)
+        assert is_outer == any(o[:2] != span[:2] for o in inside)
 
 
 @settings(max_examples=200, deadline=None)
 @given(DOCUMENTS, st.randoms(use_true_random=False))
-def test_breakdowns_add_up_and_order_changes_nothing(documents, random):
+def test_breakdowns_add_up_and_do_not_depend_on_the_order(documents, random):
     mentions = Mentions([("a", "X"), ("ab", "Y"), ("bc", "Z")])
 
     def evaluated(documents):
@@ -147,8 +147,8 @@ def test_breakdowns_add_up_and_order_changes_nothing(documents, random):
             {(s.start, s.end): s.end - s.start for s in [*a, *b]} for a, b in documents
         ]
         others = {
-            "by_length": length_classes(lengths),
-            "by_mention": mention_classes(["abc" * 7] * len(documents), mentions),
+            "by_length": breakdown_by_length(lengths),
+            "by_mention": breakdown_by_mention(["abc" * 7] * len(documents), mentions),
         }
         placed = place_spans(gold, predicted)
         return score_documents(gold, predicted), break_down(placed, others)
@@ -158,7 +158,7 @@ def test_breakdowns_add_up_and_order_changes_nothing(documents, random):
     for name in ("by_structure", "by_depth", "by_length", "by_mention"):
         columns = zip(*(counts(rows[name]).values()), strict=True)
         assert (tuple(map(sum, columns)) or (0, 0, 0)) == totals, name
-    # The contract's nested and flat are parts of the breakdowns.
+    # The nested and flat scores are those of the corresponding classes.
     for key in "prf":
         assert rows["by_structure"]["nested"][key] == scores[f"nested_{key}"]
         assert rows["by_depth"]["0"][key] == scores[f"flat_{key}"]
@@ -169,14 +169,14 @@ def test_breakdowns_add_up_and_order_changes_nothing(documents, random):
     assert evaluated(shuffled) == (scores, rows)
 
 
-def test_a_book_in_one_document_takes_no_square_of_its_spans():
+def test_the_time_is_not_quadratic_in_the_spans_of_a_long_document():
     count = 20_000
     gold = [CharSpan(10 * i, 10 * i + 5, "A") for i in range(count)]
     gold += [CharSpan(10 * i, 10 * i + 9, "B") for i in range(0, count, 2)]
     predicted = gold[::3] + [
         CharSpan(10 * i + 2, 10 * i + 9, "A") for i in range(count)
     ]
-    # A mark that is closed at the end of the text.
+    # A span that is closed only at the end of the text.
     predicted.append(CharSpan(0, 10 * count, "A"))
     lengths = {(s.start, s.end): 1 for s in [*gold, *predicted]}
     scores = [0.5] * len(predicted)

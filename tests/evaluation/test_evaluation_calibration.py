@@ -1,4 +1,4 @@
-"""Calibration against numbers counted by hand, and of scores made to be right."""
+"""Calibration: cases by hand, and scores that are calibrated by construction."""
 
 import numpy
 import pytest
@@ -20,12 +20,12 @@ SCORED = st.lists(
 )
 
 
-def test_by_hand():
+def test_a_case_by_hand():
     found = calibration([0.95, 0.85, 0.85, 0.15], [True, True, False, False])
     assert (found["spans"], found["left_out"]) == (4, 0)
     assert found["mean_score"] == pytest.approx(0.7)
     assert found["precision"] == 0.5
-    # 1 x 0.05, 2 x 0.35 and 1 x 0.15, over 4.
+    # (1 x 0.05 + 2 x 0.35 + 1 x 0.15) / 4.
     assert found["ece"] == pytest.approx((0.05 + 0.7 + 0.15) / 4)
     squares = 0.05**2 + 0.15**2 + 0.85**2 + 0.15**2
     assert found["brier"] == pytest.approx(squares / 4)
@@ -53,7 +53,7 @@ def test_bins_of_equal_mass_keep_equal_scores_together():
     assert [r["spans"] for r in distinct["equal_mass"]] == [20] * 10
 
 
-def test_what_has_no_probability_is_left_out_and_counted():
+def test_spans_without_a_probability_are_left_out_and_counted():
     scores = [None, float("nan"), -0.1, 1.2, 0.5, 1.0000001]
     found = calibration(scores, [True] * 6)
     assert (found["spans"], found["left_out"]) == (2, 4)
@@ -64,8 +64,8 @@ def test_what_has_no_probability_is_left_out_and_counted():
         calibration([0.5], [])
 
 
-def test_scores_that_are_probabilities_have_no_error():
-    """Of k tenths, k of ten right: exactly; and the more of any draw, the nearer."""
+def test_calibrated_scores_have_no_error():
+    """Exactly for scores k/10 with k of ten correct, and in the limit for samples."""
     tenths = [(k / 10, place < k) for k in range(11) for place in range(10)]
     exact = calibration(*zip(*tenths, strict=True))
     assert exact["ece"] == pytest.approx(0, abs=1e-12)
@@ -78,11 +78,11 @@ def test_scores_that_are_probabilities_have_no_error():
         errors.append((found["ece"], found["ece_equal_mass"]))
     assert errors[0] > errors[1] > errors[2]
     assert max(errors[2]) < 0.005
-    # The least Brier score of such scores is the mean of s (1 - s).
+    # The expected Brier score of calibrated scores is the mean of s (1 - s).
     assert found["brier"] == pytest.approx(
         float(numpy.mean(scores * (1 - scores))), abs=0.003
     )
-    # Scores that promise too much by a tenth.
+    # Overconfident scores, by 0.1.
     sure = calibration(numpy.minimum(scores + 0.1, 1), random.random(size) < scores)
     assert sure["ece"] == pytest.approx(
         float(numpy.mean(numpy.minimum(0.1, 1 - scores))), abs=0.01
@@ -91,7 +91,7 @@ def test_scores_that_are_probabilities_have_no_error():
 
 @settings(max_examples=200, deadline=None)
 @given(SCORED, st.randoms(use_true_random=False))
-def test_bins_add_up_and_order_changes_nothing(pairs, random):
+def test_bins_add_up_and_do_not_depend_on_the_order(pairs, random):
     found = calibration(*zip(*pairs, strict=True))
     for key in ("equal_width", "equal_mass"):
         rows = found[key]
@@ -100,7 +100,7 @@ def test_bins_add_up_and_order_changes_nothing(pairs, random):
         assert right == pytest.approx(sum(outcome for _, outcome in pairs))
         for row in rows:
             assert row["low"] - 1e-9 <= row["score"] <= row["high"] + 1e-9
-    # No bins show more error than one, none at all more than 1.
+    # The error is at least that of a single bin, and at most 1.
     overall = abs(found["mean_score"] - found["precision"])
     assert overall - 1e-9 <= found["ece"] <= 1
     assert overall - 1e-9 <= found["ece_equal_mass"] <= 1

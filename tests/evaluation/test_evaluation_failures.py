@@ -1,4 +1,4 @@
-"""Documents that fail while a pipeline is scored."""
+"""Documents that fail while a pipeline is evaluated."""
 
 import json
 
@@ -17,7 +17,7 @@ TEXTS = ["Oslo sleeps", "boom sleeps", "Bergen sleeps"]
 
 
 class FirstWord(Pipe):
-    """Marks the first word, and fails where it is "boom"."""
+    """Marks the first word, and fails if it is "boom"."""
 
     name = "first_word_or_boom"
 
@@ -55,7 +55,7 @@ def nlp(request):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
-def test_a_document_that_fails_counts_as_one_without_prediction(nlp, batch_size):
+def test_a_failed_document_counts_as_one_without_predictions(nlp, batch_size):
     rows = list(annotate(nlp, gold(nlp), "sc", batch_size))
     assert [row.text for row in rows] == TEXTS
     assert [row.status for row in rows] == ["ok", "failed", "ok"]
@@ -66,7 +66,7 @@ def test_a_document_that_fails_counts_as_one_without_prediction(nlp, batch_size)
     assert (result["gold"], result["predicted"], result["correct"]) == (3, 2, 2)
 
 
-def test_a_text_that_the_tokenizer_refuses_fails_alone(nlp):
+def test_only_the_text_that_the_tokenizer_refuses_fails(nlp):
     docs = list(gold(nlp))
     nlp.max_length = len("Oslo sleeps")
     rows = list(annotate(nlp, docs, "sc"))
@@ -75,7 +75,7 @@ def test_a_text_that_the_tokenizer_refuses_fails_alone(nlp):
     assert rows[2].gold == [(0, 6, "GPE")]
 
 
-def test_afterwards_the_handlers_are_what_they_were(nlp):
+def test_the_error_handlers_are_restored(nlp):
     def own(name, pipe, docs, error):
         raise error
 
@@ -95,10 +95,10 @@ def test_afterwards_the_handlers_are_what_they_were(nlp):
             list(nlp.pipe(TEXTS))
 
 
-def test_the_command_tells_of_it(nlp, tmp_path, monkeypatch):
-    import spacy_genner.cli._util as pipelines
+def test_the_command_warns_of_failed_documents(nlp, tmp_path, monkeypatch):
+    import spacy_genner.cli._util as util
 
-    monkeypatch.setattr(pipelines, "load_pipeline", lambda name: nlp)
+    monkeypatch.setattr(util, "load_pipeline", lambda name: nlp)
     DocBin(docs=gold(nlp)).to_disk(tmp_path / "data.spacy")
     output = tmp_path / "scores.json"
     line = ["evaluate", "model", str(tmp_path / "data.spacy"), "--output", str(output)]

@@ -1,4 +1,4 @@
-"""From documents to files to a page."""
+"""Evaluations from documents to JSON files and the HTML report."""
 
 import json
 from html.parser import HTMLParser
@@ -11,13 +11,8 @@ from typer.testing import CliRunner
 
 from spacy_genner.cli import app
 from spacy_genner.evaluation.breakdowns import Mentions
-from spacy_genner.evaluation.evaluate import (
-    annotate,
-    check_gold,
-    evaluate,
-    write_evaluation,
-)
-from spacy_genner.evaluation.records import Annotation
+from spacy_genner.evaluation.evaluate import annotate, check_gold, evaluate
+from spacy_genner.evaluation.records import Annotation, write_evaluation
 from spacy_genner.evaluation.report import error_examples, write_report
 from spacy_genner.evaluation.significance import compare_files
 from spacy_genner.evaluation.tables import format_table
@@ -27,7 +22,7 @@ from spacy_genner.study.scores import study_scores
 
 @Language.component("first_word_finder")
 def first_word_finder(doc):
-    """Finds the first word of every text, and is surer the longer it is."""
+    """Mark the first word of each text, with a score that grows with its length."""
     spans = [Span(doc, 0, 1, label="A")] if len(doc) else []
     scores = [min(1.0, len(span.text) / 10) for span in spans]
     attrs = {"scores": scores, "status": "ok", "issues": []}
@@ -83,13 +78,13 @@ def folder(nlp, tmp_path):
     return tmp_path / "metrics"
 
 
-def test_the_evaluation_file_has_what_the_contract_names(folder):
+def test_the_evaluation_file_has_the_keys_of_the_contract(folder):
     result = json.loads((folder / "demo.json").read_text())
     contract = "micro_p micro_r micro_f per_type nested_p nested_r nested_f flat_p "
     contract += "flat_r flat_f gold predicted correct unaligned_gold statuses"
     assert set(contract.split()) <= set(result)
     assert (result["gold"], result["predicted"], result["correct"]) == (5, 3, 2)
-    # "og" in "dog" fits no boundary: counted in gold, and so missed.
+    # "og" in "dog" fits no token boundary: it counts as gold and so as missed.
     assert result["unaligned_gold"] == 1
     assert result["statuses"] == {"ok": 3}
     assert result["best_threshold"]["min_score"] == pytest.approx(0.5)
@@ -104,10 +99,10 @@ def test_the_evaluation_file_has_what_the_contract_names(folder):
     assert format_table(result).startswith("micro-F1 50.00")
 
 
-def test_lengths_are_the_predicted_tokens_and_scores_the_pipelines(nlp):
+def test_lengths_count_predicted_tokens_and_scores_are_those_of_the_pipeline(nlp):
     first, second, third = annotate(nlp, gold_docs(nlp), "sc")
     assert first.lengths == {(0, 6): 1}
-    # "og" lies in one token.
+    # "og" lies within one token.
     assert second.lengths == {(0, 1): 1, (2, 5): 1, (3, 5): 1}
     assert third.lengths == {(0, 5): 1, (0, 13): 3}
     assert first.scored and first.sentences == []
@@ -130,7 +125,7 @@ def test_without_scores_there_is_no_calibration(nlp):
     assert "ECE" not in format_table(result)
 
 
-def test_a_span_said_twice_keeps_its_score(nlp):
+def test_a_duplicate_span_keeps_the_first_score(nlp):
     nlp.add_pipe("first_word_twice")
     (row, *_) = annotate(nlp, gold_docs(nlp), "sc")
     assert row.scored and row.scores == [0.6]
@@ -141,13 +136,13 @@ def table_names(result):
     return [line[:20].rstrip() for line in body.splitlines()[2:]]
 
 
-def test_the_table_has_rows_for_what_is_there(nlp):
+def test_the_table_has_rows_for_classes_with_spans(nlp):
     rows = list(annotate(nlp, gold_docs(nlp), "sc"))
     names = " ".join(table_names(evaluate(rows, metrics=[study_scores])))
     assert names.startswith("all") and "tokens 1" in names and "tokens 3" in names
     for absent in ("mention", "study", "depth", "tokens 2", "tokens 6+"):
         assert absent not in names
-    # "Porto & Braga" holds "Porto": the two that are flat together are told apart.
+    # "Porto & Braga" contains "Porto": flat spans are divided into two classes.
     assert "- containing" in names and "- alone" in names
     result = evaluate(rows, mentions=Mentions([("Porto", "A"), ("dog", "B")]))
     names = " ".join(table_names(result))
@@ -156,7 +151,7 @@ def test_the_table_has_rows_for_what_is_there(nlp):
     assert result["train_mentions"] == 2
     rows[0].issues.append({"code": "copy_differs", "message": "a word is missing"})
     names = table_names(evaluate(rows, metrics=[study_scores]))
-    assert "study's way" in " ".join(names)
+    assert "study's scoring" in " ".join(names)
     flat = [row.gold[:1] for row in rows]
     for row, gold in zip(rows, flat, strict=True):
         row.gold = gold
@@ -186,7 +181,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_report_stands_alone(folder, tmp_path):
+def test_the_report_is_self_contained(folder, tmp_path):
     log = tmp_path / "training_log.jsonl"
     row = {"step": 0, "epoch": 0, "losses": {"ner": 0.0}, "score": 0.1}
     rows = [row, {**row, "step": 10, "losses": {"ner": 3.0}, "score": 0.6}]
@@ -204,17 +199,17 @@ def test_the_report_stands_alone(folder, tmp_path):
         for name in ("src", "href", "xlink:href"):
             assert attrs.get(name, "#").startswith("#")
     assert "F1 50.00" in page.text
-    # The text's own tags are shown, not obeyed.
+    # Tags in a text are escaped.
     assert "<b>sleeps" not in text
     for needed in ("nested", "flat", "min_score", "missed", "invented", "60.00"):
         assert needed in page.text
     for needed in ("containing", "tokens 3", "expected calibration error", "Brier"):
         assert needed in page.text
-    assert "mention" not in page.text and "study's way" not in page.text
+    assert "mention" not in page.text and "study's scoring" not in page.text
 
 
 def test_the_report_shows_comparisons_and_older_evaluations(folder, tmp_path):
-    """What an evaluation does not say is not shown."""
+    """The report omits what an older evaluation lacks."""
     result = json.loads((folder / "demo.json").read_text())
     new = "by_structure by_depth by_length errors errors_overlapping calibration "
     new += "study_p study_r study_f study_by_text study_left_out"
@@ -254,14 +249,14 @@ def test_examples_nest_and_cross():
     kinds = [attrs["class"] for attrs in boxes]
     assert sorted(kinds) == ["found", "invented", "missed", "missed"]
     assert "one" in page.text and "three" in page.text
-    # The one that crosses is named below.
+    # The crossing span is listed below the text.
     assert "boundary error: predicted" in page.text
     titles = {attrs["title"] for attrs in boxes if "title" in attrs}
     assert titles == {"found", "missed", "boundary error: reference"}
     assert error_examples([annotation(gold, gold)]) == []
 
 
-def test_examples_are_told_apart_by_their_kind():
+def test_examples_are_grouped_by_the_kind_of_error():
     rows = [
         annotation([(0, 3, "A")], [(0, 3, "B")]),
         annotation([(0, 3, "A")], []),
@@ -277,14 +272,14 @@ def test_examples_are_told_apart_by_their_kind():
         ("invented", 1, 1),
     ]
     assert "&lt;i&gt;" in groups[3].examples[0]
-    # A long text is cut around the first mistake of the kind.
+    # A long text is cut around the first error of the kind.
     long = annotation([(0, 3, "A"), (5000, 5003, "A")], [(0, 3, "B")], "x" * 9000)
     label, missed = error_examples([long])
     assert len(Page(missed.examples[0]).text) < 500
     assert missed.examples[0].count("<b") == 1
 
 
-def test_the_commands_from_data_to_page(tmp_path, nlp):
+def test_the_commands_from_evaluate_to_report(tmp_path, nlp):
     nlp.to_disk(tmp_path / "model")
     data, metrics = tmp_path / "data.spacy", tmp_path / "metrics" / "demo.json"
     DocBin(store_user_data=True, docs=gold_docs(nlp)).to_disk(data)
@@ -306,7 +301,7 @@ def test_the_commands_from_data_to_page(tmp_path, nlp):
     page = tmp_path / "out.html"
     assert "Report on demo:" in run("report", metrics.parent, page)
     text = Page(page.read_text()).text
-    assert "mention seen" in text and "Case counts." in text and "same" in text
+    assert "mention seen" in text and "Case is significant." in text and "same" in text
 
 
 def test_errors_are_coded(tmp_path, nlp):

@@ -1,4 +1,4 @@
-"""Scores against numbers counted by hand, and against spaCy's own."""
+"""Scores compared with cases by hand and with the scores of spaCy."""
 
 import numpy
 import pytest
@@ -13,8 +13,8 @@ from spacy_genner.evaluation.calibration import best_threshold, threshold_curve
 from spacy_genner.evaluation.scores import (
     document_counts,
     make_span_scorer,
+    nesting,
     score_documents,
-    surroundings,
 )
 from spacy_genner.evaluation.significance import (
     approximate_randomisation,
@@ -36,7 +36,7 @@ def test_a_hand_computed_case():
     assert scores["micro_p"] == pytest.approx(2 / 3)
     assert scores["micro_r"] == pytest.approx(2 / 4)
     assert scores["micro_f"] == pytest.approx(4 / 7)
-    # Nested: INNER in gold, the wrong one (in OUTER) in the prediction.
+    # Nested: INNER in gold, and the wrong prediction inside OUTER.
     assert scores["nested_gold"] == 1
     assert (scores["nested_p"], scores["nested_r"], scores["nested_f"]) == (0, 0, 0)
     assert scores["flat_p"] == 1.0
@@ -52,17 +52,17 @@ def test_a_hand_computed_case():
     }
 
 
-def test_one_range_with_two_labels_is_nested_both_ways():
+def test_two_labels_on_one_range_are_both_nested():
     one, two = CharSpan(0, 5, "GPE"), CharSpan(0, 5, "ORG")
-    assert surroundings([one, two])[0] == [1, 1]
-    depths, _ = surroundings(sorted([OUTER, INNER]))
+    assert nesting([one, two])[0] == [1, 1]
+    depths, _ = nesting(sorted([OUTER, INNER]))
     assert dict(zip(sorted([OUTER, INNER]), depths, strict=True)) == {
         OUTER: 0,
         INNER: 1,
     }
 
 
-def test_nothing_is_scored_as_nothing():
+def test_documents_without_spans_have_the_score_0():
     scores = score_documents([[]], [[]])
     assert scores["micro_f"] == 0.0
     assert scores["gold"] == scores["predicted"] == 0
@@ -99,7 +99,7 @@ SPANS = st.lists(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(SPANS, SPANS), min_size=1, max_size=4))
-def test_micro_scores_are_those_of_spacy(pairs):
+def test_micro_scores_equal_those_of_spacy(pairs):
     nlp = NLP
     examples = [Example(doc_with(nlp, b), doc_with(nlp, a)) for a, b in pairs]
     ours = make_span_scorer("sc")(examples)
@@ -114,7 +114,7 @@ def test_micro_scores_are_those_of_spacy(pairs):
         assert ours[key] == pytest.approx(theirs[key] or 0.0)
 
 
-def test_gold_off_the_grid_counts_as_missed():
+def test_unaligned_gold_counts_as_missed():
     nlp = spacy.blank("en")
     reference, predicted = doc_with(nlp, [(0, 1, "X")]), doc_with(nlp, [(0, 1, "X")])
     reference.user_data["genner_unaligned"] = [[2, 3, "Y"]]
@@ -128,7 +128,7 @@ def test_data_without_annotation_is_not_scored():
     assert make_span_scorer("sc")([Example(*docs)])["spans_sc_f"] is None
 
 
-def test_bootstrap_is_fixed_by_its_seed_and_holds_the_score():
+def test_the_bootstrap_depends_on_the_seed_and_contains_the_score():
     random = numpy.random.default_rng(1)
     counts = [(10, 10, int(hits)) for hits in random.binomial(10, 0.7, size=80)]
     low, high = bootstrap_interval(counts, seed=3)
@@ -139,7 +139,7 @@ def test_bootstrap_is_fixed_by_its_seed_and_holds_the_score():
     assert 0.03 < high - low < 0.09
 
 
-def test_paired_bootstrap_tells_a_difference_from_none():
+def test_paired_bootstrap_detects_a_difference():
     random = numpy.random.default_rng(1)
     hits = random.binomial(10, 0.6, size=100)
     first = [(10, 10, int(min(10, h + 2))) for h in hits]
@@ -153,7 +153,7 @@ def test_paired_bootstrap_tells_a_difference_from_none():
     assert same["p"] == 1.0
 
 
-def test_randomisation_tells_a_difference_from_none():
+def test_randomisation_detects_a_difference():
     random = numpy.random.default_rng(1)
     hits = random.binomial(10, 0.6, size=100)
     first = [(10, 10, int(min(10, h + 1))) for h in hits]
@@ -163,14 +163,14 @@ def test_randomisation_tells_a_difference_from_none():
     assert p == approximate_randomisation(first, second, seed=3)
     assert p == pytest.approx(approximate_randomisation(second, first, seed=3))
     assert approximate_randomisation(second, second) == 1.0
-    # One document: changing places turns the sign alone.
+    # One document: swapping only changes the sign.
     assert approximate_randomisation([(2, 2, 2)], [(2, 2, 1)]) == 1.0
-    # Three documents, each better by the same: 2 of 8 ways are as far off.
+    # Three documents with equal differences: 2 of 8 swaps differ as much.
     three = approximate_randomisation([(1, 1, 1)] * 3, [(1, 1, 0)] * 3, 4000)
     assert three == pytest.approx(2 / 8, abs=0.03)
 
 
-def test_p_of_two_systems_that_are_as_good_is_spread_evenly():
+def test_p_is_uniform_for_two_equal_systems():
     random = numpy.random.default_rng(2)
     ps = []
     for _ in range(60):
@@ -185,7 +185,7 @@ def test_counts_of_a_document():
     assert document_counts([OUTER, INNER], [OUTER, FLAT, FLAT]) == (2, 2, 1)
 
 
-def test_curve_by_hand():
+def test_a_threshold_curve_by_hand():
     curve = threshold_curve([0.9, 0.8, 0.8, 0.3], [True, True, False, True], gold=4)
     assert [point["min_score"] for point in curve] == [0.3, 0.8, 0.9]
     assert [point["p"] for point in curve] == pytest.approx([3 / 4, 2 / 3, 1])

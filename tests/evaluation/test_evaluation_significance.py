@@ -1,4 +1,4 @@
-"""Two evaluations compared: figures, the command, and what it refuses."""
+"""The comparison of two evaluations: its figures, the command and its errors."""
 
 import json
 
@@ -6,13 +6,14 @@ import pytest
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
-from spacy_genner.evaluation.evaluate import evaluate, write_evaluation
-from spacy_genner.evaluation.records import Annotation, read_annotations
-from spacy_genner.evaluation.significance import (
-    compare_files,
-    format_comparison,
-    shown_p,
+from spacy_genner.evaluation.evaluate import evaluate
+from spacy_genner.evaluation.records import (
+    Annotation,
+    read_annotations,
+    write_evaluation,
 )
+from spacy_genner.evaluation.significance import compare_files
+from spacy_genner.evaluation.tables import format_comparison, format_p
 from spacy_genner.formats import CharSpan
 
 RUNNER = CliRunner()
@@ -49,8 +50,8 @@ def test_figures_by_hand(files):
     assert result["difference"] == pytest.approx(difference)
     assert result["low"] < difference < result["high"]
     assert result["p"] < 0.01 and result["p_randomisation"] < 0.01
-    # By both: 20 times A; by the first alone 20 times B and 10 times A; by the second
-    # alone 10 times B and once A.
+    # Found by both: A in 20 documents. By the first alone: B in 20 and A in 10. By the
+    # second alone: B in 10 and A in one.
     assert result["both_correct"] == 20
     assert result["only_first_correct"] == 30
     assert result["only_second_correct"] == 11
@@ -72,11 +73,11 @@ def test_the_command(files, tmp_path):
         assert needed in result.stdout, result.stdout
 
 
-def test_p_has_no_more_digits_than_draws():
-    assert shown_p(1 / 1001, 1000) == "< 0.001"
-    assert shown_p(0.0123, 1000) == "0.012"
-    assert shown_p(0.0123, 10000) == "0.0123"
-    assert shown_p(1.0, 20) == "1.00"
+def test_p_has_no_more_digits_than_the_draws_support():
+    assert format_p(1 / 1001, 1000) == "< 0.001"
+    assert format_p(0.0123, 1000) == "0.012"
+    assert format_p(0.0123, 10000) == "0.0123"
+    assert format_p(1.0, 20) == "1.00"
 
 
 def refused(code, *arguments):
@@ -101,19 +102,19 @@ def refused(code, *arguments):
         ),
     ],
 )
-def test_other_documents_are_refused(tmp_path, other, said):
+def test_evaluations_of_other_documents_are_refused(tmp_path, other, said):
     first = written(tmp_path, "first", rows([A], [A]))
     second = written(tmp_path, "second", other)
     assert said in refused("G610", first, second)
 
 
-def test_the_order_of_spans_is_no_difference(tmp_path):
+def test_the_order_of_spans_does_not_matter(tmp_path):
     first = written(tmp_path, "first", rows([A, B]))
     second = written(tmp_path, "second", rows([B, A], gold=(B, A)))
     assert compare_files(first, second, samples=10)["difference"] == 0.0
 
 
-def test_files_that_are_missing_damaged_or_strangers(files, tmp_path):
+def test_missing_damaged_and_unrelated_files(files, tmp_path):
     one, two = files
     comparison = tmp_path / "comparison.json"
     assert RUNNER.invoke(app, ["compare", *map(str, files), "-o", str(comparison)])
@@ -153,7 +154,7 @@ def test_files_that_are_missing_damaged_or_strangers(files, tmp_path):
         ({"status": None}, "'status' is None"),
     ],
 )
-def test_a_row_is_checked(tmp_path, change, said):
+def test_each_row_is_checked(tmp_path, change, said):
     (good,) = rows([A])
     path = tmp_path / "x.spans.jsonl"
     path.write_text(json.dumps(good.to_json()) + "\n")

@@ -1,4 +1,4 @@
-"""Evaluations as rows of one table."""
+"""The table of several evaluations."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_the_best_comes_first(tmp_path):
     assert shown.endswith("\n") and not shown.startswith("\n")
 
 
-def test_free_answers_have_columns_where_there_are_any(tmp_path):
+def test_unconstrained_outputs_have_columns_if_any_evaluation_has_them(tmp_path):
     free = {"well_formed": 0.9, "micro_f": 0.4}
     write(tmp_path / "a.json", evaluation(0.5, free=free))
     write(tmp_path / "b.json", evaluation(0.25))
@@ -58,7 +58,7 @@ def test_free_answers_have_columns_where_there_are_any(tmp_path):
     assert lines[3].endswith("| 7 |  |  |")
 
 
-def test_work_under_the_grammar_has_columns_where_there_is_any(tmp_path):
+def test_constrained_outputs_have_columns_if_any_evaluation_has_them(tmp_path):
     grammar = {"well_formed": 1.0, "tokens": 48.25, "seconds": 0.2504}
     write(tmp_path / "a.json", evaluation(0.5, grammar=grammar))
     free = {"well_formed": 0.9, "micro_f": 0.4}
@@ -78,20 +78,20 @@ def test_help_names_the_columns():
     assert all(name in said for name in GRAMMAR_HEADER + FREE_HEADER)
 
 
-def test_files_and_folders_and_names_that_occur_twice(tmp_path):
+def test_files_folders_and_duplicate_names(tmp_path):
     one = write(tmp_path / "one" / "x.json", evaluation(0.5))
     two = write(tmp_path / "two" / "x.json", evaluation(0.5))
     write(tmp_path / "two" / "y|z.json", evaluation(0.5))
-    # What compares two evaluations is none.
+    # A comparison is not an evaluation.
     write(tmp_path / "two" / "c.json", {"kind": "comparison"})
     found = read_evaluations([one, tmp_path / "two"])
     assert set(found) == {str(one), str(two), "y|z"}
-    # A file that is named twice is one row.
+    # A file given twice is one row.
     assert list(read_evaluations([one, one.parent])) == ["x"]
     assert "| y\\|z |" in side_by_side(found, markdown=True)
 
 
-def test_what_is_no_evaluation(tmp_path):
+def test_files_that_are_not_evaluations(tmp_path):
     with pytest.raises(ValueError, match="G604"):
         read_evaluations([tmp_path])
     no_number = json.dumps(evaluation(0.5, micro_p="x"))

@@ -1,4 +1,4 @@
-"""The study's way of scoring, by hand."""
+"""The scoring of the study, by hand and by its properties."""
 
 import pytest
 from evaluation_cases import DOCUMENTS
@@ -23,7 +23,7 @@ def document(gold, predicted, *codes, sentences=()):
     )
 
 
-def test_a_wrong_place_is_forgiven_where_the_copy_differs_and_nowhere_else():
+def test_wrong_offsets_are_ignored_only_if_the_copy_differs():
     exact = study_scores([document([FIRST], [SECOND])])
     assert (exact["study_f"], exact["study_by_text"]) == (0.0, 0)
     for code in ("copy_differs", "truncated", "extra_text"):
@@ -33,13 +33,13 @@ def test_a_wrong_place_is_forgiven_where_the_copy_differs_and_nowhere_else():
         assert not copy_differs([{"code": code}])
 
 
-def test_mentions_are_counted_as_often_as_they_occur():
+def test_pairs_are_counted_as_multisets():
     assert text_counts([FIRST, SECOND], [FIRST, SECOND, THIRD], TEXT) == (2, 3, 2)
     assert text_counts([FIRST, SECOND], [THIRD], TEXT) == (2, 1, 1)
     assert text_counts([FIRST], [FIRST._replace(label="ORG")], TEXT) == (1, 1, 0)
 
 
-def test_only_within_a_sentence():
+def test_pairs_are_counted_within_each_sentence():
     assert text_counts([FIRST], [SECOND], TEXT, SENTENCES) == (1, 1, 1)
     assert text_counts([FIRST], [THIRD], TEXT, SENTENCES) == (1, 1, 0)
     assert text_counts([FIRST], [THIRD], TEXT) == (1, 1, 1)
@@ -47,7 +47,7 @@ def test_only_within_a_sentence():
     assert study_scores([row])["study_f"] == 0.0
 
 
-def test_what_an_output_names_and_no_span_can_be_counts_as_predicted():
+def test_mentions_that_cannot_be_spans_count_as_predicted():
     rows = [
         document([FIRST], [FIRST], "not_in_text", "unknown_label"),
         document([THIRD], [THIRD], "duplicate", "copy_differs"),
@@ -61,7 +61,7 @@ def test_what_an_output_names_and_no_span_can_be_counts_as_predicted():
 
 @settings(max_examples=100, deadline=None)
 @given(DOCUMENTS)
-def test_it_is_exact_where_outputs_are_copies_and_never_harsher_where_not(documents):
+def test_it_equals_the_exact_score_for_copies_and_is_never_lower_otherwise(documents):
     text = "abc" * 10
     gold, predicted = [d[0] for d in documents], [d[1] for d in documents]
     exact = score_documents(gold, predicted)

@@ -1,31 +1,38 @@
-"""Spans to marked text and back. Pure Python: no torch, no spaCy."""
+"""The output formats: from spans to text and back. Pure Python, without torch or spaCy.
+
+A format renders the entities of a text as a string for a language model to write, and
+parses such a string back into spans. The inline formats copy the text and add markup.
+The JSON formats list the entities.
+"""
 
 from ..errors import Errors
 from .base import CharSpan, Format, Issue, Parsed, crossings, drop_crossing
 from .inline import InlineBracketed, InlineFormat, InlineXml
 from .json import GroupedJson, JsonFormat, OccurrenceJson, OffsetJson
 
-_ALL: tuple[Format, ...] = (
-    InlineBracketed(),
-    InlineXml(),
-    GroupedJson(),
-    OccurrenceJson(),
-    OffsetJson(),
-)
-_BY_NAME: dict[str, Format] = {fmt.name: fmt for fmt in _ALL}
-FORMATS: tuple[str, ...] = tuple(_BY_NAME)
+_FORMATS: dict[str, Format] = {
+    fmt.name: fmt
+    for fmt in (
+        InlineBracketed(),
+        InlineXml(),
+        GroupedJson(),
+        OccurrenceJson(),
+        OffsetJson(),
+    )
+}
+FORMATS: tuple[str, ...] = tuple(_FORMATS)
 
 
 def get_format(name: str) -> Format:
-    """A format by its name.
+    """Get a format by name.
 
     name (str): One of `FORMATS`.
     RETURNS (Format): The format.
-    RAISES (ValueError): There is no such format.
+    RAISES (ValueError): If there is no such format.
     """
-    if name not in _BY_NAME:
+    if name not in _FORMATS:
         raise ValueError(Errors.G005.format(found=name, expected=", ".join(FORMATS)))
-    return _BY_NAME[name]
+    return _FORMATS[name]
 
 
 __all__ = [

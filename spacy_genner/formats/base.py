@@ -1,5 +1,6 @@
-"""Spans over characters, parse issues and the base class of the formats."""
+"""Character spans, parse issues and the base class of the output formats."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -7,7 +8,12 @@ from ..errors import Errors
 
 
 class CharSpan(NamedTuple):
-    """A labelled stretch of a text: characters, end exclusive."""
+    """A labelled span of a text.
+
+    start (int): The offset of the first character.
+    end (int): The offset after the last character.
+    label (str): The label.
+    """
 
     start: int
     end: int
@@ -15,12 +21,12 @@ class CharSpan(NamedTuple):
 
 
 class Issue(NamedTuple):
-    """Something in an output that is not as `render` would have it.
+    """A difference between an output and the output that `render` would give.
 
-    code (str): What kind of thing.
-    message (str): What it is.
-    start (int): Where it starts in the output (characters).
-    end (int): Where it ends, exclusive.
+    code (str): The kind of issue, for example "truncated".
+    message (str): A description of the issue.
+    start (int): The offset in the output at which the issue starts (characters).
+    end (int): The offset in the output at which it ends, exclusive.
     """
 
     code: str
@@ -30,66 +36,128 @@ class Issue(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """What an output says of its source.
+    """The result of parsing an output.
 
-    spans (List[CharSpan]): The spans, in order.
-    issues (List[Issue]): What was repaired or left out; none where the output is
-        what `render` gives for the spans.
+    spans (list[CharSpan]): The spans, in order.
+    issues (list[Issue]): Everything that was repaired or left out. Empty if the output
+        is exactly what `render` gives for the spans.
     """
 
     spans: list[CharSpan]
     issues: list[Issue]
 
 
+class Format(ABC):
+    """A textual representation of the entities of a text.
+
+    name (str): The name of the format.
+    allows_crossing (bool): Whether spans may overlap partially.
+    label_rule (str): A description of the legal labels, for error messages.
+    """
+
+    name: str
+    allows_crossing: bool
+    label_rule: str
+
+    @abstractmethod
+    def is_legal(self, label: str) -> bool:
+        """RETURNS (bool): Whether the format can represent the label."""
+
+    def check_label(self, label: str) -> None:
+        """Check that the format can represent a label.
+
+        label (str): The label.
+        RAISES (ValueError): If it is not a legal label of this format.
+        """
+        if not isinstance(label, str) or not self.is_legal(label):
+            raise ValueError(
+                Errors.G003.format(label=label, format=self.name, rule=self.label_rule)
+            )
+
+    def render(
+        self, text: str, spans: Iterable[CharSpan], labels: Sequence[str] | None = None
+    ) -> str:
+        """Render the spans of a text.
+
+        text (str): The text.
+        spans (Iterable[CharSpan]): The spans. Exact duplicates are rendered once.
+        labels (Sequence[str] | None): The labels. Their order determines the order of
+            spans with the same range.
+        RETURNS (str): The output.
+        RAISES (ValueError): If a label is not legal, if a span is empty, lies outside
+            the text or starts or ends with white space, or if two spans cross and the
+            format does not allow it.
+        """
+        unique = _validated(text, spans, labels)
+        for label in {span.label for span in unique}:
+            self.check_label(label)
+        return self.written(text, unique, labels)
+
+    @abstractmethod
+    def written(
+        self, text: str, spans: list[CharSpan], labels: Sequence[str] | None
+    ) -> str:
+        """Render spans without the checks of `render`.
+
+        text (str): The text.
+        spans (list[CharSpan]): The spans, each once and in order.
+        labels (Sequence[str] | None): The labels.
+        RETURNS (str): The output.
+        """
+
+    def unsayable(self, text: str, spans: Iterable[CharSpan]) -> list[CharSpan]:
+        """Find the spans that the format cannot represent in this text.
+
+        text (str): The text.
+        spans (Iterable[CharSpan]): The spans.
+        RETURNS (list[CharSpan]): The spans that are not representable, in order.
+            Without them, `parse` recovers exactly what `render` was given.
+        """
+        return []
+
+    @abstractmethod
+    def parse(
+        self, output: str, text: str, labels: Sequence[str] | None = None
+    ) -> Parsed:
+        """Parse an output and align it with its source.
+
+        output (str): The output of a model. Any string is accepted.
+        text (str): The source text.
+        labels (Sequence[str] | None): The known labels. None accepts any label.
+        RETURNS (Parsed): The spans and the issues. Without issues, the output is
+            exactly what `render` gives for the spans.
+        """
+
+
 def ordered(
     spans: Iterable[CharSpan], labels: Sequence[str] | None = None
 ) -> list[CharSpan]:
-    """Spans by start, then the longer first, then the label's place.
+    """Sort spans by start, then longer spans first, then by label.
 
     spans (Iterable[CharSpan]): The spans.
-    labels (Optional[Sequence[str]]): The labels; without them code points count.
-    RETURNS (List[CharSpan]): The spans in order.
+    labels (Sequence[str] | None): The labels in their order. None sorts labels by code
+        points.
+    RETURNS (list[CharSpan]): The sorted spans.
     """
-    places = {label: place for place, label in enumerate(labels or ())}
+    ranks = {label: rank for rank, label in enumerate(labels or ())}
     return sorted(
         spans,
-        key=lambda s: (s.start, -s.end, places.get(s.label, len(places)), s.label),
+        key=lambda s: (s.start, -s.end, ranks.get(s.label, len(ranks)), s.label),
     )
 
 
-def checked(
-    text: str, spans: Iterable[CharSpan], labels: Sequence[str] | None = None
-) -> list[CharSpan]:
-    """Spans in order, each once.
-
-    text (str): The text.
-    spans (Iterable[CharSpan]): The spans.
-    labels (Optional[Sequence[str]]): The labels.
-    RETURNS (List[CharSpan]): The spans.
-    RAISES (ValueError): A span lies outside the text, is empty, or starts or ends
-        with white space.
-    """
-    unique = ordered({CharSpan(*span) for span in spans}, labels)
-    for span in unique:
-        if not 0 <= span.start < span.end <= len(text):
-            raise ValueError(Errors.G001.format(span=tuple(span), size=len(text)))
-        found = text[span.start : span.end]
-        if found != found.strip():
-            raise ValueError(Errors.G002.format(span=tuple(span), found=found))
-    return unique
-
-
 def crossings(spans: Iterable[CharSpan]) -> list[tuple[CharSpan, CharSpan]]:
-    """The pairs of spans that overlap in part.
+    """Find the pairs of spans that overlap partially.
 
-    spans (Iterable[CharSpan]): The spans; any with start and end first.
-    RETURNS (List[Tuple[CharSpan, CharSpan]]): The pairs, each with the one that
-        starts first first.
+    spans (Iterable[CharSpan]): The spans. Any tuples that begin with start and end are
+        accepted.
+    RETURNS (list[tuple[CharSpan, CharSpan]]): The pairs. The first span of a pair
+        starts before the second.
     """
-    rows = sorted(spans, key=lambda span: (span[0], -span[1]))
+    by_start = sorted(spans, key=lambda span: (span[0], -span[1]))
     pairs = []
-    for index, first in enumerate(rows):
-        for second in rows[index + 1 :]:
+    for index, first in enumerate(by_start):
+        for second in by_start[index + 1 :]:
             if second[0] >= first[1]:
                 break
             if first[0] < second[0] and second[1] > first[1]:
@@ -100,10 +168,11 @@ def crossings(spans: Iterable[CharSpan]) -> list[tuple[CharSpan, CharSpan]]:
 def drop_crossing(
     spans: Iterable[CharSpan],
 ) -> tuple[list[CharSpan], list[CharSpan]]:
-    """Leave out the shorter of each pair that crosses, of equals the later.
+    """Drop the shorter span of each crossing pair, or the later one of equal length.
 
     spans (Iterable[CharSpan]): The spans.
-    RETURNS (Tuple[List[CharSpan], List[CharSpan]]): Those kept and those left out.
+    RETURNS (tuple[list[CharSpan], list[CharSpan]]): The spans kept and the spans
+        dropped.
     """
     kept: list[CharSpan] = []
     dropped: list[CharSpan] = []
@@ -113,75 +182,15 @@ def drop_crossing(
     return kept, dropped
 
 
-class Format:
-    """Spans written beside or into a text, and read back.
-
-    name (str): The format's name.
-    allows_crossing (bool): Whether spans may overlap in part.
-    label_rule (str): What a label has to be, in words.
-    """
-
-    name: str
-    allows_crossing: bool
-    label_rule: str
-
-    def is_legal(self, label: str) -> bool:
-        """RETURNS (bool): Whether the format can carry a label."""
-        raise AssertionError("abstract")
-
-    def check_label(self, label: str) -> None:
-        """Check that the format can carry a label.
-
-        label (str): The label.
-        RAISES (ValueError): It can't.
-        """
-        if not isinstance(label, str) or not self.is_legal(label):
-            raise ValueError(
-                Errors.G003.format(label=label, format=self.name, rule=self.label_rule)
-            )
-
-    def render(
-        self, text: str, spans: Iterable[CharSpan], labels: Sequence[str] | None = None
-    ) -> str:
-        """Write the spans of a text.
-
-        text (str): The text.
-        spans (Iterable[CharSpan]): The spans; exact duplicates count once.
-        labels (Optional[Sequence[str]]): The labels, whose order settles that of spans
-            with one range.
-        RETURNS (str): The output.
-        RAISES (ValueError): A label is not legal; a span is empty, blank-edged or out
-            of the text; two spans cross where the format can't say that.
-        """
-        unique = checked(text, spans, labels)
-        for label in {span.label for span in unique}:
-            self.check_label(label)
-        return self.written(text, unique, labels)
-
-    def written(
-        self, text: str, spans: list[CharSpan], labels: Sequence[str] | None
-    ) -> str:
-        """RETURNS (str): The output for spans that are checked and in order."""
-        raise AssertionError("abstract")
-
-    def unsayable(self, text: str, spans: Iterable[CharSpan]) -> list[CharSpan]:
-        """The spans that an output would lose.
-
-        text (str): The text.
-        spans (Iterable[CharSpan]): The spans.
-        RETURNS (List[CharSpan]): The lost ones, in order.
-        """
-        return []
-
-    def parse(
-        self, output: str, text: str, labels: Sequence[str] | None = None
-    ) -> Parsed:
-        """Read an output against its source.
-
-        output (str): What a model wrote; anything.
-        text (str): The source.
-        labels (Optional[Sequence[str]]): The labels there are; None for any.
-        RETURNS (Parsed): The spans, and what was wrong. No issue means that the output
-            is what `render` gives for the spans.
-        """
-        raise AssertionError("abstract")
+def _validated(
+    text: str, spans: Iterable[CharSpan], labels: Sequence[str] | None
+) -> list[CharSpan]:
+    """Sort spans and remove duplicates. Raise if a span does not fit the text."""
+    unique = ordered({CharSpan(*span) for span in spans}, labels)
+    for span in unique:
+        if not 0 <= span.start < span.end <= len(text):
+            raise ValueError(Errors.G001.format(span=tuple(span), size=len(text)))
+        found = text[span.start : span.end]
+        if found != found.strip():
+            raise ValueError(Errors.G002.format(span=tuple(span), found=found))
+    return unique

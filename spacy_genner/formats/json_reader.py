@@ -1,4 +1,9 @@
-"""Read JSON values out of imperfect model output."""
+"""A lenient JSON reader for the output of a model.
+
+`json.loads` rejects an output with a single fault. This reader finds the lists and
+objects in any string, reads as much of each as possible, keeps the offset of every
+value, and reports prose around the values and faults inside them as issues.
+"""
 
 import json
 import re
@@ -8,38 +13,43 @@ from typing import Any
 
 from .base import Issue
 
+# Single quotes are accepted as quotes only before a punctuation character, because they
+# may also be apostrophes.
 _TOKEN = re.compile(
     r"""\s*(?:
     (?P<string>"(?:[^"\\]|\\.)*")
-    | (?P<single>'(?:[^'\\]|\\.)*'(?=\s*[,:\]}]))
-    | (?P<cut>"(?:[^"\\]|\\.)*\\?\Z)
+    | (?P<single_quoted>'(?:[^'\\]|\\.)*'(?=\s*[,:\]}]))
+    | (?P<unterminated>"(?:[^"\\]|\\.)*\\?\Z)
     | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
-    | (?P<sign>[\[\]{}:,])
-    | (?P<word>[^\s\[\]{}:,"']+|['"])
+    | (?P<punctuation>[\[\]{}:,])
+    | (?P<bare>[^\s\[\]{}:,"']+|['"])
     )""",
     re.VERBOSE | re.DOTALL,
 )
 _START = re.compile(r"[\[{]")
-_PARTNER = {"]": "list", "}": "object"}
-# Deeper nesting is noise: the formats have two levels, and a wrapper or two are
-# forgiven.
-_MOST_LEVELS = 8
-# How often reading starts anew after something that holds no entry.
-_MOST_STARTS = 50
+_KIND_CLOSED_BY = {"]": "list", "}": "object"}
+_ESCAPED = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+# The formats have two levels. A few more allow for wrappers; anything deeper is noise.
+_MAX_LEVELS = 8
+# The number of values without a string after which the reader gives up.
+_MAX_STARTS = 50
+_MAX_SHOWN = 80
 
 
 @dataclass
 class Value:
-    """A value of an output.
+    """A JSON value in an output.
 
-    kind (str): "object", "list", "string", "number" or "word" (true, false, null and
-        whatever stands there without quotes).
-    start (int): Where it starts in the output.
-    end (int): Where it ends, exclusive.
-    content (Any): The string, the number (None for one out of any range), or the word.
-    items (List[Tuple[Optional[Value], Value]]): Of a list or an object: keys (None in
-        a list) and values.
-    closed (bool): Whether its end is in the output.
+    kind (str): "object", "list", "string", "number" or "bare" (true, false, null and
+        any other text without quotes).
+    start (int): The offset in the output at which it starts (characters).
+    end (int): The offset at which it ends, exclusive.
+    content (Any): The string, the whole number (None for any other number), or the bare
+        text. None for a list or an object.
+    items (list[tuple[Value | None, Value]]): The keys and values of an object, or the
+        values of a list with None as keys.
+    closed (bool): Whether the output contains its end.
     """
 
     kind: str
@@ -50,7 +60,7 @@ class Value:
     closed: bool = True
 
     def walk(self) -> "Iterator[Value]":
-        """YIELDS (Value): The value and all within it, in the output's order."""
+        """YIELDS (Value): The value and all values inside it, in document order."""
         waiting = [self]
         while waiting:
             value = waiting.pop()
@@ -58,7 +68,11 @@ class Value:
             waiting += [item for _, item in reversed(value.items)]
 
     def get(self, key: str) -> "Value | None":
-        """RETURNS (Optional[Value]): An object's value under a key."""
+        """Get the first value of an object with a key.
+
+        key (str): The key.
+        RETURNS (Value | None): The value, or None if there is none.
+        """
         for name, value in self.items:
             if name is not None and name.content == key:
                 return value
@@ -66,18 +80,18 @@ class Value:
 
 
 def read_values(output: str) -> tuple[list[Value], list[Issue]]:
-    """Read the lists and objects of an output, and report what stands around them and
-    what is wrong with them.
+    """Read the lists and objects of an output.
 
     output (str): The output.
-    RETURNS (Tuple[List[Value], List[Issue]]): The outermost values that hold some
-        string, or else the first one, and the issues.
+    RETURNS (tuple[list[Value], list[Issue]]): The outermost values that contain a
+        string, or the first value if none does; and the issues: faults inside the
+        values, and text around them.
     """
     values: list[Value] = []
     empty: tuple[Value, list[Issue]] | None = None
     issues: list[Issue] = []
-    at, around, starts = 0, 0, 0
-    while starts < _MOST_STARTS:
+    at, last_end, starts = 0, 0, 0
+    while starts < _MAX_STARTS:
         found = _START.search(output, at)
         if found is None:
             break
@@ -85,60 +99,56 @@ def read_values(output: str) -> tuple[list[Value], list[Issue]]:
         faults: list[Issue] = []
         value = _read(output, found.start(), faults)
         at = value.end
-        if _holds_a_string(value):
+        if any(inner.kind == "string" for inner in value.walk()):
             if not values:
                 starts = 0
             values.append(value)
-            issues += [*_extra(output, around, value.start), *faults]
-            around = value.end
+            issues += [*_extra(output, last_end, value.start), *faults]
+            last_end = value.end
         elif empty is None or (empty[0].items and not value.items):
             empty = (value, faults)
     if not values and empty is not None:
         value, faults = empty
-        values, around = [value], value.end
+        values, last_end = [value], value.end
         issues += [*_extra(output, 0, value.start), *faults]
     if values:
-        issues += _extra(output, around, len(output))
+        issues += _extra(output, last_end, len(output))
     elif output.strip():
-        issues.append(Issue("bad_json", "there is no JSON in it", 0, len(output)))
+        issues.append(Issue("bad_json", "the output has no JSON", 0, len(output)))
     else:
         issues.append(Issue("truncated", "the output is empty", 0, len(output)))
     return values, issues
 
 
-def _holds_a_string(value: Value) -> bool:
-    return any(found.kind == "string" for found in value.walk())
-
-
 def _extra(output: str, start: int, end: int) -> list[Issue]:
-    """An issue for a stretch of an output that is no part of the answer."""
-    stretch = output[start:end]
-    said = stretch.strip()
-    if not said:
+    """Report text that is not part of the answer, without its surrounding spaces."""
+    part = output[start:end]
+    extra = part.strip()
+    if not extra:
         return []
-    start += len(stretch) - len(stretch.lstrip())
-    message = f"{said[:80]!r} is no part of the answer"
-    return [Issue("extra_text", message, start, start + len(said))]
+    start += len(part) - len(part.lstrip())
+    message = f"{extra[:_MAX_SHOWN]!r} is not part of the answer"
+    return [Issue("extra_text", message, start, start + len(extra))]
 
 
 def _read(output: str, at: int, issues: list[Issue]) -> Value:
-    """Read one list or object, whatever its faults."""
+    """Read the list or object that starts at an offset, and report its faults."""
     root: Value | None = None
     stack: list[Value] = []
-    # Of each open object, the key that waits for its value.
+    # For each open list or object, the key that is still without a value.
     keys: list[Value | None] = []
 
     def fault(message: str, start: int, end: int) -> None:
         issues.append(Issue("bad_json", message, start, end))
 
-    def add(value: Value, separated: bool) -> None:
+    def add(value: Value, may_be_key: bool) -> None:
         top = stack[-1]
         if top.kind == "list":
             top.items.append((None, value))
         elif keys[-1] is not None:
             top.items.append((keys[-1], value))
             keys[-1] = None
-        elif value.kind in ("string", "word") and not separated:
+        elif may_be_key and value.kind in ("string", "bare"):
             keys[-1] = value
         else:
             fault("a value without a key", value.start, value.end)
@@ -151,22 +161,23 @@ def _read(output: str, at: int, issues: list[Issue]) -> Value:
         at = match.end()
         kind = str(match.lastgroup)
         start, end = match.span(kind)
-        said = match.group(kind)
-        if said in ("[", "{"):
-            if len(stack) == _MOST_LEVELS:
-                fault("it is nested too deep", start, end)
+        token = match.group(kind)
+        if token in ("[", "{"):
+            if len(stack) == _MAX_LEVELS:
+                fault("too many nested lists and objects", start, end)
                 continue
-            value = Value("list" if said == "[" else "object", start, end, closed=False)
+            opened = "list" if token == "[" else "object"
+            value = Value(opened, start, end, closed=False)
             if root is None:
                 root = value
             else:
-                add(value, True)
+                add(value, False)
             stack.append(value)
             keys.append(None)
-        elif said in ("]", "}"):
-            open_kinds = [value.kind for value in stack]
-            if _PARTNER[said] not in open_kinds:
-                fault(f"{said!r} closes nothing", start, end)
+        elif token in ("]", "}"):
+            closes = _KIND_CLOSED_BY[token]
+            if all(value.kind != closes for value in stack):
+                fault(f"unmatched {token!r}", start, end)
                 continue
             while stack:
                 value = stack.pop()
@@ -174,66 +185,64 @@ def _read(output: str, at: int, issues: list[Issue]) -> Value:
                 key = keys.pop()
                 if key is not None:
                     fault(f"the key {key.content!r} has no value", key.start, key.end)
-                if value.kind == _PARTNER[said]:
+                if value.kind == closes:
                     value.closed = True
                     break
-                fault(f"a {value.kind} is not closed", value.start, end)
+                fault(f"unclosed {value.kind}", value.start, end)
             if not stack:
                 break
-        elif said == ":":
+        elif token == ":":
             if stack[-1].kind == "list" or keys[-1] is None:
                 fault("a colon without a key", start, end)
-        elif said != ",":
-            add(_scalar(kind, said, start, end, issues), False)
+        elif token != ",":
+            add(_scalar(kind, token, start, end, issues), True)
     assert root is not None
     if stack:
         root.end = len(output)
         for value in stack:
             value.end = len(output)
-        message = f"the output ends inside a {stack[-1].kind}"
+        message = f"the output ends inside an unclosed {stack[-1].kind}"
         issues.append(Issue("truncated", message, stack[-1].start, len(output)))
     return root
 
 
-def _scalar(kind: str, said: str, start: int, end: int, issues: list[Issue]) -> Value:
+def _scalar(kind: str, token: str, start: int, end: int, issues: list[Issue]) -> Value:
+    """Make the value of a string, a number or a bare text."""
     if kind == "string":
         try:
-            return Value("string", start, end, json.loads(said))
+            return Value("string", start, end, json.loads(token))
         except ValueError:
-            content = _unescaped(said[1:-1])
-            message = f"the string {said[:80]} has a character that is to be escaped"
+            message = f"a character of {token[:_MAX_SHOWN]} is not escaped correctly"
             issues.append(Issue("bad_json", message, start, end))
-            return Value("string", start, end, content)
-    if kind == "single":
-        message = f"the string {said[:80]} has single quotes"
+            return Value("string", start, end, _unescaped(token[1:-1]))
+    if kind == "single_quoted":
+        message = f"the string {token[:_MAX_SHOWN]} is in single quotes"
         issues.append(Issue("bad_json", message, start, end))
-        return Value("string", start, end, _unescaped(said[1:-1]))
-    if kind == "cut":
-        # That the output ends there is reported with the list that is open.
-        return Value("string", start, end, _unescaped(said[1:]), closed=False)
+        return Value("string", start, end, _unescaped(token[1:-1]))
+    if kind == "unterminated":
+        # The enclosing list or object is reported as truncated.
+        return Value("string", start, end, _unescaped(token[1:]), closed=False)
     if kind == "number":
-        return Value("number", start, end, _number(said))
-    return Value("word", start, end, said)
+        return Value("number", start, end, _whole_number(token))
+    return Value("bare", start, end, token)
 
 
-def _number(said: str) -> int | None:
+def _whole_number(token: str) -> int | None:
+    """The number if it is whole and in the range of exact floats, or None."""
     try:
-        number = float(said)
+        number = float(token)
         return int(number) if number.is_integer() and abs(number) < 2**53 else None
     except (ValueError, OverflowError):
         return None
 
 
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+def _unescaped(string: str) -> str:
+    """Resolve the escape sequences of a string that is not valid JSON."""
 
-
-def _unescaped(said: str) -> str:
-    """A string that JSON does not know, read all the same."""
-
-    def read(match: re.Match[str]) -> str:
+    def resolve(match: re.Match[str]) -> str:
         code = match.group(1)
         if len(code) > 1:
             return chr(int(code[1:], 16))
-        return _ESCAPED.get(code, code)
+        return _CONTROLS.get(code, code)
 
-    return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", read, said, flags=re.DOTALL)
+    return _ESCAPED.sub(resolve, string)

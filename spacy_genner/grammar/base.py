@@ -1,29 +1,46 @@
-"""Base classes of the grammars, and the source text they copy."""
+"""The source text, and the base classes of the grammars and their states.
 
+A grammar is an automaton over the token ids of a base model. It accepts the legal
+outputs for one source text and no others. A `State` is the configuration of the
+automaton after some output tokens: `choices` are the legal next ids, and `advance`
+returns the state after one of them. A decoder that follows the automaton writes only
+outputs that are well formed and agree with the source. States are immutable, so that a
+decoder can verify a draft and go back to any position of it.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import Errors
 
+# Encodes a piece of text as data: the name of a control token in it is plain text.
 Encode = Callable[[str], Sequence[int]]
+# The first word of a span, the word after its last word, and the index of its label.
+WordSpan = tuple[int, int, int]
+# A linked list of spans, the last one first. States share its tail.
+Chain = tuple | None
 
 
 @dataclass(frozen=True)
 class Source:
-    """A text as a row of units, each a spaCy token with the white space before it.
+    """A text as a sequence of words.
 
-    Marks stand between units only. Tokens that a tokenizer's normaliser makes
-    disappear (they encode to no id at all) are part of the text but of no unit.
+    A word is a spaCy token with the space before it; white-space tokens are words, too.
+    Each word is encoded separately, and spans start and end only at boundaries between
+    words, so that a token of the model never crosses a boundary of the spaCy
+    tokenization. Tokens that the tokenizer's normalizer removes (their encoding is
+    empty) are part of the text, but of no word.
 
     text (str): The text.
-    ids (Tuple[Tuple[int, ...], ...]): The token ids of each unit, never empty.
-    tokens (Tuple[int, ...]): The index of each unit's spaCy token.
-    starts (Tuple[int, ...]): Where each unit's token starts in the text, without
-        the white space before it (characters).
-    ends (Tuple[int, ...]): Where each unit's token ends (characters, exclusive).
-    blank (Tuple[bool, ...]): Whether a unit is white space only.
-    pieces (Tuple[str, ...]): The text of each unit, with the white space before it.
+    ids (tuple[tuple[int, ...], ...]): The token ids of each word, never empty.
+    tokens (tuple[int, ...]): The index of each word's spaCy token.
+    starts (tuple[int, ...]): The character offset at which the token of each word
+        starts, without the space before it.
+    ends (tuple[int, ...]): The character offset at which it ends, exclusive.
+    blank (tuple[bool, ...]): Whether the word is white space only.
+    pieces (tuple[str, ...]): The text of each word, with the space before it.
     """
 
     text: str
@@ -39,16 +56,17 @@ class Source:
 
     @property
     def flat_ids(self) -> list[int]:
-        """The ids of the whole text: what the prompt holds and the output copies."""
-        return [id_ for unit in self.ids for id_ in unit]
+        """RETURNS (list[int]): The token ids of the text, as in the prompt and in an
+        output without spans."""
+        return [id_ for word in self.ids for id_ in word]
 
     def units_of(self, first_token: int, end_token: int) -> tuple[int, int] | None:
-        """The units of a span of spaCy tokens.
+        """Convert a range of spaCy tokens to a range of words.
 
-        first_token (int): The span's first token.
-        end_token (int): The token after its last.
-        RETURNS (Optional[Tuple[int, int]]): First unit and the unit after the last,
-            None where an edge of the span falls on a token that is no unit.
+        first_token (int): The first token.
+        end_token (int): The token after the last.
+        RETURNS (tuple[int, int] | None): The first word and the word after the last, or
+            None if the first or last token is not part of a word.
         """
         try:
             return self.tokens.index(first_token), self.tokens.index(end_token - 1) + 1
@@ -57,22 +75,21 @@ class Source:
 
 
 def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) -> Source:
-    """Cut a tokenised text into units and encode each by itself.
+    """Encode a tokenized text word by word.
 
-    words (Sequence[str]): The tokens' texts.
-    spaces (Sequence[bool]): Whether a single space follows each token.
-    encode (Callable[[str], Sequence[int]]): Encodes one piece of text as data, so
-        that the name of a control token in it stays plain characters.
+    words (Sequence[str]): The text of each spaCy token.
+    spaces (Sequence[bool]): Whether the token is followed by a space.
+    encode (Callable[[str], Sequence[int]]): Encodes a piece of text as data.
     RETURNS (Source): The source.
     """
     text = ""
     before = ""
     ids, tokens, starts, ends, blank, pieces = [], [], [], [], [], []
     for index, (word, space) in enumerate(zip(words, spaces, strict=True)):
-        piece = tuple(encode(before + word)) if word else ()
+        word_ids = tuple(encode(before + word)) if word else ()
         text += before
-        if piece:
-            ids.append(piece)
+        if word_ids:
+            ids.append(word_ids)
             tokens.append(index)
             starts.append(len(text))
             ends.append(len(text) + len(word))
@@ -81,19 +98,25 @@ def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) ->
         text += word
         before = " " if space else ""
     return Source(
-        text + before,
-        tuple(ids),
-        tuple(tokens),
-        tuple(starts),
-        tuple(ends),
-        tuple(blank),
-        tuple(pieces),
+        text=text + before,
+        ids=tuple(ids),
+        tokens=tuple(tokens),
+        starts=tuple(starts),
+        ends=tuple(ends),
+        blank=tuple(blank),
+        pieces=tuple(pieces),
     )
 
 
 class MarkedSpan(NamedTuple):
-    """A span that an output says: units (end exclusive), label index, and the output
-    positions of the choices that say it."""
+    """A span in an output.
+
+    start (int): The first word.
+    end (int): The word after the last.
+    label (int): The index of the label.
+    steps (tuple[int, ...]): The output positions of the decisions that produced the
+        span. The product of their probabilities is its score.
+    """
 
     start: int
     end: int
@@ -101,20 +124,20 @@ class MarkedSpan(NamedTuple):
     steps: tuple[int, ...]
 
 
-def unlinked(link: tuple | None) -> list[MarkedSpan]:
-    """RETURNS (List[MarkedSpan]): The spans of a linked list, the first one first."""
+def chain_to_list(chain: Chain) -> list[MarkedSpan]:
+    """RETURNS (list[MarkedSpan]): The spans of a chain, the first one first."""
     spans = []
-    while link is not None:
-        link, span = link
+    while chain is not None:
+        chain, span = chain
         spans.append(span)
     return spans[::-1]
 
 
-class State:
-    """Where an automaton stands after some output tokens. Immutable.
+class State(ABC):
+    """The configuration of an automaton after some output tokens. Immutable.
 
     grammar (Grammar): The grammar.
-    length (int): The tokens so far.
+    length (int): The number of output tokens.
     """
 
     __slots__ = ("grammar", "length")
@@ -124,28 +147,27 @@ class State:
         self.length = length
 
     @property
+    @abstractmethod
     def finished(self) -> bool:
         """RETURNS (bool): Whether the output is complete."""
-        raise AssertionError("abstract")
 
     @property
+    @abstractmethod
     def choices(self) -> list[int]:
-        """RETURNS (List[int]): The legal next ids, in the order that settles ties;
-        none where the output is complete."""
-        raise AssertionError("abstract")
+        """RETURNS (list[int]): The legal next ids, in order of precedence between equal
+        logits. Empty if the output is complete."""
 
     @property
+    @abstractmethod
     def marked(self) -> list[MarkedSpan]:
-        """RETURNS (List[MarkedSpan]): The spans that are done, in the order in which they
-        were."""
-        raise AssertionError("abstract")
+        """RETURNS (list[MarkedSpan]): The completed spans, in order of completion."""
 
     def advance(self, id_: int) -> Any:
-        """The state after one more token.
+        """Append a token to the output.
 
         id_ (int): One of `choices`.
         RETURNS (State): The next state, of the same class.
-        RAISES (ValueError): The id is not legal here.
+        RAISES (ValueError): If the id is not legal here.
         """
         if id_ not in self.choices:
             raise ValueError(
@@ -153,16 +175,18 @@ class State:
             )
         return self._after(id_)
 
+    @abstractmethod
     def _after(self, id_: int) -> "State":
-        raise AssertionError("abstract")
+        """The state after a legal id."""
 
 
-class Grammar:
-    """The legal outputs for one source.
+class Grammar(ABC):
+    """The legal outputs for one source text.
 
-    source (Source): The text.
-    max_depth (int): How many spans may be open at once, or lie over one unit.
-    RAISES (ValueError): max_depth is below 1.
+    source (Source): The source.
+    max_depth (int): The maximum number of spans that are open at the same time, or, in
+        a format without nesting, that contain the same word.
+    RAISES (ValueError): If `max_depth` is below 1.
     """
 
     def __init__(self, source: Source, max_depth: int):
@@ -171,48 +195,49 @@ class Grammar:
         self.source = source
         self.max_depth = max_depth
 
+    @abstractmethod
     def start(self) -> Any:
         """RETURNS (State): The state before the first output token."""
-        raise AssertionError("abstract")
 
-    def target(self, spans: Iterable[tuple[int, int, int]]) -> list[int]:
-        """The output that says some spans.
+    @abstractmethod
+    def target(self, spans: Iterable[WordSpan]) -> list[int]:
+        """Render spans as the output that represents them.
 
-        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
-            label index of each; none crosses another where the format is inline.
-        RETURNS (List[int]): The token ids.
+        spans (Iterable[tuple[int, int, int]]): The spans: first word, word after the
+            last, label index. They must not cross if the format is inline.
+        RETURNS (list[int]): The token ids.
         """
-        raise AssertionError("abstract")
 
     def walk(self, ids: Sequence[int]) -> list[Any]:
-        """The states before each token of an output, and the one after the last.
+        """Follow an output through the automaton.
 
         ids (Sequence[int]): A legal output or the beginning of one.
-        RETURNS (List[State]): One state more than ids.
-        RAISES (ValueError): An id is not legal at its place.
+        RETURNS (list[State]): The state before each token, and the state after the
+            last.
+        RAISES (ValueError): If an id is not legal at its position.
         """
         states = [self.start()]
         for id_ in ids:
             states.append(states[-1].advance(id_))
         return states
 
-    def unsayable(
-        self, spans: Iterable[tuple[int, int, int]]
-    ) -> list[tuple[int, int, int]]:
-        """The spans that would be placed elsewhere by what says them: none, where an
-        output says the places.
+    def unsayable(self, spans: Iterable[WordSpan]) -> list[WordSpan]:
+        """Find the spans whose output represents another place.
 
-        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
-            label index of each.
-        RETURNS (List[Tuple[int, int, int]]): Those that are lost.
+        Only a format that gives no places has such spans.
+
+        spans (Iterable[tuple[int, int, int]]): The spans: first word, word after the
+            last, label index.
+        RETURNS (list[tuple[int, int, int]]): The spans that are not representable.
         """
         return []
 
     def doubtful(self, spans: Sequence[MarkedSpan]) -> list[MarkedSpan]:
-        """The spans of a complete output that may mean another place: none, where it
-        says the places.
+        """Find the spans of a complete output that may stand for another place.
+
+        Only a format that gives no places has such spans.
 
         spans (Sequence[MarkedSpan]): The spans.
-        RETURNS (List[MarkedSpan]): Those in doubt.
+        RETURNS (list[MarkedSpan]): The ambiguous ones.
         """
         return []

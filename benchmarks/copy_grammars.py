@@ -1,9 +1,10 @@
-"""The outputs of the bracketed format for one text, as a grammar in text form.
+"""A context-free grammar in text form for the outputs of one text, in the bracketed
+format.
 
-Engines that compile grammars know nothing of a text to be copied, so each text needs a
-grammar of its own: a rule for every boundary between units and every number of open
-spans. It allows somewhat more than this project's own, as it does not tell that a span
-was marked before.
+Engines that compile a grammar have no notion of a text to copy, so each text needs its
+own grammar: one rule for each boundary between words and each number of open spans.
+The grammar accepts somewhat more than this project's own, because it does not record
+which spans are marked already.
 """
 
 from collections.abc import Sequence
@@ -14,64 +15,70 @@ Rules = dict[str, list[list[str]]]
 
 
 def copy_rules(source: Source, labels: Sequence[str], max_depth: int) -> Rules:
-    """The rules of one text; in the model's layout, in which marks stand before white
+    """Make the rules for one text, in the model's layout, with markup before white
     space.
+
+    The rule `cIdJ` continues at boundary I with J open spans: it may copy the next word
+    and open or close spans. The rule `oIdJ` follows an opening mark, so it may not
+    close a span.
 
     source (Source): The text.
     labels (Sequence[str]): The labels.
-    max_depth (int): How many spans may be open at once.
-    RETURNS (Dict[str, List[List[str]]]): Alternatives by the name of the rule, the
-        first one being where an output starts: quoted text, and names of rules. In `c`
-        rules spans may close and open, in `o` rules, after an opening mark, open only.
+    max_depth (int): The most open spans.
+    RETURNS (dict[str, list[list[str]]]): The alternatives of each rule, the start rule
+        first. An alternative consists of quoted literals and names of rules.
     """
     rules: Rules = {}
     size = len(source)
-    for unit in range(size + 1):
-        for depth in range(max_depth + 1 if unit else 1):
-            rules[f"c{unit}d{depth}"] = _goes_on(source, unit, depth, max_depth)
-            if depth and not source.blank[unit - 1]:
-                after = _at(unit, depth - 1, size)
-                rules[f"c{unit}d{depth}"].append(["close", *after])
-        if unit < size and not source.blank[unit]:
+    for word in range(size + 1):
+        for depth in range(max_depth + 1 if word else 1):
+            rules[f"c{word}d{depth}"] = _copy_or_open(source, word, depth, max_depth)
+            if depth and not source.blank[word - 1]:
+                after = _rule_at(word, depth - 1, size)
+                rules[f"c{word}d{depth}"].append(["close", *after])
+        if word < size and not source.blank[word]:
             for depth in range(1, max_depth + 1):
-                rules[f"o{unit}d{depth}"] = _goes_on(source, unit, depth, max_depth)
-    # At the end of the text nothing is left to be said.
-    rules = {name: ways for name, ways in rules.items() if ways}
+                rules[f"o{word}d{depth}"] = _copy_or_open(
+                    source, word, depth, max_depth
+                )
+    # Nothing follows the end of the text.
+    rules = {name: alternatives for name, alternatives in rules.items() if alternatives}
     rules["close"] = [[quoted(f" | {label}]")] for label in labels]
-    return _reached(rules)
+    return _reachable(rules)
 
 
-def _goes_on(source: Source, unit: int, depth: int, max_depth: int) -> list[list[str]]:
-    """Copy the next unit, or open a span before it."""
+def _copy_or_open(
+    source: Source, word: int, depth: int, max_depth: int
+) -> list[list[str]]:
+    """The alternatives that copy the next word, or open a span before it."""
     size = len(source)
-    if unit == size:
+    if word == size:
         return []
-    ways = [[quoted(source.pieces[unit]), *_at(unit + 1, depth, size)]]
-    if depth < max_depth and not source.blank[unit]:
-        ways.append([quoted("["), f"o{unit}d{depth + 1}"])
-    return ways
+    alternatives = [[quoted(source.pieces[word]), *_rule_at(word + 1, depth, size)]]
+    if depth < max_depth and not source.blank[word]:
+        alternatives.append([quoted("["), f"o{word}d{depth + 1}"])
+    return alternatives
 
 
-def _at(unit: int, depth: int, size: int) -> list[str]:
-    return [] if unit == size and not depth else [f"c{unit}d{depth}"]
+def _rule_at(word: int, depth: int, size: int) -> list[str]:
+    return [] if word == size and not depth else [f"c{word}d{depth}"]
 
 
-def _reached(rules: Rules) -> Rules:
-    """The rules that the first one leads to."""
-    first = next(iter(rules))
+def _reachable(rules: Rules) -> Rules:
+    """Remove the rules that the start rule does not lead to."""
     kept: Rules = {}
-    waiting = [first]
+    waiting = [next(iter(rules))]
     while waiting:
         name = waiting.pop()
         if name in kept:
             continue
         kept[name] = rules[name]
-        waiting += [part for way in rules[name] for part in way if part in rules]
+        waiting += [part for parts in rules[name] for part in parts if part in rules]
     return kept
 
 
 def quoted(text: str) -> str:
-    """RETURNS (str): A literal, as EBNF, GBNF and Lark grammars have it."""
+    """RETURNS (str): A literal in the notation of EBNF, GBNF and Lark."""
     return '"' + "".join(map(_escaped, text)) + '"'
 
 
@@ -84,17 +91,18 @@ def _escaped(char: str) -> str:
 
 
 def ebnf(rules: Rules) -> str:
-    """RETURNS (str): The grammar as xgrammar and llama.cpp read it."""
-    return _written(rules, "root", "::=")
+    """RETURNS (str): The grammar in the notation of xgrammar and llama.cpp."""
+    return _format_rules(rules, "root", "::=")
 
 
 def lark(rules: Rules) -> str:
-    """RETURNS (str): The grammar as llguidance reads it."""
-    return _written(rules, "start", ":")
+    """RETURNS (str): The grammar in the notation of llguidance."""
+    return _format_rules(rules, "start", ":")
 
 
-def _written(rules: Rules, root: str, sign: str) -> str:
+def _format_rules(rules: Rules, root: str, sign: str) -> str:
     lines = [f"{root} {sign} {next(iter(rules))}"]
-    for name, ways in rules.items():
-        lines.append(f"{name} {sign} " + " | ".join(" ".join(way) for way in ways))
+    for name, alternatives in rules.items():
+        right = " | ".join(" ".join(parts) for parts in alternatives)
+        lines.append(f"{name} {sign} {right}")
     return "\n".join(lines) + "\n"

@@ -1,12 +1,12 @@
-"""DraftDecoder against StepDecoder on real sentences, with a trained pipeline.
+"""Check on real sentences that DraftDecoder and StepDecoder give the same outputs.
 
-Both decode the same documents, by default in float32. Where the outputs differ, the
-reference's own margin at the first differing decision is listed: below 1e-4 it was in
-doubt itself. Every span's text is held against the text at its offsets, and the
-statuses are counted. Prints one line of JSON, and ends with 1 where there are errors:
-outputs that differ although the reference was in no doubt, or spans off their text.
+Both decode the same documents with a trained pipeline, by default in float32. For an
+output that differs, the reference's margin at the first different decision is listed;
+a margin below 1e-4 is a near tie. The text of every span is compared with the text at
+its offsets, and the statuses are counted. Prints one line of JSON. The exit code is 1
+if there are errors: outputs that differ without a near tie, or spans off their text.
 
-    python benchmarks/decoders_agree.py training/genia/model-best \
+    python benchmarks/decoders_agree.py training/genia/model-best \\
         corpus/genia-test.spacy --docs 1000 --with-literals
 """
 
@@ -15,85 +15,117 @@ import json
 import random
 import sys
 from collections import Counter
+from typing import Any
 
 import spacy
 import torch
 from recorder import Recorder
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 from tqdm import tqdm
 
+from spacy_genner.decoding.batcher import DecodingResult
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
 
 NEAR_TIE = 1e-4
+# Characters of the text that look like the markup of the bracketed format.
+LITERALS = set("[]|")
 
 
-def chosen_docs(path: str, vocab, count: int, seed: int, literals: bool) -> list:
+def sample_docs(
+    path: str, vocab: Any, count: int, seed: int, literals: bool
+) -> list[Doc]:
+    """Read a sample of documents.
+
+    path (str): The `.spacy` file.
+    vocab (Vocab): The vocabulary.
+    count (int): The size of the sample; 0 for all documents.
+    seed (int): The seed of the sample.
+    literals (bool): Whether to add all documents with literals.
+    RETURNS (list[Doc]): The documents, in the order of the file.
+    """
     docs = list(DocBin().from_disk(path).get_docs(vocab))
     order = list(range(len(docs)))
     random.Random(seed).shuffle(order)
     kept = set(order[:count]) if count else set(order)
     if literals:
-        kept |= {i for i, doc in enumerate(docs) if set(doc.text) & set("[]|")}
+        kept |= {i for i, doc in enumerate(docs) if set(doc.text) & LITERALS}
     return [docs[index] for index in sorted(kept)]
 
 
-def first_difference(mine, its) -> float | None:
-    """The reference's margin where the outputs part; None where they do not."""
-    for draft, step in zip(mine.decisions, its.decisions, strict=False):
-        if draft[:2] != step[:2]:
-            return step.margin
-    return None if mine.ids == its.ids else float("nan")
+def first_difference(draft: DecodingResult, step: DecodingResult) -> float | None:
+    """Compare the results of the decoders for one input.
+
+    draft (DecodingResult): The result of DraftDecoder.
+    step (DecodingResult): The result of StepDecoder.
+    RETURNS (float | None): The margin of StepDecoder at the first different decision;
+        NaN if the outputs differ elsewhere; None if they are the same.
+    """
+    for ours, reference in zip(draft.decisions, step.decisions, strict=False):
+        if ours[:2] != reference[:2]:
+            return reference.margin
+    return None if draft.ids == step.ids else float("nan")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("data")
-    parser.add_argument("--docs", type=int, default=1000, help="0 for all")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--component", default="generative_ner")
-    parser.add_argument(
-        "--with-literals", action="store_true", help="also all with '[', ']' or '|'"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("model", help="trained pipeline")
+    parser.add_argument("data", help="documents (.spacy)")
+    parser.add_argument(
+        "--docs", type=int, default=1000, help="number of documents, 0 for all"
+    )
+    parser.add_argument("--dtype", default="float32", help="dtype of the model")
+    parser.add_argument(
+        "--component", default="generative_ner", help="name of the component"
+    )
+    parser.add_argument(
+        "--with-literals",
+        action="store_true",
+        help="add all documents with '[', ']' or '|'",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     args = parser.parse_args()
-    changes = {f"components.{args.component}.model.dtype": args.dtype}
-    nlp = spacy.load(args.model, config=changes)
+    overrides = {f"components.{args.component}.model.dtype": args.dtype}
+    nlp = spacy.load(args.model, config=overrides)
     ner = nlp.get_pipe(args.component)
-    gold = chosen_docs(args.data, nlp.vocab, args.docs, args.seed, args.with_literals)
-    texts = [doc.text for doc in gold]
+    docs = sample_docs(args.data, nlp.vocab, args.docs, args.seed, args.with_literals)
+    texts = [doc.text for doc in docs]
     ner.decoder = recorder = Recorder(DraftDecoder())
     statuses: Counter[str] = Counter()
-    off = 0
-    documents = nlp.pipe(texts, batch_size=64)
-    for text, doc in zip(texts, tqdm(documents, "draft", len(texts)), strict=True):
+    off_text = 0
+    annotated = tqdm(nlp.pipe(texts, batch_size=64), "draft", len(texts))
+    for text, doc in zip(texts, annotated, strict=True):
         group = doc.spans[ner.key]
         statuses[group.attrs["status"]] += 1
-        off += doc.text != text
-        off += sum(span.text != text[span.start_char : span.end_char] for span in group)
-    # The same inputs once more, in the same company.
+        off_text += doc.text != text
+        off_text += sum(
+            span.text != text[span.start_char : span.end_char] for span in group
+        )
+    # The second decoder gets the same inputs in the same calls.
     steps = Recorder(StepDecoder())
     for engine, tasks in tqdm(recorder.calls, "step"):
         steps.decode(engine, tasks)
     decoded = {"draft": recorder.results, "step": steps.results}
     seconds = {"draft": recorder.seconds, "step": steps.seconds}
     pairs = list(zip(decoded["draft"], decoded["step"], strict=True))
-    margins = [first_difference(mine, its) for mine, its in pairs]
+    margins = [first_difference(draft, step) for draft, step in pairs]
     differing = [margin for margin in margins if margin is not None]
     row = {
         **vars(args),
         "documents": len(texts),
-        "literals": sum(bool(set(text) & set("[]|")) for text in texts),
+        "literals": sum(bool(set(text) & LITERALS) for text in texts),
         "inputs": len(pairs),
         "identical": len(pairs) - len(differing),
         "near_ties": sorted(round(m, 7) for m in differing if m < NEAR_TIE),
+        # NaN is an error, too.
         "errors": sorted(round(m, 7) for m in differing if not m < NEAR_TIE),
         "passes": {k: sum(d.passes for d in v) / len(v) for k, v in decoded.items()},
         "fed": {k: sum(d.fed for d in v) / len(v) for k, v in decoded.items()},
         "step_over_draft_seconds": round(seconds["step"] / seconds["draft"], 2),
         "draft_inputs_a_second": round(len(pairs) / seconds["draft"], 2),
         "statuses": dict(statuses),
-        "spans_off_their_text": off,
+        "spans_off_their_text": off_text,
         "threads": torch.get_num_threads(),
     }
     print(json.dumps(row))

@@ -1,8 +1,8 @@
-"""One run of one contestant, in a process of its own.
+"""Run each system in its own process.
 
-A process of its own has its own peak of memory, and nothing that another contestant
-has warmed up or left behind. All are children of one server, which has the modules
-loaded and has computed nothing, and inherit its processors.
+A separate process has its own peak of memory, and nothing in it was warmed up by
+another system. All processes are children of one fork server, which has imported the
+modules and computed nothing. They inherit its CPU affinity.
 """
 
 import os
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from contestants import CannotRun, make_contestants
-from decoding_room import Room, Settings, by_document
+from base import Context, NotAvailable, Settings, spans_by_document
+from registry import make_systems
 
-# What nearly all contestants import.
+# The fork server imports these modules, which nearly all systems need.
 MODULES = [
     "peft",
     "transformers.generation",
@@ -28,17 +28,17 @@ MODULES = [
     "spacy_genner.evaluation.scores",
     "spacy_genner.models.lora",
 ]
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one process does.
+    """One run of one system.
 
-    settings (Settings): Those of the whole benchmark.
-    name (str): The contestant.
-    batch (int): The batch size, for one that takes it.
-    targets (Tuple[Tuple[int, ...], ...]): The reference's outputs, for the floor.
+    settings (Settings): The settings of the benchmark.
+    name (str): The system.
+    batch (int): The batch size, for systems that use one.
+    targets (tuple[tuple[int, ...], ...]): The outputs of the reference, for the floor.
     """
 
     settings: Settings
@@ -48,61 +48,63 @@ class Job:
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Run a contestant once.
+    """Run a system once.
 
-    job (Job): What to run.
-    RETURNS (Dict[str, Any]): What it took and what it found; `skipped`, the reason,
-        where it can't run.
+    job (Job): The run.
+    RETURNS (dict[str, Any]): The measurements and the spans; only `skipped`, the
+        reason, if the system cannot run here.
     """
     import torch
 
     torch.set_num_threads(job.settings.threads)
-    room = Room(job.settings, job.batch, job.targets)
-    contestant = make_contestants(job.settings)[job.name]
+    context = Context(job.settings, job.batch, job.targets)
+    system = make_systems(job.settings)[job.name]
     started = time.perf_counter()
     try:
-        contestant.prepare(room)
-        documents = room.gold.sample if contestant.slow else room.gold.documents
-        inputs = contestant.inputs(documents)
-        # What is made once, such as the instruction's keys, is there afterwards.
-        contestant.run(inputs[: max(job.settings.warm_up, job.batch)])
+        system.prepare(context)
+        dataset = context.dataset
+        documents = dataset.sample if system.slow else dataset.documents
+        inputs = system.inputs(documents)
+        # Warming up also makes what is made once, such as the cache of the prefix.
+        system.run(inputs[: max(job.settings.warm_up, job.batch)])
         prepared = time.perf_counter()
-        answers = contestant.run(inputs)
+        outputs = system.run(inputs)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         ended = time.perf_counter()
-    except CannotRun as reason:
+    except NotAvailable as reason:
         return {"skipped": str(reason)}
-    compiling = sum(answer.compiling for answer in answers)
-    judged = [a.well_formed for a in answers if a.well_formed is not None]
-    found = by_document(inputs, answers)
+    compiling = sum(output.compiling for output in outputs)
+    judged = [o.well_formed for o in outputs if o.well_formed is not None]
+    found = spans_by_document(inputs, outputs)
     return {
         "documents": len(documents),
         "inputs": len(inputs),
-        "words": sum(room.gold.words[index] for index in documents),
+        "words": sum(dataset.words[index] for index in documents),
         "seconds": ended - prepared - compiling,
         "compile_seconds": compiling,
         "prepare_seconds": prepared - started,
-        "passes": sum(answer.passes for answer in answers),
-        "fed": sum(answer.fed for answer in answers),
+        "passes": sum(output.passes for output in outputs),
+        "fed": sum(output.fed for output in outputs),
         "well_formed": sum(judged) / len(judged) if judged else None,
         "peak_gb": peak_memory(),
         "device_peak_gb": device_peak(),
         "spans": {index: found.get(index, []) for index in documents},
-        "ids": tuple(answer.ids for answer in answers),
-        "machine": machine(room),
+        "ids": tuple(output.ids for output in outputs),
+        "machine": machine(context),
     }
 
 
 def peak_memory() -> float:
-    """RETURNS (float): The most memory that this process has had, in GB."""
+    """RETURNS (float): The peak resident memory of this process in GB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts in KiB, macOS in bytes.
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def device_peak() -> float | None:
-    """RETURNS (Optional[float]): The same of a CUDA device; None without one."""
+    """RETURNS (float | None): The peak memory of tensors on the CUDA device in GB; None
+    without CUDA."""
     import torch
 
     if not torch.cuda.is_available():
@@ -110,34 +112,36 @@ def device_peak() -> float | None:
     return torch.cuda.max_memory_allocated() / 1e9
 
 
-def machine(room: Room) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): What a run's figures depend on."""
+def machine(context: Context) -> dict[str, Any]:
+    """Describe the conditions of a run.
+
+    context (Context): The pipeline, which may not be loaded.
+    RETURNS (dict[str, Any]): The version of torch, threads and processors; dtype and
+        device if the pipeline is loaded.
+    """
     import torch
 
-    told: dict[str, Any] = {"torch": torch.__version__}
-    told["threads"] = torch.get_num_threads()
+    described: dict[str, Any] = {"torch": torch.__version__}
+    described["threads"] = torch.get_num_threads()
     if hasattr(os, "sched_getaffinity"):
-        told["processors"] = sorted(os.sched_getaffinity(0))
-    if "nlp" in room.__dict__:
-        lm = room.ner.lm
-        told |= {
-            "dtype": str(lm.dtype).removeprefix("torch."),
-            "device": str(lm.device),
-        }
+        described["processors"] = sorted(os.sched_getaffinity(0))
+    if "nlp" in context.__dict__:
+        lm = context.ner.lm
+        described["dtype"] = str(lm.dtype).removeprefix("torch.")
+        described["device"] = str(lm.device)
         if lm.device.type == "cuda":
-            told["device"] = torch.cuda.get_device_name(lm.device)
-    return told
+            described["device"] = torch.cuda.get_device_name(lm.device)
+    return described
 
 
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
-    """Pin what is started in the block to so many threads, each on a processor of its
-    own.
+    """Pin the processes that start in the block to as many processors as threads.
 
-    threads (int): How many.
+    threads (int): The number of threads.
     """
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     allowed = None
     if hasattr(os, "sched_getaffinity"):
         allowed = os.sched_getaffinity(0)
@@ -154,16 +158,16 @@ def pinned(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def run_apart(jobs: Sequence[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
+def run_isolated(jobs: Sequence[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
     """Run jobs one after the other, each in a new process.
 
     jobs (Sequence[Job]): The jobs.
-    YIELDS (Tuple[Job, Dict[str, Any]]): Each with its result; one that breaks has
-        `skipped` and `failed`.
+    YIELDS (tuple[Job, dict[str, Any]]): Each job with its result. The result of a job
+        that raised an error has `skipped` and `failed`.
     """
     import torch
 
-    # Imports ask for CUDA devices, after which a forked process can't use them.
+    # Importing the modules initializes CUDA, which a forked process cannot use.
     if torch.cuda.is_available():
         context: Any = get_context("spawn")
     else:

@@ -1,19 +1,18 @@
-"""The results of a benchmark of decoding: figures by contestant, and a table."""
+"""The results of the decoding benchmark: one row a system, and a Markdown table."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from contestants_own import REFERENCE
-from decoding_room import Gold
+from base import Dataset
+from systems.decoders import FLOOR, REFERENCE
 
 from spacy_genner.evaluation.scores import score_documents
 
-FLOOR = "floor"
 DRAFT = "draft"
-# Column, key, and how a figure is written.
+# Title, key and number format of each column.
 COLUMNS = [
-    ("contestant", "name", "{}"),
+    ("system", "name", "{}"),
     ("sentences", "documents", "{}"),
     ("sentences/s", "sentences_per_second", "{:.2f}"),
     ("lowest to highest", "sentences_per_second_range", "{0[0]:.2f} to {0[1]:.2f}"),
@@ -33,21 +32,25 @@ COLUMNS = [
 
 
 def make_rows(
-    results: Mapping[str, Sequence[Mapping[str, Any]]], gold: Gold
+    results: Mapping[str, Sequence[Mapping[str, Any]]], dataset: Dataset
 ) -> list[dict[str, Any]]:
-    """The figures of each contestant.
+    """Summarize the runs of each system.
 
-    results (Mapping[str, Sequence[Mapping[str, Any]]]): By contestant, what its runs
-        gave.
-    gold (Gold): The annotated documents.
-    RETURNS (List[Dict[str, Any]]): One row for each that ran.
+    results (Mapping[str, Sequence[Mapping[str, Any]]]): The results of the runs, by
+        system.
+    dataset (Dataset): The annotated documents.
+    RETURNS (list[dict[str, Any]]): One row for each system that ran.
     """
     reference = results[REFERENCE][0]["spans"] if results.get(REFERENCE) else {}
-    rows = [_row(name, runs, gold, reference) for name, runs in results.items() if runs]
+    rows = [
+        _make_row(name, runs, dataset, reference)
+        for name, runs in results.items()
+        if runs
+    ]
     by_name = {row["name"]: row for row in rows}
     floor, draft = by_name.get(FLOOR), by_name.get(DRAFT)
     for row in rows:
-        # By words, as the sample's sentences may be longer than those of all.
+        # Compare words/s: the sentences of the sample may be longer than the average.
         row["times_floor"] = _ratio(floor, row, "words_per_second")
         row["draft_times_faster"] = _ratio(draft, row, "words_per_second")
         row["fed_times_floor"] = _ratio(row, floor, "fed")
@@ -55,14 +58,14 @@ def make_rows(
 
 
 def _ratio(one: Mapping | None, other: Mapping | None, key: str) -> float | None:
-    """A figure of one contestant by another's; None where one of them has none."""
+    """Divide a figure of one system by that of another; None if one is missing."""
     if not one or not other or one[key] is None or not other[key]:
         return None
     return float(one[key] / other[key])
 
 
-def _row(
-    name: str, runs: Sequence[Mapping[str, Any]], gold: Gold, reference: Mapping
+def _make_row(
+    name: str, runs: Sequence[Mapping[str, Any]], dataset: Dataset, reference: Mapping
 ) -> dict[str, Any]:
     first = runs[0]
     count = max(1, first["documents"])
@@ -86,29 +89,32 @@ def _row(
         "device_peak_gb": None if None in devices else max(devices),
         "identical": sum(same) / len(same) if same else None,
         "well_formed": first["well_formed"],
-        "sample_micro_f": _f(found, gold, gold.sample),
-        "micro_f": _f(found, gold, gold.documents),
+        "sample_micro_f": _micro_f(found, dataset, dataset.sample),
+        "micro_f": _micro_f(found, dataset, dataset.documents),
         "batch": first["batch"],
     }
 
 
-def _f(found: Mapping, gold: Gold, documents: Sequence[int]) -> float | None:
-    """Micro-F1 on some documents; None where not all of them were annotated."""
+def _micro_f(
+    found: Mapping, dataset: Dataset, documents: Sequence[int]
+) -> float | None:
+    """Micro-F1 on some documents; None if the system did not annotate all of them."""
     if not all(index in found for index in documents):
         return None
     score = score_documents(
-        [gold.spans[index] for index in documents],
+        [dataset.spans[index] for index in documents],
         [found[index] for index in documents],
     )
     return float(score["micro_f"])
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], skipped: Sequence[Mapping]) -> str:
-    """Write the table, and who is not in it.
+    """Write the table, and below it the systems that did not run.
 
-    rows (Sequence[Mapping[str, Any]]): The figures.
-    skipped (Sequence[Mapping[str, Any]]): `name` and `why` of those that did not run.
-    RETURNS (str): Markdown.
+    rows (Sequence[Mapping[str, Any]]): The rows.
+    skipped (Sequence[Mapping[str, Any]]): `name` and `why` of the systems that did not
+        run.
+    RETURNS (str): Markdown. Columns without any figure are left out.
     """
     columns = [c for c in COLUMNS if any(row[c[1]] is not None for row in rows)]
     lines = [
@@ -119,7 +125,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], skipped: Sequence[Mapping]) -> s
         cells = [
             ""
             if row[key] is None
-            else form.format(_title(row) if key == "name" else row[key])
+            else form.format(_label(row) if key == "name" else row[key])
             for _, key, form in columns
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -127,5 +133,5 @@ def markdown(rows: Sequence[Mapping[str, Any]], skipped: Sequence[Mapping]) -> s
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _title(row: Mapping[str, Any]) -> str:
+def _label(row: Mapping[str, Any]) -> str:
     return row["name"] if row["batch"] is None else f"{row['name']} ({row['batch']})"

@@ -1,15 +1,15 @@
-"""Which output format is learnt best: a model for each, all with the same budget.
+"""Compare the output formats: train a model in each with the same budget.
 
-Trains the config's model on the same sample of sentences in each format, for so many
-epochs and with nothing chosen by a development set; scores the last state of each on
-the whole test set under its grammar, and on a sample of it without.
+The model of the config is trained on the same sample of sentences in each format, for
+the same number of epochs. The last checkpoint is scored on the whole test set under the
+grammar, and on a sample of it without the grammar.
 
-    python benchmarks/formats.py corpus/genia-train.spacy corpus/genia-dev.spacy \
+    python benchmarks/formats.py corpus/genia-train.spacy corpus/genia-dev.spacy \\
         corpus/genia-test.spacy --limit 2000 --epochs 2
 
-What is done is not done again: a format whose scores are there is passed over, and a
-training run that was stopped goes on, unless --fresh is given. Settings of the config
-are overridden as in `genner train`: --vars.base google/gemma-3-270m
+Formats with complete scores are skipped and interrupted training resumes, unless
+--fresh is given. Other options override settings of the config, as in `genner train`:
+--vars.base google/gemma-3-270m
 """
 
 import argparse
@@ -24,11 +24,11 @@ from typing import Any
 
 import spacy
 import typer
-from free_outputs import free_scores
 from recorder import Recorder
 from spacy.cli import app
 from spacy.tokens import Doc, SpanGroup
 from spacy.util import load_config
+from unconstrained import unconstrained_scores
 from wasabi import msg
 
 import spacy_genner.cli  # noqa: F401
@@ -40,9 +40,11 @@ from spacy_genner.training.checkpoint import FOLDER
 COMPONENT = "components.generative_ner"
 
 
-def genner(*words: object) -> None:
-    """Run a command of the command line in this process, which then holds one copy of
-    the base for all."""
+def run_genner(*words: object) -> None:
+    """Run a `spacy genner` command in this process, so that the base is loaded once.
+
+    *words (object): The command and its arguments.
+    """
     command = typer.main.get_command(app)
     code = command(["genner", *map(str, words)], standalone_mode=False)
     if code:
@@ -50,18 +52,20 @@ def genner(*words: object) -> None:
 
 
 def train(args: argparse.Namespace, name: str, overrides: list[str]) -> Path:
-    """Train a model, or go on with that.
+    """Train a model in a format, or resume its training.
 
-    RETURNS (Path): Its last state.
+    args (Namespace): The arguments.
+    name (str): The format.
+    overrides (list[str]): Overrides of the config.
+    RETURNS (Path): The last checkpoint.
     """
     output = args.training / name
-    going_on = (output / FOLDER).is_dir()
     settings = {
         "paths.train": args.train,
         "paths.dev": args.dev,
         "corpora.train.limit": args.limit,
         "corpora.train.seed": args.seed,
-        # The development set decides nothing here, but spaCy wants to see step 0.
+        # The dev set selects nothing, but spaCy evaluates at step 0.
         "corpora.dev.limit": 1,
         "training.eval_frequency": 10**9,
         "training.max_epochs": args.epochs,
@@ -70,68 +74,75 @@ def train(args: argparse.Namespace, name: str, overrides: list[str]) -> Path:
         f"{COMPONENT}.format": name,
     }
     words = [word for key, value in settings.items() for word in (f"--{key}", value)]
-    place = "--resume" if going_on else "--output"
-    genner("train", args.config, place, output, *words, *overrides)
+    option = "--resume" if (output / FOLDER).is_dir() else "--output"
+    run_genner("train", args.config, option, output, *words, *overrides)
     return output / "model-last"
 
 
 def measure(args: argparse.Namespace, model: Path, scores: Path, run: dict) -> None:
-    """Score a model with its grammar, and without, into its file of scores."""
-    result = found(scores, run)
+    """Score a model with and without the grammar, and write the scores.
+
+    args (Namespace): The arguments.
+    model (Path): The trained pipeline.
+    scores (Path): The file of the scores. Scores that it has already are kept.
+    run (dict[str, Any]): The settings of the run.
+    """
+    result = load_scores(scores, run)
     if result is None:
-        genner("evaluate", model, args.test, "--output", scores)
+        run_genner("evaluate", model, args.test, "--output", scores)
         result = {**json.loads(scores.read_text(encoding="utf8")), "run": run}
         write_json(scores, result)
     nlp = spacy.load(model)
     ner = nlp.get_pipe("generative_ner")
     corpus = make_corpus(str(args.test), limit=args.free_docs, seed=args.seed)
     examples = list(corpus(nlp))
-    result["grammar"] = held_to_grammar(nlp, [eg.predicted for eg in examples])
-    result["free"] = free_scores(ner, [eg.reference for eg in examples])
+    result["grammar"] = constrained_cost(nlp, [eg.predicted for eg in examples])
+    result["free"] = unconstrained_scores(ner, [eg.reference for eg in examples])
     write_json(scores, result)
 
 
-def held_to_grammar(nlp: spacy.Language, docs: list[Doc]) -> dict:
-    """What annotating a sample takes.
+def constrained_cost(nlp: spacy.Language, docs: list[Doc]) -> dict[str, Any]:
+    """Measure the cost of annotating documents under the grammar.
 
     nlp (Language): The pipeline.
-    docs (List[Doc]): The documents, without annotation.
-    RETURNS (Dict[str, Any]): `documents`; `well_formed`, the share of them in which
-        nothing was repaired (that a list of strings leaves a place open is no fault of
-        the answer); and of each document the means of `tokens`, the output's; of
-        `passes`; of `fed`, the tokens that were run through the model; of `seconds`.
+    docs (list[Doc]): The documents, without annotation.
+    RETURNS (dict[str, Any]): `documents`, their number; `well_formed`, the share of
+        documents in which nothing was repaired, except for strings with several
+        possible places; and the means a document of `tokens` of the output, `passes`,
+        `fed`, the tokens that were run, and `seconds`.
     """
     ner = nlp.get_pipe("generative_ner")
     ner.decoder = recorder = Recorder(ner.decoder)
     groups = [doc.spans[ner.key] for doc in nlp.pipe(docs, batch_size=64)]
     count = max(1, len(docs))
-    decoded = recorder.results
+    results = recorder.results
     return {
         "documents": len(docs),
-        "well_formed": sum(map(_well_formed, groups)) / count,
-        "tokens": sum(len(each.ids) for each in decoded) / count,
-        "passes": sum(each.passes for each in decoded) / count,
-        "fed": sum(each.fed for each in decoded) / count,
+        "well_formed": sum(map(_is_well_formed, groups)) / count,
+        "tokens": sum(len(each.ids) for each in results) / count,
+        "passes": sum(each.passes for each in results) / count,
+        "fed": sum(each.fed for each in results) / count,
         "seconds": recorder.seconds / count,
     }
 
 
-def _well_formed(group: SpanGroup) -> bool:
+def _is_well_formed(group: SpanGroup) -> bool:
     codes = {issue["code"] for issue in group.attrs["issues"]}
     return codes <= {"ambiguous_place"}
 
 
-def contents(args: argparse.Namespace, overrides: list[str]) -> str:
-    """A checksum of the corpora, the config and the files that it names: scores of
-    others are not to be taken for those of this run.
+def checksum(args: argparse.Namespace, overrides: list[str]) -> str:
+    """Compute a checksum of the corpora, the config and the files that it names, so
+    that the scores of other files are not mistaken for those of this run.
 
-    overrides (List[str]): Settings of the command line, which may name files, too.
-    RETURNS (str): The SHA-256, as hexadecimal digits.
+    args (Namespace): The arguments.
+    overrides (list[str]): Overrides of the config, which may name files, too.
+    RETURNS (str): The SHA-256, in hexadecimal digits.
     """
     named = {*_strings(load_config(args.config, interpolate=True)), *overrides}
     files = [args.config, args.train, args.test, *sorted(named)]
     state = hashlib.sha256()
-    # Most are no names of files, and some may be too long for one.
+    # Most strings of a config are no file names, and some may be too long for one.
     for path in filter(os.path.isfile, files):
         state.update(hashlib.sha256(Path(path).read_bytes()).digest())
     return state.hexdigest()
@@ -144,53 +155,82 @@ def _strings(value: Any) -> Iterator[str]:
         yield value
 
 
-def forget(args: argparse.Namespace) -> None:
-    """Remove what an earlier run would be taken up from, of all formats at once, so
-    that this one can be taken up."""
+def remove_results(args: argparse.Namespace) -> None:
+    """Remove the scores and checkpoints of all formats. They are removed together, so
+    that the new run can be resumed.
+
+    args (Namespace): The arguments.
+    """
     for name in args.formats:
         (args.metrics / f"{name}.json").unlink(missing_ok=True)
         shutil.rmtree(args.training / name / FOLDER, ignore_errors=True)
 
 
-def found(scores: Path, run: dict) -> dict | None:
-    """A format's scores, as far as they are there, of a run with the same settings."""
-    if not scores.is_file():
+def load_scores(path: Path, run: dict) -> dict[str, Any] | None:
+    """Load the scores of a format. Exits if they belong to a run with other settings.
+
+    path (Path): The file of the scores.
+    run (dict[str, Any]): The settings of this run.
+    RETURNS (dict[str, Any] | None): The scores, which may be incomplete; None if there
+        are none.
+    """
+    if not path.is_file():
         return None
-    result: dict = json.loads(scores.read_text(encoding="utf8"))
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
     if "run" not in result:
         return None
     if result["run"] != run:
         changed = {k for k in run if result["run"].get(k) != run[k]}
         sys.exit(
-            f"{scores} is of a run with another {', '.join(sorted(changed))}. Give "
-            "--fresh to do all anew, or another --metrics and --training."
+            f"{path} belongs to a run with another {', '.join(sorted(changed))}. Pass "
+            "--fresh to start over, or another --metrics and --training."
         )
     return result
 
 
-def is_done(result: dict | None) -> bool:
-    """Whether nothing is left to be measured."""
+def is_complete(result: dict | None) -> bool:
+    """RETURNS (bool): Whether all scores of a format are there."""
     return result is not None and {"grammar", "free"} <= set(result)
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """RETURNS (ArgumentParser): The parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("train", type=Path)
-    parser.add_argument("dev", type=Path)
-    parser.add_argument("test", type=Path)
-    parser.add_argument("--config", type=Path, default=Path("configs/genia.cfg"))
-    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
-    parser.add_argument("--limit", type=int, default=2000, help="training documents")
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument(
-        "--free-docs", type=int, default=300, help="documents without the grammar"
+    add = parser.add_argument
+    add("train", type=Path, help="training documents (.spacy)")
+    add("dev", type=Path, help="development documents (.spacy)")
+    add("test", type=Path, help="test documents (.spacy)")
+    add(
+        "--config",
+        type=Path,
+        default=Path("configs/genia.cfg"),
+        help="config of the pipeline",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the samples")
-    parser.add_argument("--training", type=Path, default=Path("training/formats"))
-    parser.add_argument("--metrics", type=Path, default=Path("metrics/formats"))
-    parser.add_argument("--fresh", action="store_true", help="do all anew")
+    add("--formats", nargs="+", choices=FORMATS, default=FORMATS, help="output formats")
+    add("--limit", type=int, default=2000, help="number of training documents")
+    add("--epochs", type=int, default=2, help="number of epochs")
+    add(
+        "--free-docs",
+        type=int,
+        default=300,
+        help="number of test documents to annotate without the grammar",
+    )
+    add("--seed", type=int, default=0, help="seed of the samples")
+    add(
+        "--training",
+        type=Path,
+        default=Path("training/formats"),
+        help="folder of the pipelines",
+    )
+    add(
+        "--metrics",
+        type=Path,
+        default=Path("metrics/formats"),
+        help="folder of the scores",
+    )
+    add("--fresh", action="store_true", help="remove earlier results and start over")
     return parser
 
 
@@ -199,21 +239,21 @@ def main() -> None:
     kept = ("train", "test", "config", "limit", "epochs", "free_docs", "seed")
     run = {key: getattr(args, key) for key in kept} | {"overrides": overrides}
     run = json.loads(json.dumps(run, default=str)) | {
-        "contents": contents(args, overrides)
+        "contents": checksum(args, overrides)
     }
     if args.fresh:
-        forget(args)
+        remove_results(args)
     for name in args.formats:
-        scores = args.metrics / f"{name}.json"
-        if is_done(found(scores, run)):
-            msg.info(f"{name}: scores are there, in {scores}")
+        path = args.metrics / f"{name}.json"
+        if is_complete(load_scores(path, run)):
+            msg.info(f"{name}: the scores exist already: {path}")
             continue
         msg.divider(name)
         model = args.training / name / "model-last"
-        if found(scores, run) is None:
+        if load_scores(path, run) is None:
             model = train(args, name, overrides)
-        measure(args, model, scores, run)
-        msg.good(f"{name}: {scores}")
+        measure(args, model, path, run)
+        msg.good(f"{name}: {path}")
 
 
 if __name__ == "__main__":

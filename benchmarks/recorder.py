@@ -1,4 +1,4 @@
-"""What passes through a decoder."""
+"""A decoder that records its tasks and results."""
 
 import time
 from collections.abc import Sequence
@@ -9,9 +9,13 @@ from spacy_genner.decoding.engine import Engine
 
 
 class Recorder:
-    """A decoder that keeps what it was given and what came of it.
+    """Wraps a decoder, and records the tasks, results and time of its calls.
 
-    decoder (StepDecoder): Does the work.
+    decoder (StepDecoder): The decoder to wrap.
+
+    calls (list[tuple[Engine, list[DecodingTask]]]): The arguments of each call.
+    results (list[DecodingResult]): The results of all calls.
+    seconds (float): The time of all calls.
     """
 
     def __init__(self, decoder: StepDecoder):

@@ -1,10 +1,11 @@
-"""Whether each format says what it is given and is read back, on whole corpora.
+"""Check on whole corpora that each format parses what it renders.
 
-Every sentence is rendered with its spans, but for those that the format can't say, and
-parsed again; the spans have to be the same. Inline formats leave crossing spans out.
-Prints a Markdown table, and ends with 1 where a round trip fails.
+The spans of every sentence are rendered and parsed again, and the result must be the
+same. Spans that a format cannot represent are left out and counted; the inline formats
+also leave out crossing spans. Prints a Markdown table. The exit code is 1 if a round
+trip fails.
 
-    python benchmarks/round_trips.py genia/train.jsonl:jsonl \
+    python benchmarks/round_trips.py genia/train.jsonl:jsonl \\
         litbank/tsv/emma.tsv:conll-nested
 """
 
@@ -22,17 +23,31 @@ Sentence = tuple[str, list[CharSpan]]
 
 
 @dataclass
-class Trips:
-    """What came of a format's round trips."""
+class Counts:
+    """The results of a format.
+
+    sentences (int): Sentences.
+    spans (int): Spans, without duplicates.
+    crossing (int): Spans left out because they cross another one.
+    not_representable (int): Spans left out because the format cannot represent them.
+    ambiguous (int): Sentences in which a string has several possible places.
+    failed (int): Sentences whose round trip failed.
+    """
 
     sentences: int = 0
     spans: int = 0
     crossing: int = 0
-    unsayable: int = 0
-    said_to_be_open: int = 0
+    not_representable: int = 0
+    ambiguous: int = 0
     failed: int = 0
 
     def add(self, name: str, text: str, spans: list[CharSpan]) -> None:
+        """Make the round trip of a sentence and count the result.
+
+        name (str): The format.
+        text (str): The sentence.
+        spans (list[CharSpan]): Its spans.
+        """
         fmt = get_format(name)
         labels = sorted({span.label for span in spans})
         kept, dropped = list(dict.fromkeys(spans)), []
@@ -45,50 +60,71 @@ class Trips:
         output = fmt.render(text, kept, labels)
         parsed = fmt.parse(output, text, labels)
         self.crossing += len(dropped)
-        self.unsayable += len(lost)
+        self.not_representable += len(lost)
         codes = {issue.code for issue in parsed.issues}
-        self.said_to_be_open += codes == {"ambiguous_place"}
-        fine = codes <= ({"ambiguous_place"} if name == "grouped_json" else set())
-        self.failed += not fine or set(parsed.spans) != set(kept)
+        self.ambiguous += codes == {"ambiguous_place"}
+        allowed = {"ambiguous_place"} if name == "grouped_json" else set()
+        self.failed += not codes <= allowed or set(parsed.spans) != set(kept)
 
 
-def sentences(path: Path, form: str) -> Iterator[Sentence]:
-    for annotated in get_converter(form)(path, ConvertOptions()):
+def sentences(path: Path, corpus_format: str) -> Iterator[Sentence]:
+    """YIELDS (tuple[str, list[CharSpan]]): The text and the spans of each sentence."""
+    for annotated in get_converter(corpus_format)(path, ConvertOptions()):
         yield annotated.text, annotated.spans
 
 
-def round_trips(stream: Iterable[Sentence]) -> dict[str, Trips]:
-    trips = {name: Trips() for name in FORMATS}
+def round_trips(stream: Iterable[Sentence]) -> dict[str, Counts]:
+    """Make the round trips of all sentences in all formats.
+
+    stream (Iterable[tuple[str, list[CharSpan]]]): The sentences.
+    RETURNS (dict[str, Counts]): The results by format.
+    """
+    results = {name: Counts() for name in FORMATS}
     for text, spans in stream:
-        for name, trip in trips.items():
-            trip.add(name, text, spans)
-    return trips
+        for name, counts in results.items():
+            counts.add(name, text, spans)
+    return results
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpora", nargs="+", metavar="FILE:FORM")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "corpora",
+        nargs="+",
+        metavar="FILE:FORM",
+        help="files, each with its corpus format as in `genner convert --from`",
+    )
     args = parser.parse_args()
 
-    def every() -> Iterator[Sentence]:
+    def all_sentences() -> Iterator[Sentence]:
         for corpus in args.corpora:
-            path, _, form = corpus.rpartition(":")
-            yield from sentences(Path(path), form)
+            path, _, corpus_format = corpus.rpartition(":")
+            yield from sentences(Path(path), corpus_format)
 
-    heads = ("format", "sentences", "spans", "crossing", "unsayable", "open", "failed")
-    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
-    trips = round_trips(every())
-    for name, trip in trips.items():
+    titles = (
+        "format",
+        "sentences",
+        "spans",
+        "crossing",
+        "not representable",
+        "ambiguous",
+        "failed",
+    )
+    print("| " + " | ".join(titles) + " |\n" + "|---" * len(titles) + "|")
+    results = round_trips(all_sentences())
+    for name, counts in results.items():
         values = (
-            trip.sentences,
-            trip.spans,
-            trip.crossing,
-            trip.unsayable,
-            trip.said_to_be_open,
-            trip.failed,
+            counts.sentences,
+            counts.spans,
+            counts.crossing,
+            counts.not_representable,
+            counts.ambiguous,
+            counts.failed,
         )
         print(f"| `{name}` | " + " | ".join(f"{value:,}" for value in values) + " |")
-    sys.exit(any(trip.failed for trip in trips.values()))
+    sys.exit(any(counts.failed for counts in results.values()))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How soon a trained pipeline annotates, and how much memory a stream takes.
+"""Measure the start-up time of a trained pipeline and the memory of a stream.
 
-Starts a fresh process that loads the pipeline and annotates one sentence, several
-times, and one that streams documents through `nlp.pipe` and reports its peak resident
-memory. Also sums up the saved component's files. Prints one line of JSON.
+Starts new processes that load the pipeline and annotate one sentence, and one that
+streams documents through `nlp.pipe` and reports its peak resident memory. Also sums up
+the size of the saved component. Prints one line of JSON.
 
-    python benchmarks/start_and_memory.py training/genia/model-best \
+    python benchmarks/start_and_memory.py training/genia/model-best \\
         corpus/genia-train.spacy --docs 2000
 """
 
@@ -35,6 +35,12 @@ print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def run(code: str, *args: str) -> tuple[str, float]:
+    """Run Python code in a new process.
+
+    code (str): The code.
+    *args (str): Its arguments.
+    RETURNS (tuple[str, float]): Its output and its seconds.
+    """
     started = time.perf_counter()
     command = [sys.executable, "-c", code, *args]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -42,12 +48,15 @@ def run(code: str, *args: str) -> tuple[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("data")
-    parser.add_argument("--docs", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--component", default="generative_ner")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("model", help="trained pipeline")
+    add("data", help="documents to stream (.spacy)")
+    add("--docs", type=int, default=2000, help="number of documents to stream")
+    add("--repeats", type=int, default=3, help="number of starts")
+    add("--component", default="generative_ner", help="name of the component")
     args = parser.parse_args()
     starts = [run(START, args.model)[1] for _ in range(args.repeats)]
     output, _ = run(STREAM, args.model, args.data, str(args.docs))

@@ -1,10 +1,11 @@
-"""Cut long documents of a `.spacy` file into stretches of so many words.
+"""Split long documents of a `.spacy` file into documents of a given number of words.
 
-Whole novels take minutes to run where a benchmark needs seconds. No span is cut: a
-stretch ends where none crosses, earlier than asked for, or later where that is
-nowhere. Spans that no token boundary fits are left out, and counted.
+A benchmark needs documents that run in seconds, and a whole novel takes minutes. No
+span is split: a document ends at the last position within the limit that no span
+crosses, or at the first one after it. Spans that fit no token boundaries are left out
+and counted.
 
-    python benchmarks/stretches.py corpus/litbank-train.spacy \
+    python benchmarks/stretches.py corpus/litbank-train.spacy \\
         corpus/litbank-train-200.spacy --words 200
 """
 
@@ -19,8 +20,14 @@ from spacy.vocab import Vocab
 from spacy_genner.corpora.docbin import aligned_spans, load_docs, unaligned_spans
 
 
-def stretches(doc: Doc, words: int, key: str) -> Iterator[Doc]:
-    """All stretches of a document, the last of which may be shorter."""
+def split(doc: Doc, words: int, key: str) -> Iterator[Doc]:
+    """Split a document between its spans.
+
+    doc (Doc): The document.
+    words (int): The most words of a part, unless a span crosses the limit.
+    key (str): The span group.
+    YIELDS (Doc): The parts. The last one may be shorter.
+    """
     spans = aligned_spans(doc, key)
     crossed = {place for span in spans for place in range(span.start + 1, span.end)}
     start = 0
@@ -28,42 +35,53 @@ def stretches(doc: Doc, words: int, key: str) -> Iterator[Doc]:
         end = min(start + words, len(doc))
         places = chain(range(end, start, -1), range(end + 1, len(doc) + 1))
         end = next(place for place in places if place not in crossed)
-        yield stretch(doc, start, end, key, spans)
+        yield copy_part(doc, start, end, key, spans)
         start = end
 
 
-def stretch(doc: Doc, start: int, end: int, key: str, spans: list[Span]) -> Doc:
-    """The tokens from `start` to `end` as a Doc of its own, with their spans."""
-    piece = doc[start:end].as_doc()
-    piece.user_data["doc_id"] = f"{doc.user_data.get('doc_id', '')}:{start}"
-    piece.spans[key] = [
-        Span(piece, span.start - start, span.end - start, label=span.label)
+def copy_part(doc: Doc, start: int, end: int, key: str, spans: list[Span]) -> Doc:
+    """Copy a part of a document with its spans.
+
+    doc (Doc): The document.
+    start (int): The first token.
+    end (int): The token after the last.
+    key (str): The span group.
+    spans (list[Span]): The spans of the document.
+    RETURNS (Doc): The part as a new Doc.
+    """
+    part = doc[start:end].as_doc()
+    part.user_data["doc_id"] = f"{doc.user_data.get('doc_id', '')}:{start}"
+    part.spans[key] = [
+        Span(part, span.start - start, span.end - start, label=span.label)
         for span in spans
         if start <= span.start and span.end <= end
     ]
-    return piece
+    return part
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--words", type=int, default=200)
-    parser.add_argument("--first", action="store_true", help="only each one's first")
-    parser.add_argument("--spans-key", default="sc")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("data", type=Path, help="annotated documents (.spacy)")
+    add("output", type=Path, help="file to write (.spacy)")
+    add("--words", type=int, default=200, help="words of a part")
+    add("--first", action="store_true", help="keep the first part of each document")
+    add("--spans-key", default="sc", help="span group")
     args = parser.parse_args()
     if args.words < 1:
         parser.error("--words: at least 1")
-    pieces: list[Doc] = []
+    parts: list[Doc] = []
     unaligned = 0
     for doc in load_docs(args.data, Vocab()):
         unaligned += len(unaligned_spans(doc))
-        found = list(stretches(doc, args.words, args.spans_key))
-        pieces += found[:1] if args.first else found
-    DocBin(docs=pieces, store_user_data=True).to_disk(args.output)
-    spans = sum(len(piece.spans[args.spans_key]) for piece in pieces)
-    counts = f"{len(pieces)} stretches, {sum(map(len, pieces))} words, {spans} spans"
-    print(f"{counts}; {unaligned} spans between tokens left out")
+        found = list(split(doc, args.words, args.spans_key))
+        parts += found[:1] if args.first else found
+    DocBin(docs=parts, store_user_data=True).to_disk(args.output)
+    spans = sum(len(part.spans[args.spans_key]) for part in parts)
+    counts = f"{len(parts)} documents, {sum(map(len, parts))} words, {spans} spans"
+    print(f"{counts}; {unaligned} unaligned spans left out")
 
 
 if __name__ == "__main__":

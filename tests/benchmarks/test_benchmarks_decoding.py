@@ -1,12 +1,10 @@
-"""`benchmarks/decoding.py`: all ways to decode one model, side by side."""
+"""`benchmarks/decoding.py`: all systems on one model, and their modules."""
 
-import importlib
 import json
 import random
 import re
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import spacy
@@ -21,11 +19,12 @@ from component_cases import (
 )
 from spacy.tokens import DocBin
 
+from spacy_genner.config.settings import WindowSettings
 from spacy_genner.decoding.decoder import StepDecoder
+from spacy_genner.decoding.engine import KeyValueBatch
 from spacy_genner.formats import get_format
 from spacy_genner.grammar import make_source
 
-ROOT = Path(__file__).parents[2]
 LABELS = ["ORG", "GPE"]
 OPTIONAL = {
     "generate-xgrammar": "xgrammar",
@@ -48,16 +47,9 @@ ALWAYS = [
 ]
 
 
-@pytest.fixture
-def modules(monkeypatch):
-    """Imports the benchmark's modules, which find those beside them."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module
-
-
 @pytest.fixture(scope="module")
 def folder(tiny_base, tmp_path_factory):
-    """A model that writes its outputs freely, a corpus, and a pipeline of spaCy's."""
+    """A model that learned unconstrained outputs, a corpus, and a spaCy pipeline."""
     folder = tmp_path_factory.mktemp("decoding")
     nlp = pipeline(tiny_base("gemma3", "metaspace"), loss="lm")
     learn(nlp, TEXTS, steps=60)
@@ -72,32 +64,41 @@ def folder(tiny_base, tmp_path_factory):
 
 
 @pytest.fixture
-def room(modules, folder, tmp_path):
-    """Makes the room of a contestant, with other settings."""
-    decoding_room = modules("decoding_room")
+def make_context(import_benchmark, folder, tmp_path):
+    """Makes the context of a system, with other settings."""
+    base = import_benchmark("base")
 
-    def made(batch=1, targets=(), dtype="float64", **changes):
-        settings = decoding_room.Settings(
+    def make(batch=1, targets=(), dtype="float64", **changes):
+        settings = base.Settings(
             str(folder / "model"),
             str(folder / "data.spacy"),
             str(tmp_path),
             dtype=dtype,
             **changes,
         )
-        return decoding_room.Room(settings, batch, targets)
+        return base.Context(settings, batch, targets)
 
-    return made
-
-
-def answers(modules, room, name):
-    contestant = modules("contestants").make_contestants(room.settings)[name]
-    contestant.prepare(room)
-    inputs = contestant.inputs(room.gold.documents)
-    return inputs, contestant.run(inputs)
+    return make
 
 
-def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
-    benchmark = modules("decoding")
+@pytest.fixture
+def run_system(import_benchmark):
+    """Runs a system on all documents of a context."""
+    registry = import_benchmark("registry")
+
+    def run(context, name):
+        system = registry.make_systems(context.settings)[name]
+        system.prepare(context)
+        inputs = system.inputs(context.dataset.documents)
+        return inputs, system.run(inputs)
+
+    return run
+
+
+def test_report_has_all_systems(
+    import_benchmark, folder, tmp_path, monkeypatch, capsys
+):
+    benchmark = import_benchmark("decoding")
     line = ["decoding.py", folder / "model", folder / "data.spacy", "--repeats", 2]
     line += ["--slow-repeats", 1, "--slow-docs", 3]
     line += ["--batch-sizes", 2, "--dtype", "float32"]
@@ -112,7 +113,7 @@ def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     rows = {row["name"]: row for row in report["contestants"]}
     spacys = f"spacy:{folder.name}/rules"
     assert set(rows) - here == {*ALWAYS, spacys, spacys.replace("spacy:", "draft:")}
-    # Whoever is left out is named, with the reason.
+    # Systems that did not run are listed with the reason.
     skipped = {each["name"]: each["why"] for each in report["skipped"]}
     for name in set(OPTIONAL) - here:
         assert f"{OPTIONAL[name]} is not installed" in skipped[name]
@@ -147,111 +148,114 @@ def test_one_run_has_all(modules, folder, tmp_path, monkeypatch, capsys):
     assert rows["generate-batched"]["batch"] == 2 and rows["generate"]["batch"] is None
 
 
-def test_another_pipeline_drafts(modules, room, folder, monkeypatch):
-    """What it found is drafted, and taken only where the model says so, too."""
-    _, expected = answers(modules, room(), "step")
-    made = room(also=(str(folder / "rules"),))
-    drafter = modules("contestants_spacy").DocSpansDrafter
+def test_another_pipeline_drafts(
+    import_benchmark, make_context, run_system, folder, monkeypatch
+):
+    """Its spans are drafted, and the model verifies them."""
+    _, expected = run_system(make_context(), "step")
+    context = make_context(also=(str(folder / "rules"),))
+    pipelines = import_benchmark("systems.spacy_pipelines")
+    drafter = pipelines.DocSpansDrafter
     drafted = []
 
-    class Watched(drafter):
+    class RecordingDrafter(drafter):
         def expected(self, doc):
             drafted.append(super().expected(doc))
             return drafted[-1]
 
-    monkeypatch.setattr(modules("contestants_spacy"), "DocSpansDrafter", Watched)
-    _, found = answers(modules, made, f"draft:{folder.name}/rules")
-    assert [answer.ids for answer in found] == [answer.ids for answer in expected]
-    said = {(span.text, span.label_) for spans in drafted for span in spans}
-    assert said == {("Lisbon", "GPE")}
+    monkeypatch.setattr(pipelines, "DocSpansDrafter", RecordingDrafter)
+    _, found = run_system(context, f"draft:{folder.name}/rules")
+    assert [output.ids for output in found] == [output.ids for output in expected]
+    spans = {(span.text, span.label_) for doc_spans in drafted for span in doc_spans}
+    assert spans == {("Lisbon", "GPE")}
 
 
-def test_without_an_idea_the_outputs_are_the_same(modules, room):
-    ideas = modules("contestants_without").IDEAS
-    _, expected = answers(modules, room(), "draft")
-    fed = sum(answer.fed for answer in expected)
-    for idea in ideas:
-        _, found = answers(modules, room(ideas=True, batch_tokens=120), idea.name)
-        assert [answer.ids for answer in found] == [answer.ids for answer in expected]
-        assert (sum(a.fed for a in found) > 2 * fed) is (idea.name == "without-sharing")
-    assert len({idea.name for idea in ideas}) == len(ideas) > 5
+def test_ablations_have_the_same_outputs(import_benchmark, make_context, run_system):
+    names = [system.name for system in import_benchmark("ablations").make_ablations()]
+    _, expected = run_system(make_context(), "draft")
+    fed = sum(output.fed for output in expected)
+    for name in names:
+        _, found = run_system(make_context(ideas=True, batch_tokens=120), name)
+        assert [output.ids for output in found] == [output.ids for output in expected]
+        assert (sum(o.fed for o in found) > 2 * fed) is (name == "without-sharing")
+    assert len(set(names)) == len(names) > 5
 
 
 @pytest.mark.parametrize("name", ["generate-grammar", "generate-grammar-batched"])
 @pytest.mark.parametrize("share", [False, True])
-def test_held_to_the_grammar_the_spans_are_the_references(modules, room, name, share):
-    _, expected = answers(modules, room(), "step")
-    _, found = answers(modules, room(batch=3, share_prefix=share), name)
-    assert [answer.ids for answer in found] == [answer.ids for answer in expected]
-    assert [answer.spans for answer in found] == [answer.spans for answer in expected]
-    assert any(answer.spans for answer in found)
+def test_constrained_outputs_equal_the_reference(make_context, run_system, name, share):
+    _, expected = run_system(make_context(), "step")
+    _, found = run_system(make_context(batch=3, share_prefix=share), name)
+    assert [output.ids for output in found] == [output.ids for output in expected]
+    assert [output.spans for output in found] == [output.spans for output in expected]
+    assert any(output.spans for output in found)
 
 
-def test_free_answers_are_the_same_in_every_way(modules, room):
-    inputs, alone = answers(modules, room(), "generate")
-    assert any(answer.well_formed and answer.spans for answer in alone)
-    prefix = len(room().encoder.prefix_ids)
-    for each, answer in zip(inputs, alone, strict=True):
-        assert answer.passes == len(answer.ids) + 1
-        assert answer.fed == prefix + len(each.prompt) + len(answer.ids)
+def test_unconstrained_systems_have_the_same_outputs(make_context, run_system):
+    inputs, alone = run_system(make_context(), "generate")
+    assert any(output.well_formed and output.spans for output in alone)
+    prefix = len(make_context().encoder.prefix_ids)
+    for each, output in zip(inputs, alone, strict=True):
+        assert output.passes == len(output.ids) + 1
+        assert output.fed == prefix + len(each.prompt) + len(output.ids)
     for share in (False, True):
-        _, batched = answers(modules, room(3, share_prefix=share), "generate-batched")
-        assert [a.ids for a in batched] == [a.ids for a in alone]
-        assert [a.passes for a in batched] == [a.passes for a in alone]
+        _, batched = run_system(make_context(3, share_prefix=share), "generate-batched")
+        assert [o.ids for o in batched] == [o.ids for o in alone]
+        assert [o.passes for o in batched] == [o.passes for o in alone]
         saved = prefix if share else 0
-        assert [a.fed for a in batched] == [a.fed - saved for a in alone]
-        _, guessed = answers(modules, room(share_prefix=share), "generate-lookup")
-        assert [a.ids for a in guessed] == [a.ids for a in alone]
-        assert sum(a.passes for a in guessed) < sum(a.passes for a in alone)
+        assert [o.fed for o in batched] == [o.fed - saved for o in alone]
+        _, guessed = run_system(make_context(share_prefix=share), "generate-lookup")
+        assert [o.ids for o in guessed] == [o.ids for o in alone]
+        assert sum(o.passes for o in guessed) < sum(o.passes for o in alone)
 
 
-def test_the_floor_feeds_prompt_and_output(modules, room, monkeypatch):
-    inputs, expected = answers(modules, room(), "step")
-    targets = [answer.ids for answer in expected]
-    rows = modules("spacy_genner.decoding.engine").KeyValueBatch
-    feed, fed = rows.feed, []
+def test_floor_runs_prompt_and_output(
+    import_benchmark, make_context, run_system, monkeypatch
+):
+    inputs, expected = run_system(make_context(), "step")
+    targets = [output.ids for output in expected]
+    feed, fed = KeyValueBatch.feed, []
 
     def counted(self, numbers, ids, starts):
         fed.extend(map(list, ids))
         return feed(self, numbers, ids, starts)
 
-    floors = room(targets=targets)
-    contestant = modules("contestants").make_contestants(floors.settings)["floor"]
-    contestant.prepare(floors)
-    # The instruction has been run before.
-    contestant.run(inputs[:1])
-    monkeypatch.setattr(rows, "feed", counted)
-    found = contestant.run(inputs)
+    context = make_context(targets=targets)
+    floor = import_benchmark("registry").make_systems(context.settings)["floor"]
+    floor.prepare(context)
+    # The first run also runs the instruction.
+    floor.run(inputs[:1])
+    monkeypatch.setattr(KeyValueBatch, "feed", counted)
+    found = floor.run(inputs)
     wanted = [[*each.prompt, *ids] for each, ids in zip(inputs, targets, strict=True)]
     assert sorted(fed) == sorted(wanted)
-    assert [answer.fed for answer in found] == [len(ids) for ids in wanted]
+    assert [output.fed for output in found] == [len(ids) for ids in wanted]
 
 
-def test_windows_of_a_document_are_put_together(modules, room, folder, monkeypatch):
-    """Spans found in windows have the places that the component gives them."""
-    made = room()
-    monkeypatch.setattr(made.runtime.cutter, "max_tokens", 12)
-    monkeypatch.setattr(made.runtime.cutter, "overlap", 6)
-    inputs, found = answers(modules, made, "step")
-    assert len(inputs) > len(made.gold.documents)
-    spans = modules("decoding_room").by_document(inputs, found)
-    made.ner.decoder = StepDecoder()
-    for index, doc in enumerate(made.gold.docs):
-        annotated = made.nlp(doc.text)
+def test_windows_are_merged(import_benchmark, make_context, run_system):
+    """The merged spans include those of the component."""
+    context = make_context()
+    context.ner.window = WindowSettings(max_tokens=12, overlap=6)
+    inputs, found = run_system(context, "step")
+    assert len(inputs) > len(context.dataset.documents)
+    spans = import_benchmark("base").spans_by_document(inputs, found)
+    context.ner.decoder = StepDecoder()
+    for index, doc in enumerate(context.dataset.docs):
+        annotated = context.nlp(doc.text)
         group = annotated.spans["sc"]
         expected = {(s.start_char, s.end_char, s.label_) for s in group}
         assert expected <= {tuple(span) for span in spans.get(index, [])}
 
 
-def test_a_contestant_that_breaks_is_named(modules, folder, tmp_path, monkeypatch):
-    benchmark = modules("decoding")
+def test_failed_system_is_reported(import_benchmark, folder, tmp_path, monkeypatch):
+    benchmark = import_benchmark("decoding")
     rows = {"step": {"documents": 1, "inputs": 1, "words": 2, "seconds": 0.5}}
     rows["step"] |= dict.fromkeys(("compile_seconds", "prepare_seconds", "peak_gb"), 0)
     rows["step"] |= {"passes": 1, "fed": 1, "well_formed": None, "machine": {}}
     rows["step"] |= {"device_peak_gb": None, "spans": {}, "ids": ()}
     rows["generate"] = {"skipped": "failed: MemoryError", "failed": True}
     run = lambda jobs: ((job, dict(rows[job.name])) for job in jobs)  # noqa: E731
-    monkeypatch.setattr(benchmark, "run_apart", run)
+    monkeypatch.setattr(benchmark, "run_isolated", run)
     line = [
         "decoding.py",
         folder / "model",
@@ -271,39 +275,40 @@ def test_a_contestant_that_breaks_is_named(modules, folder, tmp_path, monkeypatc
     assert report["skipped"] == [expected]
 
 
-def test_processes_are_not_forked_where_there_is_cuda(modules, room, monkeypatch):
-    """What was forked from a process that has asked for CUDA can't use it."""
-    runs = modules("decoding_runs")
-    settings = room(dtype="float32", threads=1).settings
+def test_processes_are_spawned_with_cuda(import_benchmark, make_context, monkeypatch):
+    """A forked process cannot use CUDA that its parent has initialized."""
+    runs = import_benchmark("decoding_runs")
+    settings = make_context(dtype="float32", threads=1).settings
     asked = []
     context = runs.get_context
     monkeypatch.setattr(runs, "get_context", lambda n: asked.append(n) or context(n))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    ((_, result),) = runs.run_apart([runs.Job(settings, "step")])
+    ((_, result),) = runs.run_isolated([runs.Job(settings, "step")])
     assert asked == ["spawn"]
     assert result["documents"] == 5 == len(result["spans"])
 
 
-def test_unknown_contestants_are_refused(modules):
-    benchmark = modules("decoding")
+def test_unknown_systems_are_refused(import_benchmark):
+    benchmark = import_benchmark("decoding")
     parse = benchmark.make_parser().parse_args
     names = ["step", "draft", "floor"]
-    assert benchmark.chosen(parse(["m", "d", "--only", "floor"]), names) == [
+    assert benchmark.select_systems(parse(["m", "d", "--only", "floor"]), names) == [
         "step",
         "floor",
     ]
     with pytest.raises(SystemExit, match="nobody.*draft, floor"):
-        benchmark.chosen(parse(["m", "d", "--only", "nobody"]), names)
+        benchmark.select_systems(parse(["m", "d", "--only", "nobody"]), names)
     with pytest.raises(SystemExit, match="'step' can't be left out"):
-        benchmark.chosen(parse(["m", "d", "--without", "step"]), names)
+        benchmark.select_systems(parse(["m", "d", "--without", "step"]), names)
 
 
 WORDS = ["The", "[", "University", "\n", "of", '"Porto"']
 
 
-def test_the_grammar_of_a_text_says_copies_with_marks(modules):
-    grammars = modules("copy_grammars")
-    free = modules("free_outputs")
+def test_copy_grammar_accepts_marked_copies(import_benchmark):
+    """Outputs that are drawn from the grammar are parsed without repairs."""
+    grammars = import_benchmark("copy_grammars")
+    unconstrained = import_benchmark("unconstrained")
     source = make_source(WORDS, [True] * 6, lambda text: list(text.encode()))
     rules = grammars.copy_rules(source, LABELS, 2)
     fmt = get_format("inline_bracketed")
@@ -318,10 +323,10 @@ def test_the_grammar_of_a_text_says_copies_with_marks(modules):
                 names = [*choose.choice(rules[name]), *names]
             else:
                 output += json.loads(name)
-        moved = free.marks_after_space(output, text, fmt, LABELS)
+        moved = unconstrained.markup_after_space(output, text, fmt, LABELS)
         parsed = fmt.parse(moved, text, LABELS)
         if "[[ [" not in output and not re.search(r"\[\[? \[", output):
-            # A mark right before a literal bracket is read as the copy.
+            # Parsing reads a mark before a literal bracket as part of the text.
             assert {issue.code for issue in parsed.issues} <= {
                 "duplicate",
                 "copy_differs",
@@ -329,14 +334,14 @@ def test_the_grammar_of_a_text_says_copies_with_marks(modules):
         assert all(text[s.start : s.end].strip() for s in parsed.spans)
         seen |= set(parsed.spans)
     assert len(seen) > 10 and {span.label for span in seen} == set(LABELS)
-    # Both notations have one rule a line.
+    # In both notations each rule has its own line.
     assert grammars.ebnf(rules).startswith("root ::= c0d0\nc0d0 ::= ")
     assert len(grammars.lark(rules).splitlines()) == len(rules) + 1
 
 
-def test_merged_weights_take_the_place_of_the_bases(modules, tmp_path):
+def test_merged_weights_replace_those_of_the_base(import_benchmark, tmp_path):
     gguf = pytest.importorskip("gguf")
-    merged = modules("merged_gguf")
+    merged = import_benchmark("merged_gguf")
     writer = gguf.GGUFWriter(tmp_path / "a.gguf", "gemma3")
     writer.add_block_count(1)
     writer.add_token_list(["a", "b"])
@@ -365,12 +370,12 @@ def test_merged_weights_take_the_place_of_the_bases(modules, tmp_path):
         assert torch.allclose(found[name], weight, atol=0.03), name
     assert torch.allclose(found["blk.0.attn_q.weight"], new, atol=2e-3)
     lost = {"model.layers.0.self_attn.unheard.weight": new}
-    with pytest.raises(modules("contestants").CannotRun, match="unheard"):
+    with pytest.raises(import_benchmark("base").NotAvailable, match="unheard"):
         merged.replace_weights(tmp_path / "a.gguf", lost, tmp_path / "c.gguf")
 
 
-def test_a_base_without_gguf_is_refused(modules, room, tmp_path):
-    lm = component(room().nlp).lm
-    refused = modules("contestants").CannotRun
-    with pytest.raises(refused, match="pip:PACKAGE"):
-        modules("merged_gguf").write_merged(lm, tmp_path)
+def test_base_without_gguf_is_refused(import_benchmark, make_context, tmp_path):
+    lm = component(make_context().nlp).lm
+    error = import_benchmark("base").NotAvailable
+    with pytest.raises(error, match="pip:PACKAGE"):
+        import_benchmark("merged_gguf").write_merged_gguf(lm, tmp_path)

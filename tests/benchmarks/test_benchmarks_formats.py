@@ -1,6 +1,5 @@
-"""`benchmarks/formats.py`: a model for each output format, and its scores."""
+"""`benchmarks/formats.py`: training and scoring a model in each output format."""
 
-import importlib
 import json
 import shlex
 import sys
@@ -23,15 +22,20 @@ SPANS = [CharSpan(4, 23, "ORG"), CharSpan(18, 23, "GPE"), CharSpan(26, 27, "GPE"
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
-    """The benchmark's module, which finds those beside it as a script does."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("formats")
+def benchmark(import_benchmark):
+    """The script as a module."""
+    return import_benchmark("formats")
 
 
 @pytest.fixture
-def room(tmp_path, monkeypatch, tiny_base, benchmark):
-    """A working directory with a corpus; runs the benchmark on a tiny base."""
+def unconstrained(import_benchmark):
+    """The module that decodes without the grammar."""
+    return import_benchmark("unconstrained")
+
+
+@pytest.fixture
+def run_benchmark(tmp_path, monkeypatch, tiny_base, benchmark):
+    """Runs the script on a tiny base, in a working directory with a corpus."""
     monkeypatch.chdir(tmp_path)
     write_corpus(tmp_path / "data.spacy", TEXTS[:4])
     definitions = {"ORG": "an organisation", "GPE": "a city or country"}
@@ -54,7 +58,7 @@ def room(tmp_path, monkeypatch, tiny_base, benchmark):
 
 
 def scores(folder, name):
-    """What was measured, without the time it took."""
+    """The scores of a format, without the time."""
     path = folder / "metrics" / "formats" / f"{name}.json"
     result = json.loads(path.read_text())
     if "grammar" in result:
@@ -62,9 +66,9 @@ def scores(folder, name):
     return result
 
 
-def test_each_format_is_trained_and_scored(room, capsys):
+def test_each_format_is_trained_and_scored(run_benchmark, capsys):
     names = ("grouped_json", "inline_xml")
-    folder = room("--formats", *names, "--epochs", 2)
+    folder = run_benchmark("--formats", *names, "--epochs", 2)
     for name in names:
         result = scores(folder, name)
         # All documents with the grammar, a sample without.
@@ -82,40 +86,40 @@ def test_each_format_is_trained_and_scored(room, capsys):
         rates = config["training"]["optimizer"]["learn_rate"]
         assert int(rates["total_steps"]) == 2
     capsys.readouterr()
-    # What is there is passed over.
+    # A format with complete scores is skipped.
     before = scores(folder, "inline_xml")
-    room("--formats", "inline_xml", "--epochs", 2)
-    said = capsys.readouterr().out
-    assert "scores are there" in said and "Training pipeline" not in said
-    # What a run that was stopped while it measured has done is not done again.
+    run_benchmark("--formats", "inline_xml", "--epochs", 2)
+    output = capsys.readouterr().out
+    assert "the scores exist already" in output and "Training pipeline" not in output
+    # A run that was interrupted while measuring keeps the scores that it has.
     half = {k: v for k, v in before.items() if k not in ("grammar", "free")}
     path = folder / "metrics" / "formats" / "inline_xml.json"
     path.write_text(json.dumps(half))
-    room("--formats", "inline_xml", "--epochs", 2)
-    said = capsys.readouterr().out
-    assert "scores are there" not in said and "micro-F1" not in said
+    run_benchmark("--formats", "inline_xml", "--epochs", 2)
+    output = capsys.readouterr().out
+    assert "the scores exist already" not in output and "micro-F1" not in output
     assert scores(folder, "inline_xml") == before
-    # Of other settings it is not mixed in.
+    # Scores of a run with other settings are refused.
     with pytest.raises(SystemExit, match="another epochs.*--fresh"):
-        room("--formats", "inline_xml", "--epochs", 1)
+        run_benchmark("--formats", "inline_xml", "--epochs", 1)
     assert scores(folder, "inline_xml") == before
     labels = (folder / "labels.json").read_text()
     (folder / "labels.json").write_text(labels.replace("city", "town"))
     with pytest.raises(SystemExit, match="another contents.*--fresh"):
-        room("--formats", "inline_xml", "--epochs", 2)
+        run_benchmark("--formats", "inline_xml", "--epochs", 2)
     (folder / "labels.json").write_text(labels)
-    # A run that was stopped after training goes on from its checkpoint.
+    # A run that was interrupted after training resumes from its checkpoint.
     path.unlink()
-    room("--formats", "inline_xml", "--epochs", 2)
+    run_benchmark("--formats", "inline_xml", "--epochs", 2)
     assert "Going on after 2 steps" in capsys.readouterr().out
     assert scores(folder, "inline_xml") == before
-    room("--formats", "inline_xml", "--epochs", 1, "--fresh")
+    run_benchmark("--formats", "inline_xml", "--epochs", 1, "--fresh")
     assert "Going on" not in capsys.readouterr().out
     assert scores(folder, "inline_xml")["run"]["epochs"] == 1
 
 
-def the_projects_line(benchmark, step):
-    """What the line of a step gives, and the outputs that the step names."""
+def project_step(benchmark, step):
+    """The parsed command line of a step in `project.yml`, and the step's outputs."""
     commands = {c["name"]: c for c in load_project_config(ROOT)["commands"]}
     [line] = commands[step]["script"]
     assert "formats.py" in line
@@ -124,20 +128,20 @@ def the_projects_line(benchmark, step):
     return args, set(commands[step]["outputs"])
 
 
-def test_the_projects_line_is_understood(benchmark):
-    args, outputs = the_projects_line(benchmark, "formats-run")
+def test_command_line_in_project_yml(benchmark):
+    args, outputs = project_step(benchmark, "formats-run")
     assert (args.limit, args.epochs, args.free_docs) == (2000, 2, 300)
     assert tuple(args.formats) == FORMATS
     assert outputs == {f"{args.metrics}/{name}.json" for name in FORMATS}
 
 
-def test_the_model_among_the_baselines_has_folders_of_its_own(benchmark):
-    args, outputs = the_projects_line(benchmark, "baselines-generative")
+def test_baseline_has_its_own_folders(benchmark):
+    args, outputs = project_step(benchmark, "baselines-generative")
     assert (args.limit, args.epochs) == (2000, 1)
     assert args.formats == ["inline_bracketed"]
     assert outputs == {f"{args.metrics}/inline_bracketed.json"}
-    other, _ = the_projects_line(benchmark, "formats-run")
-    # `found` refuses scores of a run with other settings.
+    other, _ = project_step(benchmark, "formats-run")
+    # The script refuses scores of a run with other settings.
     assert args.metrics != other.metrics and args.training != other.training
     assert (args.train, args.test, args.limit) == (other.train, other.test, other.limit)
 
@@ -156,64 +160,67 @@ def test_the_model_among_the_baselines_has_folders_of_its_own(benchmark):
     ],
 )
 @pytest.mark.parametrize("space", [" ", "\n  "])
-def test_marks_before_white_space_are_put_after_it(benchmark, name, written, space):
-    """The literal bracket stays where it is."""
-    free = importlib.import_module("free_outputs")
+def test_markup_is_moved_after_white_space(unconstrained, name, written, space):
+    """Literal brackets stay in their place."""
     fmt = get_format(name)
     right = fmt.render(TEXT, SPANS, LABELS)
-    assert free.marks_after_space(written, TEXT, fmt, LABELS) == right
-    assert free.marks_after_space(right, TEXT, fmt, LABELS) == right
-    assert free.marks_after_space(TEXT, TEXT, fmt, LABELS) == TEXT
-    # Several characters of white space go before the mark together.
+    assert unconstrained.markup_after_space(written, TEXT, fmt, LABELS) == right
+    assert unconstrained.markup_after_space(right, TEXT, fmt, LABELS) == right
+    assert unconstrained.markup_after_space(TEXT, TEXT, fmt, LABELS) == TEXT
+    # A run of white space characters moves as a whole.
     wide = "of" + space + "Porto"
     marked = wide.replace(space, fmt.open_mark("GPE") + space) + fmt.close_mark("GPE")
     expected = fmt.render(wide, [CharSpan(2 + len(space), len(wide), "GPE")], LABELS)
-    assert free.marks_after_space(marked, wide, fmt, LABELS) == expected
+    assert unconstrained.markup_after_space(marked, wide, fmt, LABELS) == expected
 
 
-def test_json_answers_stay_as_they_are(benchmark):
-    free = importlib.import_module("free_outputs")
+def test_json_outputs_stay_unchanged(unconstrained):
     fmt = get_format("grouped_json")
     output = fmt.render(TEXT, SPANS, LABELS)
-    assert free.marks_after_space(output, TEXT, fmt, LABELS) == output
+    assert unconstrained.markup_after_space(output, TEXT, fmt, LABELS) == output
 
 
-def test_free_scores_count_what_is_well_formed(benchmark, monkeypatch):
-    free = importlib.import_module("free_outputs")
+def test_unconstrained_scores(unconstrained, monkeypatch):
 
     class Component:
         format = get_format("inline_bracketed")
         labels, key = LABELS, "sc"
 
     gold = list(docs(TEXTS[:2]))
-    answers = ["[Lisbon | GPE] hosts the [University of Lisbon | ORG] .", "Maria lives"]
-    monkeypatch.setattr(free, "free_outputs", lambda ner, docs: answers)
-    found = free.free_scores(Component(), gold)
+    outputs = ["[Lisbon | GPE] hosts the [University of Lisbon | ORG] .", "Maria lives"]
+    monkeypatch.setattr(
+        unconstrained, "unconstrained_outputs", lambda ner, docs: outputs
+    )
+    found = unconstrained.unconstrained_scores(Component(), gold)
     assert found["documents"] == 2 and found["well_formed"] == 0.5
     assert found["micro_p"] == 1.0 and found["micro_r"] == pytest.approx(2 / 3)
     assert "truncated" in found["issues"]
 
 
 @pytest.mark.parametrize("trained", [True, False])
-def test_free_answers_are_those_of_plain_generation(benchmark, tiny_base, trained):
-    free = importlib.import_module("free_outputs")
+def test_unconstrained_outputs_equal_generate(unconstrained, tiny_base, trained):
     base = tiny_base("gemma3")
     nlp = learnt(base) if trained else pipeline(base)
     ner = component(nlp)
     gold = [example.reference for example in make_examples(nlp)]
-    encoder = ner._runtime().encoder
+    encoder = ner.predictor.encoder
     network, tokenizer = ner.lm.decoding_network(), ner.lm.tokenizer
-    for doc, answer in zip(gold, free.free_outputs(ner, gold), strict=True):
+    outputs = unconstrained.unconstrained_outputs(ner, gold)
+    for doc, output in zip(gold, outputs, strict=True):
         words = [token.text for token in doc]
         source = encoder.source(words, [bool(token.whitespace_) for token in doc])
         prompt = [*encoder.prefix_ids, *encoder.prompt(source)]
-        right = tokenizer(free._right_answer(ner, doc), add_special_tokens=False)
+        expected = tokenizer(
+            unconstrained.gold_output(ner, doc), add_special_tokens=False
+        )
         made = network.generate(
             torch.tensor([prompt]),
             do_sample=False,
-            max_new_tokens=2 * len(right["input_ids"]) + 32,
+            max_new_tokens=2 * len(expected["input_ids"]) + 32,
             pad_token_id=tokenizer.eos_token_id,
         )
         plain = tokenizer.decode(made[0, len(prompt) :], skip_special_tokens=True)
         text = doc[:].text
-        assert answer == free.marks_after_space(plain, text, ner.format, ner.labels)
+        assert output == unconstrained.markup_after_space(
+            plain, text, ner.format, ner.labels
+        )

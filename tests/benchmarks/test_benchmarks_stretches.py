@@ -1,22 +1,19 @@
-"""`benchmarks/stretches.py`: long documents in pieces, with their spans."""
+"""`benchmarks/stretches.py`: splitting long documents between their spans."""
 
-import importlib
 import sys
-from pathlib import Path
 
 import pytest
 import spacy
 from spacy.tokens import DocBin, Span
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-# 12 words; each of the long spans crosses where a stretch of four words would end, and
-# the last two cross each other.
+# For a document of 12 words. Each long span crosses a limit of four words, and the
+# last two cross each other.
 SPANS = [(0, 2), (3, 5), (4, 5), (5, 10), (8, 11)]
 
 
 @pytest.fixture
-def cut(tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(BENCHMARKS)
+def split(tmp_path, monkeypatch, capsys, import_benchmark):
+    """Runs the script on two documents and returns those it writes."""
     nlp = spacy.blank("en")
     doc = nlp("a b c d e f g h i j k l")
     doc.spans["sc"] = [Span(doc, start, end, label="X") for start, end in SPANS]
@@ -27,35 +24,35 @@ def cut(tmp_path, monkeypatch, capsys):
     def run(*options):
         line = ["stretches.py", str(data), str(output), "--words", "4", *options]
         monkeypatch.setattr(sys, "argv", line)
-        importlib.import_module("stretches").main()
+        import_benchmark("stretches").main()
         written = capsys.readouterr().out
         assert written.startswith("2 " if options else "5 ")
-        assert written.endswith("1 spans between tokens left out\n")
+        assert written.endswith("; 1 unaligned spans left out\n")
         return list(DocBin().from_disk(output).get_docs(nlp.vocab))
 
     return run
 
 
-def test_no_word_and_no_span_is_lost(cut):
-    pieces = cut()
-    assert [piece.text.strip() for piece in pieces] == [
+def test_keeps_all_words_and_spans(split):
+    parts = split()
+    assert [part.text.strip() for part in parts] == [
         "a b c",
         "d e",
         "f g h i j k",
         "l",
         "m",
     ]
-    found = [[(s.start, s.end) for s in piece.spans["sc"]] for piece in pieces]
+    found = [[(s.start, s.end) for s in part.spans["sc"]] for part in parts]
     assert found == [[(0, 2)], [(0, 2), (1, 2)], [(0, 5), (3, 6)], [], []]
-    names = [piece.user_data["doc_id"] for piece in pieces]
+    names = [part.user_data["doc_id"] for part in parts]
     assert names == ["alphabet:0", "alphabet:3", "alphabet:5", "alphabet:11", ":0"]
 
 
-def test_the_first_stretch_of_each(cut):
-    assert [piece.text.strip() for piece in cut("--first")] == ["a b c", "m"]
+def test_first_part_only(split):
+    assert [part.text.strip() for part in split("--first")] == ["a b c", "m"]
 
 
-def test_no_words_make_no_stretch(cut):
+def test_zero_words_are_refused(split):
     with pytest.raises(SystemExit) as ended:
-        cut("--words", "0")
+        split("--words", "0")
     assert ended.value.code == 2

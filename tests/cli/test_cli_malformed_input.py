@@ -118,7 +118,7 @@ def test_labels(room, content):
     (room / "c.txt").write_text("[Oslo | GPE]")
     (room / "l.json").write_text(content)
     line = ["convert", "c.txt", "o.json", "--from", "bracketed", "--to", "alpaca"]
-    assert "l.json holds no labels" in refused("G561", *line, "--labels", "l.json")
+    assert "l.json contains no labels" in refused("G561", *line, "--labels", "l.json")
 
 
 @pytest.mark.parametrize("content", [DEEP, HALF_DEEP, HUGE])

@@ -191,7 +191,7 @@ def test_a_threshold_without_probabilities_is_told(room):
     write_texts(room, OK)
     result = teach(room, "--min-score", "0.5")
     assert result.exit_code == 0
-    assert "[W761] --min-score 0.5 sorts nothing out" in said(result)
+    assert "[W761] --min-score 0.5 has no effect" in said(result)
 
 
 def test_keep_leaves_repaired_documents_out(room):

@@ -55,7 +55,7 @@ def break_off(room, *args):
 
 def test_an_interrupted_run_goes_on(room, unbroken):
     result = break_off(room)
-    assert "[W762] Stopped. What is done, 3 of 7 documents" in said(result)
+    assert "[W762] Stopped. 3 of 7 documents are finished" in said(result)
     assert Answers.asked == TEXTS[:5]
     Answers.asked.clear()
     assert teach(room).exit_code == 0

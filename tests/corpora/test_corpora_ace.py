@@ -163,7 +163,7 @@ def test_the_last_stage_of_annotation_is_read(tmp_path):
 def test_a_document_that_is_there_twice_is_an_error(tmp_path, folders):
     for folder in folders:
         write(tmp_path / folder)
-    with pytest.raises(ValueError, match=r"\[G543\] The document 'own' is there twice"):
+    with pytest.raises(ValueError, match=r"\[G543\] The document 'own' occurs twice"):
         read(tmp_path)
 
 
@@ -174,18 +174,22 @@ def test_a_missing_file_is_an_error(tmp_path, present, missing):
     write(tmp_path)
     (tmp_path / missing).unlink()
     for path in (tmp_path, tmp_path / present):
-        with pytest.raises(ValueError, match=rf"\[G540\].*{present} .*and {missing}"):
+        with pytest.raises(
+            ValueError, match=rf"\[G540\].*{present} .*but {missing} is missing"
+        ):
             read(path)
 
 
 def test_offsets_that_do_not_fit_are_an_error(tmp_path):
     right, wrong = charseq("Porto"), charseq("Porto", shift=1)
     annotation = apf(entity("GPE", "Porto")).replace(right, wrong)
-    said = r"\[G542\].*own.apf.xml, line 7: .*says 'Porto' from \d+ to \d+, and 'orto"
+    said = r"\[G542\].*own.apf.xml, line 7: .*has 'Porto' from \d+ to \d+, but 'orto"
     with pytest.raises(ValueError, match=said):
         read(write(tmp_path, annotation=annotation))
     far = wrong.replace('END="', 'END="9')
-    with pytest.raises(ValueError, match=r"\[G542\].*and '' stands there in .*own.sgm"):
+    with pytest.raises(
+        ValueError, match=r"\[G542\].*but '' is at this position in .*own.sgm"
+    ):
         read(write(tmp_path, annotation=annotation.replace(wrong, far)))
 
 

@@ -128,7 +128,8 @@ def test_windows_line_ends_stay_where_offsets_do_not_say(tmp_path):
 )
 def test_offsets_that_do_not_fit_are_an_error(tmp_path, line, said, found):
     folder = write(tmp_path, "a", txt=TEXT, ann=f"T1\tPER 2 6\tMara\n{line}\n")
-    message = rf"\[G542\].*a.ann, line 2: .*{said}, and {found} stands there in .*a.txt"
+    place = rf"{found} is at this position in .*a.txt"
+    message = rf"\[G542\].*a.ann, line 2: .*{said}, but {place}"
     with pytest.raises(ValueError, match=message):
         read(folder)
 

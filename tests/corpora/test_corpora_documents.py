@@ -81,7 +81,9 @@ def test_what_has_no_sentences_is_not_split(tmp_path, form):
 @pytest.mark.parametrize("form", ["ace2005", "brat", "conll-2012"])
 def test_a_folder_without_its_files_is_named(tmp_path, form):
     (tmp_path / "notes.md").write_text("x", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"\[G534\] The folder .* holds no files"):
+    with pytest.raises(
+        ValueError, match=r"\[G534\] The folder .* contains no .* files"
+    ):
         convert_file(tmp_path, tmp_path / "c.spacy", form)
 
 

@@ -106,7 +106,7 @@ def test_a_document_starts_with_its_title(tmp_path, line):
 def test_offsets_that_do_not_fit_are_an_error(tmp_path):
     # As if the emoji had two characters.
     wrong = DOCUMENT.replace("\t2\t6\t", "\t3\t7\t")
-    said = r"\[G542\].*line 3: .*says 'Gout' from 3 to 7, and 'out ' stands there"
+    said = r"\[G542\].*line 3: .*has 'Gout' from 3 to 7, but 'out ' is at this position"
     with pytest.raises(ValueError, match=said):
         read(tmp_path, wrong)
 

@@ -1,4 +1,7 @@
-"""The automata of legal outputs over a tokenizer's ids. Pure Python."""
+"""The grammars: automata over token ids that accept the legal outputs for a text.
+
+Pure Python, without torch or spaCy.
+"""
 
 from .base import Grammar, MarkedSpan, Source, State, make_source
 from .inline import InlineGrammar, InlineState, Markup, make_markup, markup_by_boundary
@@ -6,6 +9,7 @@ from .json import JsonGrammar, JsonState
 from .maker import GrammarMaker, make_grammars
 
 __all__ = [
+    "Grammar",
     "GrammarMaker",
     "InlineGrammar",
     "InlineState",
@@ -13,9 +17,8 @@ __all__ = [
     "JsonState",
     "MarkedSpan",
     "Markup",
-    "Grammar",
-    "State",
     "Source",
+    "State",
     "make_grammars",
     "make_markup",
     "make_source",

@@ -1,551 +1,622 @@
-"""The automaton of the JSON formats."""
+"""The automaton of the JSON formats.
 
-from collections.abc import Iterable, Iterator, Sequence
+An output is a list of entries, or one list for each label. An entry consists of a
+string of the source, a label and the numbers of the place, or of the string alone if
+the format is grouped. The entries of a list are in the order of the spans, as in
+`formats`.
+
+Three things make JSON harder than a copy with markup:
+
+- The output has no cursor into the source. A string may start at any word, and many
+    words
+  share their first ids. The automaton follows a `Segment` for each range of words that
+  fits the string so far, and the choices are the next ids of all segments.
+- The choices depend on earlier entries. A string may have several occurrences, and only
+    some
+  of them, with some labels, come after the previous entry in order. A `PartialOutput`
+  holds the entries so far and everything that constrains the next one.
+- Outside a string, the next part of the output is one of several fixed sequences of
+    ids,
+  such as labels, numbers or the end of the list. A `Transition` is one of these
+  sequences. A `Branch` holds the transitions whose first ids agree, and an id may lead
+  to several branches.
+
+An entry that is in the list already may be written once more, because a model that is
+stuck in a loop tends to do so. It adds no span, and the list ends after it. If the
+format is grouped, a string does not identify an occurrence, so the occurrences of the
+entries are assigned when the spans are read.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from .base import Encode, Grammar, MarkedSpan, Source, State, chain_to_list
+from .base import (
+    Chain,
+    Encode,
+    Grammar,
+    MarkedSpan,
+    Source,
+    State,
+    WordSpan,
+    chain_to_list,
+)
 from .json_tokens import (
     GROUPED,
     OCCURRENCE,
     Ids,
     JsonTokens,
     OccurrenceTable,
-    string_ids,
+    word_string_ids,
 )
 
+# The stages of an output: a string, its label, the numbers of its place, the decision
+# on another entry, and the end.
 TEXT, LABEL, NUMBER, LIST, END = range(5)
+
+# The first word of a range and the word after its last.
+WordRange = tuple[int, int]
 
 
 class Segment(NamedTuple):
-    """One way to read a text that is under way.
+    """One reading of a string that is being written.
 
-    start (int): The unit that it starts with.
-    unit (int): The unit that goes on with it.
-    offset (int): How many of that unit's ids are written.
-    end (Optional[int]): Of an entry that is said once more, the unit after its last.
+    start (int): The first word of the string.
+    word (int): The word that is written next, or is partially written.
+    offset (int): The number of ids of that word that are written.
+    end (int | None): The word after the last, if the string repeats an earlier entry.
+        None for a new entry, which may end at any word.
     """
 
     start: int
-    unit: int
+    word: int
     offset: int
     end: int | None = None
 
 
 class PartialOutput(NamedTuple):
-    """What an output has said so far.
+    """The entries of an output so far.
 
-    begin (int): The output position at which the entry under way was decided on.
-    label (int): The label whose list it is (grouped), or that the entry has.
-    last (Optional[Tuple[int, int, int]]): Units and label of the entry before it in
-        the same list.
-    covers (Tuple[int, ...]): The ends of the spans that may cover what follows.
-    done (Optional[Tuple]): The entries so far, as a linked list of `MarkedSpan`.
+    begin (int): The output position of the decision to write the current entry.
+    label (int): The index of the label of the current list (grouped) or entry.
+    last (tuple[int, int, int] | None): The previous entry of the same list: first word,
+        word after the last, label index.
+    covering (tuple[int, ...]): The ends of the spans that may contain the next span.
+    entries (Chain): The completed entries.
     """
 
     begin: int = 0
     label: int = 0
-    last: tuple[int, int, int] | None = None
-    covers: tuple[int, ...] = ()
-    done: tuple | None = None
+    last: WordSpan | None = None
+    covering: tuple[int, ...] = ()
+    entries: Chain = None
 
 
 class Transition(NamedTuple):
-    """Ids that lead somewhere.
+    """A fixed sequence of ids that leads to another stage.
 
-    ids (Ids): The ids.
-    stage (int): What comes after them: TEXT, LABEL, NUMBER, LIST or END.
-    story (PartialOutput): The story there.
-    places (Tuple[Tuple[int, int], ...]): Where the entry's text stands, in units.
+    ids (tuple[int, ...]): The ids.
+    stage (int): The stage after the ids: TEXT, LABEL, NUMBER, LIST or END.
+    partial (PartialOutput): The partial output after the ids.
+    ranges (tuple[tuple[int, int], ...]): The ranges of words that the string of the
+        current entry may stand for.
     """
 
     ids: Ids
     stage: int
-    story: PartialOutput
-    places: tuple[tuple[int, int], ...] = ()
+    partial: PartialOutput
+    ranges: tuple[WordRange, ...] = ()
 
 
 class Branch(NamedTuple):
-    """One place of the automaton: options whose first ids agree, or a text.
+    """One reading of an output: transitions with a common prefix, or a string.
 
-    stage (int): What is being written.
-    options (Tuple[Transition, ...]): What can be written; empty within a text.
-    offset (int): How many of the options' ids are written.
-    paths (Tuple[Segment, ...]): The ways to read the text.
-    story (Optional[PartialOutput]): The story of a text.
+    stage (int): The current stage.
+    transitions (tuple[Transition, ...]): The transitions. Empty inside a string and at
+        the end.
+    offset (int): The number of ids of the transitions that are written.
+    segments (tuple[Segment, ...]): Inside a string, its readings.
+    partial (PartialOutput | None): The partial output. None if there are transitions,
+        each of which has its own.
     """
 
     stage: int
-    options: tuple[Transition, ...] = ()
+    transitions: tuple[Transition, ...] = ()
     offset: int = 0
-    paths: tuple[Segment, ...] = ()
-    story: PartialOutput | None = None
+    segments: tuple[Segment, ...] = ()
+    partial: PartialOutput | None = None
 
 
 class JsonState(State):
-    """Where the automaton stands after some output tokens. Immutable."""
+    """The configuration of the automaton after some output tokens. Immutable.
 
-    __slots__ = ("_choices", "_next", "_threads")
+    A draft chooses ids with the `towards` methods. Each of them returns the first of
+    `choices` if no choice leads to the goal.
+
+    grammar (JsonGrammar): The grammar.
+    branches (tuple[Branch, ...]): The readings of the output so far.
+    length (int): The number of output tokens.
+    """
+
+    __slots__ = ("_branches", "_choices", "_next")
 
     def __init__(
-        self, grammar: "JsonGrammar", threads: tuple[Branch, ...], length: int
+        self, grammar: "JsonGrammar", branches: tuple[Branch, ...], length: int
     ):
         super().__init__(grammar, length)
-        self._threads = threads
+        self._branches = branches
         self._choices: list[int] | None = None
         self._next: dict[int, list[Branch]] = {}
 
     @property
     def finished(self) -> bool:
-        first = self._threads[0]
-        return first.stage == END and not first.options
-
-    @property
-    def stage(self) -> int:
-        """What is being written: TEXT, LABEL, NUMBER, LIST (whether another entry
-        comes) or END."""
-        return self._threads[0].stage
-
-    @property
-    def label(self) -> int:
-        """The label of the entry under way, or of its list."""
-        story = self._threads[0].story or self._threads[0].options[0].story
-        return story.label
-
-    @property
-    def text_starts(self) -> bool:
-        """Whether a text is about to start."""
-        paths = self._threads[0].paths
-        return bool(paths) and paths[0].unit == paths[0].start and not paths[0].offset
+        first = self._branches[0]
+        return first.stage == END and not first.transitions
 
     @property
     def choices(self) -> list[int]:
         if self._choices is None:
-            for thread in self._threads:
-                self.grammar.add_moves(thread, self.length, self._next)
+            for branch in self._branches:
+                self.grammar.add_moves(branch, self.length, self._next)
             self._choices = list(self._next)
         return self._choices
+
+    @property
+    def marked(self) -> list[MarkedSpan]:
+        partial = self._branches[0].partial or PartialOutput()
+        return self.grammar.placed(chain_to_list(partial.entries))
 
     def _after(self, id_: int) -> "JsonState":
         return JsonState(self.grammar, tuple(self._next[id_]), self.length + 1)
 
-    def closing_id(self) -> int | None:
-        """RETURNS (Optional[int]): Within a text, the id that closes it; None where it
-        can't be closed here."""
-        for id_, threads in self._next.items() if self.choices else ():
-            if any(thread.options for thread in threads):
-                return id_
-        return None
+    @property
+    def stage(self) -> int:
+        """RETURNS (int): The current stage: TEXT, LABEL, NUMBER, LIST or END."""
+        return self._branches[0].stage
+
+    @property
+    def label(self) -> int:
+        """RETURNS (int): The index of the label of the current list (grouped) or
+        entry."""
+        first = self._branches[0]
+        return (first.partial or first.transitions[0].partial).label
+
+    @property
+    def position(self) -> tuple[int, WordSpan | None]:
+        """RETURNS (tuple[int, tuple[int, int, int] | None]): The index of the label of
+        the current list (grouped), and the previous entry of the list."""
+        first = self._branches[0]
+        # The last transition is the one to another entry.
+        partial = first.partial or first.transitions[-1].partial
+        return partial.label, partial.last
 
     @property
     def paths(self) -> tuple[Segment, ...]:
-        """RETURNS (Tuple[Segment, ...]): Within a text, the ways to read it."""
-        return self._threads[0].paths
+        """RETURNS (tuple[Segment, ...]): Inside a string, its readings."""
+        return self._branches[0].segments
 
     @property
-    def position(self) -> tuple[int, tuple[int, int, int] | None]:
-        """RETURNS (Tuple[int, Optional[Tuple[int, int, int]]]): The label whose list it
-        is (grouped), and units and label of the entry before in the list."""
-        first = self._threads[0]
-        story = first.story
-        if story is None:
-            # Of what can be written, another entry is the last.
-            story = first.options[-1].story
-        return story.label, story.last
+    def text_starts(self) -> bool:
+        """RETURNS (bool): Whether the next token is the first token of a string."""
+        segments = self._branches[0].segments
+        if not segments:
+            return False
+        return segments[0].word == segments[0].start and not segments[0].offset
 
     @property
     def begun(self) -> list[tuple[int, int, int]]:
-        """RETURNS (List[Tuple[int, int, int]]): For each stretch of the text that the
-        entry may mean: the unit that it starts with, and the least and the greatest
-        unit that may follow its last."""
-        first = self._threads[0]
-        if first.paths:
-            return [(path.start, *self._ends(path)) for path in first.paths]
+        """RETURNS (list[tuple[int, int, int]]): For each range of words that the string
+        of the current entry may stand for: its first word, and the least and the
+        greatest word after its last."""
+        first = self._branches[0]
+        if first.segments:
+            return [self._extent(segment) for segment in first.segments]
         return [
             (start, end, end)
-            for option in first.options
-            for start, end in option.places
+            for transition in first.transitions
+            for start, end in transition.ranges
         ]
 
-    def _ends(self, path: Segment) -> tuple[int, int]:
-        if path.end is not None:
-            return path.end, path.end
-        least = max(path.unit + (path.offset > 0), path.start + 1)
-        return least, len(self.grammar.source)
+    def _extent(self, segment: Segment) -> tuple[int, int, int]:
+        start, word, offset, end = segment
+        if end is not None:
+            return start, end, end
+        least = max(word + (offset > 0), start + 1)
+        return start, least, len(self.grammar.source)
+
+    def closing_id(self) -> int | None:
+        """RETURNS (int | None): The choice that ends the current string, or None if it
+        cannot end here."""
+        return self._find(lambda branch: bool(branch.transitions))
 
     def another(self, wanted: bool) -> int:
-        """The choice that begins another entry, or ends the list; the first where none
-        does.
+        """Choose between another entry and the end of the list.
 
-        wanted (bool): Whether another one is to come.
+        wanted (bool): Whether another entry is wanted.
         RETURNS (int): One of `choices`.
         """
-        for id_ in self.choices:
-            for thread in self._next[id_]:
-                stages = [option.stage for option in thread.options]
-                if (TEXT in (stages or [thread.stage])) is wanted:
-                    return id_
-        return self.choices[0]
+
+        def leads(branch: Branch) -> bool:
+            stages = [transition.stage for transition in branch.transitions]
+            return (TEXT in (stages or [branch.stage])) is wanted
+
+        return self._find_or_first(leads)
 
     def towards_text(self, start: int, end: int) -> int:
-        """Within a text, the choice that leads to a stretch of units; the first where
-        none does.
+        """Choose an id inside a string.
 
-        start (int): Its first unit.
-        end (int): The unit after its last.
+        start (int): The first word of the string.
+        end (int): The word after its last.
         RETURNS (int): One of `choices`.
         """
-        for id_ in self.choices:
-            for thread in self._next[id_]:
-                if any(
-                    path.start == start
-                    and (path.unit < end or (path.unit == end and not path.offset))
-                    for path in thread.paths
-                ):
-                    return id_
-        done = any(p.start == start and p.unit == end for p in self.paths)
-        return (self.closing_id() if done else None) or self.choices[0]
 
-    def towards_place(self, start: int, end: int) -> int:
-        """The choice that leads to the number of a place; the first where none does.
+        def leads(branch: Branch) -> bool:
+            return any(
+                segment.start == start
+                and (segment.word < end or (segment.word == end and not segment.offset))
+                for segment in branch.segments
+            )
 
-        start (int): The first unit of the place.
-        end (int): The unit after its last.
-        RETURNS (int): One of `choices`.
-        """
-        for id_ in self.choices:
-            for thread in self._next[id_]:
-                stories = [thread.story, *(option.story for option in thread.options)]
-                if any(s and s.last and s.last[:2] == (start, end) for s in stories):
-                    return id_
-        return self.choices[0]
+        id_ = self._find(leads)
+        if id_ is None and any(s.start == start and s.word == end for s in self.paths):
+            id_ = self.closing_id()
+        return self.choices[0] if id_ is None else id_
 
     def towards(self, label: int) -> int:
-        """The choice that leads to a label; the first where none does.
+        """Choose an id of a label.
 
-        label (int): The label.
+        label (int): The index of the label.
         RETURNS (int): One of `choices`.
         """
-        for id_ in self.choices:
-            for thread in self._next[id_]:
-                if any(option.story.label == label for option in thread.options):
-                    return id_
-        return self.choices[0]
 
-    @property
-    def marked(self) -> list[MarkedSpan]:
-        story = self._threads[0].story or PartialOutput()
-        return self.grammar.placed(chain_to_list(story.done))
+        def leads(branch: Branch) -> bool:
+            return any(t.partial.label == label for t in branch.transitions)
+
+        return self._find_or_first(leads)
+
+    def towards_place(self, start: int, end: int) -> int:
+        """Choose an id of the numbers of a place.
+
+        start (int): The first word of the place.
+        end (int): The word after its last.
+        RETURNS (int): One of `choices`.
+        """
+
+        def leads(branch: Branch) -> bool:
+            partials = [branch.partial, *(t.partial for t in branch.transitions)]
+            return any(p and p.last and p.last[:2] == (start, end) for p in partials)
+
+        return self._find_or_first(leads)
+
+    def _find(self, leads: Callable[[Branch], bool]) -> int | None:
+        """The first choice with a branch that fulfils a condition."""
+        for id_ in self.choices:
+            if any(map(leads, self._next[id_])):
+                return id_
+        return None
+
+    def _find_or_first(self, leads: Callable[[Branch], bool]) -> int:
+        id_ = self._find(leads)
+        return self.choices[0] if id_ is None else id_
 
 
 class JsonGrammar(Grammar):
-    """The legal JSON outputs for one source.
+    """The legal outputs of a JSON format for one source text.
 
-    pieces (JsonTokens): The fixed parts of the format for the labels.
-    source (Source): The text.
-    max_depth (int): In how many spans a unit may lie.
-    encode (Callable[[str], Sequence[int]]): Encodes one piece of text.
-    RAISES (ValueError): max_depth is below 1.
+    tokens (JsonTokens): The token ids of the fixed parts of the format.
+    source (Source): The source.
+    max_depth (int): The maximum number of spans that contain the same word.
+    encode (Callable[[str], Sequence[int]]): Encodes a piece of text as data.
+    RAISES (ValueError): If `max_depth` is below 1.
     """
 
     def __init__(
-        self, pieces: JsonTokens, source: Source, max_depth: int, encode: Encode
+        self, tokens: JsonTokens, source: Source, max_depth: int, encode: Encode
     ):
         super().__init__(source, max_depth)
-        self.pieces = pieces
-        self.grouped = pieces.format == GROUPED
+        self.tokens = tokens
+        self.grouped = tokens.format == GROUPED
         self._encode = encode
-        self._starting, self._going_on = string_ids(source, encode)
-        self.places = OccurrenceTable(source)
+        self._first_ids, self._later_ids = word_string_ids(source, encode)
+        self._occurrences = OccurrenceTable(source)
+        # For each word, the first word from there on that a string can end with.
         size = len(source)
-        # The first unit from here on with which a text can end.
-        self._next_end = [size] * (size + 1)
-        for unit in range(size - 1, -1, -1):
-            blank = source.blank[unit]
-            self._next_end[unit] = self._next_end[unit + 1] if blank else unit
+        self._next_last = [size] * (size + 1)
+        for word in range(size - 1, -1, -1):
+            blank = source.blank[word]
+            self._next_last[word] = self._next_last[word + 1] if blank else word
 
     def start(self) -> JsonState:
-        return JsonState(self, tuple(self._stage(LIST, PartialOutput(), (), 0)), 0)
+        return JsonState(self, (self._enter(LIST, PartialOutput(), (), 0),), 0)
 
-    def target(self, spans: Iterable[tuple[int, int, int]]) -> list[int]:
-        pieces = self.pieces
-        ordered = sorted(set(spans), key=lambda s: (s[0], -s[1], s[2]))
-        ids: list[int] = []
+    def target(self, spans: Iterable[WordSpan]) -> list[int]:
+        tokens = self.tokens
+        ordered = sorted(set(spans), key=_order)
         if self.grouped:
-            for label, opening in enumerate(pieces.named):
-                entries = [self._string(s) for s in ordered if s[2] == label]
-                ids += [*opening, *self._list(entries)]
-            return [*ids, *pieces.end]
+            ids: list[int] = []
+            for label, before in enumerate(tokens.label_parts):
+                strings = [self._string(s[0], s[1]) for s in ordered if s[2] == label]
+                ids += [*before, *self._list(strings)]
+            return [*ids, *tokens.output_end]
         entries = []
-        for span in ordered:
-            entry = [*self._string(span), *pieces.closing, *pieces.named[span[2]]]
-            entries.append([*entry, *self._number(span[:2])])
+        for start, end, label in ordered:
+            string, place = self._string(start, end), self._place((start, end))
+            before_place = tokens.label_parts[label]
+            entries.append([*string, *tokens.string_end, *before_place, *place])
         return self._list(entries)
 
-    def unsayable(
-        self, spans: Iterable[tuple[int, int, int]]
-    ) -> list[tuple[int, int, int]]:
-        return self.places.lost(spans) if self.grouped else []
-
-    def placed(self, entries: Sequence[MarkedSpan]) -> list[MarkedSpan]:
-        """Entries at the places that they mean.
-
-        entries (Sequence[MarkedSpan]): The entries. In the grouped format their places are
-            just the first that their strings have.
-        RETURNS (List[MarkedSpan]): The same, at their places.
-        """
-        return self.places.chosen(entries) if self.grouped else list(entries)
+    def unsayable(self, spans: Iterable[WordSpan]) -> list[WordSpan]:
+        return self._occurrences.unsayable(spans) if self.grouped else []
 
     def doubtful(self, spans: Sequence[MarkedSpan]) -> list[MarkedSpan]:
-        return self.places.doubtful(spans) if self.grouped else []
+        return self._occurrences.doubtful(spans) if self.grouped else []
+
+    def placed(self, entries: Sequence[MarkedSpan]) -> list[MarkedSpan]:
+        """Place the entries of an output.
+
+        entries (Sequence[MarkedSpan]): The entries. If the format is grouped, they are
+            at any occurrence of their string.
+        RETURNS (list[MarkedSpan]): The entries at the places that the output
+            represents.
+        """
+        return self._occurrences.assign(entries) if self.grouped else list(entries)
 
     def add_moves(
-        self, thread: Branch, length: int, moves: dict[int, list[Branch]]
+        self, branch: Branch, length: int, moves: dict[int, list[Branch]]
     ) -> None:
-        """Add the moves that lead on from one place of the automaton.
+        """Add the moves from a branch.
 
-        thread (Branch): The place.
-        length (int): The tokens written so far.
-        moves (Dict[int, List[Branch]]): The next places by token id; grows.
+        branch (Branch): The branch.
+        length (int): The number of output tokens.
+        moves (dict[int, list[Branch]]): The next branches by token id. The method adds
+            to this dict.
         """
-        if thread.options:
-            self._add_options(thread, length, moves)
-        elif thread.story is not None and thread.stage == TEXT:
-            self._add_text(thread, thread.story, length, moves)
+        if branch.transitions:
+            self._add_transitions(branch, length, moves)
+        elif branch.partial is not None and branch.stage == TEXT:
+            self._add_string(branch, branch.partial, length, moves)
 
-    def _add_options(
-        self, thread: Branch, length: int, moves: dict[int, list[Branch]]
+    def _add_transitions(
+        self, branch: Branch, length: int, moves: dict[int, list[Branch]]
     ) -> None:
-        going: dict[int, list[Transition]] = {}
-        done: dict[int, Transition] = {}
-        for option in thread.options:
-            id_ = option.ids[thread.offset]
-            if len(option.ids) > thread.offset + 1:
-                going.setdefault(id_, []).append(option)
+        unfinished: dict[int, list[Transition]] = {}
+        finished: dict[int, Transition] = {}
+        for transition in branch.transitions:
+            id_ = transition.ids[branch.offset]
+            if len(transition.ids) > branch.offset + 1:
+                unfinished.setdefault(id_, []).append(transition)
             else:
-                # Strings that look alike to the tokenizer are the first of them.
-                done.setdefault(id_, option)
+                # If the tokenizer cannot distinguish two transitions, the first counts.
+                finished.setdefault(id_, transition)
             moves.setdefault(id_, [])
-        for id_, option in done.items():
-            moves[id_] += self._stage(
-                option.stage, option.story, option.places, length + 1
-            )
-        for id_, options in going.items():
-            after = Branch(thread.stage, tuple(options), thread.offset + 1)
+        for id_, (_, stage, partial, ranges) in finished.items():
+            moves[id_].append(self._enter(stage, partial, ranges, length + 1))
+        for id_, transitions in unfinished.items():
+            after = Branch(branch.stage, tuple(transitions), branch.offset + 1)
             moves[id_].append(after)
 
-    def _add_text(
+    def _add_string(
         self,
-        thread: Branch,
-        story: PartialOutput,
+        branch: Branch,
+        partial: PartialOutput,
         length: int,
         moves: dict[int, list[Branch]],
     ) -> None:
-        going: dict[int, list[Segment]] = {}
-        closed = []
-        for path in thread.paths:
-            started = path.unit > path.start
-            if path.offset == 0 and started and self._can_end(path):
-                closed.append((path.start, path.unit))
-            if path.offset or self._goes_on(path, story):
-                ids = (self._going_on if started else self._starting)[path.unit]
-                after = path._replace(offset=path.offset + 1)
+        continued: dict[int, list[Segment]] = {}
+        complete = []
+        for segment in branch.segments:
+            start, word, offset, _ = segment
+            if offset == 0 and word > start and self._can_end(segment):
+                complete.append((start, word))
+            if offset or self._can_continue(segment, partial):
+                ids = (self._later_ids if word > start else self._first_ids)[word]
+                after = segment._replace(offset=offset + 1)
                 if after.offset == len(ids):
-                    after = path._replace(unit=path.unit + 1, offset=0)
-                going.setdefault(ids[path.offset], []).append(after)
-        for id_, paths in going.items():
-            after_text = thread._replace(paths=tuple(paths))
-            moves.setdefault(id_, []).append(after_text)
-        if closed:
-            places = tuple(sorted(set(closed)))
-            options = tuple(self._closings(story, places, length))
-            self._add_options(Branch(TEXT, options), length, moves)
+                    after = segment._replace(word=word + 1, offset=0)
+                continued.setdefault(ids[offset], []).append(after)
+        for id_, segments in continued.items():
+            after_word = branch._replace(segments=tuple(segments))
+            moves.setdefault(id_, []).append(after_word)
+        if complete:
+            ranges = tuple(sorted(set(complete)))
+            transitions = tuple(self._after_string(partial, ranges, length))
+            self._add_transitions(Branch(TEXT, transitions), length, moves)
 
-    def _closings(
-        self, story: PartialOutput, places: tuple[tuple[int, int], ...], length: int
-    ) -> Iterator[Transition]:
-        """What can stand after a text."""
-        if not self.grouped:
-            yield Transition(self.pieces.closing, LABEL, story, places)
-            return
-        fresh = [p for p in places if self._is_new((*p, story.label), story)]
-        if not fresh:
-            yield Transition(self.pieces.stop, LIST, self._next_list(story))
-            return
-        # Of several places any is as good here: the list as a whole tells.
-        first = min(fresh, key=lambda place: (place[0], -place[1]))
-        done = self._with(story, first, length + 1)
-        yield Transition(self.pieces.stop, LIST, self._next_list(done))
-        if self._has_more(done):
-            yield Transition(self.pieces.more, TEXT, done._replace(begin=length))
-
-    def _stage(
+    def _enter(
         self,
         stage: int,
-        story: PartialOutput,
-        places: tuple[tuple[int, int], ...],
+        partial: PartialOutput,
+        ranges: tuple[WordRange, ...],
         length: int,
-    ) -> list[Branch]:
-        """The place where a stage begins."""
+    ) -> Branch:
+        """The branch at the beginning of a stage."""
         if stage == TEXT:
-            fresh = [Segment(unit, unit, 0) for unit in self._starts(story)]
-            again = [
-                Segment(start, start, 0, end) for start, end in self._listed(story)
+            new = [Segment(word, word, 0) for word in self._starts(partial)]
+            repeated = [
+                Segment(start, start, 0, end)
+                for start, end in self._repeatable(partial)
             ]
-            return [Branch(TEXT, paths=(*fresh, *again), story=story)]
+            return Branch(TEXT, segments=(*new, *repeated), partial=partial)
         if stage == END:
-            return [Branch(END, story=story)]
+            return Branch(END, partial=partial)
         if stage == LABEL:
-            options = list(self._labels(story, places))
+            transitions = self._labels(partial, ranges)
         elif stage == NUMBER:
-            options = list(self._numbers(story, places, length))
+            transitions = self._places(partial, ranges, length)
         else:
-            options = list(self._entries(story, length))
-        return [Branch(stage, tuple(options))]
+            transitions = self._next_or_end(partial, length)
+        return Branch(stage, tuple(transitions))
 
-    def _entries(self, story: PartialOutput, length: int) -> Iterator[Transition]:
-        """At the start of a list or after an entry: whether another one comes."""
-        pieces = self.pieces
+    def _next_or_end(self, partial: PartialOutput, length: int) -> Iterator[Transition]:
+        """The transitions at the start of a list or after an entry."""
+        tokens = self.tokens
         if self.grouped:
-            if story.label == len(pieces.labels):
-                yield Transition(pieces.end, END, story)
+            if partial.label == len(tokens.labels):
+                yield Transition(tokens.output_end, END, partial)
                 return
-            opening = pieces.named[story.label]
-            yield Transition(opening + pieces.empty, LIST, self._next_list(story))
-            another = opening + pieces.first
-        elif story.last is None:
-            yield Transition(pieces.empty, END, story)
-            another = pieces.first
+            before = tokens.label_parts[partial.label]
+            yield Transition(before + tokens.empty_list, LIST, _next_list(partial))
+            to_string = before + tokens.list_start
+        elif partial.last is None:
+            yield Transition(tokens.empty_list, END, partial)
+            to_string = tokens.list_start
         else:
-            yield Transition(pieces.stop, END, story)
-            another = pieces.more
-        if self._has_more(story):
-            yield Transition(another, TEXT, story._replace(begin=length))
+            yield Transition(tokens.list_end, END, partial)
+            to_string = tokens.next_entry
+        if self._has_more(partial):
+            yield Transition(to_string, TEXT, partial._replace(begin=length))
+
+    def _after_string(
+        self, partial: PartialOutput, ranges: tuple[WordRange, ...], length: int
+    ) -> Iterator[Transition]:
+        """The transitions after a string that stands for one of some ranges."""
+        tokens = self.tokens
+        if not self.grouped:
+            yield Transition(tokens.string_end, LABEL, partial, ranges)
+            return
+        new = [r for r in ranges if self._is_new((*r, partial.label), partial)]
+        if not new:
+            yield Transition(tokens.list_end, LIST, _next_list(partial))
+            return
+        # Any range will do, because the entries are assigned to occurrences later.
+        first = min(new, key=lambda r: (r[0], -r[1]))
+        added = _add_entry(partial, first, length + 1)
+        yield Transition(tokens.list_end, LIST, _next_list(added))
+        if self._has_more(added):
+            yield Transition(tokens.next_entry, TEXT, added._replace(begin=length))
 
     def _labels(
-        self, story: PartialOutput, places: tuple[tuple[int, int], ...]
+        self, partial: PartialOutput, ranges: tuple[WordRange, ...]
     ) -> Iterator[Transition]:
-        listed = {entry[:3] for entry in chain_to_list(story.done)}
-        for label, ids in enumerate(self.pieces.named):
+        """The transitions from a label to the numbers of a place."""
+        written = {entry[:3] for entry in chain_to_list(partial.entries)}
+        for label, ids in enumerate(self.tokens.label_parts):
             fitting = tuple(
-                place
-                for place in places
-                if (span := (*place, label)) in listed or self._is_new(span, story)
+                each
+                for each in ranges
+                if (span := (*each, label)) in written or self._is_new(span, partial)
             )
             if fitting:
-                yield Transition(ids, NUMBER, story._replace(label=label), fitting)
+                yield Transition(ids, NUMBER, partial._replace(label=label), fitting)
 
-    def _numbers(
-        self, story: PartialOutput, places: tuple[tuple[int, int], ...], length: int
+    def _places(
+        self, partial: PartialOutput, ranges: tuple[WordRange, ...], length: int
     ) -> Iterator[Transition]:
-        for place in places:
-            ids = tuple(self._number(place))
-            if self._is_new((*place, story.label), story):
-                # Where the ids end the entry is done; its length is known here.
-                done = self._with(story, place, length + len(ids))
-                yield Transition(ids, LIST, done)
+        """The transitions from the numbers of a place to the end of the entry."""
+        for each in ranges:
+            ids = tuple(self._place(each))
+            if self._is_new((*each, partial.label), partial):
+                added = _add_entry(partial, each, length + len(ids))
+                yield Transition(ids, LIST, added)
             else:
-                yield Transition(ids + self.pieces.stop, END, story)
+                yield Transition(ids + self.tokens.list_end, END, partial)
 
-    def _number(self, units: tuple[int, int]) -> list[int]:
-        """The ids that say which place a text has."""
-        if self.pieces.format == OCCURRENCE:
-            return list(self._encode(str(self.places.number(*units))))
-        start, end = self.source.starts[units[0]], self.source.ends[units[1] - 1]
+    def _place(self, words: WordRange) -> list[int]:
+        """The ids of the numbers that identify a range of words."""
+        start, end = words
+        if self.tokens.format == OCCURRENCE:
+            return list(self._encode(str(self._occurrences.number(start, end))))
         return [
-            *self._encode(str(start)),
-            *self.pieces.between,
-            *self._encode(str(end)),
+            *self._encode(str(self.source.starts[start])),
+            *self.tokens.between_numbers,
+            *self._encode(str(self.source.ends[end - 1])),
         ]
 
-    def _with(
-        self, story: PartialOutput, place: tuple[int, int], stop: int
-    ) -> PartialOutput:
-        """The story with one more entry."""
-        entry = MarkedSpan(*place, story.label, tuple(range(story.begin, stop)))
-        covers = tuple(end for end in story.covers if end > place[0])
-        return story._replace(
-            last=(*place, story.label),
-            covers=(*covers, place[1]),
-            done=(story.done, entry),
-        )
-
-    def _next_list(self, story: PartialOutput) -> PartialOutput:
-        return story._replace(label=story.label + 1, last=None, covers=())
-
-    def _starts(self, story: PartialOutput) -> Iterator[int]:
-        """The units that a text can start with."""
-        first = 0 if story.last is None else story.last[0]
-        for unit in range(first, len(self.source)):
-            if (
-                not self.source.blank[unit]
-                and self._starting[unit]
-                and self._is_shallow(unit, story)
-                and unit < self._limit(story, unit)
-            ):
-                yield unit
-
-    def _is_shallow(self, unit: int, story: PartialOutput) -> bool:
-        """Whether one more span may start with a unit."""
-        return sum(end > unit for end in story.covers) < self.max_depth
-
-    def _is_new(self, span: tuple[int, int, int], story: PartialOutput) -> bool:
-        """Whether a span may be the next entry."""
-        return self._is_shallow(span[0], story) and _after(span, story.last)
-
-    def _listed(self, story: PartialOutput) -> list[tuple[int, int]]:
-        """The places of the entries in the list that can be repeated; in the grouped
-        format a string that stands at more places would say another one."""
-        entries = chain_to_list(story.done)
-        if self.grouped:
-            entries = [entry for entry in entries if entry.label == story.label]
-        doubtful = self.doubtful(entries)
-        return [(e.start, e.end) for e in entries if e not in doubtful]
-
-    def _has_more(self, story: PartialOutput) -> bool:
-        return next(self._starts(story), None) is not None
-
-    def _can_end(self, path: Segment) -> bool:
-        """Whether a text can end before the unit that would go on with it."""
-        if path.end is not None:
-            return path.unit == path.end
-        return not self.source.blank[path.unit - 1]
-
-    def _goes_on(self, path: Segment, story: PartialOutput) -> bool:
-        """Whether a text can take one more unit and end somewhere."""
-        if path.end is not None:
-            return path.unit < path.end
-        if path.unit == len(self.source):
-            return False
-        return self._next_end[path.unit] < self._limit(story, path.start)
-
-    def _limit(self, story: PartialOutput, start: int) -> int:
-        """The last boundary at which a text that starts with a unit can end."""
-        if story.last is None or start > story.last[0]:
-            return len(self.source)
-        # Of spans that start together the longer comes first.
-        _, end, label = story.last
-        again = not self.grouped and label + 1 < len(self.pieces.labels)
-        return end if again else end - 1
-
-    def _string(self, span: Sequence[int]) -> list[int]:
-        start, end = span[0], span[1]
-        ids = list(self._starting[start])
-        for unit in range(start + 1, end):
-            ids += self._going_on[unit]
+    def _string(self, start: int, end: int) -> list[int]:
+        """The ids of a range of words as a JSON string."""
+        ids = list(self._first_ids[start])
+        for word in range(start + 1, end):
+            ids += self._later_ids[word]
         return ids
 
     def _list(self, entries: list[list[int]]) -> list[int]:
-        pieces = self.pieces
+        """The ids of a list of entries."""
+        tokens = self.tokens
         if not entries:
-            return list(pieces.empty)
-        ids = list(pieces.first)
-        for index, entry in enumerate(entries):
-            ids += [*(pieces.more if index else ()), *entry]
-        return [*ids, *pieces.stop]
+            return list(tokens.empty_list)
+        ids = [*tokens.list_start, *entries[0]]
+        for entry in entries[1:]:
+            ids += [*tokens.next_entry, *entry]
+        return [*ids, *tokens.list_end]
+
+    def _starts(self, partial: PartialOutput) -> Iterator[int]:
+        """The words that the string of a new entry can start with."""
+        first = 0 if partial.last is None else partial.last[0]
+        for word in range(first, len(self.source)):
+            if (
+                not self.source.blank[word]
+                and self._first_ids[word]
+                and self._is_shallow(word, partial)
+                and word < self._limit(word, partial)
+            ):
+                yield word
+
+    def _has_more(self, partial: PartialOutput) -> bool:
+        """Whether a new entry is possible."""
+        return next(self._starts(partial), None) is not None
+
+    def _repeatable(self, partial: PartialOutput) -> list[WordRange]:
+        """The ranges of the entries in the current list that may be repeated.
+
+        If the format is grouped, a string with more occurrences than entries may not:
+        it would represent another occurrence.
+        """
+        entries = chain_to_list(partial.entries)
+        if self.grouped:
+            entries = [entry for entry in entries if entry.label == partial.label]
+        doubtful = self.doubtful(entries)
+        return [(e.start, e.end) for e in entries if e not in doubtful]
+
+    def _can_end(self, segment: Segment) -> bool:
+        """Whether a string can end at the boundary that it has reached."""
+        if segment.end is not None:
+            return segment.word == segment.end
+        return not self.source.blank[segment.word - 1]
+
+    def _can_continue(self, segment: Segment, partial: PartialOutput) -> bool:
+        """Whether a string can take another word and still end."""
+        if segment.end is not None:
+            return segment.word < segment.end
+        if segment.word == len(self.source):
+            return False
+        return self._next_last[segment.word] < self._limit(segment.start, partial)
+
+    def _limit(self, start: int, partial: PartialOutput) -> int:
+        """The last boundary at which a string that starts with a word can end."""
+        if partial.last is None or start > partial.last[0]:
+            return len(self.source)
+        # Of the spans that start together, longer ones come first. Another span with
+        # the same range needs a later label.
+        _, end, label = partial.last
+        same_range = not self.grouped and label + 1 < len(self.tokens.labels)
+        return end if same_range else end - 1
+
+    def _is_shallow(self, word: int, partial: PartialOutput) -> bool:
+        """Whether the maximum depth allows another span to start with a word."""
+        return sum(end > word for end in partial.covering) < self.max_depth
+
+    def _is_new(self, span: WordSpan, partial: PartialOutput) -> bool:
+        """Whether a span can be the next entry."""
+        if not self._is_shallow(span[0], partial):
+            return False
+        return partial.last is None or _order(span) > _order(partial.last)
 
 
-def _after(span: tuple[int, int, int], last: tuple[int, int, int] | None) -> bool:
-    """Whether a span comes after the last one in the order of the contract."""
-    if last is None:
-        return True
-    return (span[0], -span[1], span[2]) > (last[0], -last[1], last[2])
+def _add_entry(partial: PartialOutput, words: WordRange, end: int) -> PartialOutput:
+    """Add the entry that ends at an output position."""
+    entry = MarkedSpan(*words, partial.label, tuple(range(partial.begin, end)))
+    covering = tuple(boundary for boundary in partial.covering if boundary > words[0])
+    return partial._replace(
+        last=(*words, partial.label),
+        covering=(*covering, words[1]),
+        entries=(partial.entries, entry),
+    )
+
+
+def _next_list(partial: PartialOutput) -> PartialOutput:
+    """Begin the list of the next label."""
+    return partial._replace(label=partial.label + 1, last=None, covering=())
+
+
+def _order(span: WordSpan) -> tuple[int, int, int]:
+    """The sort key of spans: by start, longer spans first, then by label."""
+    return span[0], -span[1], span[2]

@@ -1,4 +1,4 @@
-"""Token ids of JSON punctuation and labels, and the occurrences of strings in the source."""
+"""The token ids of the JSON formats, and the occurrences of strings in a source."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import Errors
 from ..formats.json import Occurrence, choose, occurrences, representable
-from .base import Encode, MarkedSpan, Source
+from .base import Encode, MarkedSpan, Source, WordSpan
 
 Ids = tuple[int, ...]
 
@@ -16,194 +16,208 @@ _PLACE_KEY = {OCCURRENCE: "occurrence_index", OFFSET: "start"}
 
 @dataclass(frozen=True)
 class JsonTokens:
-    """The fixed parts of a JSON format for one set of labels under one tokenizer. Each
-    is encoded by itself.
+    """The fixed parts of a JSON format for a set of labels, each encoded separately.
 
-    format (str): The format's name.
-    labels (Tuple[str, ...]): The labels; outputs name them by index.
-    empty (Ids): An empty list.
-    first (Ids): From the start of a list to that of its first text.
-    more (Ids): From the end of an entry to the text of the next one.
-    stop (Ids): From the end of an entry to that of the list.
-    closing (Ids): From the end of a text to its label; empty for the grouped format.
-    named (Tuple[Ids, ...]): For each label, itself and what follows up to the number
-        that says the place; in the grouped format what stands before the label's list.
-    between (Ids): From the first number of a place to the second; may be empty.
-    end (Ids): What stands after the last label's list; may be empty.
+    An entry is the string of a span with everything that describes the span. The parts
+    overlap the punctuation of its neighbours: `list_start`, for example, is
+    `[{"text": "`.
+
+    format (str): The name of the format.
+    labels (tuple[str, ...]): The labels. Outputs refer to them by index.
+    empty_list (tuple[int, ...]): A list without entries.
+    list_start (tuple[int, ...]): From the start of a list to its first string.
+    next_entry (tuple[int, ...]): From the end of an entry to the string of the next
+        one.
+    list_end (tuple[int, ...]): From the end of an entry to the end of the list.
+    string_end (tuple[int, ...]): From the end of a string to its label. Empty if the
+        format is grouped.
+    label_parts (tuple[tuple[int, ...], ...]): For each label, from its start to the
+        first number of the place. If the format is grouped, the part before its list.
+    between_numbers (tuple[int, ...]): From the first number of a place to the second.
+        Empty if there is only one.
+    output_end (tuple[int, ...]): The part after the list of the last label. Empty
+        unless the format is grouped.
     """
 
     format: str
     labels: tuple[str, ...]
-    empty: Ids
-    first: Ids
-    more: Ids
-    stop: Ids
-    closing: Ids
-    named: tuple[Ids, ...]
-    between: Ids
-    end: Ids
+    empty_list: Ids
+    list_start: Ids
+    next_entry: Ids
+    list_end: Ids
+    string_end: Ids
+    label_parts: tuple[Ids, ...]
+    between_numbers: Ids
+    output_end: Ids
 
 
 def make_json_tokens(name: str, labels: Sequence[str], encode: Encode) -> JsonTokens:
     """Encode the fixed parts of a JSON format.
 
-    name (str): The format's name.
-    labels (Sequence[str]): The labels, in their order.
-    encode (Callable[[str], Sequence[int]]): Encodes one piece of text.
-    RETURNS (JsonTokens): The pieces.
-    RAISES (ValueError): Two labels can't be told apart under the tokenizer.
+    name (str): The name of the format.
+    labels (Sequence[str]): The labels, in order.
+    encode (Callable[[str], Sequence[int]]): Encodes a piece of text as data.
+    RETURNS (JsonTokens): The token ids.
+    RAISES (ValueError): If the tokenizer cannot distinguish two labels.
     """
 
     def ids(text: str) -> Ids:
         return tuple(encode(text))
 
-    written = [escaped(label) for label in labels]
+    escaped = [_escaped(label) for label in labels]
     if name == GROUPED:
-        named = tuple(
-            ids(f'{"{" if place == 0 else ", "}"{label}": ')
-            for place, label in enumerate(written)
-        )
         return JsonTokens(
             format=name,
             labels=tuple(labels),
-            empty=ids("[]"),
-            first=ids('["'),
-            more=ids('", "'),
-            stop=ids('"]'),
-            closing=(),
-            named=named,
-            between=(),
-            end=ids("}"),
+            empty_list=ids("[]"),
+            list_start=ids('["'),
+            next_entry=ids('", "'),
+            list_end=ids('"]'),
+            string_end=(),
+            label_parts=tuple(
+                ids(f'{", " if index else "{"}"{label}": ')
+                for index, label in enumerate(escaped)
+            ),
+            between_numbers=(),
+            output_end=ids("}"),
         )
-    follows = ids(f'", "{_PLACE_KEY[name]}": ')
-    label_ids = [ids(label) for label in written]
-    for place, label in enumerate(label_ids):
-        if label in label_ids[:place]:
+    label_ids = [ids(label) for label in escaped]
+    for index, label in enumerate(label_ids):
+        if label in label_ids[:index]:
             other = labels[label_ids.index(label)]
             raise ValueError(
-                Errors.G101.format(mark=labels[place], ids=list(label), others=[other])
+                Errors.G101.format(mark=labels[index], ids=list(label), others=[other])
             )
+    to_number = ids(f'", "{_PLACE_KEY[name]}": ')
     return JsonTokens(
         format=name,
         labels=tuple(labels),
-        empty=ids("[]"),
-        first=ids('[{"text": "'),
-        more=ids('}, {"text": "'),
-        stop=ids("}]"),
-        closing=ids('", "label": "'),
-        named=tuple(label + follows for label in label_ids),
-        between=ids(', "end": ') if name == OFFSET else (),
-        end=(),
+        empty_list=ids("[]"),
+        list_start=ids('[{"text": "'),
+        next_entry=ids('}, {"text": "'),
+        list_end=ids("}]"),
+        string_end=ids('", "label": "'),
+        label_parts=tuple(label + to_number for label in label_ids),
+        between_numbers=ids(', "end": ') if name == OFFSET else (),
+        output_end=(),
     )
 
 
-def escaped(text: str) -> str:
-    """RETURNS (str): A text as it stands inside a JSON string."""
+def word_string_ids(source: Source, encode: Encode) -> tuple[list[Ids], list[Ids]]:
+    """Encode the words of a source as parts of JSON strings.
+
+    source (Source): The source.
+    encode (Callable[[str], Sequence[int]]): Encodes a piece of text as data.
+    RETURNS (tuple[list[Ids], list[Ids]]): The ids of each word as the first word of a
+        string, without the space before it, and as a later word of a string.
+    """
+    first, later = [], []
+    for word, piece in enumerate(source.pieces):
+        bare = source.text[source.starts[word] : source.ends[word]]
+        first.append(tuple(encode(_escaped(bare))))
+        escaped = _escaped(piece)
+        later.append(source.ids[word] if escaped == piece else tuple(encode(escaped)))
+    return first, later
+
+
+def _escaped(text: str) -> str:
+    """The text with the escapes of a JSON string, without the quotes."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def string_ids(source: Source, encode: Encode) -> tuple[list[Ids], list[Ids]]:
-    """Encode the units of a source as parts of JSON strings.
+class OccurrenceTable:
+    """The occurrences of strings in a source, as ranges of words.
+
+    An occurrence may start or end inside a word. It counts, but no span is placed
+    there.
 
     source (Source): The source.
-    encode (Callable[[str], Sequence[int]]): Encodes one piece of text.
-    RETURNS (Tuple[List[Ids], List[Ids]]): The ids of each unit where a string starts
-        with it, without the white space before it, and where a string goes on with it.
-    """
-    starting, going_on = [], []
-    for unit, piece in enumerate(source.pieces):
-        word = source.text[source.starts[unit] : source.ends[unit]]
-        starting.append(tuple(encode(escaped(word))))
-        said = escaped(piece)
-        going_on.append(source.ids[unit] if said == piece else tuple(encode(said)))
-    return starting, going_on
-
-
-class OccurrenceTable:
-    """The places of a source's strings. Spans are given in units.
-
-    source (Source): The text.
     """
 
     def __init__(self, source: Source):
         self.source = source
-        self._known: dict[str, list[Occurrence]] = {}
-
-    def said(self, start: int, end: int) -> str:
-        """RETURNS (str): The text of some units."""
-        return self.source.text[self.source.starts[start] : self.source.ends[end - 1]]
+        self._found: dict[str, list[Occurrence]] = {}
 
     def number(self, start: int, end: int) -> int:
-        """RETURNS (int): Which occurrence of its text a span is, counted from 1."""
-        place = self.source.starts[start]
-        return [p.start for p in self._all(self.said(start, end))].index(place) + 1
+        """Number a range of words among the occurrences of its string.
 
-    def chosen(self, entries: Sequence[MarkedSpan]) -> list[MarkedSpan]:
-        """The places that entries mean which say no more than label and string.
-
-        entries (Sequence[MarkedSpan]): The entries, each at any place of its string.
-        RETURNS (List[MarkedSpan]): The same, at their places.
+        start (int): The first word.
+        end (int): The word after the last.
+        RETURNS (int): The number, counted from 1.
         """
-        placed = list(entries)
-        for (_, said), indices in self._grouped(entries).items():
-            chosen = choose(self.source.text, self._aligned(said), len(indices))
+        offset = self.source.starts[start]
+        found = self._occurrences(self._string(start, end))
+        return [occurrence.start for occurrence in found].index(offset) + 1
+
+    def assign(self, entries: Sequence[MarkedSpan]) -> list[MarkedSpan]:
+        """Assign entries that consist of label and string to occurrences of the string.
+
+        entries (Sequence[MarkedSpan]): The entries, each at any occurrence.
+        RETURNS (list[MarkedSpan]): The entries at their occurrences.
+        """
+        assigned = list(entries)
+        for (_, string), indices in self._by_string(entries).items():
+            places = self._at_boundaries(string)
+            chosen = choose(self.source.text, places, len(indices))
             for index, place in zip(indices, chosen, strict=True):
-                start, end = self._units(place)
-                placed[index] = entries[index]._replace(start=start, end=end)
-        return placed
+                start = self.source.starts.index(place.start)
+                end = self.source.ends.index(place.end) + 1
+                assigned[index] = entries[index]._replace(start=start, end=end)
+        return assigned
 
-    def lost(self, spans: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-        """The spans that entries of label and string alone would say of another place.
+    def unsayable(self, spans: Iterable[WordSpan]) -> list[WordSpan]:
+        """Find the spans that `assign` would move to another occurrence.
 
-        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
-            label index of each.
-        RETURNS (List[Tuple[int, int, int]]): Those that are lost.
+        spans (Iterable[tuple[int, int, int]]): The spans: first word, word after the
+            last, label index.
+        RETURNS (list[tuple[int, int, int]]): The spans that are not representable.
         """
+        starts, ends = self.source.starts, self.source.ends
         entries = [MarkedSpan(*span, ()) for span in sorted(set(spans))]
         lost = []
-        for (_, said), indices in self._grouped(entries).items():
-            places = {self._place(entries[index]): index for index in indices}
-            kept = representable(self.source.text, self._aligned(said), places)
-            lost += [places[place] for place in places.keys() - kept]
+        for (_, string), indices in self._by_string(entries).items():
+            wanted = {}
+            for index in indices:
+                entry = entries[index]
+                wanted[Occurrence(starts[entry.start], ends[entry.end - 1])] = index
+            places = self._at_boundaries(string)
+            kept = representable(self.source.text, places, wanted)
+            lost += [wanted[place] for place in wanted.keys() - kept]
         return [entries[index][:3] for index in sorted(lost)]
 
     def doubtful(self, entries: Sequence[MarkedSpan]) -> list[MarkedSpan]:
-        """The entries whose strings stand at more places than there are entries.
+        """Find the entries whose string has more occurrences than entries.
 
         entries (Sequence[MarkedSpan]): The entries of a complete output.
-        RETURNS (List[MarkedSpan]): Those that may mean another place.
+        RETURNS (list[MarkedSpan]): The ambiguous ones.
         """
         return [
             entries[index]
-            for (_, said), indices in self._grouped(entries).items()
-            if len(self._all(said)) > len(indices)
+            for (_, string), indices in self._by_string(entries).items()
+            if len(self._occurrences(string)) > len(indices)
             for index in indices
         ]
 
-    def _grouped(
+    def _by_string(
         self, entries: Sequence[MarkedSpan]
     ) -> dict[tuple[int, str], list[int]]:
-        """Indices of the entries with one label and one string."""
+        """The indices of the entries by label and string."""
         groups: dict[tuple[int, str], list[int]] = {}
         for index, entry in enumerate(entries):
-            key = (entry.label, self.said(entry.start, entry.end))
+            key = (entry.label, self._string(entry.start, entry.end))
             groups.setdefault(key, []).append(index)
         return groups
 
-    def _all(self, said: str) -> list[Occurrence]:
-        if said not in self._known:
-            self._known[said] = occurrences(self.source.text, said)
-        return self._known[said]
+    def _string(self, start: int, end: int) -> str:
+        return self.source.text[self.source.starts[start] : self.source.ends[end - 1]]
 
-    def _aligned(self, said: str) -> list[Occurrence]:
-        """The occurrences of a string between unit boundaries."""
+    def _occurrences(self, string: str) -> list[Occurrence]:
+        if string not in self._found:
+            self._found[string] = occurrences(self.source.text, string)
+        return self._found[string]
+
+    def _at_boundaries(self, string: str) -> list[Occurrence]:
+        """The occurrences that start and end at word boundaries of the source."""
         starts, ends = set(self.source.starts), set(self.source.ends)
-        return [p for p in self._all(said) if p.start in starts and p.end in ends]
-
-    def _place(self, entry: MarkedSpan) -> Occurrence:
-        starts, ends = self.source.starts, self.source.ends
-        return Occurrence(starts[entry.start], ends[entry.end - 1])
-
-    def _units(self, place: Occurrence) -> tuple[int, int]:
-        start = self.source.starts.index(place.start)
-        return start, self.source.ends.index(place.end) + 1
+        found = self._occurrences(string)
+        return [place for place in found if place.start in starts and place.end in ends]

@@ -1,4 +1,4 @@
-"""The grammars of a format, whichever it is."""
+"""The grammars of any output format."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,18 +15,20 @@ GrammarMaker = Callable[[Source], Grammar]
 def make_grammars(
     fmt: Format, labels: Sequence[str], encode: Encode, max_depth: int
 ) -> GrammarMaker:
-    """What makes the grammar of each source.
+    """Create a factory of grammars.
+
+    Everything that does not depend on the source text is encoded once.
 
     fmt (Format): The output format.
-    labels (Sequence[str]): The labels, in their order.
-    encode (Callable[[str], Sequence[int]]): Encodes one piece of text.
-    max_depth (int): How many spans may be open at once; in the JSON formats, in how
-        many a unit may lie.
-    RETURNS (Callable[[Source], Grammar]): Makes a grammar of a source.
-    RAISES (ValueError): Two labels can't be told apart under the tokenizer.
+    labels (Sequence[str]): The labels, in order.
+    encode (Callable[[str], Sequence[int]]): Encodes a piece of text as data.
+    max_depth (int): The maximum number of spans that are open at the same time, or, in
+        a JSON format, that contain the same word.
+    RETURNS (Callable[[Source], Grammar]): Creates the grammar of a source.
+    RAISES (ValueError): If the tokenizer cannot distinguish two labels.
     """
     if isinstance(fmt, InlineFormat):
-        marks = make_markup(fmt, labels, encode)
-        return partial(InlineGrammar, marks, max_depth=max_depth)
-    pieces = make_json_tokens(fmt.name, labels, encode)
-    return partial(JsonGrammar, pieces, max_depth=max_depth, encode=encode)
+        markup = make_markup(fmt, labels, encode)
+        return partial(InlineGrammar, markup, max_depth=max_depth)
+    tokens = make_json_tokens(fmt.name, labels, encode)
+    return partial(JsonGrammar, tokens, max_depth=max_depth, encode=encode)

@@ -1,4 +1,4 @@
-"""Convert a corpus file to Docs."""
+"""Conversion of a corpus from one format to another, by way of Docs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from ..errors import Errors
 from ..formats import CharSpan
 from .docbin import UNALIGNED
 from .documents import (
-    LISTED,
+    MAX_LISTED,
     Annotated,
     ConversionCounts,
     ConvertOptions,
@@ -28,13 +28,62 @@ TOKENIZERS = ("blank", "fine")
 INSIDE_TOKEN = "sentence_start_inside_token"
 
 
-class DocMaker:
-    """Makes Docs of annotated texts, and counts.
+def convert_file(
+    source: Path,
+    output: Path,
+    name: str,
+    *,
+    options: ConvertOptions | None = None,
+    tokenizer: str = "blank",
+    to: str = "docbin",
+    write_options: WriteOptions | None = None,
+    progress: Callable[[Iterable[Doc]], Iterable[Doc]] | None = None,
+) -> ConversionCounts:
+    """Convert a corpus from one format to another. The output is written atomically.
+    Documents are streamed; only a `.spacy` file is built in memory.
 
-    lang (str): The language, as `spacy.blank` takes it.
-    spans_key (str): The group of `doc.spans` that the spans go to.
-    tokenizer (str): "blank" for the language's own, "fine" for one that parts every
-        change between letters, digits and other characters.
+    source (Path): The corpus.
+    output (Path): The file to write, or the folder for "brat".
+    name (str): The corpus format of the source.
+    options (ConvertOptions | None): Options for reading. Their `spans_key` names the
+        group that the Docs get, too.
+    tokenizer (str): "blank" or "fine".
+    to (str): The corpus format of the output.
+    write_options (WriteOptions | None): Options for writing. The `spans_key` of
+        `options` replaces theirs.
+    progress (Callable[[Iterable[Doc]], Iterable[Doc]] | None): Wraps the stream of
+        documents.
+    RETURNS (ConversionCounts): The counts, which include what the output can't
+        represent.
+    RAISES (ValueError): The source is malformed or contains no document, or the output
+        format can't represent a text or label.
+    """
+    options = options or ConvertOptions()
+    converter = get_converter(name)
+    writer = get_writer(to)
+    maker = DocMaker(options.lang, options.spans_key, tokenizer)
+    docs = maker(read_chosen(converter, source, options))
+    # Reading the first document reports an unreadable source before the output exists.
+    first = next(docs, None)
+    if first is None:
+        raise ValueError(Errors.G504.format(path=source, name=name))
+    stream: Iterable[Doc] = chain([first], docs)
+    writer(
+        progress(stream) if progress else stream,
+        output,
+        replace(write_options or WriteOptions(), spans_key=options.spans_key),
+        maker.counts,
+    )
+    return maker.counts
+
+
+class DocMaker:
+    """Creates Docs from annotated texts and counts their annotation.
+
+    lang (str): The language, as for `spacy.blank`.
+    spans_key (str): The group of `doc.spans` that receives the spans.
+    tokenizer (str): "blank" for the tokenizer of the language, or "fine" for one that
+        splits wherever letters, digits and other characters meet.
     RAISES (ValueError): The language or the tokenizer is unknown.
     """
 
@@ -52,20 +101,20 @@ class DocMaker:
         self.counts = ConversionCounts()
 
     def __call__(self, texts: Iterable[Annotated]) -> Iterator[Doc]:
-        """Make Docs.
+        """Create Docs.
 
         texts (Iterable[Annotated]): The annotated texts.
-        YIELDS (Doc): One for each that is not empty. `doc.user_data` has the source's
-            `doc_id`, and under `genner_unaligned` what no token boundary fits, as
-            lists of start, end (in characters) and label.
+        YIELDS (Doc): A Doc for each text that is not empty. `doc.user_data` contains
+            the `doc_id` of the source and, under `genner_unaligned`, the spans that fit
+            no token boundary, as lists of start, end (in characters) and label.
         """
         for annotated in texts:
-            for remark in annotated.remarks:
-                self.counts.remark(remark)
+            for diagnostic in annotated.diagnostics:
+                self.counts.diagnose(diagnostic)
             if not annotated.text:
                 self.counts.empty += 1
                 continue
-            # Not `make_doc`: its limit is there for parsers, not for tokenizers.
+            # `make_doc` limits the length of texts, for the sake of parsers.
             doc = self.nlp.tokenizer(annotated.text)
             doc.user_data["doc_id"] = annotated.doc_id
             self._set_sentences(doc, annotated.sentence_starts)
@@ -77,8 +126,8 @@ class DocMaker:
         if starts is None:
             return
         self.counts.sentences += len(starts)
-        waiting = iter(starts[1:])
-        start = next(waiting, None)
+        remaining = iter(starts[1:])
+        start = next(remaining, None)
         begins = True
         for token in doc:
             token.is_sent_start = begins
@@ -89,91 +138,45 @@ class DocMaker:
                 else:
                     # The next token is the first that can begin a sentence.
                     begins = True
-                    where = f"in {token.text!r}, document {doc.user_data['doc_id']}"
-                    self.counts.remark(Diagnostic(INSIDE_TOKEN, where))
-                start = next(waiting, None)
+                    place = f"in {token.text!r}, document {doc.user_data['doc_id']}"
+                    self.counts.diagnose(Diagnostic(INSIDE_TOKEN, place))
+                start = next(remaining, None)
 
     def _set_spans(self, doc: Doc, gold: list[CharSpan]) -> None:
         unique = sorted(set(gold), key=lambda span: (span[0], -span[1], span[2]))
-        fitting = []
+        aligned = []
         unaligned: list[list[int | str]] = []
         for start, end, label in unique:
             span = doc.char_span(start, end, label=label)
             if span is None:
                 unaligned.append([start, end, label])
-                self._list(doc, start, end, label)
+                self._list_unaligned(doc, start, end, label)
             else:
-                fitting.append(span)
+                aligned.append(span)
             self.counts.labels[label] = self.counts.labels.get(label, 0) + 1
         key = self.spans_key
-        doc.spans[key] = SpanGroup(doc, name=key, spans=fitting)
+        doc.spans[key] = SpanGroup(doc, name=key, spans=aligned)
         doc.user_data[UNALIGNED] = unaligned
         self.counts.spans += len(unique)
         self.counts.duplicates += len(gold) - len(unique)
         self.counts.unaligned += len(unaligned)
 
-    def _list(self, doc: Doc, start: int, end: int, label: str) -> None:
-        if len(self.counts.examples) >= LISTED:
+    def _list_unaligned(self, doc: Doc, start: int, end: int, label: str) -> None:
+        if len(self.counts.examples) >= MAX_LISTED:
             return
         covering = doc.char_span(start, end, alignment_mode="expand")
         inside = "" if covering is None else f" in {covering.text!r}"
         text = doc.text[start:end]
-        where = doc.user_data["doc_id"]
-        self.counts.examples.append(f"{text!r} ({label}){inside}, document {where}")
+        doc_id = doc.user_data["doc_id"]
+        self.counts.examples.append(f"{text!r} ({label}){inside}, document {doc_id}")
 
 
 def _blank(lang: str) -> Language:
     try:
         return spacy.blank(lang)
     except ImportError as error:
-        # A plugin that is broken is no missing language.
+        # A failed import inside this package does not mean that the language is
+        # missing.
         if (error.name or "").startswith("spacy_genner"):
             raise
         raise ValueError(Errors.G503.format(lang=lang, reason=error)) from error
-
-
-def convert_file(
-    source: Path,
-    output: Path,
-    name: str,
-    *,
-    options: ConvertOptions | None = None,
-    tokenizer: str = "blank",
-    to: str = "docbin",
-    write_options: WriteOptions | None = None,
-    progress: Callable[[Iterable[Doc]], Iterable[Doc]] | None = None,
-) -> ConversionCounts:
-    """Convert a corpus from one form to another. The output is there in whole or not
-    at all. Documents pass one by one; only a `.spacy` file is made in memory.
-
-    source (Path): The corpus.
-    output (Path): The file, or the folder for "brat".
-    name (str): The converter.
-    options (Optional[ConvertOptions]): How the source is read, and the group that the
-        spans go to.
-    tokenizer (str): "blank" or "fine".
-    to (str): The writer.
-    write_options (Optional[WriteOptions]): How the output is written; the group is
-        that of `options`.
-    progress (Optional[Callable]): Wraps the stream of documents.
-    RETURNS (ConversionCounts): What was met, and what the output's form can't say.
-    RAISES (ValueError): The source is not well formed, or holds no document; or the
-        output's form can't hold some text or label.
-    """
-    options = options or ConvertOptions()
-    converter = get_converter(name)
-    writer = get_writer(to)
-    maker = DocMaker(options.lang, options.spans_key, tokenizer)
-    docs = maker(read_chosen(converter, source, options))
-    # A source that can't be read is met before anything is made for the output.
-    first = next(docs, None)
-    if first is None:
-        raise ValueError(Errors.G504.format(path=source, name=name))
-    stream: Iterable[Doc] = chain([first], docs)
-    writer(
-        progress(stream) if progress else stream,
-        output,
-        replace(write_options or WriteOptions(), spans_key=options.spans_key),
-        maker.counts,
-    )
-    return maker.counts

@@ -14,7 +14,7 @@ from spacy.vocab import Vocab
 from ..errors import Errors, Warnings, warn
 from .docbin import check_annotated, load_docbin, load_docs
 
-# What a DocBin holds a value of for each document.
+# The attributes of a DocBin that contain a value for each document.
 _COLUMNS = ("tokens", "spaces", "cats", "span_groups", "user_data", "flags")
 
 
@@ -23,17 +23,17 @@ def make_corpus(
     limit: int = 0,
     seed: int = 0,
 ) -> Callable[[Language], Iterable[Example]]:
-    """Registered as `spacy-genner.Corpus.v1`: reads `.spacy` files.
+    """Registered as `spacy-genner.Corpus.v1`. Reads `.spacy` files.
 
-    The predicted side of an example is made by the pipeline's own tokenizer, so that
-    training meets the tokens that prediction will meet.
+    The tokenizer of the pipeline creates the predicted Doc of each example, so that
+    training and prediction see the same tokens.
 
-    path (Optional[str]): A `.spacy` file, or a folder with some.
-    limit (int): How many documents to take; 0 for all. They are a sample that the
-        seed fixes, the same at each reading, in the files' order.
-    seed (int): The seed.
+    path (str | None): A `.spacy` file, or a folder of such files.
+    limit (int): The maximum number of documents, or 0 for all. The seed determines the
+        sample, which is the same in each epoch and keeps the order of the files.
+    seed (int): The seed of the sample.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus.
-    RAISES (ValueError): There is no path, or the limit is below 0.
+    RAISES (ValueError): The path is missing, or the limit is negative.
     """
     return SampledCorpus(path, limit=limit, seed=seed)
 
@@ -44,27 +44,28 @@ def make_outer_ents_corpus(
     seed: int = 0,
     spans_key: str = "sc",
 ) -> Callable[[Language], Iterable[Example]]:
-    """Registered as `spacy-genner.OuterEntsCorpus.v1`: reads `.spacy` files for
-    components that learn from `doc.ents`, as `ner` does.
+    """Registered as `spacy-genner.OuterEntsCorpus.v1`. Reads `.spacy` files for
+    components that learn from `doc.ents`, such as `ner`.
 
-    path (Optional[str]): A `.spacy` file, or a folder with some.
-    limit (int): How many documents to take; 0 for all. The sample is that of
-        `spacy-genner.Corpus.v1` with the same limit and seed.
-    seed (int): The seed.
+    path (str | None): A `.spacy` file, or a folder of such files.
+    limit (int): The maximum number of documents, or 0 for all. The sample is the same
+        as that of `spacy-genner.Corpus.v1` with equal limit and seed.
+    seed (int): The seed of the sample.
     spans_key (str): The group whose outermost spans become entities.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus.
-    RAISES (ValueError): There is no path, or the limit is below 0.
+    RAISES (ValueError): The path is missing, or the limit is negative.
     """
     return OuterEntsCorpus(path, limit=limit, seed=seed, spans_key=spans_key)
 
 
 class SampledCorpus(Corpus):
-    """spaCy's corpus, whose limit takes a fixed sample in place of the first ones.
+    """A variant of spaCy's corpus that limits by a random sample, rather than by taking
+    the first documents.
 
-    path (Optional[Union[str, Path]]): A `.spacy` file, or a folder with some.
-    limit (int): How many documents to take; 0 for all.
-    seed (int): Fixes the sample.
-    RAISES (ValueError): There is no path, or the limit is below 0.
+    path (str | Path | None): A `.spacy` file, or a folder of such files.
+    limit (int): The maximum number of documents, or 0 for all.
+    seed (int): The seed of the sample.
+    RAISES (ValueError): The path is missing, or the limit is negative.
     """
 
     def __init__(self, path: str | Path | None, *, limit: int = 0, seed: int = 0):
@@ -77,12 +78,12 @@ class SampledCorpus(Corpus):
         self.seed = seed
 
     def read_docbin(self, vocab: Vocab, locs: Iterable[str | Path]) -> Iterator[Doc]:
-        """Read the sample's documents, with their user data.
+        """Read the documents of the sample, with their user data.
 
-        vocab (Vocab): Their vocabulary.
-        locs (Iterable[Union[str, Path]]): The files.
+        vocab (Vocab): The vocabulary of the documents.
+        locs (Iterable[str | Path]): The files.
         YIELDS (Doc): The documents.
-        RAISES (ValueError): A file is no DocBin.
+        RAISES (ValueError): A file is not a DocBin.
         """
         docbins: Iterable[DocBin] = (load_docbin(Path(loc)) for loc in locs)
         if self.sample:
@@ -91,8 +92,8 @@ class SampledCorpus(Corpus):
             yield from (doc for doc in docbin.get_docs(vocab) if len(doc))
 
     def _sampled(self, docbins: list[DocBin]) -> list[DocBin]:
-        """Leave only the sample in DocBins: making Docs of all the others would take
-        longer than all else about reading them."""
+        """Reduce DocBins to the sample. Creating the Docs of all other documents would
+        dominate the reading time."""
         total = sum(map(len, docbins))
         size = min(self.sample, total)
         chosen = set(random.Random(self.seed).sample(range(total), size))
@@ -103,23 +104,24 @@ class SampledCorpus(Corpus):
             before += length
             for name in _COLUMNS:
                 values = getattr(docbin, name)
-                # User data need not be stored.
+                # A DocBin may lack user data.
                 setattr(docbin, name, [values[i] for i in kept if i < len(values)])
         return docbins
 
 
 class OuterEntsCorpus(SampledCorpus):
-    """The same, with the outermost spans of a group as entities.
+    """A sampled corpus that sets the outermost spans of a group as entities.
 
-    Of spans that overlap the longest is taken, of equals the first. A Doc without the
-    group keeps the entities that it has. Where all do so, and there are other groups, a
-    warning names them; without entities that is an error.
+    Of overlapping spans it keeps the longest, and of equally long ones the first. A Doc
+    without the group keeps its own entities. If no Doc has the group and some have
+    other groups, a warning names those; if there are no entities either, that is an
+    error.
 
-    path (Optional[Union[str, Path]]): A `.spacy` file, or a folder with some.
-    limit (int): How many documents to take; 0 for all.
-    seed (int): Fixes the sample.
+    path (str | Path | None): A `.spacy` file, or a folder of such files.
+    limit (int): The maximum number of documents, or 0 for all.
+    seed (int): The seed of the sample.
     spans_key (str): The group.
-    RAISES (ValueError): There is no path, or the limit is below 0.
+    RAISES (ValueError): The path is missing, or the limit is negative.
     """
 
     def __init__(
@@ -134,13 +136,13 @@ class OuterEntsCorpus(SampledCorpus):
         self.spans_key = spans_key
 
     def read_docbin(self, vocab: Vocab, locs: Iterable[str | Path]) -> Iterator[Doc]:
-        """Read the sample's documents, and set their entities.
+        """Read the documents of the sample and set their entities.
 
-        vocab (Vocab): Their vocabulary.
-        locs (Iterable[Union[str, Path]]): The files.
+        vocab (Vocab): The vocabulary of the documents.
+        locs (Iterable[str | Path]): The files.
         YIELDS (Doc): The documents.
-        RAISES (ValueError): A file is no DocBin, or the files have neither the group
-            nor entities, and other groups.
+        RAISES (ValueError): A file is not a DocBin, or the files contain other groups
+            but neither the group nor entities.
         """
         key, paths = self.spans_key, list(locs)
         check_annotated(

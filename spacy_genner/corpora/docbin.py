@@ -1,4 +1,8 @@
-"""Corpora that are `.spacy` files already, to be tokenised anew or joined."""
+"""The corpus format of `.spacy` files, and the gold spans of their Docs.
+
+A converted Doc keeps its aligned spans in a group of `doc.spans`, and the spans that
+fit no token boundary in `doc.user_data`.
+"""
 
 from collections.abc import Iterable, Iterator
 from operator import index
@@ -11,7 +15,16 @@ from spacy.vocab import Vocab
 
 from ..errors import Errors
 from ..formats import CharSpan
-from .documents import NO_NAME, Annotated, ConvertOptions, Diagnostic, arranged
+from ..io import write_bytes
+from .documents import (
+    NO_NAME,
+    Annotated,
+    ConversionCounts,
+    ConvertOptions,
+    Diagnostic,
+    WriteOptions,
+    arrange_sentences,
+)
 
 UNALIGNED = "genner_unaligned"
 ENTITIES = "entities_for_missing_group"
@@ -19,18 +32,19 @@ OTHER_GROUPS = "other_groups_alone"
 
 
 def read_docbin(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
-    """Read the texts and spans of a `.spacy` file: those of the group, else the
-    entities; and the spans that no token boundary fitted.
+    """Read the texts and spans of a `.spacy` file. The spans are those of the group, or
+    the entities if the Doc lacks the group, together with the unaligned spans.
 
     path (Path): The file.
-    options (ConvertOptions): Names the group and the language. Documents are parted
-        into their sentences, and those of one `doc_id` in a row are joined, only where
-        it says so.
-    YIELDS (Annotated): The documents. One that lacks the group has a remark, if it has
-        entities or another group.
-    RAISES (ValueError): The file is no DocBin, or annotated under other groups alone.
+    options (ConvertOptions): The group, the language, and whether to split documents
+        into sentences or to join consecutive Docs with the same `doc_id`. By default
+        Docs stay unchanged.
+    YIELDS (Annotated): The documents. A Doc that lacks the group and has entities or
+        other groups has a diagnostic.
+    RAISES (ValueError): The file is not a DocBin, or is annotated under other groups
+        only.
     """
-    yield from arranged(_texts(path, options), options.join_sentences)
+    yield from arrange_sentences(_texts(path, options), options.join_sentences)
 
 
 def _texts(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
@@ -39,28 +53,73 @@ def _texts(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     check_annotated(docbin.get_docs(vocab), key)
     for number, doc in enumerate(docbin.get_docs(vocab), 1):
         doc_id = str(doc.user_data.get("doc_id", number))
-        remarks = _group_remarks(doc, key, doc_id)
+        diagnostics = _group_diagnostics(doc, key, doc_id)
         if options.join_sentences and "doc_id" not in doc.user_data:
-            remarks += (Diagnostic(NO_NAME, f"document {number}"),)
+            diagnostics += (Diagnostic(NO_NAME, f"document {number}"),)
         spans = all_spans(doc, key)
-        yield Annotated(doc.text, spans, doc_id, sentence_starts(doc), remarks)
+        yield Annotated(doc.text, spans, doc_id, sentence_starts(doc), diagnostics)
 
 
-def _group_remarks(doc: Doc, key: str, doc_id: str) -> tuple[Diagnostic, ...]:
+def _group_diagnostics(doc: Doc, key: str, doc_id: str) -> tuple[Diagnostic, ...]:
     if key in doc.spans or not (doc.ents or doc.spans):
         return ()
     others = f", there are {sorted(doc.spans)}" if doc.spans else ""
-    where = f"document {doc_id}: no doc.spans[{key!r}]{others}"
-    return (Diagnostic(ENTITIES if doc.ents else OTHER_GROUPS, where),)
+    message = f"document {doc_id}: no doc.spans[{key!r}]{others}"
+    return (Diagnostic(ENTITIES if doc.ents else OTHER_GROUPS, message),)
+
+
+def write_docbin(
+    docs: Iterable[Doc], path: Path, options: WriteOptions, counts: ConversionCounts
+) -> None:
+    """Write a `.spacy` file, which is built in memory.
+
+    docs (Iterable[Doc]): The documents.
+    path (Path): The file.
+    options (WriteOptions): Unused: documents are written unchanged.
+    counts (ConversionCounts): Unused: nothing is left out.
+    """
+    docbin = DocBin(store_user_data=True)
+    for doc in docs:
+        docbin.add(doc)
+    write_bytes(path, docbin.to_bytes())
+
+
+# Loading
+
+
+def load_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
+    """Load the Docs of a `.spacy` file.
+
+    path (Path): The file.
+    vocab (Vocab): The vocabulary of the Docs.
+    YIELDS (Doc): The Docs, with their user data.
+    RAISES (ValueError): The file is not a DocBin.
+    """
+    yield from load_docbin(path).get_docs(vocab)
+
+
+def load_docbin(path: Path) -> DocBin:
+    """Load a `.spacy` file without creating its Docs.
+
+    path (Path): The file.
+    RETURNS (DocBin): Its content.
+    RAISES (ValueError): The file is not a DocBin.
+    """
+    data = path.read_bytes()
+    try:
+        return DocBin().from_bytes(data)
+    # zlib, msgpack and spaCy each raise errors of their own.
+    except Exception as error:
+        raise ValueError(Errors.G515.format(path=path, reason=error)) from error
 
 
 def check_annotated(docs: Iterable[Doc], key: str) -> None:
-    """Check that documents are not annotated under other groups alone, as they are
-    where the group's name is not theirs. Looks at no more of them than it takes.
+    """Check that Docs are not annotated under other groups only, which means that the
+    name of the group is wrong. The check stops at the first Doc with gold spans.
 
-    docs (Iterable[Doc]): The documents.
+    docs (Iterable[Doc]): The Docs.
     key (str): The group of `doc.spans`.
-    RAISES (ValueError): None has the group or entities, and some have other groups.
+    RAISES (ValueError): No Doc has the group or entities, and some have other groups.
     """
     others: set[str] = set()
     for doc in docs:
@@ -71,42 +130,30 @@ def check_annotated(docs: Iterable[Doc], key: str) -> None:
         raise ValueError(Errors.G603.format(key=key, found=sorted(others)))
 
 
-def load_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
-    """Read a `.spacy` file.
+# Gold spans
 
-    path (Path): The file.
-    vocab (Vocab): The vocabulary of the documents.
-    YIELDS (Doc): The documents, with their user data.
-    RAISES (ValueError): The file is no DocBin.
+
+def aligned_spans(doc: Doc, key: str) -> list[Span]:
+    """Return the gold spans of a Doc that align with its tokens: the spans of the
+    group, or the entities if the Doc lacks the group.
+
+    doc (Doc): The Doc.
+    key (str): The group of `doc.spans`.
+    RETURNS (list[Span]): The spans.
     """
-    yield from load_docbin(path).get_docs(vocab)
-
-
-def load_docbin(path: Path) -> DocBin:
-    """Read a `.spacy` file, and make no Docs yet.
-
-    path (Path): The file.
-    RETURNS (DocBin): What it holds.
-    RAISES (ValueError): The file is no DocBin.
-    """
-    data = path.read_bytes()
-    try:
-        return DocBin().from_bytes(data)
-    # zlib, msgpack and spaCy each have errors of their own for this.
-    except Exception as error:
-        raise ValueError(Errors.G515.format(path=path, reason=error)) from error
+    return list(doc.spans[key] if key in doc.spans else doc.ents)
 
 
 def unaligned_spans(doc: Doc) -> list[CharSpan]:
-    """The gold spans of a Doc that no token boundary fits.
+    """Return the gold spans of a Doc that fit no token boundary.
 
     doc (Doc): A Doc of a converted corpus.
-    RETURNS (List[CharSpan]): The spans.
-    RAISES (ValueError): What stands there are no spans of the text.
+    RETURNS (list[CharSpan]): The spans, in characters.
+    RAISES (ValueError): The stored values are not spans of the text.
     """
     found = doc.user_data.get(UNALIGNED, ())
     if not isinstance(found, (list, tuple)):
-        raise _no_spans(doc, f"a value of the type {type(found).__name__}")
+        raise _bad_unaligned(doc, f"a value of the type {type(found).__name__}")
     return [_unaligned_span(doc, item) for item in found]
 
 
@@ -115,34 +162,23 @@ def _unaligned_span(doc: Doc, item: Any) -> CharSpan:
         start, end, label = item
         span = CharSpan(index(start), index(end), label)
     except (TypeError, ValueError):
-        raise _no_spans(doc, repr(item)[:80]) from None
+        raise _bad_unaligned(doc, repr(item)[:80]) from None
     if not isinstance(label, str) or not 0 <= span.start < span.end <= len(doc.text):
-        raise _no_spans(doc, f"{item!r} and {len(doc.text)} characters")
+        raise _bad_unaligned(doc, f"{item!r} and {len(doc.text)} characters")
     return span
 
 
-def _no_spans(doc: Doc, found: str) -> ValueError:
+def _bad_unaligned(doc: Doc, found: str) -> ValueError:
     doc_id = doc.user_data.get("doc_id", "")
     return ValueError(Errors.G563.format(doc_id=doc_id, key=UNALIGNED, found=found))
 
 
-def aligned_spans(doc: Doc, key: str) -> list[Span]:
-    """The gold spans of a Doc that lie on its tokens: those of the group, else the
-    entities.
-
-    doc (Doc): The Doc.
-    key (str): The group of `doc.spans`.
-    RETURNS (List[Span]): The spans.
-    """
-    return list(doc.spans[key] if key in doc.spans else doc.ents)
-
-
 def all_spans(doc: Doc, key: str) -> list[CharSpan]:
-    """The gold spans of a Doc, also those that no token boundary fits.
+    """Return all gold spans of a Doc, aligned and unaligned.
 
     doc (Doc): The Doc.
     key (str): The group of `doc.spans`.
-    RETURNS (List[CharSpan]): The spans, in characters.
+    RETURNS (list[CharSpan]): The spans, in characters.
     """
     aligned = aligned_spans(doc, key)
     spans = [CharSpan(s.start_char, s.end_char, s.label_) for s in aligned]
@@ -150,11 +186,11 @@ def all_spans(doc: Doc, key: str) -> list[CharSpan]:
 
 
 def sentence_starts(doc: Doc) -> list[int] | None:
-    """Where the sentences of a Doc start.
+    """Return the offsets where the sentences of a Doc start.
 
     doc (Doc): The Doc.
-    RETURNS (Optional[List[int]]): The places, in characters; None where they are not
-        known.
+    RETURNS (list[int] | None): The offsets, in characters, or None if the Doc has no
+        sentence boundaries.
     """
     if not len(doc) or not doc.has_annotation("SENT_START"):
         return None

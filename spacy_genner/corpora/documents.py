@@ -1,4 +1,10 @@
-"""Annotated documents between a corpus file and a Doc: sentences, options, counts."""
+"""Annotated documents: the values that pass between corpus files and Docs.
+
+A reader turns a corpus file into `Annotated` documents, and a writer turns Docs into a
+corpus file. This module defines the documents, the options and the counts of a
+conversion, and the operations that several corpus formats share: choosing documents,
+joining and splitting sentences, and leaving out spans that an output can't represent.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,12 +22,28 @@ from ..io import numbered_lines
 EXTENTS = ("full", "head")
 DISCONTINUOUS = ("refuse", "join", "split")
 
+# Counts and messages list so many items of a kind.
+MAX_LISTED = 5
+
+# Kinds of diagnostics.
+OVER_END = "over_sentence_end"
+NO_STARTS = "no_sentence_starts"
+NO_NAME = "no_doc_id"
+
+# Reasons to leave out a span, and kinds of changes, as the summary prints them.
+NO_BOUNDARY = "fits no token boundary"
+BLANK_EDGE = "has white space at its edge"
+CROSSES = "crosses a longer one"
+HIDDEN = "is hidden by the text's own characters"
+ELSEWHERE = "would be given the place of another occurrence"
+NO_WORDS = "texts of white space alone, not written"
+
 
 class Diagnostic(NamedTuple):
-    """Something that a reader could not take over as it stands in the source.
+    """A part of the source that a reader could not take over unchanged.
 
-    kind (str): What kind of thing, as one word or short phrase: it is counted.
-    message (str): What and where it is: the first few are listed.
+    kind (str): The kind, as a word or a short phrase. Conversions count each kind.
+    message (str): The item and its place. Conversions list the first few.
     """
 
     kind: str
@@ -29,29 +51,30 @@ class Diagnostic(NamedTuple):
 
 
 class Annotated(NamedTuple):
-    """One annotated text.
+    """An annotated text.
 
     text (str): The text.
-    spans (List[CharSpan]): Its spans, in characters, end exclusive.
-    doc_id (str): The source's name for the document, or its number there.
-    sentence_starts (Optional[List[int]]): Where sentences start, in characters; None
-        where the source does not say.
-    remarks (Tuple[Diagnostic, ...]): What could not be taken over as it stands.
+    spans (list[CharSpan]): The spans, in characters, end exclusive.
+    doc_id (str): The ID of the document in the source, or its number there.
+    sentence_starts (list[int] | None): The character offsets where sentences start, or
+        None if the source does not mark sentences.
+    diagnostics (tuple[Diagnostic, ...]): The parts that could not be taken over
+        unchanged.
     """
 
     text: str
     spans: list[CharSpan]
     doc_id: str
     sentence_starts: list[int] | None
-    remarks: tuple[Diagnostic, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 class Sentence(NamedTuple):
-    """One sentence of a source that parts its documents into sentences.
+    """A sentence of a source that splits its documents into sentences.
 
     text (str): The text.
-    spans (List[CharSpan]): Its spans, in characters of the sentence.
-    doc_id (str): The document that it belongs to.
+    spans (list[CharSpan]): The spans, in characters of the sentence.
+    doc_id (str): The ID of the document that contains the sentence.
     """
 
     text: str
@@ -61,26 +84,25 @@ class Sentence(NamedTuple):
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """How a source is read.
+    """Options for reading a corpus.
 
-    join_sentences (Optional[bool]): Whether the sentences of a document in a row make
-        one Doc, or a Doc each; None leaves it to the source.
-    spans_key (str): The group of `doc.spans` that spans are read from, where the
-        source holds Docs.
-    lang (str): The language, where the source holds Docs.
-    documents (Optional[FrozenSet[str]]): The names of the documents to read, as the
-        source has them; None for all.
-    extent (str): "full" or "head": how much of a mention is its span, where the
-        source says both.
-    discontinuous (str): What becomes of an entity in several parts: "refuse" raises
-        an error, "join" makes one span from the first part to the last, "split" makes
-        a span of each part.
-    triggers (bool): Whether the words that stand for events are read too, where the
-        source marks them.
-    format (Optional[str]): The format of the outputs, where the source is made for
-        instruction tuning; None tells it by looking at them.
-    detokenize (bool): Whether texts that were parted into tokens are put together.
-    RAISES (ValueError): `extent` or `discontinuous` is not one of these.
+    join_sentences (bool | None): Whether consecutive sentences of a document form one
+        Doc (True) or one Doc each (False). None selects the default of the corpus
+        format.
+    spans_key (str): The group of `doc.spans` to read, if the source contains Docs.
+    lang (str): The language, if the source contains Docs.
+    documents (frozenset[str] | None): The IDs of the documents to read, or None for
+        all.
+    extent (str): "full" or "head": the part of a mention that becomes its span, if the
+        source marks both.
+    discontinuous (str): The treatment of an entity in several parts: "refuse" raises
+        an error, "join" makes one span from the first part to the last, and "split"
+        makes one span of each part.
+    triggers (bool): Whether to read event triggers as spans, too.
+    format (str | None): The output format in a corpus for instruction tuning, or None
+        to detect it from the outputs.
+    detokenize (bool): Whether to remove the spaces that tokenization inserted.
+    RAISES (ValueError): `extent` or `discontinuous` has another value.
     """
 
     join_sentences: bool | None = None
@@ -104,237 +126,37 @@ class ConvertOptions:
                 )
 
 
-Converter = Callable[[Path, ConvertOptions], Iterator[Annotated]]
+@dataclass(frozen=True)
+class WriteOptions:
+    """Options for writing a corpus.
 
-
-def refuse_splitting(path: Path, options: ConvertOptions, form: str) -> None:
-    """Raise an error where sentences are asked for that the source doesn't part.
-
-    path (Path): The source.
-    options (ConvertOptions): What is asked for.
-    form (str): The name of the source's form.
-    RAISES (ValueError): A Doc a sentence is asked for.
+    spans_key (str): The group of `doc.spans` to write.
+    format (str): The output format, for the corpus format "alpaca".
+    definitions (Mapping[str, str]): Labels and their definitions, for the corpus format
+        "alpaca". They come first, in this order. Other labels of the corpus follow.
     """
-    if options.join_sentences is False:
-        raise ValueError(Errors.G533.format(path=path, form=form))
 
-
-def group_sentences(
-    sentences: Iterable[Sentence], join: bool, glue: str = " "
-) -> Iterator[Annotated]:
-    """Make documents of sentences.
-
-    sentences (Iterable[Sentence]): The sentences; those of one document in a row.
-    join (bool): Whether sentences of one document are joined, or stay by themselves.
-    glue (str): What joins them.
-    YIELDS (Annotated): The documents.
-    """
-    waiting: list[Sentence] = []
-    for sentence in sentences:
-        if waiting and (not join or sentence.doc_id != waiting[0].doc_id):
-            yield _joined(waiting, glue)
-            waiting = []
-        waiting.append(sentence)
-    if waiting:
-        yield _joined(waiting, glue)
-
-
-def _joined(sentences: list[Sentence], glue: str) -> Annotated:
-    starts: list[int] = []
-    spans: list[CharSpan] = []
-    length = 0
-    for sentence in sentences:
-        starts.append(length)
-        spans.extend(
-            CharSpan(length + span.start, length + span.end, span.label)
-            for span in sentence.spans
-        )
-        length += len(sentence.text) + len(glue)
-    text = glue.join(sentence.text for sentence in sentences)
-    return Annotated(text, spans, sentences[0].doc_id, starts)
-
-
-_LISTED = 5
-
-
-def read_document_list(path: Path) -> frozenset[str]:
-    """Read names of documents, one a line; empty lines are skipped.
-
-    path (Path): The file.
-    RETURNS (FrozenSet[str]): The names, without white space at their edges.
-    RAISES (ValueError): The file is not UTF-8, or names none.
-    """
-    lines = (line.strip() for _, line in numbered_lines(path))
-    names = frozenset(line for line in lines if line)
-    if not names:
-        raise ValueError(Errors.G531.format(path=path))
-    return names
-
-
-def names_of(doc_id: str) -> tuple[str, ...]:
-    """How a list may name a document: by its whole name, or by what follows its last
-    colon, as `95369245` for `MEDLINE:95369245`.
-
-    doc_id (str): The source's name for it.
-    RETURNS (Tuple[str, ...]): The names.
-    """
-    return doc_id, doc_id.rpartition(":")[2]
-
-
-def is_chosen(doc_id: str, options: ConvertOptions) -> bool:
-    """Whether a document is to be read.
-
-    doc_id (str): The source's name for it.
-    options (ConvertOptions): Says which documents.
-    RETURNS (bool): Whether it is one of them.
-    """
-    chosen = options.documents
-    return chosen is None or not chosen.isdisjoint(names_of(doc_id))
-
-
-def read_chosen(
-    converter: Converter, path: Path, options: ConvertOptions
-) -> Iterator[Annotated]:
-    """Read the documents of a corpus that the options choose.
-
-    converter (Converter): Reads the corpus.
-    path (Path): The corpus.
-    options (ConvertOptions): Says which documents, and how they are read.
-    YIELDS (Annotated): The documents. Names that the corpus lacks are counted in a
-        warning.
-    RAISES (ValueError): None of them is there, or the converter raises it.
-    """
-    if options.documents is None:
-        yield from converter(path, options)
-        return
-    missing = set(options.documents)
-    passed: dict[str, None] = {}
-    for annotated in converter(path, options):
-        if is_chosen(annotated.doc_id, options):
-            missing.difference_update(names_of(annotated.doc_id))
-            yield annotated
-        elif len(passed) < _LISTED:
-            passed[annotated.doc_id] = None
-    total = len(options.documents)
-    if len(missing) == total:
-        found = ", ".join(map(repr, passed)) or "none"
-        raise ValueError(Errors.G532.format(count=total, path=path, found=found))
-    if missing:
-        first = ", ".join(sorted(missing)[:_LISTED])
-        warn(
-            Warnings.W510.format(
-                count=len(missing), total=total, path=path, first=first
-            )
-        )
-
-
-OVER_END = "over_sentence_end"
-NO_STARTS = "no_sentence_starts"
-NO_NAME = "no_doc_id"
-
-
-def arranged(texts: Iterable[Annotated], join: bool | None) -> Iterator[Annotated]:
-    """Arrange texts that may be documents or sentences.
-
-    texts (Iterable[Annotated]): The texts.
-    join (Optional[bool]): Whether they are joined to documents, or parted into
-        sentences; None leaves them as they are.
-    YIELDS (Annotated): The texts, as asked for.
-    """
-    if join:
-        yield from join_texts(texts)
-    elif join is False:
-        yield from split_sentences(texts)
-    else:
-        yield from texts
-
-
-def join_texts(texts: Iterable[Annotated]) -> Iterator[Annotated]:
-    """Join texts of one document in a row, by a space.
-
-    texts (Iterable[Annotated]): The texts. One that does not say where its sentences
-        start is a sentence.
-    YIELDS (Annotated): The documents.
-    """
-    for _, group in groupby(texts, key=lambda annotated: annotated.doc_id):
-        yield _sentences_joined(list(group))
-
-
-def _sentences_joined(texts: list[Annotated]) -> Annotated:
-    starts: list[int] = []
-    spans: list[CharSpan] = []
-    length = 0
-    for text in texts:
-        starts += [length + start for start in text.sentence_starts or [0]]
-        spans += [
-            CharSpan(length + span.start, length + span.end, span.label)
-            for span in text.spans
-        ]
-        length += len(text.text) + 1
-    remarks = tuple(remark for text in texts for remark in text.remarks)
-    whole = " ".join(text.text for text in texts)
-    return Annotated(whole, spans, texts[0].doc_id, starts, remarks)
-
-
-def split_sentences(texts: Iterable[Annotated]) -> Iterator[Annotated]:
-    """Make a text of each sentence.
-
-    texts (Iterable[Annotated]): The documents.
-    YIELDS (Annotated): Sentences, without the white space around them. A span that
-        goes over the end of one is left out, and is among the remarks of the sentence
-        where it starts. A document that does not say where its sentences start stays
-        whole, with a remark.
-    """
-    for annotated in texts:
-        if annotated.sentence_starts:
-            yield from _sentences(annotated, annotated.sentence_starts)
-        else:
-            remark = Diagnostic(NO_STARTS, f"document {annotated.doc_id}")
-            yield annotated._replace(remarks=(*annotated.remarks, remark))
-
-
-def _sentences(annotated: Annotated, starts: list[int]) -> Iterator[Annotated]:
-    remarks = annotated.remarks
-    for start, end in pairwise(sorted({0, *starts, len(annotated.text)})):
-        whole = annotated.text[start:end]
-        first = start + len(whole) - len(whole.lstrip())
-        text = whole.strip()
-        spans: list[CharSpan] = []
-        for span in annotated.spans:
-            if not start <= span.start < end:
-                continue
-            if first <= span.start and span.end <= first + len(text):
-                moved = CharSpan(span.start - first, span.end - first, span.label)
-                spans.append(moved)
-            else:
-                said = annotated.text[span.start : span.end]
-                message = f"{said!r} ({span.label}), document {annotated.doc_id}"
-                remarks = (*remarks, Diagnostic(OVER_END, message))
-        if text or remarks:
-            yield Annotated(text, spans, annotated.doc_id, [0], remarks)
-        remarks = ()
-
-
-LISTED = 5
+    spans_key: str = "sc"
+    format: str = "inline_bracketed"
+    definitions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class ConversionCounts:
-    """What a conversion has met.
+    """The counts of a conversion.
 
     documents (int): Documents written.
     empty (int): Documents without text, which are left out.
-    sentences (int): Sentences, where the source parts them.
-    spans (int): Spans, each once.
-    duplicates (int): Spans that the source says more than once.
-    unaligned (int): Those of `spans` that no token boundary fits.
-    labels (Dict[str, int]): The spans of each label.
-    examples (List[str]): The first few that do not fit.
-    remarks (Dict[str, int]): What the reader of the source remarked on, by kind.
-    left_out (Dict[str, int]): Spans that the form of the output can't say, by reason.
-    changed (Dict[str, int]): What the form of the output can't say otherwise than
-        changed, by what it is.
-    listed (Dict[str, List[str]]): The first few of each of these kinds.
+    sentences (int): Sentences, if the source marks them.
+    spans (int): Distinct spans.
+    duplicates (int): Repetitions of spans in the source.
+    unaligned (int): The spans that fit no token boundary, included in `spans`.
+    labels (dict[str, int]): The number of spans of each label.
+    examples (list[str]): The first few unaligned spans.
+    diagnostics (dict[str, int]): The diagnostics of the reader, by kind.
+    left_out (dict[str, int]): Spans that the output can't represent, by reason.
+    changed (dict[str, int]): Changes that the output made necessary, by kind.
+    listed (dict[str, list[str]]): The first few items of each kind and reason.
     """
 
     documents: int = 0
@@ -345,114 +167,276 @@ class ConversionCounts:
     unaligned: int = 0
     labels: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
-    remarks: dict[str, int] = field(default_factory=dict)
+    diagnostics: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     listed: dict[str, list[str]] = field(default_factory=dict)
 
-    def remark(self, remark: Diagnostic) -> None:
-        """Count something that a reader remarked on.
+    def diagnose(self, diagnostic: Diagnostic) -> None:
+        """Count a diagnostic of the reader.
 
-        remark (Diagnostic): What it is.
+        diagnostic (Diagnostic): The diagnostic.
         """
-        self._note(self.remarks, remark.kind, remark.message)
+        self._count(self.diagnostics, diagnostic.kind, diagnostic.message)
 
     def leave_out(self, reason: str, span: str) -> None:
-        """Count a span that the form of the output can't say.
+        """Count a span that the output can't represent.
 
-        reason (str): Why, as one short phrase.
-        span (str): The span, for the list.
+        reason (str): The reason, as a short phrase.
+        span (str): A description of the span.
         """
-        self._note(self.left_out, reason, span)
+        self._count(self.left_out, reason, span)
 
-    def change(self, kind: str, what: str) -> None:
-        """Count something that the form of the output changes.
+    def change(self, kind: str, place: str) -> None:
+        """Count a change that the output makes necessary.
 
-        kind (str): What it is, as one short phrase.
-        what (str): Where, for the list.
+        kind (str): The kind, as a short phrase.
+        place (str): A description of the place.
         """
-        self._note(self.changed, kind, what)
+        self._count(self.changed, kind, place)
 
-    def _note(self, counts: dict[str, int], kind: str, what: str) -> None:
+    def _count(self, counts: dict[str, int], kind: str, item: str) -> None:
         counts[kind] = counts.get(kind, 0) + 1
-        texts = self.listed.setdefault(kind, [])
-        if len(texts) < LISTED:
-            texts.append(what)
+        items = self.listed.setdefault(kind, [])
+        if len(items) < MAX_LISTED:
+            items.append(item)
 
 
-# Reasons for which spans are left out, as the summary of a conversion says them.
-NO_BOUNDARY = "fits no token boundary"
-BLANK_EDGE = "has white space at its edge"
-CROSSES = "crosses a longer one"
-
-
-@dataclass(frozen=True)
-class WriteOptions:
-    """How a corpus is written.
-
-    spans_key (str): The group of `doc.spans` that holds the spans.
-    format (str): The format of the outputs, in the form "alpaca".
-    definitions (Mapping[str, str]): Labels and what they stand for, in the form
-        "alpaca": they come first, in this order; those of the corpus that are not
-        among them follow.
-    """
-
-    spans_key: str = "sc"
-    format: str = "inline_bracketed"
-    definitions: Mapping[str, str] = field(default_factory=dict)
-
-
+Converter = Callable[[Path, ConvertOptions], Iterator[Annotated]]
 Writer = Callable[[Iterable[Doc], Path, WriteOptions, ConversionCounts], None]
 
 
+# Choosing documents
+
+
+def read_document_list(path: Path) -> frozenset[str]:
+    """Read document IDs, one a line, and skip empty lines.
+
+    path (Path): The file.
+    RETURNS (frozenset[str]): The IDs, without white space around them.
+    RAISES (ValueError): The file is not UTF-8, or contains no ID.
+    """
+    lines = (line.strip() for _, line in numbered_lines(path))
+    doc_ids = frozenset(line for line in lines if line)
+    if not doc_ids:
+        raise ValueError(Errors.G531.format(path=path))
+    return doc_ids
+
+
+def is_chosen(doc_id: str, options: ConvertOptions) -> bool:
+    """Check whether the options choose a document.
+
+    doc_id (str): The ID of the document.
+    options (ConvertOptions): The options.
+    RETURNS (bool): Whether the document is to be read.
+    """
+    chosen = options.documents
+    return chosen is None or not chosen.isdisjoint(_accepted_ids(doc_id))
+
+
+def read_chosen(
+    converter: Converter, path: Path, options: ConvertOptions
+) -> Iterator[Annotated]:
+    """Read the documents of a corpus that the options choose, and warn about IDs that
+    the corpus lacks.
+
+    converter (Converter): The reader.
+    path (Path): The corpus.
+    options (ConvertOptions): The options.
+    YIELDS (Annotated): The documents.
+    RAISES (ValueError): The corpus contains none of the documents, or the reader raises
+        the error.
+    """
+    if options.documents is None:
+        yield from converter(path, options)
+        return
+    missing = set(options.documents)
+    others: dict[str, None] = {}
+    for annotated in converter(path, options):
+        if is_chosen(annotated.doc_id, options):
+            missing.difference_update(_accepted_ids(annotated.doc_id))
+            yield annotated
+        elif len(others) < MAX_LISTED:
+            others[annotated.doc_id] = None
+    total = len(options.documents)
+    if len(missing) == total:
+        found = ", ".join(map(repr, others)) or "none"
+        raise ValueError(Errors.G532.format(count=total, path=path, found=found))
+    if missing:
+        first = ", ".join(sorted(missing)[:MAX_LISTED])
+        warn(
+            Warnings.W510.format(
+                count=len(missing), total=total, path=path, first=first
+            )
+        )
+
+
+def _accepted_ids(doc_id: str) -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): The whole ID, and the part after its last colon, such
+    as `95369245` of `MEDLINE:95369245`."""
+    return doc_id, doc_id.rpartition(":")[2]
+
+
+# Joining and splitting sentences
+
+
+def refuse_splitting(path: Path, options: ConvertOptions, corpus_format: str) -> None:
+    """Refuse to split the documents of a format that marks no sentences.
+
+    path (Path): The corpus.
+    options (ConvertOptions): The options.
+    corpus_format (str): The name of the corpus format.
+    RAISES (ValueError): The options request one Doc a sentence.
+    """
+    if options.join_sentences is False:
+        raise ValueError(Errors.G533.format(path=path, form=corpus_format))
+
+
+def group_sentences(
+    sentences: Iterable[Sentence], join: bool, glue: str = " "
+) -> Iterator[Annotated]:
+    """Turn sentences into documents.
+
+    sentences (Iterable[Sentence]): The sentences. Those of a document are consecutive.
+    join (bool): Whether to join the sentences of a document. Otherwise each sentence
+        becomes a document.
+    glue (str): The separator between joined sentences.
+    YIELDS (Annotated): The documents.
+    """
+    texts = (Annotated(*sentence, sentence_starts=[0]) for sentence in sentences)
+    yield from join_texts(texts, glue) if join else texts
+
+
+def arrange_sentences(
+    texts: Iterable[Annotated], join: bool | None
+) -> Iterator[Annotated]:
+    """Join or split texts that may be documents or sentences.
+
+    texts (Iterable[Annotated]): The texts.
+    join (bool | None): Whether to join the texts of a document (True), to split them
+        into sentences (False), or to leave them unchanged (None).
+    YIELDS (Annotated): The resulting texts.
+    """
+    if join:
+        yield from join_texts(texts)
+    elif join is False:
+        yield from split_sentences(texts)
+    else:
+        yield from texts
+
+
+def join_texts(texts: Iterable[Annotated], glue: str = " ") -> Iterator[Annotated]:
+    """Join consecutive texts of one document.
+
+    texts (Iterable[Annotated]): The texts. A text without sentence starts counts as
+        one sentence.
+    glue (str): The separator between the texts.
+    YIELDS (Annotated): The documents.
+    """
+    for doc_id, group in groupby(texts, key=lambda annotated: annotated.doc_id):
+        parts: list[str] = []
+        spans: list[CharSpan] = []
+        starts: list[int] = []
+        diagnostics: list[Diagnostic] = []
+        offset = 0
+        for annotated in group:
+            parts.append(annotated.text)
+            spans += [_shifted(span, offset) for span in annotated.spans]
+            starts += [offset + start for start in annotated.sentence_starts or [0]]
+            diagnostics += annotated.diagnostics
+            offset += len(annotated.text) + len(glue)
+        yield Annotated(glue.join(parts), spans, doc_id, starts, tuple(diagnostics))
+
+
+def split_sentences(texts: Iterable[Annotated]) -> Iterator[Annotated]:
+    """Split documents into sentences.
+
+    texts (Iterable[Annotated]): The documents.
+    YIELDS (Annotated): The sentences, without the white space around them. A span that
+        crosses the end of a sentence is left out and becomes a diagnostic of the
+        sentence where it starts. A document without sentence starts stays whole and
+        has a diagnostic.
+    """
+    for annotated in texts:
+        if annotated.sentence_starts:
+            yield from _sentences(annotated, annotated.sentence_starts)
+        else:
+            unsplit = Diagnostic(NO_STARTS, f"document {annotated.doc_id}")
+            yield annotated._replace(diagnostics=(*annotated.diagnostics, unsplit))
+
+
+def _sentences(annotated: Annotated, starts: list[int]) -> Iterator[Annotated]:
+    diagnostics = annotated.diagnostics
+    for start, end in pairwise(sorted({0, *starts, len(annotated.text)})):
+        whole = annotated.text[start:end]
+        first = start + len(whole) - len(whole.lstrip())
+        text = whole.strip()
+        spans: list[CharSpan] = []
+        for span in annotated.spans:
+            if not start <= span.start < end:
+                continue
+            if first <= span.start and span.end <= first + len(text):
+                spans.append(_shifted(span, -first))
+            else:
+                surface = annotated.text[span.start : span.end]
+                message = f"{surface!r} ({span.label}), document {annotated.doc_id}"
+                diagnostics = (*diagnostics, Diagnostic(OVER_END, message))
+        if text or diagnostics:
+            yield Annotated(text, spans, annotated.doc_id, [0], diagnostics)
+        diagnostics = ()
+
+
+def _shifted(span: CharSpan, offset: int) -> CharSpan:
+    return CharSpan(span.start + offset, span.end + offset, span.label)
+
+
+# Writing documents
+
+
 def doc_id_of(doc: Doc) -> str:
-    """The source's name for a document.
+    """Return the ID that the source gives to a document.
 
     doc (Doc): The Doc.
-    RETURNS (str): The name; empty where there is none.
+    RETURNS (str): The ID, which is empty if there is none.
     """
     return str(doc.user_data.get("doc_id", ""))
 
 
-def shown(doc: Doc, span: CharSpan) -> str:
-    """A span as lists of lost spans have it.
+def describe_span(doc: Doc, span: CharSpan) -> str:
+    """Describe a span for the lists of a conversion.
 
     doc (Doc): The Doc.
     span (CharSpan): The span.
-    RETURNS (str): Its text and label, and the document.
+    RETURNS (str): The text and label of the span, and the ID of the document.
     """
     text = doc.text[span.start : span.end]
     return f"{text!r} ({span.label}), document {doc_id_of(doc)}"
 
 
-HIDDEN = "is hidden by the text's own characters"
-ELSEWHERE = "would be given the place of another occurrence"
-
-
-def markable_spans(
+def representable_spans(
     doc: Doc, fmt: Format, spans: Iterable[CharSpan], counts: ConversionCounts
 ) -> list[CharSpan]:
-    """Leave out what a format can't say, and count it.
+    """Leave out and count the spans that an output format can't represent.
 
     doc (Doc): The document.
-    fmt (Format): The format.
+    fmt (Format): The output format.
     spans (Iterable[CharSpan]): The spans.
-    counts (ConversionCounts): Gets what is left out.
-    RETURNS (List[CharSpan]): The others, in order.
+    counts (ConversionCounts): Counts the spans that are left out.
+    RETURNS (list[CharSpan]): The other spans, in order.
     """
     kept: list[CharSpan] = []
     for span in ordered(set(spans)):
-        said = doc.text[span.start : span.end]
-        if said != said.strip():
-            counts.leave_out(BLANK_EDGE, shown(doc, span))
+        surface = doc.text[span.start : span.end]
+        if surface != surface.strip():
+            counts.leave_out(BLANK_EDGE, describe_span(doc, span))
         else:
             kept.append(span)
     if not fmt.allows_crossing and crossings(kept):
         kept, crossing = drop_crossing(kept)
         for span in crossing:
-            counts.leave_out(CROSSES, shown(doc, span))
+            counts.leave_out(CROSSES, describe_span(doc, span))
     lost = set(fmt.unsayable(doc.text, kept))
     for span in ordered(lost):
         reason = HIDDEN if isinstance(fmt, InlineFormat) else ELSEWHERE
-        counts.leave_out(reason, shown(doc, span))
+        counts.leave_out(reason, describe_span(doc, span))
     return ordered(span for span in kept if span not in lost)

@@ -1,4 +1,4 @@
-"""Read, check and collect labels."""
+"""Entity labels: reading them from a user, checking them, and collecting them."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
@@ -16,10 +16,9 @@ from .docbin import unaligned_spans
 def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
     """Check labels as a user gives them.
 
-    labels (Optional[Union[List[str], Dict[str, str]]]): Labels, or label to
-        definition.
-    fmt (Format): The format that has to carry them.
-    RETURNS (Dict[str, str]): Label to definition, which may be empty.
+    labels (list[str] | dict[str, str] | None): Labels, or labels and their definitions.
+    fmt (Format): The format that has to represent the labels.
+    RETURNS (dict[str, str]): Labels and their definitions, which may be empty.
     RAISES (ValueError): A label occurs twice or is not legal.
     """
     if labels is None:
@@ -43,12 +42,13 @@ def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
 
 
 def labels_in_file(path: Path) -> Any:
-    """Read labels as `spacy.read_labels.v1` does.
+    """Read labels in the format of `spacy.read_labels.v1`.
 
     path (Path): A JSON file.
-    RETURNS (Union[List[Any], Dict[str, Any]]): What it holds: for most components a
-        list, or an object of labels with their definitions.
-    RAISES (ValueError): It holds no labels. (OSError): It can't be read.
+    RETURNS (list[Any] | dict[str, Any]): The content: for most components a list, or an
+        object of labels and their definitions.
+    RAISES (ValueError): The file contains no labels.
+    RAISES (OSError): The file can't be read.
     """
     content = parse_json(path.read_text(encoding="utf-8"))
     if not isinstance(content, (list, dict)) or not content:
@@ -57,13 +57,14 @@ def labels_in_file(path: Path) -> Any:
 
 
 def check_carried(labels: Any, name: str) -> None:
-    """Check that a config file can hold the labels' definitions.
+    """Check that a config file preserves labels with definitions.
 
-    A dict becomes sections and keys of an INI file, which mangles some characters.
+    A config file stores a dict as sections and keys of an INI file, which corrupts some
+    characters.
 
     labels (Any): The labels of a config.
-    name (str): The component's name, for the message.
-    RAISES (ValueError): They would come back otherwise than they are.
+    name (str): The name of the component, for the message.
+    RAISES (ValueError): The config file would change the labels.
     """
     if not isinstance(labels, dict):
         return
@@ -71,7 +72,7 @@ def check_carried(labels: Any, name: str) -> None:
         text = Config({"labels": labels}).to_str()
         again = Config().from_str(text)["labels"]
     except Exception:
-        # Whatever confection makes of it, the file would not be read again.
+        # Any error of confection means that the file could not be read again.
         again = None
     if again != labels or list(again) != list(labels):
         raise ValueError(Errors.G422.format(found=labels, name=name))
@@ -83,16 +84,16 @@ def collect_labels(
     allowed: dict[str, str] | None,
     required: bool = True,
 ) -> list[str]:
-    """The labels that occur in examples.
+    """Collect the labels of examples.
 
-    get_examples (Callable[[], Iterable[Example]]): Gives the examples.
-    key (str): The group of `doc.spans` that holds the spans.
-    allowed (Optional[Dict[str, str]]): The labels there may be; None for any.
-    required (bool): Whether they are the only source of labels.
-    RETURNS (List[str]): The labels, sorted.
-    RAISES (ValueError): There are no examples, none has the group, or a label is not
-        among those allowed. Where labels are not required, the one example that spaCy
-        makes for want of data need not have the group.
+    get_examples (Callable[[], Iterable[Example]]): Returns the examples.
+    key (str): The group of `doc.spans` that contains the spans.
+    allowed (dict[str, str] | None): The allowed labels, or None for any.
+    required (bool): Whether the examples are the only source of labels.
+    RETURNS (list[str]): The labels, sorted.
+    RAISES (ValueError): There are no examples, no example has the group, or a label is
+        not allowed. If labels are not required, the single placeholder example that
+        spaCy creates without data may lack the group.
     """
     found: set[str] = set()
     count = without = placeholders = 0
@@ -113,19 +114,19 @@ def collect_labels(
         raise ValueError(Errors.G307.format(key=key))
     if without < count and not found and not required:
         warn(Warnings.W303.format(all=count, key=key))
-    # Closed labels, and no data at all: nothing is asked of the examples.
+    # With a closed set of labels and no data, the examples need not provide anything.
     elif without and not (no_data and allowed is not None):
         warn(Warnings.W301.format(count=without, all=count, key=key))
     return sorted(found)
 
 
 def check_labels(reference: Doc, key: str, allowed: Collection[str]) -> None:
-    """Check the labels of a Doc, also of spans that no token boundary fits.
+    """Check the labels of all gold spans of a Doc, aligned and unaligned.
 
     reference (Doc): The Doc.
-    key (str): The group of `doc.spans` that holds the spans.
-    allowed (Collection[str]): The labels there may be.
-    RAISES (ValueError): A label is not among them.
+    key (str): The group of `doc.spans` that contains the spans.
+    allowed (Collection[str]): The allowed labels.
+    RAISES (ValueError): A label is not allowed.
     """
     for text, label in _labelled(reference, key):
         if label not in allowed:
@@ -135,7 +136,7 @@ def check_labels(reference: Doc, key: str, allowed: Collection[str]) -> None:
 
 
 def _labelled(reference: Doc, key: str) -> Iterator[tuple[str, str]]:
-    """Text and label of each span; none where the Doc does not have the group."""
+    """Yield the text and label of each gold span, if the Doc has the group."""
     if key in reference.spans:
         for span in reference.spans[key]:
             yield span.text, span.label_
@@ -144,6 +145,6 @@ def _labelled(reference: Doc, key: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_placeholder(reference: Doc) -> bool:
-    """Whether a Doc is the one that spaCy makes where it is given no examples, as by
-    `nlp.initialize()` and `spacy assemble`."""
+    """Return whether a Doc is the one that spaCy creates without examples, for instance
+    in `nlp.initialize()` and `spacy assemble`."""
     return reference.text.split() == ["x", "y", "z"] and not reference.spans

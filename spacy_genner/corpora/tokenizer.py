@@ -1,10 +1,16 @@
-"""A tokenizer with finer tokens, for gold spans that end inside of words."""
+"""Tokenization of corpora: a fine tokenizer, and detokenization.
+
+The fine tokenizer fits gold spans that end inside words. Detokenization restores the
+text of corpora that are distributed as tokens.
+"""
 
 import re
 import sys
 import unicodedata
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import pairwise
 
 from spacy.language import Language
 from spacy.symbols import ORTH
@@ -15,15 +21,30 @@ from spacy.util import (
     compile_suffix_regex,
 )
 
+from ..formats import CharSpan
+from .documents import Annotated
+
+_WORD = re.compile(r"\S+")
+_OPENING = frozenset("([{¿¡«“‘„`") | {"``", "$", "£", "€", "#", "-LRB-", "-LSB-"}
+_CLOSING = frozenset(".,;:!?%)]}»”’…") | {"...", "..", "''", "-RRB-", "-RSB-"}
+# English clitics as the Penn Treebank separates them from the preceding word.
+_CLITIC = re.compile(r"(n['’]t|['’](s|m|d|re|ve|ll))", re.IGNORECASE)
+_CLITIC_BODY = re.compile(r"s|m|d|re|ve|ll|t", re.IGNORECASE)
+_APOSTROPHES = ("'", "’")
+
+
+# The fine tokenizer
+
 
 def make_fine_tokenizer() -> Callable[[Language], Tokenizer]:
-    """Registered as `spacy-genner.FineTokenizer.v1`: parts words wherever letters,
-    digits and other characters change, `IL-2)-induced` into `IL - 2 ) - induced`.
+    """Registered as `spacy-genner.FineTokenizer.v1`. The tokenizer splits words
+    wherever letters, digits and other characters meet: `IL-2)-induced` becomes
+    `IL - 2 ) - induced`.
 
-    It is made of the language's own rules with further ones, for languages that part
-    words by spaces, and saves as any tokenizer of spaCy's does.
+    It extends the rules of the language, for languages that separate words by spaces,
+    and is saved like any tokenizer of spaCy.
 
-    RETURNS (Callable[[Language], Tokenizer]): Makes the tokenizer for a pipeline.
+    RETURNS (Callable[[Language], Tokenizer]): Creates the tokenizer for a pipeline.
     """
 
     def make(nlp: Language) -> Tokenizer:
@@ -44,8 +65,8 @@ def make_fine_tokenizer() -> Callable[[Language], Tokenizer]:
 
 
 def _contractions(rules: dict[str, list[dict]]) -> dict[str, list[dict]]:
-    """The rules that part a word (`don't`). Those that keep one whole (`B.`, `:-)`)
-    are what a fine tokenizer has to do without."""
+    """Select the exceptions that split a word (`don't`). Those that keep a word whole
+    (`B.`, `:-)`) would prevent fine tokens."""
     return {
         string: pieces
         for string, pieces in rules.items()
@@ -59,15 +80,15 @@ def _contractions(rules: dict[str, list[dict]]) -> dict[str, list[dict]]:
 
 @cache
 def _patterns() -> tuple[str, tuple[str, str]]:
-    """The pattern of one character that is no letter and no digit, and those of the
-    places between letters and digits.
+    """Build the pattern of a character that is neither letter nor digit, and the
+    patterns of the positions between letters and digits.
 
     Marks and joiners (vowel signs, accents, variation selectors) belong to the
-    character before them, which `\\w` does not know.
+    preceding character, but `\\w` does not match them.
     """
     joined = _joined_characters()
     letter, digit = r"[^\W\d_]", r"\d"
-    # In brackets: spaCy puts an anchor in front of or behind each pattern.
+    # The group is necessary: spaCy adds an anchor before or after each pattern.
     other = rf"(?:[^\w\s{joined}]|_)[{joined}]*"
     change = (
         rf"(?<={digit})(?={letter})",
@@ -77,7 +98,8 @@ def _patterns() -> tuple[str, tuple[str, str]]:
 
 
 def _joined_characters() -> str:
-    """The inside of a character class: Unicode's marks and format characters."""
+    """Return the Unicode marks and format characters, as the inside of a character
+    class."""
     codes = [
         code
         for code in range(sys.maxunicode + 1)
@@ -93,3 +115,81 @@ def _joined_characters() -> str:
         re.escape(chr(first)) + ("-" + re.escape(chr(last)) if last > first else "")
         for first, last in ranges
     )
+
+
+# Detokenization
+
+
+def detokenize(texts: Iterable[Annotated]) -> Iterator[Annotated]:
+    """Remove the spaces that tokenization inserted. Spans and sentence starts keep
+    their characters.
+
+    texts (Iterable[Annotated]): Tokenized texts.
+    YIELDS (Annotated): The texts without the spaces that a writer would not set.
+    """
+    for annotated in texts:
+        starts = annotated.sentence_starts
+        removed = removable_spaces(annotated.text, starts or ())
+        kept = set(range(len(annotated.text))).difference(removed)
+        yield annotated._replace(
+            text="".join(annotated.text[place] for place in sorted(kept)),
+            spans=[
+                CharSpan(
+                    _moved(span.start, removed), _moved(span.end, removed), span.label
+                )
+                for span in annotated.spans
+            ],
+            sentence_starts=starts and [_moved(start, removed) for start in starts],
+        )
+
+
+def removable_spaces(text: str, sentence_starts: Iterable[int] = ()) -> list[int]:
+    """Find the single spaces that only separate tokens.
+
+    text (str): A tokenized text.
+    sentence_starts (Iterable[int]): The offsets where sentences start, if they are
+        known. The space before a sentence is kept, and quotes are paired within a
+        sentence.
+    RETURNS (list[int]): The offsets of the spaces, in order.
+    """
+    bounds = sorted({0, *sentence_starts, len(text)})
+    removable: list[int] = []
+    for start, end in pairwise(bounds):
+        for line in re.finditer(r"[^\n]+", text[start:end]):
+            words = list(_WORD.finditer(line.group()))
+            sides = _attached_sides([word.group() for word in words])
+            for index, (left, right) in enumerate(pairwise(words)):
+                between = line.group()[left.end() : right.start()]
+                if between == " " and (sides[index][1] or sides[index + 1][0]):
+                    removable.append(start + line.start() + left.end())
+    return removable
+
+
+def _attached_sides(words: list[str]) -> list[tuple[bool, bool]]:
+    """Return whether each word of a sentence attaches to the preceding word, and
+    whether it attaches to the following word."""
+    sides = [(word in _CLOSING or _is_clitic(word), word in _OPENING) for word in words]
+    quotes = [place for place, word in enumerate(words) if word == '"']
+    # The last of an odd number of quotes has no partner and stays separate.
+    for opening, closing in zip(quotes[::2], quotes[1::2], strict=False):
+        sides[opening], sides[closing] = (False, True), (True, False)
+    for place, word in enumerate(words):
+        after = words[place + 1] if place + 1 < len(words) else ""
+        if word in _APOSTROPHES and place and _CLITIC_BODY.fullmatch(after):
+            # Some tokenizers split a contraction into three tokens: we ' re.
+            sides[place] = (words[place - 1][-1].isalnum(), True)
+        elif word in _APOSTROPHES and place:
+            # The apostrophe of a plural genitive (boys ') attaches. A quote does not.
+            genitive = words[place - 1][-1] in "sS" and after[:1].isalpha()
+            quoted = "'" in words[:place] or "‘" in words[:place]
+            closing = word == "’" and "‘" in words[:place]
+            sides[place] = (closing or (genitive and not quoted), False)
+    return sides
+
+
+def _is_clitic(word: str) -> bool:
+    return _CLITIC.fullmatch(word) is not None
+
+
+def _moved(place: int, removed: list[int]) -> int:
+    return place - bisect_left(removed, place)

@@ -51,12 +51,12 @@ def test_every_format_is_told_and_read(tmp_path, name, form):
     records = [record(EMPTY[name], "Nothing ."), record(OUTPUTS[name])]
     path = form(tmp_path / "c.json", *records)
     first, second = read(path, "alpaca")
-    assert (first.text, first.spans, first.remarks) == ("Nothing .", [], ())
+    assert (first.text, first.spans, first.diagnostics) == ("Nothing .", [], ())
     assert second.spans[0] == ORG
     assert second.spans[1:] == (
         [] if name == "grouped_json" else [CharSpan(29, 33, "GPE")]
     )
-    assert (second.text, second.doc_id, second.remarks) == (SENTENCE, "2", ())
+    assert (second.text, second.doc_id, second.diagnostics) == (SENTENCE, "2", ())
     assert read(path, "alpaca", format=name) == [first, second]
 
 
@@ -101,10 +101,10 @@ def test_what_the_text_does_not_bear_out_is_among_the_remarks(tmp_path):
     ]
     path = save(tmp_path / "c.json", *map(record, outputs))
     first, second, third = read(path, "alpaca")
-    assert {remark.kind for remark in first.remarks} == {"copy_differs"}
-    assert first.remarks[0].message.startswith(f"{path}, line 2: ")
-    assert {remark.kind for remark in second.remarks} >= {"unbalanced"}
-    assert third.remarks == ()
+    assert {diagnostic.kind for diagnostic in first.diagnostics} == {"copy_differs"}
+    assert first.diagnostics[0].message.startswith(f"{path}, line 2: ")
+    assert {diagnostic.kind for diagnostic in second.diagnostics} >= {"unbalanced"}
+    assert third.diagnostics == ()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_the_text_does_not_bear_out_is_among_the_remarks(tmp_path):
 )
 def test_another_order_is_no_loss(tmp_path, name, count, output):
     [found] = read(save(tmp_path / "c", record(output)), "alpaca", format=name)
-    assert {remark.kind for remark in found.remarks} <= {"other_order"}
+    assert {diagnostic.kind for diagnostic in found.diagnostics} <= {"other_order"}
     assert len(found.spans) == count
 
 
@@ -136,7 +136,7 @@ def test_remarks_are_counted(tmp_path):
     path = save(tmp_path / "c", record("Oslo hosts a [University of Oslo | ORG] ."))
     maker = DocMaker()
     list(maker(read(path, "alpaca", format="inline_bracketed")))
-    assert maker.counts.remarks == {"copy_differs": 1}
+    assert maker.counts.diagnostics == {"copy_differs": 1}
     assert "line 2" in maker.counts.listed["copy_differs"][0]
 
 
@@ -161,7 +161,7 @@ def test_tokens_are_put_together(tmp_path):
 def test_a_text_within_the_instruction(tmp_path, instruction, name):
     task = record(OUTPUTS[name], "", instruction)
     [found] = read(save(tmp_path / "c", task), "alpaca")
-    assert (found.text, found.spans[0], found.remarks) == (SENTENCE, ORG, ())
+    assert (found.text, found.spans[0], found.diagnostics) == (SENTENCE, ORG, ())
     del task["input"]
     assert read(save(tmp_path / "c", task), "alpaca") == [found]
 
@@ -256,7 +256,7 @@ def test_what_is_written_is_read_again(tmp_path, name):
     assert counts.left_out == {}
     assert (second.text, second.spans) == (OFF_GRID.text, OFF_GRID.spans)
     assert (third.text, third.spans) == (PLAIN.text, [])
-    assert not any(a.remarks for a in (first, second, third))
+    assert not any(a.diagnostics for a in (first, second, third))
     text = (tmp_path / "o.json").read_text("utf-8")
     assert text == json.dumps(records, ensure_ascii=False, indent=2) + "\n"
 

@@ -43,7 +43,7 @@ def test_a_bar_in_the_text_stays():
     "line, reason",
     [
         ("an [Oslo | GPE", "without a ']'"),
-        ("an Oslo | GPE]", "closes nothing"),
+        ("an Oslo | GPE]", "closes no span"),
         ("an [Oslo]", "no ' | LABEL'"),
         ("an [Oslo | ]", "no ' | LABEL'"),
         ("an [ Oslo | GPE]", "white space at its edge"),

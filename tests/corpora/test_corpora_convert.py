@@ -76,8 +76,8 @@ def test_a_start_inside_a_token_moves_no_other(text, starts, found, inside):
     maker = DocMaker()
     [doc] = maker([Annotated(text, [], "d1", starts)])
     assert [sentence.start_char for sentence in doc.sents] == found
-    remarks = {"sentence_start_inside_token": inside} if inside else {}
-    assert maker.counts.remarks == remarks
+    diagnostics = {"sentence_start_inside_token": inside} if inside else {}
+    assert maker.counts.diagnostics == diagnostics
     for listed in maker.counts.listed.values():
         assert listed[0].endswith(", document d1")
 

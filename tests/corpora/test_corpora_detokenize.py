@@ -4,12 +4,12 @@ from hypothesis import strategies as st
 
 from spacy_genner.corpora.documents import Annotated, ConvertOptions
 from spacy_genner.corpora.forms import get_converter
-from spacy_genner.corpora.forms.conll import detokenized, needless_spaces
+from spacy_genner.corpora.tokenizer import detokenize, removable_spaces
 from spacy_genner.formats import CharSpan
 
 
 def together(text: str, starts=()) -> str:
-    gone = set(needless_spaces(text, starts))
+    gone = set(removable_spaces(text, starts))
     return "".join(char for place, char in enumerate(text) if place not in gone)
 
 
@@ -50,7 +50,7 @@ def test_sentences_stay_apart():
 def test_spans_and_sentences_stay_where_they_are():
     text = "The ( University of Oslo ) . She left ."
     spans = [CharSpan(6, 24, "ORG"), CharSpan(20, 24, "GPE"), CharSpan(4, 26, "X")]
-    [found] = detokenized([Annotated(text, spans, "d", [0, 29])])
+    [found] = detokenize([Annotated(text, spans, "d", [0, 29])])
     assert found.text == "The (University of Oslo). She left."
     assert [found.text[s.start : s.end] for s in found.spans] == [
         "University of Oslo",
@@ -66,7 +66,7 @@ def test_spans_and_sentences_stay_where_they_are():
 def test_nothing_but_single_spaces_goes(text, data):
     words = [(m, m + 1) for m, char in enumerate(text) if not char.isspace()]
     spans = [CharSpan(start, end, "A") for start, end in words]
-    [found] = detokenized([Annotated(text, spans, "d", None)])
+    [found] = detokenize([Annotated(text, spans, "d", None)])
     assert [found.text[s.start : s.end] for s in found.spans] == [
         text[start:end] for start, end in words
     ]

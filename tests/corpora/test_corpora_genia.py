@@ -173,15 +173,15 @@ def test_entities_are_never_read(tmp_path, declaration):
 @pytest.mark.parametrize(
     "content, line, reason",
     [
-        ("<set><sentence>A</sentence></set>", 1, "in no article"),
-        (f"<set>\n{article('', 'A')}</set>", 7, "in no article with an id"),
-        (f"<set>\n{cons('A', 'G#DNA_N/A')}</set>", 2, "in no sentence"),
-        (f"<set>\n{article('1', 'A')}B</set>", 13, "'B' is in no sentence"),
+        ("<set><sentence>A</sentence></set>", 1, "outside an article"),
+        (f"<set>\n{article('', 'A')}</set>", 7, "outside an article with an ID"),
+        (f"<set>\n{cons('A', 'G#DNA_N/A')}</set>", 2, "outside a sentence"),
+        (f"<set>\n{article('1', 'A')}B</set>", 13, "'B' is outside a sentence"),
         (corpus(article("1", cons("", "G#cell_line"))), 10, "has no text"),
         (
             corpus(article("1", "A <sentence>B</sentence>")),
             10,
-            "a sentence is inside another",
+            "a sentence is inside another sentence",
         ),
     ],
 )

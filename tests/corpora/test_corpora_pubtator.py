@@ -73,18 +73,18 @@ def test_a_document_that_comes_again_is_kept_and_counted(tmp_path):
 @pytest.mark.parametrize(
     "line, reason",
     [
-        ("1\t2\t6\tGout", "start, end, text and type"),
-        ("1\t2\t6\tGout\t \tD1", "start, end, text and type"),
-        ("1\t2\tx\tGout\tDisease", "start, end, text and type"),
-        ("1\t6\t6\t\tDisease", "6 to 6 is not in the text of 40 characters"),
-        ("1\t38\t41\tps.\tDisease", "not in the text"),
-        ("2\t2\t6\tGout\tDisease", "an annotation of '1' is"),
-        ("cut off", "an annotation of '1' is"),
-        ("1\t1O\t4\tGout\tDisease\tD1", "start, end, text and type"),
-        ("1\tO2\t6\tGout\tDisease\tD1", "start, end, text and type"),
-        ("1\t\t6\tGout\tDisease\tD1", "start, end, text and type"),
-        (f"1\t{'9' * 5000}\t6\tGout\tDisease", "start, end, text and type"),
-        (f"1\t2\t{'9' * 5000}\tGout\tDisease", "start, end, text and type"),
+        ("1\t2\t6\tGout", "expected start, end, text and type"),
+        ("1\t2\t6\tGout\t \tD1", "expected start, end, text and type"),
+        ("1\t2\tx\tGout\tDisease", "expected start, end, text and type"),
+        ("1\t6\t6\t\tDisease", "6 to 6 is outside the text of 40 characters"),
+        ("1\t38\t41\tps.\tDisease", "outside the text"),
+        ("2\t2\t6\tGout\tDisease", "expected an annotation of '1', found"),
+        ("cut off", "expected an annotation of '1', found"),
+        ("1\t1O\t4\tGout\tDisease\tD1", "expected start, end, text and type"),
+        ("1\tO2\t6\tGout\tDisease\tD1", "expected start, end, text and type"),
+        ("1\t\t6\tGout\tDisease\tD1", "expected start, end, text and type"),
+        (f"1\t{'9' * 5000}\t6\tGout\tDisease", "expected start, end, text and type"),
+        (f"1\t2\t{'9' * 5000}\tGout\tDisease", "expected start, end, text and type"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, reason):
@@ -99,7 +99,9 @@ def test_a_bad_line_is_named(tmp_path, line, reason):
 def test_a_document_starts_with_its_title(tmp_path, line):
     with pytest.raises(ValueError, match=r"\[G547\].*line 6: a document starts with"):
         read(tmp_path, f"{DOCUMENT}\n{line}\n")
-    with pytest.raises(ValueError, match=r"\[G547\].*line 2: the abstract is of '2'"):
+    with pytest.raises(
+        ValueError, match=r"\[G547\].*line 2: the abstract has the ID '2'"
+    ):
         read(tmp_path, "1|t|T\n2|a|A\n")
 
 

@@ -140,7 +140,7 @@ def check_alpaca(
         assert not set(again.spans) - set(text.spans)
         lost += len(text.spans) - len(again.spans)
     assert lost == sum(counts.left_out.values())
-    kinds = {remark.kind for text in found for remark in text.remarks}
+    kinds = {diagnostic.kind for text in found for diagnostic in text.diagnostics}
     # A list of strings alone leaves the place of one that occurs again to a rule.
     assert kinds <= ({"ambiguous_place"} if name == "grouped_json" else set())
     if isinstance(get_format(name), InlineFormat):

@@ -19,9 +19,9 @@ def test_sentences_have_their_spans():
         "Bergen",
         "To  Bergen.",
     ]
-    assert {(a.doc_id, a.sentence_starts[0], a.remarks) for a in (first, second)} == {
-        ("d", 0, ())
-    }
+    assert {
+        (a.doc_id, a.sentence_starts[0], a.diagnostics) for a in (first, second)
+    } == {("d", 0, ())}
 
 
 def test_a_span_over_the_end_of_a_sentence_is_a_remark():
@@ -29,34 +29,36 @@ def test_a_span_over_the_end_of_a_sentence_is_a_remark():
     spans = [CharSpan(0, 9, "A"), CharSpan(3, 5, "B"), CharSpan(5, 8, "C")]
     first, second = split_sentences([Annotated(text, spans, "d", [0, 5])])
     assert (first.spans, second.spans) == ([], [CharSpan(0, 3, "C")])
-    assert [remark.kind for remark in first.remarks] == ["over_sentence_end"] * 2
-    assert first.remarks[0].message == "'One. Two.' (A), document d"
+    assert [diagnostic.kind for diagnostic in first.diagnostics] == [
+        "over_sentence_end"
+    ] * 2
+    assert first.diagnostics[0].message == "'One. Two.' (A), document d"
 
 
 def test_sentences_of_white_space_are_none():
     parts = list(split_sentences([Annotated("One. \n Two.", [], "d", [0, 5, 7])]))
     assert [part.text for part in parts] == ["One.", "Two."]
     lost = Annotated("One. \n Two.", [CharSpan(5, 6, "A")], "d", [0, 5, 7])
-    assert [len(part.remarks) for part in split_sentences([lost])] == [0, 1, 0]
+    assert [len(part.diagnostics) for part in split_sentences([lost])] == [0, 1, 0]
 
 
 def test_where_sentences_are_not_known_nothing_is_parted():
     [found] = split_sentences([PLAIN])
-    assert found == PLAIN._replace(remarks=found.remarks)
-    assert found.remarks == (("no_sentence_starts", "document plain"),)
+    assert found == PLAIN._replace(diagnostics=found.diagnostics)
+    assert found.diagnostics == (("no_sentence_starts", "document plain"),)
 
 
 def test_joined_texts_keep_their_sentences_and_remarks():
-    remark = Diagnostic("kind", "what")
+    diagnostic = Diagnostic("kind", "what")
     texts = [
-        Annotated("One. Two.", [CharSpan(5, 8, "A")], "d", [0, 5], (remark,)),
+        Annotated("One. Two.", [CharSpan(5, 8, "A")], "d", [0, 5], (diagnostic,)),
         Annotated("Three.", [CharSpan(0, 5, "B")], "d", None),
         Annotated("Four.", [], "e", None),
         Annotated("Five.", [], "d", []),
     ]
     first, second, third = join_texts(texts)
     spans = [CharSpan(5, 8, "A"), CharSpan(10, 15, "B")]
-    assert first == ("One. Two. Three.", spans, "d", [0, 5, 10], (remark,))
+    assert first == ("One. Two. Three.", spans, "d", [0, 5, 10], (diagnostic,))
     assert second == ("Four.", [], "e", [0], ())
     assert third == ("Five.", [], "d", [0], ())
 

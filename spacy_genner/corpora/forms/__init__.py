@@ -1,14 +1,8 @@
-"""Corpus formats by name, one module each with its reader and writer."""
-
-from collections.abc import Iterable
-from pathlib import Path
-
-from spacy.tokens import Doc, DocBin
+"""The registry of corpus formats: one module a format, with its reader and writer."""
 
 from ...errors import Errors
-from ...io import replaced_file
-from ..docbin import read_docbin
-from ..documents import ConversionCounts, Converter, WriteOptions, Writer
+from ..docbin import read_docbin, write_docbin
+from ..documents import Converter, Writer
 from .ace import read_ace2005
 from .alpaca import read_alpaca, write_alpaca
 from .bracketed import read_bracketed, write_bracketed
@@ -33,38 +27,6 @@ CONVERTERS: dict[str, Converter] = {
     "pubtator": read_pubtator,
 }
 
-
-def get_converter(name: str) -> Converter:
-    """Find a converter.
-
-    name (str): Its name.
-    RETURNS (Converter): A function of a path and options that yields documents.
-    RAISES (ValueError): There is none of that name.
-    """
-    if name not in CONVERTERS:
-        raise ValueError(
-            Errors.G501.format(name=name, expected=", ".join(sorted(CONVERTERS)))
-        )
-    return CONVERTERS[name]
-
-
-def write_docbin(
-    docs: Iterable[Doc], path: Path, options: WriteOptions, counts: ConversionCounts
-) -> None:
-    """Write a `.spacy` file, which is made in memory.
-
-    docs (Iterable[Doc]): The documents.
-    path (Path): The file.
-    options (WriteOptions): Not used: documents are written as they are.
-    counts (ConversionCounts): Gets nothing.
-    """
-    docbin = DocBin(store_user_data=True)
-    for doc in docs:
-        docbin.add(doc)
-    with replaced_file(path) as fresh:
-        fresh.write_bytes(docbin.to_bytes())
-
-
 WRITERS: dict[str, Writer] = {
     "alpaca": write_alpaca,
     "bracketed": write_bracketed,
@@ -73,19 +35,34 @@ WRITERS: dict[str, Writer] = {
     "conll-nested": write_conll_nested,
     "docbin": write_docbin,
     "jsonl": write_jsonl,
-    # What the file is called.
+    # Users know the format by the suffix of its files.
     "spacy": write_docbin,
 }
-# The endings of outputs that are read by their ending.
+
+# The required suffix of an output, for formats that other commands detect by suffix.
 ENDINGS = {"alpaca": ".json", "docbin": ".spacy", "jsonl": ".jsonl", "spacy": ".spacy"}
 
 
-def get_writer(name: str) -> Writer:
-    """Find a writer.
+def get_converter(name: str) -> Converter:
+    """Return the reader of a corpus format.
 
-    name (str): Its name.
+    name (str): The name of the format.
+    RETURNS (Converter): A function of a path and options that yields documents.
+    RAISES (ValueError): No reader has this name.
+    """
+    if name not in CONVERTERS:
+        raise ValueError(
+            Errors.G501.format(name=name, expected=", ".join(sorted(CONVERTERS)))
+        )
+    return CONVERTERS[name]
+
+
+def get_writer(name: str) -> Writer:
+    """Return the writer of a corpus format.
+
+    name (str): The name of the format.
     RETURNS (Writer): A function of documents, a path, options and counts.
-    RAISES (ValueError): There is none of that name.
+    RAISES (ValueError): No writer has this name.
     """
     if name not in WRITERS:
         raise ValueError(

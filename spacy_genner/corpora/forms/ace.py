@@ -1,10 +1,12 @@
-"""ACE 2005 as the LDC delivers it: texts in .sgm, annotation in .apf.xml.
+"""ACE 2005 as distributed by the LDC: texts in .sgm files, annotation in .apf.xml
+files.
 
-An offset counts the characters of the .sgm file without its tags, from 0, a line end as
-one; the last character of a mention belongs to it. The text of a document is all that
-is there outside tags, its head with name and date too, so that a Doc's offsets are the
-file's. Only where the file writes a character as an entity, such as `&amp;`, which the
-offsets count letter by letter, the text has the character, and spans move with it.
+Offsets count the characters of the .sgm file from 0, without its tags and with each
+line end as one character. The end of a mention is its last character. The text of a
+document is everything outside tags, including its name and date, so that the offsets of
+a Doc are those of the file. The only exception is a character that the file writes as
+an entity, such as `&amp;`: offsets count the letters of the entity, but the text
+contains the character, and the spans are shifted.
 """
 
 import re
@@ -20,12 +22,12 @@ from .files import XmlEvent, files_below, xml_events
 
 ACE_TYPES = ("PER", "ORG", "GPE", "LOC", "FAC", "VEH", "WEA")
 _TEXT, _ANNOTATION = ".sgm", ".apf.xml"
-# The folders of the stages of annotation, the last first. `fp1` and `fp2` are by two
-# annotators, before they were made one.
+# The folders of the annotation stages, the last stage first. `fp1` and `fp2` are the
+# work of two annotators before adjudication.
 _STAGES = {"timex2norm": 0, "adj": 1, "fp1": 2, "fp2": 2}
 _OTHER_FOLDER = 3
 _TAG = re.compile(r"<[^<>]+>")
-# No text is longer, and Python reads no number of thousands of digits.
+# 15 digits suffice for any text, and Python refuses numbers of thousands of digits.
 _OFFSET = re.compile(r"\d{1,15}")
 _ENTITY = re.compile(r"&(amp|lt|gt|quot|apos);")
 _CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
@@ -33,25 +35,26 @@ _PLACES = {"full": "extent", "head": "head"}
 
 
 class _Mention(NamedTuple):
-    """A mention: the line that says its offsets, its end exclusive, and its words."""
+    """A mention with its line and its surface text. Its end is exclusive."""
 
     line: int
     label: str
     start: int
     end: int
-    said: str
+    surface: str
 
 
 def read_ace2005(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     """Read ACE 2005.
 
-    path (Path): A folder, of which all pairs of .sgm and .apf.xml are read, in sorted
-        order, and those of all folders below it; or a file of one pair. Of a document
-        that is there in several stages of annotation the last is read.
-    options (ConvertOptions): Says whether spans are heads of mentions or all of them.
-    YIELDS (Annotated): The documents, named by their files without the ending.
-    RAISES (ValueError): The annotation is not of this form, does not fit the text, or
-        one file of a pair is missing.
+    path (Path): A folder, or a file of one pair. In a folder and its subfolders, all
+        pairs of .sgm and .apf.xml files are read, in sorted order. Of a document with
+        several annotation stages the last stage is read.
+    options (ConvertOptions): Whether spans are whole mentions or their heads.
+    YIELDS (Annotated): The documents. Their IDs are the names of the files without the
+        suffix.
+    RAISES (ValueError): The annotation is malformed or does not fit the text, or a file
+        of a pair is missing.
     """
     refuse_splitting(path, options, "ace2005")
     for apf in _annotation_files(path):
@@ -64,7 +67,7 @@ def read_ace2005(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
 
 
 def _annotation_files(path: Path) -> list[Path]:
-    # Raises an error that names the path where there is nothing.
+    # `stat` raises an error that names a missing path.
     path.stat()
     if path.is_dir():
         endings = (_TEXT, _ANNOTATION)
@@ -112,10 +115,10 @@ def _stage(path: Path) -> int:
 
 
 class _MentionReader:
-    """Reads the mentions of an annotation.
+    """Reads the mentions of an annotation file.
 
     path (Path): The .apf.xml file.
-    place (str): The element that holds the words to take: "extent" or "head".
+    place (str): The element that contains the words to read: "extent" or "head".
     """
 
     def __init__(self, path: Path, place: str):
@@ -124,15 +127,15 @@ class _MentionReader:
         self._inside: list[str] = []
         self._type = ""
         self._words: XmlEvent | None = None
-        self._said = ""
+        self._surface = ""
         self._has_place = False
         self._mentions: list[_Mention] = []
 
     def read(self) -> list[_Mention]:
         """Read the file.
 
-        RETURNS (List[_Mention]): The mentions.
-        RAISES (ValueError): It is not of the form.
+        RETURNS (list[_Mention]): The mentions.
+        RAISES (ValueError): The file is malformed.
         """
         with self.path.open("rb") as file:
             for event in xml_events(file, self.path):
@@ -143,7 +146,7 @@ class _MentionReader:
                     self._end(event)
                     self._inside.pop()
                 elif self._words is not None:
-                    self._said += event.value
+                    self._surface += event.value
         return self._mentions
 
     def _start(self, event: XmlEvent) -> None:
@@ -154,14 +157,14 @@ class _MentionReader:
         elif event.value == "entity_mention":
             self._has_place = False
         elif self._inside[-3:] == ["entity_mention", self.place, "charseq"]:
-            self._words, self._said, self._has_place = event, "", True
+            self._words, self._surface, self._has_place = event, "", True
 
     def _end(self, event: XmlEvent) -> None:
         if event.value == "charseq" and self._words is not None:
             start = self._offset("START")
             end = self._offset("END") + 1
             line = self._words.line
-            mention = _Mention(line, self._type, start, end, self._said)
+            mention = _Mention(line, self._type, start, end, self._surface)
             self._mentions.append(mention)
             self._words = None
         elif event.value == "entity_mention" and not self._has_place:
@@ -196,13 +199,13 @@ def _place(
         inside = 0 <= start < end < len(places)
         span = CharSpan(places[start], places[end], mention.label) if inside else None
         found = text[span.start : span.end] if span else ""
-        # White space is not always the text's own in the annotation.
-        if span is None or "".join(found.split()) != "".join(mention.said.split()):
+        # The white space of the annotation may differ from that of the text.
+        if span is None or "".join(found.split()) != "".join(mention.surface.split()):
             raise ValueError(
                 Errors.G542.format(
                     path=apf,
                     line=mention.line,
-                    said=mention.said,
+                    said=mention.surface,
                     start=start,
                     end=end - 1,
                     found=found,
@@ -214,8 +217,8 @@ def _place(
 
 
 def _without_entities(raw: str) -> tuple[str, list[int]]:
-    """The text with characters for entities, and where each character of the file,
-    and its end, are in that text."""
+    """Replace entities by their characters. Return the text, and the offset in it of
+    each character of the file and of the end."""
     text = ""
     places: list[int] = []
     last = 0

@@ -1,8 +1,11 @@
-"""Alpaca JSON: instruction, input and output records."""
+"""Alpaca JSON for instruction tuning: records of an instruction, an input and an
+output.
+
+The reader detects the format of the outputs and parses each output against its text.
+"""
 
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,7 +15,13 @@ from spacy.tokens import Doc
 
 from ...errors import Errors
 from ...formats import FORMATS, CharSpan, Format, InlineFormat, Parsed, get_format
-from ...io import has_lone_surrogate, json_records, parse_json, replaced_file
+from ...io import (
+    has_lone_surrogate,
+    json_records,
+    parse_json,
+    replaced_file,
+    temporary_text_file,
+)
 from ...prompts.layout import PromptLayout, read_template
 from ..docbin import all_spans
 from ..documents import (
@@ -21,26 +30,35 @@ from ..documents import (
     ConvertOptions,
     Diagnostic,
     WriteOptions,
-    markable_spans,
     refuse_splitting,
+    representable_spans,
 )
-from .conll import detokenized
+from ..tokenizer import detokenize
 from .jsonl import read_doc_id
 
-# How many texts without any span are looked at until the format has to be named.
-_MOST = 1000
+# The kind of the diagnostic for the expected spans in another order or spacing.
+OTHER_ORDER = "other_order"
+# The maximum number of texts without spans that format detection examines.
+_MAX_EXAMINED = 1000
 _KEYS = {"occurrence_json": {"occurrence_index"}, "offset_json": {"start", "end"}}
+_NAMES = r"(?:text|sentence|input|passage|paragraph|document)"
+# A line that names the text and ends with a colon, or a line that starts with the name.
+_CUE = re.compile(
+    rf"^(?:[^\n:]*\b{_NAMES}\b[^\n:]*:[ \t]*$"
+    rf"|[#* \t]*(?:input |the )?{_NAMES}[* \t]*:(?=[* \t]*\S))",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 class AlpacaTask(NamedTuple):
-    """One object of a file.
+    """A record of the file.
 
-    line (int): The line where it starts.
-    doc_id (str): Its name.
+    line (int): The line where the record starts.
+    doc_id (str): The ID of the document.
     text (str): The text.
-    output (str): What is to be written for it.
-    cues (int): 0 where the text stands under `input`; else how many lines of the
-        instruction name the text, the last of which it was taken from.
+    output (str): The expected output.
+    cues (int): 0 if the text is the `input`. Otherwise the number of lines in the
+        instruction that name the text; the last of them precedes it.
     """
 
     line: int
@@ -50,43 +68,102 @@ class AlpacaTask(NamedTuple):
     cues: int = 0
 
 
-def told_format(
+def read_alpaca(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
+    """Read objects with `instruction`, `input` and `output`, from a JSON list or one on
+    each line.
+
+    The text is the input. If the input is empty, the text is the part of the
+    instruction after the last line that names it. It counts only if the output confirms
+    it: an inline output must be an exact copy of the text; with a JSON output, only one
+    line may name the text, and the text must be a single line.
+
+    path (Path): The file.
+    options (ConvertOptions): The format of the outputs, or None to detect it, and
+        whether to detokenize the texts.
+    YIELDS (Annotated): The documents. Each issue of parsing an output becomes a
+        diagnostic with the code of the issue as its kind.
+    RAISES (ValueError): The file is malformed, its format can't be detected, or a text
+        is not found.
+    """
+    refuse_splitting(path, options, "alpaca")
+    if options.join_sentences:
+        raise ValueError(Errors.G562.format(path=path))
+    tasks = _tasks(path)
+    name = options.format
+    if name is None:
+        name, tasks = detect_format(tasks, path)
+    fmt = get_format(name)
+    texts = (_annotated(task, fmt, path) for task in tasks)
+    yield from detokenize(texts) if options.detokenize else texts
+
+
+def _tasks(path: Path) -> Iterator[AlpacaTask]:
+    for number, (line, record) in enumerate(json_records(path), 1):
+        for key in ("instruction", "input", "output"):
+            found = record.get(key, "" if key != "output" else None)
+            if not isinstance(found, str):
+                raise _bad_record(path, line, f"{key!r} is {found!r}, not a string")
+            if has_lone_surrogate(found):
+                reason = f"{key!r} contains half of a character"
+                raise _bad_record(path, line, reason)
+        text, cues = record.get("input", ""), 0
+        if not text:
+            text, cues = _text_in_instruction(record)
+        if not text:
+            raise ValueError(Errors.G559.format(path=path, line=line))
+        try:
+            doc_id = read_doc_id(record, number)
+        except ValueError as error:
+            raise _bad_record(path, line, str(error)) from error
+        yield AlpacaTask(line, doc_id, text, record["output"], cues)
+
+
+def _text_in_instruction(record: dict[str, Any]) -> tuple[str, int]:
+    """Return the text in an instruction, and the number of lines that name it."""
+    instruction = record.get("instruction", "")
+    cues = list(_CUE.finditer(instruction))
+    if not cues:
+        return "", 0
+    return instruction[cues[-1].end() :].strip("* \t\r\n"), len(cues)
+
+
+def detect_format(
     tasks: Iterable[AlpacaTask], path: Path
 ) -> tuple[str, Iterator[AlpacaTask]]:
-    """Tell a file's format by its outputs.
+    """Detect the format of the outputs.
 
-    tasks (Iterable[AlpacaTask]): The objects of the file.
+    tasks (Iterable[AlpacaTask]): The records of the file.
     path (Path): The file, for the message.
-    RETURNS (Tuple[str, Iterator[AlpacaTask]]): The format's name, and all objects.
-    RAISES (ValueError): The outputs do not say.
+    RETURNS (tuple[str, Iterator[AlpacaTask]]): The name of the format, and all records.
+    RAISES (ValueError): The outputs are ambiguous.
     """
     stream = iter(tasks)
-    seen: list[AlpacaTask] = []
-    # As long as no text has a span, what every output so far can be.
+    examined: list[AlpacaTask] = []
+    # The formats that fit every output so far. Texts without spans fit several.
     left = list(FORMATS)
     for task in stream:
-        seen.append(task)
+        examined.append(task)
         possible = possible_formats(task)
         left = [name for name in left if name in possible]
         if len(left) == 1:
-            return left[0], chain(seen, stream)
-        if not left or len(seen) == _MOST:
-            raise _untold(path, task)
-    if seen and left == list(FORMATS):
-        raise _untold(path, seen[0])
-    # No text has a span, in whichever of them they are written.
-    return left[0], chain(seen, stream)
+            return left[0], chain(examined, stream)
+        if not left or len(examined) == _MAX_EXAMINED:
+            raise _undetected(path, task)
+    if examined and left == list(FORMATS):
+        raise _undetected(path, examined[0])
+    # No text has a span, so that all formats left give the same result.
+    return left[0], chain(examined, stream)
 
 
 def possible_formats(task: AlpacaTask) -> list[str]:
-    """The formats that an output may have.
+    """Return the formats that an output may have.
 
-    task (AlpacaTask): Text and output.
-    RETURNS (List[str]): Their names.
+    task (AlpacaTask): A record.
+    RETURNS (list[str]): The names of the formats.
     """
     inline = [name for name in FORMATS if isinstance(get_format(name), InlineFormat)]
     if task.output == task.text:
-        # No span, or a text that looks like JSON itself.
+        # There is no span. The text may look like JSON.
         return inline
     try:
         content = parse_json(task.output)
@@ -97,13 +174,17 @@ def possible_formats(task: AlpacaTask) -> list[str]:
     if isinstance(content, list) and all(isinstance(item, dict) for item in content):
         keys = set.intersection(*map(set, content)) if content else None
         return _known(*(n for n, k in _KEYS.items() if keys is None or k <= keys))
-    read = {name: get_format(name).parse(task.output, task.text) for name in inline}
-    exact = [name for name, parsed in read.items() if not parsed.issues]
-    # One that is damaged says nothing.
+    parsed = {name: get_format(name).parse(task.output, task.text) for name in inline}
+    exact = [name for name, result in parsed.items() if not result.issues]
+    # A damaged output excludes no format.
     return exact or list(FORMATS)
 
 
-def _untold(path: Path, task: AlpacaTask) -> ValueError:
+def _known(*names: str) -> list[str]:
+    return [name for name in names if name in FORMATS]
+
+
+def _undetected(path: Path, task: AlpacaTask) -> ValueError:
     return ValueError(
         Errors.G560.format(
             path=path,
@@ -114,79 +195,6 @@ def _untold(path: Path, task: AlpacaTask) -> ValueError:
     )
 
 
-def _known(*names: str) -> list[str]:
-    return [name for name in names if name in FORMATS]
-
-
-# An output that says the same spans in another order, or with other spacing.
-OTHER_ORDER = "other_order"
-_NAMES = r"(?:text|sentence|input|passage|paragraph|document)"
-# A line that names the text and ends with a colon, or one that starts with its name.
-_CUE = re.compile(
-    rf"^(?:[^\n:]*\b{_NAMES}\b[^\n:]*:[ \t]*$"
-    rf"|[#* \t]*(?:input |the )?{_NAMES}[* \t]*:(?=[* \t]*\S))",
-    re.IGNORECASE | re.MULTILINE,
-)
-
-
-def read_alpaca(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
-    """Read objects with `instruction`, `input` and `output`: a JSON list of them, or
-    one on each line.
-
-    The text is the input. Where that is empty, it is what follows the last line of
-    the instruction that names it, if the output bears that out: an inline output must
-    be an exact copy of it; beside one in JSON, only one line may name the text, which
-    must be one line itself.
-
-    path (Path): The file.
-    options (ConvertOptions): Names the format of the outputs, or leaves it to be told;
-        and says whether texts are put together that were parted into tokens.
-    YIELDS (Annotated): The documents. What an output says and the text does not bear
-        out is among the remarks, by the code of its issue.
-    RAISES (ValueError): The file is not well formed, its format can't be told, or a
-        text is not found.
-    """
-    refuse_splitting(path, options, "alpaca")
-    if options.join_sentences:
-        raise ValueError(Errors.G562.format(path=path))
-    tasks = _tasks(path)
-    name = options.format
-    if name is None:
-        name, tasks = told_format(tasks, path)
-    fmt = get_format(name)
-    texts = (_annotated(task, fmt, path) for task in tasks)
-    yield from detokenized(texts) if options.detokenize else texts
-
-
-def _tasks(path: Path) -> Iterator[AlpacaTask]:
-    for number, (line, record) in enumerate(json_records(path), 1):
-        for key in ("instruction", "input", "output"):
-            found = record.get(key, "" if key != "output" else None)
-            if not isinstance(found, str):
-                raise _bad(path, line, f"{key!r} is {found!r}, expected a string")
-            if has_lone_surrogate(found):
-                raise _bad(path, line, f"{key!r} holds half of a character")
-        text, cues = record.get("input", ""), 0
-        if not text:
-            text, cues = _named_text(record)
-        if not text:
-            raise ValueError(Errors.G559.format(path=path, line=line))
-        try:
-            doc_id = read_doc_id(record, number)
-        except ValueError as error:
-            raise _bad(path, line, str(error)) from error
-        yield AlpacaTask(line, doc_id, text, record["output"], cues)
-
-
-def _named_text(record: dict[str, Any]) -> tuple[str, int]:
-    """The text in an instruction, and how many lines name it."""
-    instruction = record.get("instruction", "")
-    cues = list(_CUE.finditer(instruction))
-    if not cues:
-        return "", 0
-    return instruction[cues[-1].end() :].strip("* \t\r\n"), len(cues)
-
-
 def _annotated(task: AlpacaTask, fmt: Format, path: Path) -> Annotated:
     parsed = fmt.parse(task.output, task.text)
     if task.cues:
@@ -195,21 +203,22 @@ def _annotated(task: AlpacaTask, fmt: Format, path: Path) -> Annotated:
         if parsed.issues if inline else not one_line:
             raise ValueError(Errors.G559.format(path=path, line=task.line))
     for span in parsed.spans:
-        # An escape in the JSON of an output.
+        # The JSON of an output may contain escapes.
         if has_lone_surrogate(span.label):
-            reason = f"the label {span.label!r} holds half of a character"
-            raise _bad(path, task.line, reason)
-    remarks = [
+            reason = f"the label {span.label!r} contains half of a character"
+            raise _bad_record(path, task.line, reason)
+    diagnostics = [
         Diagnostic(issue.code, f"{path}, line {task.line}: {issue.message}")
         for issue in parsed.issues
     ]
     if _only_order(task, fmt, parsed):
-        remarks = [Diagnostic(OTHER_ORDER, f"{path}, line {task.line}")]
-    return Annotated(task.text, parsed.spans, task.doc_id, None, tuple(remarks))
+        diagnostics = [Diagnostic(OTHER_ORDER, f"{path}, line {task.line}")]
+    return Annotated(task.text, parsed.spans, task.doc_id, None, tuple(diagnostics))
 
 
 def _only_order(task: AlpacaTask, fmt: Format, parsed: Parsed) -> bool:
-    """Whether an output says what it is to say, in another order or spacing."""
+    """Return whether an output differs from the expected one only in its order or
+    spacing."""
     whole = ("bad_json", "copy_differs")
     if [issue.code for issue in parsed.issues] not in ([code] for code in whole):
         return False
@@ -224,7 +233,7 @@ def _only_order(task: AlpacaTask, fmt: Format, parsed: Parsed) -> bool:
     try:
         rendered = fmt.render(task.text, parsed.spans, labels)
     except ValueError:
-        # What an output says may be more than its format can.
+        # The output contains spans that its format can't represent.
         return False
     return _letters(output) == _letters(rendered)
 
@@ -233,57 +242,54 @@ def _letters(output: str) -> list[str]:
     return sorted("".join(output.split()))
 
 
-def _bad(path: Path, line: int, reason: str) -> ValueError:
+def _bad_record(path: Path, line: int, reason: str) -> ValueError:
     return ValueError(Errors.G557.format(path=path, line=line, reason=reason))
 
 
 def write_alpaca(
     docs: Iterable[Doc], path: Path, options: WriteOptions, counts: ConversionCounts
 ) -> None:
-    """Write a JSON list with one object a document: the instruction, which is the same
-    for all, the text as input, and its spans in a format as output.
+    """Write a JSON list with an object for each document: a constant instruction, the
+    text as input, and the text with its spans in an output format as output.
 
     docs (Iterable[Doc]): The documents.
     path (Path): The file.
-    options (WriteOptions): Names the group, the format and the labels' definitions.
-    counts (ConversionCounts): Gets what the format can't say.
-    RAISES (ValueError): There is no such format, or a label can't stand in it.
+    options (WriteOptions): The group, the output format and the definitions of labels.
+    counts (ConversionCounts): Counts the spans that the format can't represent.
+    RAISES (ValueError): The format is unknown, or can't represent a label.
     """
     fmt = get_format(options.format)
     for label in options.definitions:
         fmt.check_label(label)
-    with replaced_file(path) as fresh:
-        # The instruction names every label, so the corpus is read through first.
-        with tempfile.TemporaryFile(
-            "w+", encoding="utf-8", newline="\n", dir=fresh.parent
-        ) as spool:
-            found = _spool(docs, spool, fmt, options.spans_key, counts)
-            labels = list(options.definitions) + sorted(
-                found.difference(options.definitions)
-            )
-            layout = PromptLayout(
-                tuple(labels),
-                options.definitions,
-                format=fmt.name,
-                template=read_template("study"),
-            )
-            # The input follows on the next line.
-            instruction = layout.prefix.rstrip("\n")
-            spool.seek(0)
-            with fresh.open("w", encoding="utf-8", newline="\n") as file:
-                for number, line in enumerate(spool):
-                    text, rows = json.loads(line)
-                    spans = [CharSpan(*row) for row in rows]
-                    record = {
-                        "instruction": instruction,
-                        "input": text,
-                        "output": fmt.render(text, spans, labels),
-                    }
-                    file.write(",\n  " if number else "[\n  ")
-                    written = json.dumps(record, ensure_ascii=False, indent=2)
-                    # Within strings a line feed is escaped.
-                    file.write(written.replace("\n", "\n  "))
-                file.write("\n]\n")
+    with replaced_file(path) as fresh, temporary_text_file(fresh.parent) as spool:
+        # The instruction names every label, so a first pass collects them.
+        found = _spool(docs, spool, fmt, options.spans_key, counts)
+        labels = list(options.definitions) + sorted(
+            found.difference(options.definitions)
+        )
+        layout = PromptLayout(
+            tuple(labels),
+            options.definitions,
+            format=fmt.name,
+            template=read_template("study"),
+        )
+        # Training tools insert a line break between instruction and input.
+        instruction = layout.prefix.rstrip("\n")
+        spool.seek(0)
+        with fresh.open("w", encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(spool):
+                text, rows = json.loads(line)
+                spans = [CharSpan(*row) for row in rows]
+                record = {
+                    "instruction": instruction,
+                    "input": text,
+                    "output": fmt.render(text, spans, labels),
+                }
+                file.write(",\n  " if number else "[\n  ")
+                written = json.dumps(record, ensure_ascii=False, indent=2)
+                # JSON escapes line feeds in strings, so these only separate fields.
+                file.write(written.replace("\n", "\n  "))
+            file.write("\n]\n")
 
 
 def _spool(
@@ -293,13 +299,13 @@ def _spool(
     key: str,
     counts: ConversionCounts,
 ) -> set[str]:
-    """Write texts and spans to a file; their labels."""
+    """Write the texts and spans to a temporary file and return their labels."""
     labels: set[str] = set()
     for doc in docs:
         spans = all_spans(doc, key)
         for label in {span.label for span in spans} - labels:
             fmt.check_label(label)
             labels.add(label)
-        kept = markable_spans(doc, fmt, spans, counts)
+        kept = representable_spans(doc, fmt, spans, counts)
         spool.write(json.dumps([doc.text, kept], ensure_ascii=False) + "\n")
     return labels

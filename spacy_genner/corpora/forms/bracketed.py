@@ -1,4 +1,4 @@
-"""Text with bracketed entities, one sentence a line."""
+"""Text with bracketed entities: one sentence a line, empty lines between documents."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,17 +10,20 @@ from ...formats import CharSpan, get_format
 from ...io import numbered_lines, replaced_file
 from ..docbin import all_spans, sentence_starts
 from ..documents import (
+    NO_WORDS,
     Annotated,
     ConversionCounts,
     ConvertOptions,
     Sentence,
     WriteOptions,
+    describe_span,
     doc_id_of,
     group_sentences,
-    markable_spans,
-    shown,
+    representable_spans,
 )
 
+LINES = "goes over the end of a line"
+SPACES = "texts whose white space is not kept"
 _BAR = " | "
 
 
@@ -28,13 +31,13 @@ def read_bracketed(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     """Read a bracketed corpus.
 
     path (Path): The file.
-    options (ConvertOptions): Sentences are joined, by line breaks, unless it says
-        otherwise.
+    options (ConvertOptions): Whether to join the sentences of a document by line
+        breaks (by default yes).
     YIELDS (Annotated): The documents.
-    RAISES (ValueError): A mark is not well formed.
+    RAISES (ValueError): The markup is malformed.
     """
     join = options.join_sentences is not False
-    # Lines stay lines: a chat's or a letter's may end without a full stop.
+    # The line breaks stay in the text: a line of a chat may end without punctuation.
     yield from group_sentences(_sentences(path), join, glue="\n")
 
 
@@ -57,69 +60,65 @@ def _sentences(path: Path) -> Iterator[Sentence]:
 
 
 def parse_bracketed(line: str) -> tuple[str, list[CharSpan]]:
-    """Read one line, strictly: a slip in a corpus is to be corrected, not repaired.
+    """Parse a line strictly: an error in a corpus should be corrected, not repaired.
 
-    line (str): The marked text.
-    RETURNS (Tuple[str, List[CharSpan]]): The text, and the spans in the order of
-        their closing marks.
-    RAISES (ValueError): What is wrong, and at which column (from 1).
+    line (str): The text with markup.
+    RETURNS (tuple[str, list[CharSpan]]): The text, and the spans in the order of their
+        closing brackets.
+    RAISES (ValueError): The markup is malformed. The message names the column, from 1.
     """
     text = ""
     spans: list[CharSpan] = []
-    # For each open span, where it starts in the text.
+    # The start of each open span in the text.
     stack: list[int] = []
-    # What has been read since the last mark.
-    since = ""
+    # The characters since the last bracket.
+    pending = ""
     for column, char in enumerate(line, 1):
         if char == "[":
-            text += since
-            since = ""
+            text += pending
+            pending = ""
             stack.append(len(text))
         elif char == "]":
             if not stack:
-                raise ValueError(f"']' closes nothing (column {column})")
-            inside, bar, label = since.rpartition(_BAR)
+                raise ValueError(f"']' closes no span (column {column})")
+            inside, bar, label = pending.rpartition(_BAR)
             if not bar or not label.strip() or label != label.strip():
                 raise ValueError(
-                    f"no ' | LABEL' before ']' (column {column}): {since!r}"
+                    f"no ' | LABEL' before ']' (column {column}): {pending!r}"
                 )
             text += inside
-            since = ""
+            pending = ""
             start = stack.pop()
-            marked = text[start:]
-            if not marked or marked != marked.strip():
+            surface = text[start:]
+            if not surface or surface != surface.strip():
                 raise ValueError(
-                    f"the span {marked!r} is empty or has white space at its edge "
+                    f"the span {surface!r} is empty or has white space at its edge "
                     f"(column {column})"
                 )
             spans.append(CharSpan(start, len(text), label))
         else:
-            since += char
+            pending += char
     if stack:
         raise ValueError(f"{len(stack)} '[' without a ']' at the end of the line")
-    return text + since, spans
-
-
-LINES = "goes over the end of a line"
-SPACES = "texts whose white space is not kept"
-NO_WORDS = "texts of white space alone, not written"
+    return text + pending, spans
 
 
 def write_bracketed(
     docs: Iterable[Doc], path: Path, options: WriteOptions, counts: ConversionCounts
 ) -> None:
-    """Write each document as lines with marks, documents parted by an empty line.
+    """Write each document as lines with markup, and an empty line between documents.
 
-    A line ends where the text has a line break, and where a sentence starts after
-    white space. Empty lines and white space at the ends of lines are not kept, which
-    is counted.
+    A line ends at each line break of the text, and at white space before a sentence.
+    Empty lines and white space at the ends of lines are dropped and counted.
 
-    docs (Iterable[Doc]): The documents. Those of one `doc_id` in a row are one
-        document: sentences that were read one by one.
+    docs (Iterable[Doc]): The documents. Consecutive Docs with the same `doc_id` are
+        written as one document.
     path (Path): The file.
-    options (WriteOptions): Names the group of the spans.
-    counts (ConversionCounts): Gets what is left out.
-    RAISES (ValueError): A text holds a bracket, or a label can't stand in the form.
+    options (WriteOptions): The group of the spans.
+    counts (ConversionCounts): Counts the spans that are left out, and the changed
+        texts.
+    RAISES (ValueError): A text contains a bracket, or the format can't represent a
+        label.
     """
     before: str | None = None
     with replaced_file(path) as fresh:
@@ -129,10 +128,10 @@ def write_bracketed(
                 if not lines:
                     counts.change(NO_WORDS, f"document {doc_id_of(doc)}")
                     continue
-                name = doc_id_of(doc) or str(number)
-                if before not in (None, name):
+                doc_id = doc_id_of(doc) or str(number)
+                if before not in (None, doc_id):
                     file.write("\n")
-                before = name
+                before = doc_id
                 file.write("".join(f"{line}\n" for line in lines))
 
 
@@ -141,30 +140,30 @@ def _lines(doc: Doc, key: str, counts: ConversionCounts) -> list[str]:
     for char in "[]":
         if char in doc.text:
             raise ValueError(Errors.G553.format(doc_id=doc_id_of(doc), found=char))
-    spans = markable_spans(doc, fmt, all_spans(doc, key), counts)
-    text = _broken(doc, spans)
+    spans = representable_spans(doc, fmt, all_spans(doc, key), counts)
+    text = _with_line_breaks(doc, spans)
     kept: list[CharSpan] = []
     for span in spans:
         if "\n" in text[span.start : span.end]:
-            counts.leave_out(LINES, shown(doc, span))
+            counts.leave_out(LINES, describe_span(doc, span))
         else:
             kept.append(span)
-    lines = _stripped(fmt.render(text, kept))
-    if lines and "\n".join(_stripped(text)) != doc.text:
+    lines = _nonblank_lines(fmt.render(text, kept))
+    if lines and "\n".join(_nonblank_lines(text)) != doc.text:
         counts.change(SPACES, f"document {doc_id_of(doc)}")
     return lines
 
 
-def _stripped(text: str) -> list[str]:
-    return [line for line in map(str.strip, text.split("\n")) if line]
-
-
-def _broken(doc: Doc, spans: list[CharSpan]) -> str:
-    """The text with a line break in place of the last white space before each
-    sentence, and not within a span."""
+def _with_line_breaks(doc: Doc, spans: list[CharSpan]) -> str:
+    """Replace the white space character before each sentence by a line break, except
+    inside spans."""
     chars = list(doc.text)
     for start in sentence_starts(doc) or ():
         inside = any(span.start < start < span.end for span in spans)
         if start and chars[start - 1].isspace() and not inside:
             chars[start - 1] = "\n"
     return "".join(chars)
+
+
+def _nonblank_lines(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.split("\n")) if line]

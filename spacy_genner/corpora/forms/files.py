@@ -1,4 +1,4 @@
-"""Find the files of a corpus and stream XML."""
+"""Helpers for readers: finding the files of a corpus, and streaming XML."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,16 +7,18 @@ from xml.parsers import expat
 
 from ...errors import Errors
 
+_CHUNK = 1 << 16
+
 
 def files_below(folder: Path, fits: Callable[[str], bool], expected: str) -> list[Path]:
-    """Find the files of a folder and of all below it.
+    """Find the files of a corpus in a folder and its subfolders.
 
     folder (Path): The folder.
-    fits (Callable[[str], bool]): Whether a file with this name belongs to the corpus.
-        Names that begin with a dot never do.
-    expected (str): What these names are like, for the message.
-    RETURNS (List[Path]): The files, sorted by their parts.
-    RAISES (ValueError): There are none.
+    fits (Callable[[str], bool]): Whether a file name belongs to the corpus. Names that
+        start with a dot are always skipped.
+    expected (str): A description of the names, for the message.
+    RETURNS (list[Path]): The files, sorted by the parts of their paths.
+    RAISES (ValueError): There are no such files.
     """
     found = [
         path
@@ -29,26 +31,23 @@ def files_below(folder: Path, fits: Callable[[str], bool], expected: str) -> lis
 
 
 def name_below(path: Path, folder: Path, suffix: str) -> str:
-    """The name of a document that is a file of its own.
+    """Return the ID of a document that is stored in its own file.
 
     path (Path): The file.
-    folder (Path): The corpus that it is in.
-    suffix (str): The ending that is no part of the name.
-    RETURNS (str): The path from the folder, with `/` on every system.
+    folder (Path): The folder of the corpus.
+    suffix (str): The suffix to remove.
+    RETURNS (str): The path relative to the folder, with `/` on every system.
     """
     return path.relative_to(folder).as_posix().removesuffix(suffix)
 
 
-_CHUNK = 1 << 16
-
-
 class XmlEvent(NamedTuple):
-    """One thing met in an XML file.
+    """An event of an XML parser.
 
     kind (str): "start" or "end" of an element, or "text".
-    line (int): The line where it starts, from 1.
-    value (str): The element's name, or the text.
-    attributes (Dict[str, str]): The attributes of an element that starts.
+    line (int): The line where the event starts, from 1.
+    value (str): The name of the element, or the text.
+    attributes (dict[str, str]): The attributes of an element that starts.
     """
 
     kind: Literal["start", "end", "text"]
@@ -58,30 +57,30 @@ class XmlEvent(NamedTuple):
 
 
 class _EntityError(ValueError):
-    """An entity that is not one of XML's own."""
+    """An entity that XML does not predefine."""
 
 
 def xml_events(file: IO[bytes], path: Path) -> Iterator[XmlEvent]:
-    """Read XML in one go, chunk by chunk.
+    """Parse XML chunk by chunk.
 
     file (IO[bytes]): The open file.
-    path (Path): Its name, for messages.
-    YIELDS (XmlEvent): The events. A text may come in several.
-    RAISES (ValueError): The XML is not well formed, has an entity of its own, or
-        names an encoding that can't be read.
+    path (Path): The path of the file, for messages.
+    YIELDS (XmlEvent): The events. A text may be split into several events.
+    RAISES (ValueError): The XML is not well formed, uses an entity that XML does not
+        predefine, or declares an unsupported encoding.
     """
-    waiting: list[XmlEvent] = []
+    events: list[XmlEvent] = []
     parser = expat.ParserCreate()
 
     def start(name: str, attributes: dict[str, str]) -> None:
         line = parser.CurrentLineNumber
-        waiting.append(XmlEvent("start", line, name, attributes))
+        events.append(XmlEvent("start", line, name, attributes))
 
     def end(name: str) -> None:
-        waiting.append(XmlEvent("end", parser.CurrentLineNumber, name, {}))
+        events.append(XmlEvent("end", parser.CurrentLineNumber, name, {}))
 
     def text(data: str) -> None:
-        waiting.append(XmlEvent("text", parser.CurrentLineNumber, data, {}))
+        events.append(XmlEvent("text", parser.CurrentLineNumber, data, {}))
 
     def declared(name: str, *_: object) -> NoReturn:
         line = parser.CurrentLineNumber
@@ -94,7 +93,8 @@ def xml_events(file: IO[bytes], path: Path) -> Iterator[XmlEvent]:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = text
     parser.EntityDeclHandler = declared
-    # Called for an entity that a DTD may declare, which would else be lost.
+    # Expat calls this handler for an entity that an external DTD may declare. Without
+    # the handler, the entity would be dropped silently.
     parser.SkippedEntityHandler = skipped
     last = False
     while not last:
@@ -109,11 +109,11 @@ def xml_events(file: IO[bytes], path: Path) -> Iterator[XmlEvent]:
             ) from error
         except _EntityError:
             raise
-        # What Python says of encodings that it does not have, or not for XML.
+        # Python raises these for encodings that it lacks or does not support in XML.
         except (LookupError, ValueError) as error:
             line = parser.CurrentLineNumber
             raise ValueError(
                 Errors.G548.format(path=path, line=line, reason=error)
             ) from error
-        yield from waiting
-        waiting.clear()
+        yield from events
+        events.clear()

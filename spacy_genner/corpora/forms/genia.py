@@ -1,15 +1,15 @@
-"""The GENIA corpus 3.02 in its own XML, as nested NER uses it.
+"""The GENIA corpus 3.02 in its XML format, with the five types of nested NER.
 
-Five types are read: an element's `sem`, such as `G#DNA_domain_or_region`, counts as
-the one that it begins with; all others (`other_name`, `virus`, ...) are none. An
-element with a single type is a span, nested or not, to the character.
+The `sem` attribute of an element, such as `G#DNA_domain_or_region`, counts as the type
+that it begins with. Other types (`other_name`, `virus`, ...) are not read. An element
+with a single type becomes a span with exactly its characters, nested or not.
 
-A coordination, `(AND G#cell_type G#cell_type)`, says several terms that share words
-(`B and T cells`), and gives no span; its parts, such as `B`, have no type. Whatever
-has a type of its own inside it is read. An article that is there more than once, as
-MEDLINE:97218353 is, is read from its last copy. With these rules, and the documents
-in their order (1,601 train, 199 dev, 199 test), the spans are those of the split that
-most papers on nested NER use since 2022.
+A coordination, `(AND G#cell_type G#cell_type)`, denotes several terms that share words
+(`B and T cells`). It becomes no span, and its parts, such as `B`, have no type.
+Elements inside it that have their own type are read. An article that occurs several
+times, such as MEDLINE:97218353, is read from its last copy. With these rules and the
+order of the documents (1,601 train, 199 dev, 199 test), the spans are those of the
+split that most papers on nested NER use since 2022.
 """
 
 import gzip
@@ -33,20 +33,20 @@ _ARCHIVES = (".tgz", ".tar.gz", ".tar")
 def read_genia(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     """Read GENIA 3.02.
 
-    path (Path): The XML file, or the archive that it comes in.
-    options (ConvertOptions): Sentences of one article are joined only where it says
-        so.
-    YIELDS (Annotated): The documents, with their MEDLINE ids.
-    RAISES (ValueError): The file is damaged, or no GENIA.
+    path (Path): The XML file, or the archive that contains it.
+    options (ConvertOptions): Whether to join the sentences of an article (by default
+        not).
+    YIELDS (Annotated): The documents, with their MEDLINE IDs.
+    RAISES (ValueError): The file is damaged, or is not GENIA.
     """
     yield from group_sentences(_sentences(path, options), bool(options.join_sentences))
 
 
 def genia_type(sem: str) -> str | None:
-    """The type of an element with a single type.
+    """Return the coarse type of an element.
 
-    sem (str): The attribute, such as `G#protein_molecule`.
-    RETURNS (Optional[str]): One of `GENIA_TYPES`, or None.
+    sem (str): Its `sem` attribute, such as `G#protein_molecule`.
+    RETURNS (str | None): One of `GENIA_TYPES`, or None for other types.
     """
     name = sem.rpartition("#")[2]
     for kind in GENIA_TYPES:
@@ -58,11 +58,11 @@ def genia_type(sem: str) -> str | None:
 def _sentences(path: Path, options: ConvertOptions) -> Iterator[Sentence]:
     with _opened(path) as file:
         copies = Counter(_article_ids(file, path))
-    several = [
+    repeated = [
         name for name, count in copies.items() if count > 1 and is_chosen(name, options)
     ]
-    if several:
-        warn(Warnings.W512.format(path=path, count=len(several), first=several[0]))
+    if repeated:
+        warn(Warnings.W512.format(path=path, count=len(repeated), first=repeated[0]))
     reader = _ArticleReader(path, options, copies)
     with _opened(path) as file:
         for event in xml_events(file, path):
@@ -86,33 +86,33 @@ def _article_ids(file: IO[bytes], path: Path) -> Iterator[str]:
 
 
 class _ArticleReader:
-    """Makes sentences of XML events.
+    """Builds sentences from XML events.
 
     path (Path): The file, for messages.
-    options (ConvertOptions): Says which documents are read.
-    copies (Counter[str]): How often each article is there; counted down.
+    options (ConvertOptions): The documents to read.
+    copies (Counter[str]): The number of copies of each article, which is counted down.
     """
 
     def __init__(self, path: Path, options: ConvertOptions, copies: Counter[str]):
         self.path = path
         self.options = options
         self.copies = copies
-        # Coordinations of the five types, which give no span.
+        # The number of coordinations of the five types, which become no spans.
         self.coordinated = 0
         self._inside: list[str] = []
         self._name = ""
         self._is_read = False
         self._text = ""
         self._spans: list[CharSpan] = []
-        # For each open term, where it starts, and what it is.
+        # The start and the `sem` attribute of each open term.
         self._terms: list[tuple[int, str]] = []
 
     def take(self, event: XmlEvent) -> Sentence | None:
-        """Take the next event.
+        """Process the next event.
 
         event (XmlEvent): The event.
-        RETURNS (Optional[Sentence]): A sentence that ends with it and is to be read.
-        RAISES (ValueError): It can't stand here.
+        RETURNS (Sentence | None): A sentence to read that ends with this event.
+        RAISES (ValueError): The event is not allowed here.
         """
         if event.kind == "start":
             self._start(event)
@@ -129,13 +129,14 @@ class _ArticleReader:
             self._name = ""
         elif name == "sentence":
             if not self._name:
-                raise self._error(event, "the sentence is in no article with an id")
+                reason = "the sentence is outside an article with an ID"
+                raise self._error(event, reason)
             if "sentence" in self._inside:
-                raise self._error(event, "a sentence is inside another")
+                raise self._error(event, "a sentence is inside another sentence")
             self._text, self._spans, self._terms = "", [], []
         elif name == "cons":
             if "sentence" not in self._inside:
-                raise self._error(event, "the term is in no sentence")
+                raise self._error(event, "the term is outside a sentence")
             self._terms.append((len(self._text), event.attributes.get("sem", "")))
         self._inside.append(name)
 
@@ -146,7 +147,7 @@ class _ArticleReader:
             self._name += event.value
         elif event.value.strip():
             found = event.value.strip()
-            raise self._error(event, f"the text {found!r} is in no sentence")
+            raise self._error(event, f"the text {found!r} is outside a sentence")
 
     def _end(self, event: XmlEvent) -> Sentence | None:
         if event.value == "bibliomisc":
@@ -157,7 +158,7 @@ class _ArticleReader:
         elif event.value == "cons":
             self._end_term(event)
         elif event.value == "sentence" and self._is_read:
-            # By start, then the longer first: as they are nested.
+            # Outer spans come before the spans inside them.
             self._spans.sort(key=lambda span: (span.start, -span.end))
             return Sentence(self._text, self._spans, self._name)
         return None

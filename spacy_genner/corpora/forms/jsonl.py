@@ -1,4 +1,4 @@
-"""JSON lines with character offsets."""
+"""JSON Lines with character offsets, compatible with Prodigy."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from ..documents import (
     ConvertOptions,
     Diagnostic,
     WriteOptions,
-    arranged,
+    arrange_sentences,
     doc_id_of,
 )
 
@@ -27,26 +27,24 @@ _LABEL_FIELDS = ("label", "type")
 
 
 def read_jsonl(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
-    """Read objects with `text`, and `spans` or `entities`: objects with `start`,
-    `end` and `label` (or `type`), or lists of these three.
+    """Read objects with `text` and with `spans` or `entities`. A span is an object with
+    `start`, `end` and `label` (or `type`), or a list of these three values.
 
-    `sentence_starts`, places in characters, say where sentences start. Examples that
-    were rejected or ignored in Prodigy (`answer`) are left out, with a warning.
+    `sentence_starts` lists the character offsets where sentences start. Examples that
+    were rejected or ignored in Prodigy (`answer`) are left out with a warning.
 
     path (Path): The file.
-    options (ConvertOptions): Objects of one `doc_id` in a row are joined only where it
-        says so: one that does not say where its sentences start is then a sentence. An
-        object that says it is parted into them only where the options say so.
+    options (ConvertOptions): Whether to join consecutive objects with the same
+        `doc_id`, or to split objects with `sentence_starts`. By default objects stay
+        unchanged. An object without `sentence_starts` is joined as one sentence.
     YIELDS (Annotated): The documents.
     RAISES (ValueError): A line is not such an object.
     """
-    yield from arranged(
-        _texts(path, bool(options.join_sentences)), options.join_sentences
-    )
+    join = options.join_sentences
+    yield from arrange_sentences(_texts(path, needs_ids=bool(join)), join)
 
 
-def _texts(path: Path, named: bool) -> Iterator[Annotated]:
-    """The texts; those without a name are remarked on where names count."""
+def _texts(path: Path, needs_ids: bool) -> Iterator[Annotated]:
     left_out = 0
     for number, record in json_objects(path):
         if record.get("answer", "accept") != "accept":
@@ -60,10 +58,10 @@ def _texts(path: Path, named: bool) -> Iterator[Annotated]:
             raise ValueError(
                 Errors.G513.format(path=path, line=number, reason=error)
             ) from error
-        remarks: tuple[Diagnostic, ...] = ()
-        if named and record.get("doc_id") is None:
-            remarks = (Diagnostic(NO_NAME, f"{path}, line {number}"),)
-        yield Annotated(text, spans, doc_id, starts, remarks)
+        diagnostics: tuple[Diagnostic, ...] = ()
+        if needs_ids and record.get("doc_id") is None:
+            diagnostics = (Diagnostic(NO_NAME, f"{path}, line {number}"),)
+        yield Annotated(text, spans, doc_id, starts, diagnostics)
     if left_out:
         warn(Warnings.W501.format(path=path, count=left_out))
 
@@ -73,7 +71,7 @@ def _read_record(record: dict[str, Any]) -> tuple[str, list[CharSpan]]:
     if not isinstance(text, str):
         raise ValueError(f"'text' is {text!r}, expected a string")
     if has_lone_surrogate(text):
-        raise ValueError("'text' holds half of a character (a lone surrogate)")
+        raise ValueError("'text' contains half of a character (a lone surrogate)")
     found = [
         [_read_span(item, text) for item in record[field]]
         for field in _SPAN_FIELDS
@@ -84,17 +82,17 @@ def _read_record(record: dict[str, Any]) -> tuple[str, list[CharSpan]]:
             f"no list under 'spans' or 'entities', found the keys {sorted(record)}"
         )
     if any(set(spans) != set(found[0]) for spans in found):
-        raise ValueError("'spans' and 'entities' say different spans: leave one out")
+        raise ValueError("'spans' and 'entities' contain different spans: remove one")
     return text, found[0]
 
 
 def read_doc_id(record: dict[str, Any], number: int) -> str:
-    """Read the name of a document.
+    """Read the ID of a document.
 
-    record (Dict[str, Any]): The JSON object.
-    number (int): What names a document without `doc_id`.
-    RETURNS (str): Its name.
-    RAISES (ValueError): What stands under `doc_id` is no name.
+    record (dict[str, Any]): The JSON object.
+    number (int): The ID of a document without `doc_id`.
+    RETURNS (str): The ID.
+    RAISES (ValueError): The value under `doc_id` is neither a string nor a number.
     """
     found = record.get("doc_id")
     if found is None:
@@ -102,7 +100,7 @@ def read_doc_id(record: dict[str, Any], number: int) -> str:
     if isinstance(found, (bool, dict, list)):
         raise ValueError(f"'doc_id' is {found!r}, expected a string or a number")
     if has_lone_surrogate(str(found)):
-        raise ValueError("'doc_id' holds half of a character (a lone surrogate)")
+        raise ValueError("'doc_id' contains half of a character (a lone surrogate)")
     return str(found)
 
 
@@ -111,12 +109,12 @@ def _read_starts(record: dict[str, Any], text: str) -> list[int] | None:
     if starts is None:
         return None
     if not isinstance(starts, list) or any(type(start) is not int for start in starts):
-        raise ValueError(f"'sentence_starts' is {starts!r}, expected whole numbers")
-    # A sentence starts where the text does.
+        raise ValueError(f"'sentence_starts' is {starts!r}, expected integers")
+    # The first sentence starts at the start of the text.
     if starts[:1] not in ([], [0]) or starts != sorted(set(starts)):
-        raise ValueError(f"'sentence_starts' is {starts!r}, expected 0 and rising")
+        raise ValueError(f"'sentence_starts' is {starts!r}, expected 0 and ascending")
     if starts and starts[-1] >= max(len(text), 1):
-        raise ValueError(f"'sentence_starts' goes beyond the text: {starts[-1]}")
+        raise ValueError(f"'sentence_starts' exceeds the text: {starts[-1]}")
     return starts
 
 
@@ -128,22 +126,22 @@ def _read_span(item: Any, text: str) -> CharSpan:
         label = next((item[key] for key in _LABEL_FIELDS if key in item), None)
     else:
         raise ValueError(f"the span {item!r} is neither an object nor a list of three")
-    # A bool is an int to Python.
+    # `isinstance` would accept a bool.
     if type(start) is not int or type(end) is not int:
-        raise ValueError(f"the span {item!r} has no whole numbers as start and end")
+        raise ValueError(f"the span {item!r} has no integers as start and end")
     if not isinstance(label, str) or not label:
         raise ValueError(f"the span {item!r} has no label")
     if has_lone_surrogate(label):
-        raise ValueError(f"the label {label!r} holds half of a character")
+        raise ValueError(f"the label {label!r} contains half of a character")
     if not 0 <= start < end <= len(text):
         raise ValueError(
-            f"the span {item!r} is empty or not in the text of {len(text)} characters"
+            f"the span {item!r} is empty or outside the text of {len(text)} characters"
         )
-    said = item.get("text") if isinstance(item, dict) else None
-    if isinstance(said, str) and said != text[start:end]:
+    surface = item.get("text") if isinstance(item, dict) else None
+    if isinstance(surface, str) and surface != text[start:end]:
         raise ValueError(
-            f"the span {item!r} says {said!r}, and {text[start:end]!r} stands there: "
-            "offsets count characters (code points), not bytes"
+            f"the span {item!r} has the text {surface!r}, but its offsets give "
+            f"{text[start:end]!r}: offsets count characters (code points), not bytes"
         )
     return CharSpan(start, end, label)
 
@@ -151,14 +149,14 @@ def _read_span(item: Any, text: str) -> CharSpan:
 def write_jsonl(
     docs: Iterable[Doc], path: Path, options: WriteOptions, counts: ConversionCounts
 ) -> None:
-    """Write one object a document: `text`, `spans`, `tokens`, `doc_id`, and
-    `sentence_starts` where they are known. Nothing is left out: a span that no token
-    boundary fits has no `token_start` and `token_end`.
+    """Write an object for each document, with `text`, `spans`, `tokens`, `doc_id` and,
+    if they are known, `sentence_starts`. Nothing is left out: a span that fits no token
+    boundary lacks `token_start` and `token_end`.
 
     docs (Iterable[Doc]): The documents.
     path (Path): The file.
-    options (WriteOptions): Names the group of the spans.
-    counts (ConversionCounts): Gets nothing.
+    options (WriteOptions): The group of the spans.
+    counts (ConversionCounts): Unused: nothing is left out.
     """
     with replaced_file(path) as fresh:
         with fresh.open("w", encoding="utf-8", newline="\n") as file:
@@ -174,7 +172,7 @@ def _record(doc: Doc, key: str) -> dict[str, Any]:
             "end": span.end_char,
             "label": span.label_,
             "token_start": span.start,
-            # Prodigy's is the last token, not the one after it.
+            # In Prodigy, `token_end` is the index of the last token.
             "token_end": span.end - 1,
         }
         for span in aligned_spans(doc, key)

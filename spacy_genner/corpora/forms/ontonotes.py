@@ -1,13 +1,13 @@
 r"""OntoNotes 5 in the columns of the CoNLL-2012 shared task.
 
-Of each word's line, the 4th column is the word, and the 11th says where named entities
-start and end: `(ORG*` starts one, `*` goes on, `*)` ends it, `(GPE)` and `(GPE*)` are
-one word; several may start and end on one line, so entities nest.
+Each line describes a word. The 4th column is the word, and the 11th column marks the
+starts and ends of named entities: `(ORG*` starts an entity, `*` continues it, and `*)`
+ends it; `(GPE)` and `(GPE*)` are entities of one word. Several entities may start and
+end on a line, so that entities nest.
 
-The words are those of a treebank. What only its notation needs is turned back: the
-brackets `-LRB-`, `-RSB-`, ..., the quotes written as two of another character, `\/`
-and `\*`, and the full stops of transcripts of speech, `/.`. Words are joined by one
-space.
+The words are those of a treebank. The reader reverts its notation: the brackets
+`-LRB-`, `-RSB-`, ..., the quotes written as two characters, `\/` and `\*`, and the
+punctuation of speech transcripts, `/.`. Words are joined by spaces.
 """
 
 import re
@@ -19,18 +19,18 @@ from ...errors import Errors, Warnings, warn
 from ...formats import CharSpan
 from ...io import numbered_lines
 from ..documents import Annotated, ConvertOptions, Sentence, group_sentences
-from .conll import detokenized
+from ..tokenizer import detokenize
 from .files import files_below
 
 _BEGIN = re.compile(r"#begin document \((?P<name>.+)\)(?:; part \d+)?")
 _END = "#end document"
 _WORD, _ENTITIES, _COLUMNS = 3, 10, 12
-# The star is the word itself.
+# The star stands for the word.
 _MARK = re.compile(r"\((?P<label>[^()*]+)|\*|\)")
 _MARKS = re.compile(rf"(?:{_MARK.pattern})+")
-# Other white space can be a part of a word.
+# Other white space may belong to a word.
 _BLANKS = " \t\r"
-# What stands for each word in the files before LDC's text is put in.
+# The placeholder for each word in files that lack the text of the LDC.
 _NO_WORD = "[WORD]"
 
 _NOTATION = {
@@ -54,22 +54,21 @@ class _Word(NamedTuple):
 
 
 def read_conll_2012(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
-    """Read files of the CoNLL-2012 form.
+    """Read files in the format of CoNLL-2012.
 
-    path (Path): A file; or a folder, of which all files with names that end in `_conll`
-        are read, in sorted order. Where some of them end in `gold_conll`, those that
-        end in `auto_conll` are left out.
-    options (ConvertOptions): Sentences of one part of a document are joined only where
-        it says so, and words are joined by one space unless texts are to be put
-        together.
-    YIELDS (Annotated): The documents, named as in `#begin document (NAME)`: parts of
-        one document are documents with one name.
-    RAISES (ValueError): A line is not of this form.
+    path (Path): A file, or a folder. In a folder and its subfolders, all files with
+        names that end in `_conll` are read, in sorted order. If some of them end in
+        `gold_conll`, those that end in `auto_conll` are left out.
+    options (ConvertOptions): Whether to join the sentences of a part of a document (by
+        default not), and whether to detokenize texts.
+    YIELDS (Annotated): The documents, with the IDs in `#begin document (NAME)`. The
+        parts of a document are documents with the same ID.
+    RAISES (ValueError): A line is malformed.
     """
     for file in _files(path) if path.is_dir() else [path]:
         for part in _parts(file):
             texts = group_sentences(part, bool(options.join_sentences))
-            yield from detokenized(texts) if options.detokenize else texts
+            yield from detokenize(texts) if options.detokenize else texts
 
 
 def _files(folder: Path) -> list[Path]:
@@ -84,7 +83,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def word_text(word: str) -> str:
-    """Turn a word of a treebank into plain text.
+    """Convert a word of a treebank to plain text.
 
     word (str): The word.
     RETURNS (str): The text.
@@ -105,9 +104,9 @@ def _parts(path: Path) -> Iterator[list[Sentence]]:
         begin = _BEGIN.fullmatch(line)
         if begin or line == _END:
             if (name is None) == (line == _END):
-                raise _error(path, number, f"{line!r} can't stand here")
+                raise _error(path, number, f"unexpected {line!r}")
         if name is None and line and not begin:
-            raise _error(path, number, f"the line is in no document: {line!r}")
+            raise _error(path, number, f"the line is outside a document: {line!r}")
         if (not line or line == _END) and words and name is not None:
             part.append(_sentence(words, name, path))
             words = []
@@ -131,13 +130,13 @@ def _word(line: str, number: int, path: Path) -> _Word:
         reason = f"the words are not filled in ({word}): run skeleton2conll.sh first"
         raise _error(path, number, reason)
     if not _MARKS.fullmatch(marks):
-        raise _error(path, number, f"the named entities are {marks!r}")
+        raise _error(path, number, f"malformed named entities: {marks!r}")
     return _Word(number, word_text(word), marks)
 
 
 def _sentence(words: list[_Word], name: str, path: Path) -> Sentence:
     spans: list[CharSpan] = []
-    # For each open entity, its line, where it starts, and its label.
+    # The line, the start and the label of each open entity.
     opened: list[tuple[int, int, str]] = []
     length = 0
     for word in words:
@@ -146,7 +145,7 @@ def _sentence(words: list[_Word], name: str, path: Path) -> Sentence:
             if mark["label"]:
                 opened.append((word.line, length, mark["label"]))
             elif mark[0] == ")" and not opened:
-                raise _error(path, word.line, "a named entity ends that never started")
+                raise _error(path, word.line, "a named entity ends without a start")
             elif mark[0] == ")":
                 _, start, label = opened.pop()
                 spans.append(CharSpan(start, end, label))

@@ -1,13 +1,13 @@
-"""The PubTator format: titles and abstracts with annotations under them.
+"""PubTator: titles and abstracts, followed by their annotations.
 
     1234|t|Title
     1234|a|Abstract
     1234	0	5	Title	Disease	D000001
 
-Offsets count the title, one character between, and the abstract. A mention of several
-diseases that share words (CompositeMention) is a span like any other; the parts that a
-seventh column may name have no place of their own. Lines without a place in the text,
-such as relations, are left out and counted.
+Offsets count the title, one separator and the abstract. A mention of several diseases
+that share words (CompositeMention) is an ordinary span; a seventh column may name its
+parts, which have no offsets. Lines without offsets, such as relations, are left out and
+counted.
 """
 
 import re
@@ -21,7 +21,7 @@ from ...io import numbered_lines
 from ..documents import Annotated, ConvertOptions, is_chosen, refuse_splitting
 
 _PASSAGE = re.compile(r"(?P<id>[^|\t]+)\|(?P<kind>[ta])\|(?P<text>.*)", re.DOTALL)
-# No text is longer, and Python reads no number of thousands of digits.
+# 15 digits suffice for any text, and Python refuses numbers of thousands of digits.
 _NUMBER = re.compile(r"-?\d{1,15}")
 _NAME = re.compile(r"[^\W\d_]")
 _NO_PLACE = "mentions without a place"
@@ -31,29 +31,30 @@ def read_pubtator(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     """Read a PubTator file.
 
     path (Path): The file.
-    options (ConvertOptions): Sentences are not parted.
-    YIELDS (Annotated): The documents: title and abstract, parted by a line break. An
-        ID that comes again is kept as one more document, with a warning.
-    RAISES (ValueError): A line is not of this form, or its offsets don't fit.
+    options (ConvertOptions): The documents to read. Splitting is refused, because the
+        format marks no sentences.
+    YIELDS (Annotated): The documents: title and abstract, separated by a line break. A
+        document with a repeated ID is kept, with a warning.
+    RAISES (ValueError): A line is malformed, or its offsets do not fit the text.
     """
     refuse_splitting(path, options, "pubtator")
     left_out: Counter[str] = Counter()
     seen: set[str] = set()
-    again: list[str] = []
+    repeated: list[str] = []
     for document in _documents(path):
         doc_id = document[0][1].partition("|")[0]
         if not is_chosen(doc_id, options):
             continue
         if doc_id in seen:
-            again.append(doc_id)
+            repeated.append(doc_id)
         seen.add(doc_id)
         yield _read_document(document, path, left_out)
     if left_out:
         kinds = ", ".join(f"{kind} ({left_out[kind]})" for kind in sorted(left_out))
         count = sum(left_out.values())
         warn(Warnings.W517.format(path=path, count=count, kinds=kinds))
-    if again:
-        warn(Warnings.W518.format(path=path, count=len(again), first=again[0]))
+    if repeated:
+        warn(Warnings.W518.format(path=path, count=len(repeated), first=repeated[0]))
 
 
 def _documents(path: Path) -> Iterator[list[tuple[int, str]]]:
@@ -80,16 +81,17 @@ def _read_document(
     abstract = _PASSAGE.fullmatch(rest[0][1]) if rest else None
     if abstract and abstract["kind"] == "a":
         if abstract["id"] != title["id"]:
-            raise _error(path, rest[0][0], f"the abstract is of {abstract['id']!r}")
+            raise _error(
+                path, rest[0][0], f"the abstract has the ID {abstract['id']!r}"
+            )
         text += "\n" + abstract["text"]
         rest = rest[1:]
     spans: list[CharSpan] = []
     for number, line in rest:
         columns = line.split("\t")
         if columns[0] != title["id"] or len(columns) < 4:
-            raise _error(
-                path, number, f"an annotation of {title['id']!r} is {line[:80]!r}"
-            )
+            reason = f"expected an annotation of {title['id']!r}, found {line[:80]!r}"
+            raise _error(path, number, reason)
         if columns[1:3] == ["-1", "-1"]:
             left_out[_NO_PLACE] += 1
         elif _is_relation(columns, text):
@@ -100,36 +102,35 @@ def _read_document(
 
 
 def _is_relation(columns: list[str], text: str) -> bool:
-    """Whether a line starts with a relation's name, and is no mention with a damaged
-    start: that has its text where the end says. A relation may have numbers, too, as
-    the names of genes are."""
+    """Return whether a line starts with the name of a relation, and is not a mention
+    with a damaged start, whose surface text ends at its end offset. The columns of a
+    relation may be numbers, too, such as the IDs of genes."""
     if not _NAME.match(columns[1]):
         return False
     if len(columns) < 5 or not _NUMBER.fullmatch(columns[2]):
         return True
-    end, said = int(columns[2]), columns[3]
-    found = text[max(end - len(said), 0) : end] if 0 < end <= len(text) else ""
-    return not said or not _says(said, found)
+    end, surface = int(columns[2]), columns[3]
+    found = text[max(end - len(surface), 0) : end] if 0 < end <= len(text) else ""
+    return not surface or not _matches(surface, found)
 
 
 def _read_span(columns: list[str], text: str, number: int, path: Path) -> CharSpan:
     numbers = all(map(_NUMBER.fullmatch, columns[1:3]))
     if len(columns) < 5 or not numbers or not columns[4].strip():
         line = "\t".join(columns)
-        raise _error(
-            path, number, f"start, end, text and type are not all in {line[:80]!r}"
-        )
-    start, end, said = int(columns[1]), int(columns[2]), columns[3]
+        reason = f"expected start, end, text and type, found {line[:80]!r}"
+        raise _error(path, number, reason)
+    start, end, surface = int(columns[1]), int(columns[2]), columns[3]
     if not 0 <= start < end <= len(text):
-        reason = f"{start} to {end} is not in the text of {len(text)} characters"
+        reason = f"{start} to {end} is outside the text of {len(text)} characters"
         raise _error(path, number, reason)
     found = text[start:end]
-    if not _says(said, found):
+    if not _matches(surface, found):
         raise ValueError(
             Errors.G542.format(
                 path=path,
                 line=number,
-                said=said,
+                said=surface,
                 start=start,
                 end=end,
                 found=found,
@@ -139,11 +140,11 @@ def _read_span(columns: list[str], text: str, number: int, path: Path) -> CharSp
     return CharSpan(start, end, columns[4].strip())
 
 
-def _says(said: str, found: str) -> bool:
-    # The said text has a space for a line break, and in places for a quote.
-    return len(said) == len(found) and all(
+def _matches(surface: str, found: str) -> bool:
+    # The surface text has a space for a line break, and sometimes for a quote.
+    return len(surface) == len(found) and all(
         one == other or (one == " " and not other.isalnum())
-        for one, other in zip(said, found, strict=True)
+        for one, other in zip(surface, found, strict=True)
     )
 
 

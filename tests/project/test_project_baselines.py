@@ -1,4 +1,4 @@
-"""spaCy's own components through the project's readers, scores and table."""
+"""The baselines: `ner` and `spancat` with the project's readers, scores and table."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def run(*args):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Both baselines, trained for some steps and scored on what they have seen."""
+    """Both baselines, trained briefly and scored on their training data."""
     folder = tmp_path_factory.mktemp("baselines")
     corpus = write_corpus(folder / "train.spacy", SENTENCES)
     settings = {
@@ -47,32 +47,32 @@ def trained(tmp_path_factory):
         "training.dropout": 0.0,
     }
     words = [word for key, value in settings.items() for word in (f"--{key}", value)]
-    said = {}
+    outputs = {}
     for name in ("ner", "spancat"):
         config = ROOT / "configs" / f"baseline-{name}.cfg"
         model = folder / name
         run("genner", "train", config, "--output", model, *words)
         scores = folder / "metrics" / f"{name}.json"
         line = ("genner", "evaluate", model / "model-best", corpus)
-        said[name] = run(*line, "--output", scores, "--spans-key", "sc").output
-    return folder, said
+        outputs[name] = run(*line, "--output", scores, "--spans-key", "sc").output
+    return folder, outputs
 
 
 def scores(trained, name):
     return json.loads((trained[0] / "metrics" / f"{name}.json").read_text())
 
 
-def test_ner_finds_the_outer_spans_and_is_scored_on_all(trained):
+def test_ner_predicts_outer_spans_and_is_scored_on_all(trained):
     result = scores(trained, "ner")
     assert result["gold"] == 20
     assert result["flat_r"] > 0.8
     assert result["nested_gold"] == 5 and result["nested_r"] == 0.0
     assert "its entities are scored" in trained[1]["ner"]
-    # The saved pipeline is spaCy's own.
+    # The saved pipeline has no component of this project.
     assert spacy.load(trained[0] / "ner" / "model-best").pipe_names == ["ner"]
 
 
-def test_spancat_finds_nested_spans_too(trained):
+def test_spancat_predicts_nested_spans(trained):
     result = scores(trained, "spancat")
     assert result["micro_f"] > 0.8
     assert result["nested_r"] > 0.5
@@ -81,7 +81,7 @@ def test_spancat_finds_nested_spans_too(trained):
     assert nlp.config["components"]["spancat"]["suggester"]["max_size"] == 3
 
 
-def test_a_run_of_a_baseline_can_be_taken_up(trained):
+def test_training_of_a_baseline_resumes(trained):
     folder, _ = trained
     paths = ("--paths.train", folder / "train.spacy", "--paths.dev")
     config = ROOT / "configs" / "baseline-spancat.cfg"
@@ -92,13 +92,13 @@ def test_a_run_of_a_baseline_can_be_taken_up(trained):
     assert "Going on after 61 steps" in result.output
 
 
-def test_the_table(trained):
+def test_table(trained):
     folder, _ = trained
     output = folder / "reports" / "table.md"
     line = ("genner", "table", folder / "metrics", output)
-    shown = run(*line).output
+    printed = run(*line).output
     rows = output.read_text(encoding="utf8").splitlines()
     assert [row.split(" | ")[0] for row in rows[2:]] == ["| spancat", "| ner"]
     best = f"{100 * scores(trained, 'spancat')['micro_f']:.1f}"
     assert rows[2].split(" | ")[1] == best
-    assert "spancat" in shown and best in shown
+    assert "spancat" in printed and best in printed

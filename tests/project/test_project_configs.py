@@ -15,7 +15,7 @@ RUNNER = CliRunner()
 ROOT = Path(__file__).parents[2]
 CONFIGS = ["configs/demo.cfg", "configs/genia.cfg"]
 BASELINES = ["configs/baseline-ner.cfg", "configs/baseline-spancat.cfg"]
-# The steps of this one are counted from its corpus.
+# Its number of steps is computed from the corpus.
 STUDY = "configs/study.cfg"
 
 
@@ -24,18 +24,18 @@ def run(*args):
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, *BASELINES, STUDY])
-def test_fill_config_finds_nothing_to_fill(name, tmp_path):
+def test_configs_are_complete(name, tmp_path):
     output = tmp_path / "filled.cfg"
     before, after = fill_config(output, ROOT / name, silent=True)
     assert after == before
-    # As written, too, with the variables.
+    # The written file also keeps the variables.
     written = load_config(output, interpolate=False)
     assert written == load_config(ROOT / name, interpolate=False)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_debug_config_passes_and_tells_of_a_wrong_name(name, monkeypatch):
-    # Paths in a config are read from the folder of the project.
+def test_debug_config_passes_and_reports_unknown_name(name, monkeypatch):
+    # Paths in a config are relative to the folder of the project.
     monkeypatch.chdir(ROOT)
     result = run("debug", "config", name, "--show-functions", "--show-variables")
     assert result.exit_code == 0, result.output
@@ -64,7 +64,7 @@ def test_debug_config_passes(name, monkeypatch):
         ("model.device", "G231"),
     ],
 )
-def test_debug_config_tells_of_a_wrong_word(setting, code, monkeypatch):
+def test_debug_config_reports_invalid_string(setting, code, monkeypatch):
     monkeypatch.chdir(ROOT)
     override = f"--components.generative_ner.{setting}"
     result = run("debug", "config", CONFIGS[0], override, "nonsense")
@@ -83,7 +83,7 @@ def test_debug_config_tells_of_a_wrong_word(setting, code, monkeypatch):
         ("min_score", "G409"),
     ],
 )
-def test_debug_config_tells_of_a_wrong_number(setting, code, monkeypatch):
+def test_debug_config_reports_invalid_number(setting, code, monkeypatch):
     monkeypatch.chdir(ROOT)
     result = run(
         "debug", "config", CONFIGS[0], f"--components.generative_ner.{setting}", -1
@@ -98,7 +98,7 @@ def config_without_labels(base, corpus):
     return config
 
 
-def test_init_labels_are_read_back(tiny_base, tmp_path):
+def test_init_labels_round_trip(tiny_base, tmp_path):
     corpus = write_corpus(tmp_path / "train.spacy")
     config = config_without_labels(tiny_base("llama"), corpus)
     path = write_config(tmp_path / "tiny.cfg", config)
@@ -106,7 +106,7 @@ def test_init_labels_are_read_back(tiny_base, tmp_path):
     assert result.exit_code == 0, result.output
     file = tmp_path / "labels" / "generative_ner.json"
     assert srsly.read_json(file) == ["GPE", "ORG"]
-    # An order and a label that the data would not give.
+    # The file has another order, and a label that the data lacks.
     srsly.write_json(file, ["ORG", "PERSON", "GPE"])
     reader = {"@readers": "spacy.read_labels.v1", "path": str(file), "require": True}
     config["initialize"]["components"] = {"generative_ner": {"labels": reader}}
@@ -143,7 +143,7 @@ def test_debug_data(tiny_base, tmp_path):
     assert "120 training docs" in result.output and "1 evaluation docs" in result.output
 
 
-def test_debug_data_tells_of_an_unknown_label(tiny_base, tmp_path):
+def test_debug_data_reports_unknown_label(tiny_base, tmp_path):
     texts = [*TEXTS, ("Maria came .", [(0, 1, "PERSON")])]
     corpus = write_corpus(tmp_path / "train.spacy", texts)
     config = make_config(tiny_base("llama"), corpus)

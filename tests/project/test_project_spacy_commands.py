@@ -1,4 +1,4 @@
-"""spaCy's commands on a trained pipeline, and the project's own beside them."""
+"""spaCy's commands on a trained pipeline, compared with the project's own."""
 
 import importlib
 import json
@@ -29,7 +29,7 @@ import spacy_genner.cli  # noqa: F401
 from spacy_genner.pipeline.results import Prediction, TokenSpan
 
 RUNNER = CliRunner()
-# What the tiny model has not learnt: it finds wrong spans here, and is less sure.
+# Texts that the tiny model has not seen. It predicts wrong spans with lower scores.
 OTHER_TEXTS = [
     ("John Smith met Maria in Porto and the company left .", [(5, 6, "GPE")]),
     ("The protein binds the DNA .", []),
@@ -43,7 +43,7 @@ def run(*args):
 
 
 def found(doc):
-    """The spans of a Doc with their scores, which a saved Doc must keep."""
+    """The spans of a Doc with their scores, as a saved Doc has to keep them."""
     group = doc.spans["sc"]
     scores = [round(float(score), 4) for score in group.attrs["scores"]]
     return [
@@ -54,7 +54,7 @@ def found(doc):
 
 @pytest.fixture(scope="module")
 def trained(tiny_base, tmp_path_factory):
-    """The folder of a pipeline that `spacy train` has taught the six texts."""
+    """The folder of a pipeline that `spacy train` trained on the six texts."""
     folder = tmp_path_factory.mktemp("tools")
     corpus = write_corpus(folder / "train.spacy")
     changes = BY_HEART | {
@@ -81,17 +81,17 @@ def data(tmp_path):
 
 
 def examples(nlp):
-    # Each has its own Docs: `evaluate` writes into the predicted ones.
+    # Each call makes new Docs, since `evaluate` writes to the predicted ones.
     return [Example(nlp.make_doc(doc.text), doc) for doc in docs(ALL_TEXTS)]
 
 
-def test_train_saves_what_it_has_learnt(nlp):
+def test_train_saves_the_trained_pipeline(nlp):
     for text, spans in TEXTS:
         ranges = [row[:3] for row in found(nlp(text))]
         assert ranges == sorted(spans, key=lambda span: (span[0], -span[1]))
 
 
-def test_evaluate_writes_the_scores_of_spans(trained, nlp, data, tmp_path):
+def test_evaluate_writes_span_scores(trained, nlp, data, tmp_path):
     output = tmp_path / "scores.json"
     result = run("evaluate", trained, data, "--output", output)
     assert result.exit_code == 0, result.output
@@ -99,7 +99,7 @@ def test_evaluate_writes_the_scores_of_spans(trained, nlp, data, tmp_path):
     expected = nlp.evaluate(examples(nlp))
     for key in ("spans_sc_p", "spans_sc_r", "spans_sc_f"):
         assert scores[key] == pytest.approx(expected[key])
-    # All that the texts hold is found, and more besides.
+    # The model predicts all gold spans, and some wrong ones.
     assert 0 < scores["spans_sc_p"] < scores["spans_sc_r"] <= 1
     assert set(scores["spans_sc_per_type"]) == {"GPE", "ORG"}
     assert scores["speed"] > 0
@@ -116,7 +116,7 @@ def test_evaluate_by_component(trained, data, tmp_path):
 
 @pytest.fixture
 def renamed(trained, tmp_path):
-    """The same pipeline with another group, and a corpus with that."""
+    """The same pipeline with another span group, and a corpus with that group."""
     config = spacy.load(trained).config
     changes = {"spans_key": "names", "scorer": {"spans_key": "names"}}
     nlp = spacy.load(trained, config={"components": {"generative_ner": changes}})
@@ -130,14 +130,14 @@ def renamed(trained, tmp_path):
     return tmp_path / "renamed", tmp_path / "names.spacy"
 
 
-def test_another_group_gives_the_same_scores(nlp, renamed, tmp_path):
+def test_another_span_group_has_the_same_scores(nlp, renamed, tmp_path):
     output = tmp_path / "scores.json"
     args = ("--output", output, "--spans-key", "names")
     result = run("evaluate", *renamed, *args)
     assert result.exit_code == 0, result.output
     expected = nlp.evaluate(examples(nlp))["spans_sc_f"]
     assert srsly.read_json(output)["spans_names_f"] == pytest.approx(expected)
-    # The project's own command finds the group by itself, and scores alike.
+    # `genner evaluate` detects the group and computes the same score.
     result = run("genner", "evaluate", *renamed, "--output", output)
     assert result.exit_code == 0, result.output
     scores = srsly.read_json(output)
@@ -150,7 +150,7 @@ def test_another_group_gives_the_same_scores(nlp, renamed, tmp_path):
     assert max(row["f"] for row in scores["threshold_curve"]) >= score - 1e-9
 
 
-def test_genner_annotate_finds_the_group(nlp, renamed, tmp_path):
+def test_genner_annotate_uses_the_span_group(nlp, renamed, tmp_path):
     source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
     source.write_text("\n".join(text for text, _ in TEXTS), encoding="utf8")
     result = run("genner", "annotate", renamed[0], source, output)
@@ -166,8 +166,8 @@ def test_genner_annotate_finds_the_group(nlp, renamed, tmp_path):
         assert [r["score"] for r in row["spans"]] == pytest.approx(scores, abs=1e-4)
 
 
-def test_the_thresholds_of_an_evaluation_hold(trained, data, tmp_path):
-    """Each point of the curve is what the pipeline gives with that `min_score`."""
+def test_thresholds_of_an_evaluation(trained, data, tmp_path):
+    """Each point of the curve has the scores of the pipeline with that `min_score`."""
     output = tmp_path / "scores.json"
     assert run("genner", "evaluate", trained, data, "--output", output).exit_code == 0
     scores = srsly.read_json(output)
@@ -176,7 +176,7 @@ def test_the_thresholds_of_an_evaluation_hold(trained, data, tmp_path):
     assert len(curve) > 5
     nlp = spacy.load(trained)
     for point in curve:
-        # In other batches the same score may differ in its last digits.
+        # The last digits of a score depend on the batch.
         least = point["min_score"] - 1e-6
         nlp.get_pipe("generative_ner").cfg["min_score"] = max(0.0, least)
         given = nlp.evaluate(examples(nlp))
@@ -184,10 +184,10 @@ def test_the_thresholds_of_an_evaluation_hold(trained, data, tmp_path):
         assert [given[f"spans_sc_{key}"] for key in "prf"] == pytest.approx(expected)
 
 
-def test_a_stored_score_is_a_threshold_that_keeps_its_span(trained):
+def test_span_with_the_stored_score_as_threshold_is_kept(trained):
     nlp = spacy.load(trained)
     component = nlp.get_pipe("generative_ner")
-    # In float32 it is more than it was.
+    # Rounding to float32 increases the score.
     score = 0.1
     stored = float(numpy.float32(score))
     assert stored > score
@@ -210,13 +210,13 @@ def test_genner_export_base(trained, tmp_path):
     after = load_file(tmp_path / "out" / name)
     assert before.keys() == after.keys()
     assert all((before[key] == after[key]).all() for key in before)
-    # A second time is refused, and nothing is changed.
+    # An existing output folder is refused.
     result = run("genner", "export-base", trained, tmp_path / "out")
     assert result.exit_code == 1 and "[G261]" in result.stderr
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_apply_writes_the_groups_of_every_input(trained, nlp, tmp_path, batch_size):
+def test_apply_writes_span_groups(trained, nlp, tmp_path, batch_size):
     folder = tmp_path / "in"
     folder.mkdir()
     texts = [text for text, _ in ALL_TEXTS]
@@ -224,7 +224,7 @@ def test_apply_writes_the_groups_of_every_input(trained, nlp, tmp_path, batch_si
     srsly.write_jsonl(folder / "some.jsonl", [{"body": text} for text in texts[1:4]])
     gold = list(docs(ALL_TEXTS[4:]))
     for doc in gold:
-        # Of another group, which stays.
+        # These spans are in another group, which is kept.
         doc.spans["gold"] = list(doc.spans["sc"])
         del doc.spans["sc"]
     DocBin(docs=gold, store_user_data=True).to_disk(folder / "more.spacy")
@@ -258,8 +258,8 @@ def test_find_threshold_of_min_score(trained, nlp, data):
         trained, data, "generative_ner", "min_score", "spans_sc_f", n_trials=6
     )
     assert list(scores) == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    # What each threshold must give: the spans that are found with none, less those
-    # below it.
+    # Expected for each threshold: the spans without a threshold, except those below
+    # it.
     pairs = [(found(nlp(text)), spans) for text, spans in ALL_TEXTS]
     gold = sum(len(spans) for _, spans in pairs)
     for threshold, value in scores.items():
@@ -282,9 +282,9 @@ def test_find_threshold_as_a_command(trained, data):
     assert "Threshold" in result.output
 
 
-def test_assemble_takes_a_tuned_adapter(trained, nlp, tmp_path):
-    """No training data: labels and adapter come from `[initialize]`, and nothing is
-    said of spans that are missing from examples."""
+def test_assemble_loads_an_adapter(trained, nlp, tmp_path):
+    """Without training data, labels and adapter come from `[initialize]`, and there is
+    no warning of missing spans."""
     config = nlp.config.copy()
     adapter = str(trained / "generative_ner" / "adapter")
     settings = {"labels": ["ORG", "GPE"], "adapter": adapter}
@@ -308,19 +308,19 @@ def package(source, output):
     return output / "en_tiny_tools-0.0.0"
 
 
-def test_package_is_imported_from_its_path(trained, nlp, tmp_path, monkeypatch):
+def test_package_is_importable(trained, nlp, tmp_path, monkeypatch):
     folder = package(trained, tmp_path / "packages")
     meta = srsly.read_json(folder / "meta.json")
     names = [line.split(">")[0] for line in meta["requirements"]]
     assert names == ["spacy-genner", "spacy"]
     module = folder / "en_tiny_tools"
-    # As the package's setup.py does.
+    # The setup.py of the package copies this file.
     shutil.copy(folder / "meta.json", module)
     monkeypatch.syspath_prepend(folder)
     loaded = importlib.import_module("en_tiny_tools").load()
     for text, _ in ALL_TEXTS:
         assert found(loaded(text)) == found(nlp(text))
-    # Of the component no more than it saves: nothing of the base, and no pickle.
+    # The package has the saved files of the component: no base and no pickle.
     [saved] = module.rglob("generative_ner")
     files = sorted(str(p.relative_to(saved)) for p in saved.rglob("*") if p.is_file())
     assert files == [
@@ -347,16 +347,14 @@ def weights_package(tmp_path, monkeypatch):
     monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path / "cache"))
 
 
-def test_package_requires_the_package_of_the_weights(
-    trained, tmp_path, weights_package
-):
+def test_package_requires_the_weights_package(trained, tmp_path, weights_package):
     source = tmp_path / "model"
     shutil.copytree(trained, source)
     config = (source / "config.cfg").read_text(encoding="utf8")
     before = next(line for line in config.splitlines() if line.startswith("name = "))
     config = config.replace(before, 'name = "pip:tiny-weights"')
     (source / "config.cfg").write_text(config, encoding="utf8")
-    # Loading and saving reads no weights of the base.
+    # Loading and saving do not read the weights of the base.
     spacy.load(source).to_disk(tmp_path / "saved")
     folder = package(tmp_path / "saved", tmp_path / "packages")
     requirements = srsly.read_json(folder / "meta.json")["requirements"]
@@ -364,21 +362,21 @@ def test_package_requires_the_package_of_the_weights(
     assert any(line.startswith("spacy-genner>=") for line in requirements)
 
 
-def test_displacy_shows_spans_and_entities(nlp):
+def test_displacy_renders_spans_and_entities(nlp):
     doc = nlp(TEXTS[2][0])
     assert [span.text for span in doc.spans["sc"]] == ["University of Porto", "Porto"]
     page = displacy.render(doc, style="span", jupyter=False)
     assert "ORG" in page and "GPE" in page
     page = displacy.render(doc, style="ent", jupyter=False)
-    # Of the two only the outer one is an entity.
+    # Only the outer span is an entity.
     assert "University of Porto" in page and "ORG" in page and "GPE" not in page
-    # And for a text without any: spaCy warns, and the text is shown.
+    # A text without spans: spaCy warns and renders the text.
     empty = nlp(TEXTS[3][0])
     with pytest.warns(UserWarning, match="W117"):
         assert "rains" in displacy.render(empty, style="span", jupyter=False)
 
 
-def test_a_doc_goes_to_json(nlp):
+def test_doc_to_json(nlp):
     doc = nlp(TEXTS[2][0])
     row = json.loads(json.dumps(doc.to_json()))
     assert [(span["start"], span["label"]) for span in row["spans"]["sc"]] == [

@@ -1,4 +1,4 @@
-"""The study's recipe, for each of its eight models."""
+"""`configs/study.cfg`: the study's recipe, for each of its eight models."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from spacy_genner.training.loop import fill_total_steps
 ROOT = Path(__file__).parents[2]
 MODELS = srsly.read_json(ROOT / "configs" / "study-models.json")
 FAMILIES = ("llama", "qwen", "granite", "gemma")
-# Nine sentences, so that the last batch of an epoch is not a whole one.
+# Nine sentences, so that the last batch of an epoch is smaller.
 NINE = [*TEXTS, *TEXTS[:3]]
 
 
@@ -36,8 +36,8 @@ def load(tmp_path, monkeypatch):
     return made
 
 
-def test_the_models():
-    """Two of each family, by their names on the hub."""
+def test_models():
+    """Two of each family, by their names on the Hub."""
     assert len(set(MODELS.values())) == 8
     for family in FAMILIES:
         names = {key: name for key, name in MODELS.items() if key.startswith(family)}
@@ -47,7 +47,7 @@ def test_the_models():
 
 
 @pytest.mark.parametrize("name", MODELS.values())
-def test_each_model_can_be_trained(load, name, monkeypatch):
+def test_config_of_each_model(load, name, monkeypatch):
     def refuse(self):
         raise AssertionError("weights are loaded")
 
@@ -64,7 +64,7 @@ def test_each_model_can_be_trained(load, name, monkeypatch):
     assert [len(batch) for batch in training["batcher"](range(9))] == [8, 1]
 
 
-def test_the_recipe(load):
+def test_hyperparameters(load):
     config, _ = load()
     nlp = load_model_from_config(config, auto_fill=True)
     filled = nlp.config.interpolate()
@@ -80,7 +80,7 @@ def test_the_recipe(load):
     assert component["loss"] == "lm" and component["readings"] == 1
     assert component["prompt"]["chat"] is True
     assert component["prompt"]["template"] == "study"
-    # Instruction, text, copy and marks.
+    # The prompt has the instruction and the text; the output copies it with markup.
     assert 4 * component["window"]["max_tokens"] == 2048
     training = filled["training"]
     assert (training["max_epochs"], training["max_steps"]) == (2, 0)
@@ -93,12 +93,12 @@ def test_the_recipe(load):
     assert rates["final_share"] == 0.0
 
 
-def test_the_first_model_is_the_default(load):
+def test_first_model_is_the_default(load):
     config, _ = load()
     assert config.interpolate()["vars"]["base"] == next(iter(MODELS.values()))
 
 
-def test_one_command_trains(tiny_base, tmp_path, monkeypatch):
+def test_study_config_trains(tiny_base, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     corpus = write_corpus(tmp_path / "train.spacy", NINE)
     srsly.write_json(tmp_path / "labels.json", {"ORG": "a firm", "GPE": "a city"})
@@ -107,7 +107,7 @@ def test_one_command_trains(tiny_base, tmp_path, monkeypatch):
         "paths.train": corpus,
         "paths.dev": corpus,
         "paths.labels": tmp_path / "labels.json",
-        # A tokenizer that is trained in a test has no chat template.
+        # The tokenizers of the tests have no chat template.
         "components.generative_ner.prompt.chat": "false",
     }
     words = [str(w) for key, value in settings.items() for w in (f"--{key}", value)]

@@ -1,4 +1,4 @@
-"""`project.yml`: valid, and every line of it a command that there is."""
+"""`project.yml`: valid, with commands that exist and complete dependencies."""
 
 import shlex
 import shutil
@@ -20,7 +20,7 @@ WORKFLOWS = ("all", "genia", "baselines", "formats")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The project's file by itself: weasel makes the folders that it names."""
+    """A copy of the project file, since weasel creates the folders that it names."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copy(ROOT / "project.yml", folder)
     return folder
@@ -37,9 +37,11 @@ def steps(project, workflow):
 
 
 def parse(words):
-    """Parse a command line as spaCy would, and run nothing.
+    """Parse a command line as spaCy does, without running it.
 
-    RETURNS: The command's name, its arguments, and what it would take as overrides.
+    words (Iterable[str]): The command line after `python -m spacy`.
+    RETURNS (tuple[str, dict[str, Any], list[str]]): The command's name, its arguments,
+        and the remaining words, which may be overrides of a config.
     """
     command, rest, parent = SPACY, list(words), None
     while hasattr(command, "commands"):
@@ -55,22 +57,22 @@ def scripts(project):
     return [line for command in project["commands"] for line in command["script"]]
 
 
-def test_the_workflows(project):
+def test_workflows_and_commands(project):
     assert set(project["workflows"]) == set(WORKFLOWS)
     in_workflows = {name for names in project["workflows"].values() for name in names}
     assert in_workflows == {command["name"] for command in project["commands"]}
     assert all(command["help"] for command in project["commands"])
 
 
-def test_every_line_is_a_command_with_its_options(project, monkeypatch):
-    # spaCy looks whether a config is there while it parses.
+def test_lines_are_valid_commands(project, monkeypatch):
+    # While parsing, spaCy checks that a config exists.
     monkeypatch.chdir(ROOT)
     for line in scripts(project):
         words = shlex.split(line)
-        # weasel starts commands without a shell.
+        # weasel runs commands without a shell.
         assert not set(words) & {"|", "&&", ";", ">", "<"}, line
         if words[1] == "benchmarks/formats.py":
-            # Its own tests have its options.
+            # The tests of the script check its options.
             continue
         assert words[:3] == ["python", "-m", "spacy"], line
         name, params, extra = parse(words[3:])
@@ -82,7 +84,7 @@ def test_every_line_is_a_command_with_its_options(project, monkeypatch):
             dot_to_object(config, key)
 
 
-def test_the_check_of_lines_finds_a_wrong_one(project):
+def test_invalid_lines_are_detected(project):
     for line in (
         "genner convert a b.spacy",
         "genner convert a --from bracketed",
@@ -97,7 +99,7 @@ def test_the_check_of_lines_finds_a_wrong_one(project):
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
-def test_what_a_step_needs_is_there_or_was_made_before(project, workflow):
+def test_dependencies_exist_or_were_made_before(project, workflow):
     data = f"{project['vars']['data_dir']}/"
     made = set()
     for command in steps(project, workflow):
@@ -106,8 +108,8 @@ def test_what_a_step_needs_is_there_or_was_made_before(project, workflow):
             there = path in made or (ROOT / path).exists() or path.startswith(data)
             assert there, f"{command['name']}: {path}"
         for path in command["outputs"]:
-            # An output of training is a folder in the one that is named, and a
-            # benchmark has a place of its own for its results.
+            # Training writes to a folder inside the named one, and a benchmark has
+            # its own default for the results.
             parts = {path, str(Path(path).parent)}
             own = "benchmarks/formats.py" in named
             assert own or parts & named, f"{command['name']}: {path}"
@@ -115,8 +117,8 @@ def test_what_a_step_needs_is_there_or_was_made_before(project, workflow):
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
-def test_what_a_step_reads_makes_it_run_again(project, workflow, monkeypatch):
-    """The files that its lines name, and those that the configs name."""
+def test_files_that_a_step_reads_are_dependencies(project, workflow, monkeypatch):
+    """They are the files that its lines name, and those that the configs name."""
     monkeypatch.chdir(ROOT)
     for command in steps(project, workflow):
         known = {*command["deps"], *command["outputs"]}
@@ -130,7 +132,7 @@ def test_what_a_step_reads_makes_it_run_again(project, workflow, monkeypatch):
                     assert path in known, f"{command['name']}: {path} of {config}"
 
 
-def test_the_files_that_a_config_names_are_found():
+def test_files_of_a_config():
     found = files_of(ROOT / "configs" / "demo.cfg", {"paths.dev": "other/dev.spacy"})
     assert found == {"corpus/train.spacy", "other/dev.spacy", "corpus/labels.json"}
 
@@ -140,7 +142,7 @@ def is_file(word):
 
 
 def overrides_of(line):
-    """What a line of training sets in its config."""
+    """The overrides of a config in a command line of training."""
     words = shlex.split(line)
     if words[1:3] != ["-m", "spacy"]:
         return {}
@@ -160,16 +162,16 @@ def files_of(path, overrides):
     return set(filter(is_file, strings(load_config(path, overrides, interpolate=True))))
 
 
-def test_every_variable_reaches_all_that_hangs_on_it(project):
-    """A key or a language that only some lines knew would make a model that its own
-    evaluation can't score."""
+def test_variables_apply_to_all_lines(project):
+    """There is no variable for the span key or the language: if only some lines used
+    it, the evaluation could not score the model."""
     text = (ROOT / "project.yml").read_text(encoding="utf8")
     for name in project["vars"]:
         assert f"${{vars.{name}}}" in text, name
     assert not {"spans_key", "lang"} & set(project["vars"])
 
 
-def test_the_demonstration_leaves_what_the_contract_says(project):
+def test_outputs_of_the_demo(project):
     made = {path for step in steps(project, "all") for path in step["outputs"]}
     assert {
         "training/demo/model-best",
@@ -178,7 +180,7 @@ def test_the_demonstration_leaves_what_the_contract_says(project):
     } <= made
 
 
-def test_the_baselines_table_has_the_generative_model(project):
+def test_table_of_baselines_has_the_generative_model(project):
     *before, table = steps(project, "baselines")
     [line] = table["script"]
     _, params, _ = parse(shlex.split(line)[3:])
@@ -194,15 +196,15 @@ def test_the_baselines_table_has_the_generative_model(project):
         assert path in named or path.parent in named
 
 
-def test_other_data_is_one_variable_away(folder):
+def test_data_dir_is_a_variable(folder):
     config = load_project_config(folder, overrides={"vars.data_dir": "elsewhere"})
     lines = [line for line in scripts(config) if "elsewhere/genia/train.jsonl" in line]
     assert len(lines) == 1
 
 
-def test_a_dry_run_names_every_line(folder, project, capsys):
+def test_dry_run_prints_every_line(folder, project, capsys):
     project_run(folder, "all", dry=True, force=True)
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for command in steps(project, "all"):
         for line in command["script"]:
-            assert shlex.split(line)[4] in said and shlex.split(line)[5] in said
+            assert all(word in printed for word in shlex.split(line)[4:6])

@@ -1,1 +1,1 @@
-"""Decoders: the marked copy that a language model prefers, and how sure it is."""
+"""Decoding: the marked-up copy that a language model prefers, with probabilities."""

@@ -1,4 +1,17 @@
-"""Continuous batching: sequences enter and leave the batch between forward passes."""
+"""Continuous batching: sequences enter and leave the batch between forward passes.
+
+A sequence that has finished gives its row to the next one that waits, so few passes run
+for the slowest sequences alone (Yu et al., "Orca: A Distributed Serving System for
+Transformer-Based Generative Models", 2022).
+
+Each pass drafts and verifies. A sequence feeds the tokens that are accepted and not yet
+run, followed by its draft. The model chooses among the legal tokens at every point of
+the draft where the grammar leaves a choice. The draft is accepted up to the first token
+that differs from the model's choice, which takes that token's place. All accepted
+tokens are therefore the model's own choices after the same text, and the output equals
+that of greedy decoding, whatever was drafted. Without a draft each pass yields one
+choice.
+"""
 
 import math
 import sys
@@ -15,19 +28,23 @@ if TYPE_CHECKING:
 
     from .engine import BatchCache, Engine
 
+# A draft is at most this many times as long as the accepted part of the last one, but
+# may always have the number of tokens of `SHORTEST`.
+DRAFT_GROWTH = 4
+SHORTEST = 64
+
 
 @dataclass(frozen=True)
 class DecodingTask:
     """One model input.
 
-    grammar (Grammar): The legal outputs, with the source.
-    prompt (Tuple[int, ...]): The ids between the shared prefix and the output, at
-        least one.
-    unit_ends (Tuple[int, ...]): Where the prompt has the last id of each unit, in the
-        last reading of the text; empty where that is not known.
-    expected (Optional[Tuple[Tuple[int, int, int], ...]]): Spans that the output will
-        probably say (first unit, unit after the last, label index); None where nothing
-        is known of them.
+    grammar (Grammar): The grammar of the output, with the source text.
+    prompt (tuple[int, ...]): The ids between the shared prefix and the output, at least
+        one.
+    unit_ends (tuple[int, ...]): The index in the prompt of each word's last token, in
+        the last reading of the text; empty if unknown.
+    expected (tuple[tuple[int, int, int], ...] | None): The spans to draft (first word,
+        end word exclusive, label index); None if nothing is known.
     """
 
     grammar: Grammar
@@ -42,10 +59,10 @@ class DecodingTask:
 class Decision(NamedTuple):
     """A choice among several legal tokens.
 
-    step (int): Its place in the output.
-    id (int): The token chosen.
-    logp (float): Natural logarithm of its probability among the legal ones.
-    margin (float): By how much its logit leads the second best.
+    step (int): The index of the token in the output.
+    id (int): The chosen token.
+    logp (float): The natural logarithm of its probability among the legal tokens.
+    margin (float): The margin of its logit over the second best.
     """
 
     step: int
@@ -57,11 +74,11 @@ class Decision(NamedTuple):
 class ScoredSpan(NamedTuple):
     """A decoded span.
 
-    start (int): Its first unit.
-    end (int): The unit after its last.
-    label (int): The index of its label.
-    score (float): The probability of what says it.
-    doubtful (bool): Whether another place of its text may be meant.
+    start (int): The first word.
+    end (int): The end word, exclusive.
+    label (int): The index of the label.
+    score (float): The probability of the span's own tokens, from 0 to 1.
+    doubtful (bool): Whether another occurrence of its text may be meant.
     """
 
     start: int
@@ -75,11 +92,11 @@ class ScoredSpan(NamedTuple):
 class DecodingResult:
     """A complete output.
 
-    ids (Tuple[int, ...]): The output's token ids.
-    spans (Tuple[ScoredSpan, ...]): Its spans, in the order in which they close.
-    decisions (Tuple[Decision, ...]): The choices, in the order of the output.
-    passes (int): Forward passes that the task took part in.
-    fed (int): Tokens that were run through the model for it, padding left out.
+    ids (tuple[int, ...]): The token ids of the output.
+    spans (tuple[ScoredSpan, ...]): The spans, in the order in which they close.
+    decisions (tuple[Decision, ...]): The choices, in the order of the output.
+    passes (int): The number of forward passes that the task took part in.
+    fed (int): The number of tokens that the model ran for the task, without padding.
     """
 
     ids: tuple[int, ...]
@@ -92,16 +109,16 @@ class DecodingResult:
 def scored_spans(
     grammar: Grammar, marked: Sequence[MarkedSpan], decisions: Sequence[Decision]
 ) -> tuple[ScoredSpan, ...]:
-    """The spans of an output with their probabilities.
+    """Score the spans of an output.
 
-    A span's score is the product of the probabilities of the choices that its own
-    marks took: P(open) × P(label) × P(close), and in the JSON formats those of its
-    entry. Forced tokens count as certain.
+    The score of a span is the product of the probabilities of the choices in its own
+    markup: P(open) × P(label) × P(close), or in the JSON formats those of its entry.
+    Forced tokens count as certain.
 
     grammar (Grammar): The grammar.
     marked (Sequence[MarkedSpan]): The spans of the complete output.
-    decisions (Sequence[Decision]): Its choices.
-    RETURNS (Tuple[ScoredSpan, ...]): The spans.
+    decisions (Sequence[Decision]): The choices of the output.
+    RETURNS (tuple[ScoredSpan, ...]): The spans with their scores.
     """
     logps = {decision.step: decision.logp for decision in decisions}
     doubtful = set(grammar.doubtful(marked))
@@ -117,35 +134,38 @@ def scored_spans(
     )
 
 
-# The next draft is at most so many times as long as what was accepted of the last one,
-# but not shorter than so many tokens.
-REACH = 4
-SHORTEST = 64
-
-
 @dataclass
 class ActiveSequence:
-    """One task on its way.
+    """A task that is being decoded.
 
     task (DecodingTask): The task.
-    draft (Optional[Draft]): What drafts its output; None to go token by token.
-    asks_head (bool): Whether the draft head is to be asked once it has seen the text.
+    draft (Draft | None): Drafts the output; None to decode token by token.
+    uses_head (bool): Whether the draft head proposes spans once the prompt has run.
+
+    state (State): The state of the grammar after the accepted output.
+    output (list[int]): The accepted output.
+    decisions (list[Decision]): The choices in the accepted output.
+    pending (list[int]): The ids that are accepted and not yet run, at first the prompt.
+    start (int): The position behind the prefix of the first pending token.
+    draft_ids (list[int]): The drafted tokens.
+    draft_states (list[State]): The state before each drafted token, and that after the
+        last one if the output does not end with the draft.
+    draft_limit (int): The maximum number of drafted tokens.
+    passes (int): The number of forward passes so far.
+    fed (int): The number of tokens that the model ran so far.
     """
 
     task: DecodingTask
     draft: Draft | None = None
-    asks_head: bool = False
+    uses_head: bool = False
     state: State = field(init=False)
     output: list[int] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
-    # What is accepted and not yet run, and at which place of the row it starts.
     pending: list[int] = field(init=False)
     start: int = 0
-    # The draft, and the states in which its tokens, and one more, are decided on.
-    ids: list[int] = field(default_factory=list)
-    states: list[State] = field(default_factory=list)
-    # How many tokens a draft has at most.
-    reach: int = sys.maxsize
+    draft_ids: list[int] = field(default_factory=list)
+    draft_states: list[State] = field(default_factory=list)
+    draft_limit: int = sys.maxsize
     passes: int = 0
     fed: int = 0
 
@@ -155,83 +175,86 @@ class ActiveSequence:
             self.draft.expect(self.task.expected)
         self.pending = list(self.task.prompt)
 
-    def guess(self) -> None:
-        """Draft how the output goes on, or nothing."""
-        self.ids, self.states = [], [self.state]
-        if self.draft is not None and not self._waits:
-            ids, states = self.draft.write(self.state)
-            self.ids, self.states = ids[: self.reach], states[: self.reach + 1]
-        self.passes += 1
-
-    @property
-    def _waits(self) -> bool:
-        """Whether a draft is put off until the head has been asked."""
-        return self.asks_head and self.task.expected is None
-
-    def meet(self, engine: "Engine", hidden: "Tensor") -> None:
-        """Ask the draft head, in the pass that runs the prompt.
-
-        engine (Engine): The model.
-        hidden (Tensor): The hidden states of what the row fed.
-        """
-        if not self.asks_head:
-            return
-        assert self.draft is not None
-        guesser = engine.guesser(hidden[list(self.task.unit_ends)])
-        self.draft.ask(guesser)
-        if self.task.expected is None:
-            self.draft.expect(guesser.likely())
-        self.asks_head = False
-
     @property
     def finished(self) -> bool:
-        """RETURNS (bool): Whether its output is complete."""
+        """RETURNS (bool): Whether the output is complete."""
         return self.state.finished
 
     @property
-    def ready(self) -> int:
-        """RETURNS (int): How many of its tokens are accepted, or in the prompt."""
+    def length(self) -> int:
+        """RETURNS (int): The number of tokens of the prompt and the accepted output."""
         return self.start + len(self.pending)
 
     @property
-    def feeding(self) -> list[int]:
-        """The ids to be run. One that nothing is decided after need not be."""
-        return [*self.pending, *self.ids[: len(self.states) - 1]]
+    def new_ids(self) -> list[int]:
+        """RETURNS (list[int]): The ids that the next pass runs. The last token of a
+        draft that completes the output is left out: no choice follows it."""
+        return [*self.pending, *self.draft_ids[: len(self.draft_states) - 1]]
 
-    def asked(self) -> list[tuple[int, State]]:
-        """The places of the draft that have a choice, with the states there."""
+    def write_draft(self) -> None:
+        """Draft the rest of the output, or nothing."""
+        self.draft_ids, self.draft_states = [], [self.state]
+        # If the head is to propose the spans, there is none to draft before the prompt
+        # has run.
+        awaits_head = self.uses_head and self.task.expected is None
+        if self.draft is not None and not awaits_head:
+            ids, states = self.draft.write(self.state)
+            self.draft_ids = ids[: self.draft_limit]
+            self.draft_states = states[: self.draft_limit + 1]
+        self.passes += 1
+
+    def use_head(self, engine: "Engine", hidden: "Tensor") -> None:
+        """Let the draft head propose spans, in the pass that runs the prompt.
+
+        engine (Engine): The model with the draft head.
+        hidden (Tensor): The hidden states of the sequence's new tokens, shape (tokens,
+            width).
+        """
+        if not self.uses_head:
+            return
+        assert self.draft is not None
+        proposer = engine.span_proposer(hidden[list(self.task.unit_ends)])
+        self.draft.use_proposer(proposer)
+        if self.task.expected is None:
+            self.draft.expect(proposer.likely_spans())
+        self.uses_head = False
+
+    def choice_points(self) -> list[tuple[int, State]]:
+        """RETURNS (list[tuple[int, State]]): The indices of the draft at which several
+        tokens are legal, with the states there."""
         return [
             (index, state)
-            for index, state in enumerate(self.states)
+            for index, state in enumerate(self.draft_states)
             if len(state.choices) > 1
         ]
 
     def accept(self, chosen: dict[int, tuple[int, float, float]]) -> None:
-        """Take over the draft up to the first token that the model does not prefer,
-        and that place's own token.
+        """Accept the draft up to the first token that differs from the model's choice,
+        and that choice.
 
-        chosen (Dict[int, Tuple[int, float, float]]): Id, log-probability and margin
-            for each place that has a choice.
+        chosen (dict[int, tuple[int, float, float]]): The id, log-probability and margin
+            of the model's choice at each choice point.
         """
-        self.fed += len(self.feeding)
+        self.fed += len(self.new_ids)
         self.start += len(self.pending)
-        for index, state in enumerate(self.states):
-            drafted = self.ids[index] if index < len(self.ids) else None
-            id_ = self._take(index, state.choices[0], drafted, chosen)
+        for index, state in enumerate(self.draft_states):
+            drafted = self.draft_ids[index] if index < len(self.draft_ids) else None
+            id_ = self._accept_token(index, state.choices[0], drafted, chosen)
             if id_ == drafted:
                 continue
             self.start += index
             self.pending = [id_]
-            if self.ids:
-                self.reach = max(SHORTEST, REACH * index)
+            if self.draft_ids:
+                self.draft_limit = max(SHORTEST, DRAFT_GROWTH * index)
             if self.draft is not None:
-                wanted = {place: choice[0] for place, choice in chosen.items()}
-                self.draft.learn(index, wanted)
+                preferred = {place: choice[0] for place, choice in chosen.items()}
+                self.draft.learn(index, preferred)
             return
-        # Nothing more is drafted.
-        self.pending, self.ids, self.states, self.draft = [], [], [], None
+        # The draft completed the output.
+        self.pending, self.draft_ids, self.draft_states = [], [], []
+        self.draft = None
 
-    def _take(
+    def _accept_token(
         self,
         index: int,
         forced: int,
@@ -248,106 +271,108 @@ class ActiveSequence:
 
     def result(self) -> DecodingResult:
         """RETURNS (DecodingResult): The complete output."""
-        grammar = self.task.grammar
-        spans = scored_spans(grammar, self.state.marked, self.decisions)
+        spans = scored_spans(self.task.grammar, self.state.marked, self.decisions)
         return DecodingResult(
             tuple(self.output), spans, tuple(self.decisions), self.passes, self.fed
         )
 
 
 class ContinuousBatcher:
-    """BatchCache that go through the model together.
+    """Decodes sequences in a batch that is refilled between forward passes.
 
-    As soon as one is done, one that waits takes its place, so that few passes are run
-    for the slowest alone: continuous batching (Yu et al., "Orca: A Distributed Serving
-    System for Transformer-Based Generative Models", 2022).
-
-    engine (Engine): The model behind the prefix that the rows share.
-    batch_tokens (int): The most tokens (prompts and copies) of all of them.
+    engine (Engine): The model behind the prefix that the sequences share.
+    batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
     """
 
     def __init__(self, engine: "Engine", batch_tokens: int):
         self.engine = engine
         self.batch_tokens = batch_tokens
-        self._rows: list[ActiveSequence] = []
-        self._kept: BatchCache | None = None
-        self._slots = 0
+        # The sequence at index i occupies row i of the cache.
+        self._sequences: list[ActiveSequence] = []
+        self._cache: BatchCache | None = None
+        self._row_count = 0
 
     def run(self, waiting: deque[ActiveSequence]) -> None:
-        """Take rows to their ends.
+        """Decode sequences to their ends.
 
-        waiting (deque[ActiveSequence]): The rows, long ones first; emptied.
+        waiting (deque[ActiveSequence]): The sequences, in descending order of length.
+            The deque is emptied.
         """
-        while waiting or self._rows:
+        while waiting or self._sequences:
             self._admit(waiting)
-            for row in self._rows:
-                row.guess()
-            hidden = self._feed()
-            for row, states in zip(self._rows, hidden, strict=True):
-                row.meet(self.engine, states)
-            self._decide(hidden)
-            self._replace(waiting)
+            for sequence in self._sequences:
+                sequence.write_draft()
+            hidden = self._forward()
+            for sequence, states in zip(self._sequences, hidden, strict=True):
+                sequence.use_head(self.engine, states)
+            self._verify(hidden)
+            self._replace_finished(waiting)
 
     @property
-    def _longest(self) -> int:
-        """No row that waits is longer."""
-        return max(len(row.task) for row in self._rows)
+    def _max_length(self) -> int:
+        """An upper bound for the length of the sequences that wait."""
+        return max(len(sequence.task) for sequence in self._sequences)
 
     @property
     def _has_room(self) -> bool:
-        count = len(self._rows)
-        return not count or self._longest * (count + 1) <= self.batch_tokens
+        count = len(self._sequences)
+        return not count or self._max_length * (count + 1) <= self.batch_tokens
 
     def _admit(self, waiting: deque[ActiveSequence]) -> None:
         while waiting and self._has_room:
-            self._rows.append(waiting.popleft())
-        if len(self._rows) > self._slots:
+            self._sequences.append(waiting.popleft())
+        if len(self._sequences) > self._row_count:
             self._reserve()
 
     def _reserve(self) -> None:
-        """Make room for the rows, and for as many as may come as long as these are the
+        """Make room for the sequences, and for all that can enter while these are the
         longest."""
-        self._slots = max(len(self._rows), self.batch_tokens // self._longest)
-        # Room for some marks; it grows where a text has more.
-        wanted = self._longest * 5 // 4 + 16
-        capacity = max(wanted, *(row.ready for row in self._rows))
-        if self._kept is None:
-            self._kept = self.engine.rows(self._slots, capacity)
+        self._row_count = max(
+            len(self._sequences), self.batch_tokens // self._max_length
+        )
+        # Room for some markup. The cache grows if a text has more.
+        estimate = self._max_length * 5 // 4 + 16
+        capacity = max(estimate, *(sequence.length for sequence in self._sequences))
+        if self._cache is None:
+            self._cache = self.engine.rows(self._row_count, capacity)
         else:
-            self._kept.resize(self._slots, capacity)
+            self._cache.resize(self._row_count, capacity)
 
-    def _feed(self) -> "list[Tensor]":
-        """Run each row's tokens."""
-        assert self._kept is not None
-        feeding = [row.feeding for row in self._rows]
-        starts = [row.start for row in self._rows]
-        return self._kept.feed(range(len(self._rows)), feeding, starts)
+    def _forward(self) -> "list[Tensor]":
+        """Run the new tokens of each sequence; returns their hidden states."""
+        assert self._cache is not None
+        ids = [sequence.new_ids for sequence in self._sequences]
+        starts = [sequence.start for sequence in self._sequences]
+        return self._cache.feed(range(len(self._sequences)), ids, starts)
 
-    def _decide(self, hidden: "list[Tensor]") -> None:
-        """Choose wherever a draft has a choice, all rows at once, and take over."""
-        asked = [row.asked() for row in self._rows]
+    def _verify(self, hidden: "list[Tensor]") -> None:
+        """Choose a token at every choice point of the batch, and accept the drafts."""
+        points = [sequence.choice_points() for sequence in self._sequences]
         states, legal = [], []
-        for row, places, found in zip(self._rows, asked, hidden, strict=True):
-            before = len(row.pending) - 1
-            for place, state in places:
-                states.append(found[before + place])
+        for sequence, own_points, own_hidden in zip(
+            self._sequences, points, hidden, strict=True
+        ):
+            # The hidden state of the last pending token decides on the first drafted.
+            offset = len(sequence.pending) - 1
+            for index, state in own_points:
+                states.append(own_hidden[offset + index])
                 legal.append(state.choices)
-        answers = iter(zip(*self.engine.choose(states, legal), strict=True))
-        for row, places in zip(self._rows, asked, strict=True):
-            row.accept({place: next(answers) for place, _ in places})
+        choices = iter(zip(*self.engine.choose(states, legal), strict=True))
+        for sequence, own_points in zip(self._sequences, points, strict=True):
+            sequence.accept({index: next(choices) for index, _ in own_points})
 
-    def _replace(self, waiting: deque[ActiveSequence]) -> None:
-        """Give the places of rows that are done to others."""
-        assert self._kept is not None
-        slot = 0
-        while slot < len(self._rows):
-            if not self._rows[slot].finished:
-                slot += 1
+    def _replace_finished(self, waiting: deque[ActiveSequence]) -> None:
+        """Give the rows of finished sequences to those that wait."""
+        assert self._cache is not None
+        row = 0
+        while row < len(self._sequences):
+            if not self._sequences[row].finished:
+                row += 1
             elif waiting:
-                # It is no longer than the one that is done.
-                self._rows[slot] = waiting.popleft()
+                # It is no longer than the one that has finished.
+                self._sequences[row] = waiting.popleft()
             else:
-                last = self._rows.pop()
-                if slot < len(self._rows):
-                    self._rows[slot] = last
-                    self._kept.move(len(self._rows), slot)
+                last = self._sequences.pop()
+                if row < len(self._sequences):
+                    self._sequences[row] = last
+                    self._cache.move(len(self._sequences), row)

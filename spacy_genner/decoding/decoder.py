@@ -1,4 +1,11 @@
-"""The registered decoders and drafters."""
+"""The registered decoders and drafters.
+
+`StepDecoder` is the reference: greedy decoding under the grammar, one choice in each
+forward pass. `DraftDecoder` returns the same outputs in a few passes by draft and
+verify. A drafter names the spans of the first draft: none, those of the trained draft
+head, or those that an earlier component left in the Doc. Speed depends on how good the
+draft is; the outputs do not.
+"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -16,49 +23,53 @@ if TYPE_CHECKING:
 
 
 class Drafter(Protocol):
-    """Says what is known of a document's spans before it is decoded.
+    """Names the spans that a document probably has, before it is decoded.
 
-    asks_head (bool): Whether the draft head is asked, where there is one and nothing
-        else is known.
+    uses_head (bool): Whether the draft head proposes spans if the component has one and
+        the drafter names none.
     """
 
-    asks_head: bool
+    uses_head: bool
 
     def expected(self, doc: Doc) -> list[Span] | None:
-        """Spans that a document probably has.
+        """Get the spans that a document probably has.
 
         doc (Doc): The document.
-        RETURNS (Optional[List[Span]]): The spans; None where nothing is known.
+        RETURNS (list[Span] | None): The spans; None if nothing is known.
         """
 
 
 class CopyDrafter:
-    """Drafts the plain copy: nothing is known. Registered as
-    `spacy-genner.CopyDrafter.v1`."""
+    """Drafts the plain copy, without spans.
 
-    asks_head = False
+    Registered as `spacy-genner.CopyDrafter.v1`.
+    """
+
+    uses_head = False
 
     def expected(self, doc: Doc) -> list[Span] | None:
         return None
 
 
 class HeadDrafter(CopyDrafter):
-    """Drafts what the component's draft head says, where it has one: it is trained
-    with the adapter unless `model.draft_head` is false. Registered as
-    `spacy-genner.HeadDrafter.v1`."""
+    """Drafts the spans that the component's draft head proposes.
 
-    asks_head = True
+    The head is trained with the adapter unless `model.draft_head` is false. Without a
+    head the plain copy is drafted. Registered as `spacy-genner.HeadDrafter.v1`.
+    """
+
+    uses_head = True
 
 
 class DocSpansDrafter(HeadDrafter):
-    """Drafts the spans that an earlier component left in the Doc: a small model drafts,
-    the language model decides. Registered as `spacy-genner.DocSpansDrafter.v1`.
+    """Drafts the spans that an earlier component left in the Doc: a small model drafts
+    and the language model verifies.
 
-    Documents without the group are drafted as by `HeadDrafter`. Spans with labels that
-    the component lacks are passed over.
+    Documents without the group are drafted as by `HeadDrafter`. Spans with a label that
+    the component lacks are ignored. Registered as `spacy-genner.DocSpansDrafter.v1`.
 
-    spans_key (Optional[str]): The group of `doc.spans`; None for `doc.ents`.
-    RAISES (ValueError): It is neither a string nor None.
+    spans_key (str | None): The group of `doc.spans`; None for `doc.ents`.
+    RAISES (ValueError): `spans_key` is neither a string nor None.
     """
 
     def __init__(self, spans_key: str | None = "sc"):
@@ -80,10 +91,13 @@ class DocSpansDrafter(HeadDrafter):
 
 
 class StepDecoder:
-    """The reference: one token a pass, the most probable of the legal ones. Registered
-    as `spacy-genner.StepDecoder.v1`.
+    """Greedy decoding under the grammar: one choice in each forward pass, the most
+    probable of the legal tokens.
 
-    batch_tokens (int): The most tokens (prompts and copies) of one batch.
+    Registered as `spacy-genner.StepDecoder.v1`.
+
+    batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
+    RAISES (ValueError): `batch_tokens` is not a whole number of at least 1.
     """
 
     def __init__(self, batch_tokens: int = 2048):
@@ -92,45 +106,47 @@ class StepDecoder:
     def decode(
         self, engine: "Engine", tasks: Sequence[DecodingTask]
     ) -> list[DecodingResult]:
-        """Decode some tasks.
+        """Decode tasks in continuous batches.
 
         engine (Engine): The model behind the prefix that the tasks share.
         tasks (Sequence[DecodingTask]): The tasks, of any lengths.
-        RETURNS (List[DecodingResult]): One result for each task, in their order.
+        RETURNS (list[DecodingResult]): The results, in the order of the tasks.
         """
-        rows = [self._row(engine, task) for task in tasks]
-        # Long ones together with long ones.
+        sequences = [self._sequence(engine, task) for task in tasks]
+        # Sequences of similar length share a batch.
         waiting = sorted(
-            (row for row in rows if not row.finished), key=lambda row: -len(row.task)
+            (sequence for sequence in sequences if not sequence.finished),
+            key=lambda sequence: -len(sequence.task),
         )
         ContinuousBatcher(engine, self.batch_tokens).run(deque(waiting))
-        return [row.result() for row in rows]
+        return [sequence.result() for sequence in sequences]
 
-    def _row(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
+    def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
         return ActiveSequence(task)
 
 
 class DraftDecoder(StepDecoder):
-    """The same outputs in a few passes: guess the rest, check it in one, go on.
-    Registered as `spacy-genner.DraftDecoder.v1`.
+    """Speculative decoding: the rest of the output is drafted and verified in one
+    forward pass, with the same result as `StepDecoder`.
 
-    Each pass accepts a draft up to the first place where the model prefers another
-    token, and takes that token. What is drafted depends on the format: the source with
-    the marks of the spans that are expected, or the list of these. Greedy decoding with
-    drafts from the input: Sun et al., "Instantaneous Grammatical Error Correction with
-    Shallow Aggressive Decoding", 2021.
+    Each pass accepts the draft up to the first token that differs from the model's
+    choice, and that choice. The draft depends on the format: the source with the markup
+    of the expected spans, or the list of these spans. Drafting from the input follows
+    Sun et al., "Instantaneous Grammatical Error Correction with Shallow Aggressive
+    Decoding", 2021. Registered as `spacy-genner.DraftDecoder.v1`.
 
-    batch_tokens (int): The most tokens (prompts and copies) of one batch.
-    drafter (Optional[Drafter]): Where the first draft comes from, what one of
-        `spacy-genner.HeadDrafter.v1` (None is the same), `spacy-genner.CopyDrafter.v1`
-        and `spacy-genner.DocSpansDrafter.v1` makes.
+    batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
+    drafter (Drafter | None): Names the spans of the first draft. One of
+        `spacy-genner.HeadDrafter.v1` (the default), `spacy-genner.CopyDrafter.v1` and
+        `spacy-genner.DocSpansDrafter.v1`.
+    RAISES (ValueError): `batch_tokens` is not a whole number of at least 1.
     """
 
     def __init__(self, batch_tokens: int = 2048, drafter: Any = None):
         super().__init__(batch_tokens)
         self.drafter: Drafter = HeadDrafter() if drafter is None else drafter
 
-    def _row(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
+    def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
         draft = make_draft(task.grammar)
-        asks = self.drafter.asks_head and engine.draft_head is not None
-        return ActiveSequence(task, draft, asks and bool(task.unit_ends))
+        uses_head = self.drafter.uses_head and engine.draft_head is not None
+        return ActiveSequence(task, draft, uses_head and bool(task.unit_ends))

@@ -1,4 +1,14 @@
-"""Drafts of the output that one forward pass verifies."""
+"""Drafts of the rest of an output, which one forward pass verifies.
+
+The output is a copy of the source with markup, or a list of entries that quote it. Once
+the spans are known, the whole output follows. A draft therefore keeps a list of
+expected spans, writes the output that they lead to, and corrects the list where the
+model prefers something else. `InlineDraft` corrects all spans after each pass,
+including those behind the first difference, so the number of passes does not grow with
+the number of spans. `JsonDraft` writes the entries of the expected spans in order.
+
+In this module a word is a spaCy token. The end of a span is the word after its last.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,116 +18,184 @@ from ..grammar import Grammar, InlineState, JsonGrammar, JsonState
 from ..grammar.inline import CLOSE, COPY, OPEN
 from ..grammar.json import LABEL, LIST, TEXT
 
+# First word, end word (exclusive) and label index.
+SpanTuple = tuple[int, int, int]
+
+
+class SpanProposer(Protocol):
+    """Proposes the spans of one text before it is decoded."""
+
+    def likely_spans(self) -> list[SpanTuple]:
+        """Get the spans that are more likely than not.
+
+        RETURNS (list[tuple[int, int, int]]): First word, end word (exclusive) and label
+            index of each span; none crosses another.
+        """
+
+    def best_ending(self, start: int, first: int, last: int) -> tuple[int, int]:
+        """Get the most likely end and label of a span with a given start.
+
+        start (int): The first word of the span.
+        first (int): The lowest possible end.
+        last (int): The highest possible end, at least `first`.
+        RETURNS (tuple[int, int]): The end word (exclusive) and the label index.
+        """
+
+
+class Draft(Protocol):
+    """Drafts the rest of one output, and learns from the model's choices."""
+
+    def expect(self, spans: Iterable[SpanTuple], /) -> None:
+        """Set the spans to draft.
+
+        spans (Iterable[tuple[int, int, int]]): First word, end word (exclusive) and
+            label index of each span.
+        """
+
+    def use_proposer(self, proposer: SpanProposer, /) -> None:
+        """Set the source of replacements for spans that turn out wrong.
+
+        proposer (SpanProposer): Proposes spans of the text.
+        """
+
+    def write(self, state: Any, /) -> tuple[list[int], list[Any]]:
+        """Draft the rest of the output.
+
+        state (State): The state after the accepted output.
+        RETURNS (tuple[list[int], list[State]]): The token ids; and the state before
+            each of them, followed by that after the last if the output does not end
+            with the draft.
+        """
+
+    def learn(self, place: int, chosen: dict[int, int], /) -> None:
+        """Correct the expected spans by the model's choices.
+
+        place (int): The first index of the draft at which the model chose another
+            token.
+        chosen (dict[int, int]): The model's choice at each index at which several
+            tokens were legal. Choices behind `place` were made after a wrong token.
+        """
+
+
+def make_draft(grammar: Grammar) -> Draft:
+    """Make the draft of one output.
+
+    grammar (Grammar): The grammar of the output.
+    RETURNS (Draft): A draft that expects no spans yet.
+    """
+    return JsonDraft() if isinstance(grammar, JsonGrammar) else InlineDraft()
+
 
 @dataclass(eq=False)
-class Expected:
-    """A span that an output is expected to say.
+class ExpectedSpan:
+    """A span that the output is expected to contain.
 
-    start (int): Its first unit.
-    end (Optional[int]): The unit after its last; None: wherever the model wants it.
-    label (int): The index of its label, -1 where nothing is known of it.
-    dropped (bool): Whether the model has turned out not to want it.
-    lengthened (bool): Whether it was longer than guessed, and its end guessed anew.
+    start (int): The first word.
+    end (int | None): The end word, exclusive; None to leave the end to the model.
+    label (int): The label index, -1 if unknown.
+    dropped (bool): Whether the model has rejected the span.
+    extended (bool): Whether the end has been replaced once by a later one.
     """
 
     start: int
     end: int | None
     label: int
     dropped: bool = False
-    lengthened: bool = False
+    extended: bool = False
 
 
-class Step(NamedTuple):
+class DraftStep(NamedTuple):
     """A token of a draft.
 
-    state (InlineState): The state before it.
+    state (InlineState): The state before the token.
     id (int): The token.
-    span (Optional[Expected]): The span that its mark belongs to.
-    inside (Optional[Expected]): The innermost span that is open before it.
+    span (ExpectedSpan | None): The span whose markup the token belongs to.
+    inside (ExpectedSpan | None): The innermost span that is open before the token.
     """
 
     state: InlineState
     id: int
-    span: Expected | None
-    inside: Expected | None
+    span: ExpectedSpan | None
+    inside: ExpectedSpan | None
 
 
 class InlineDraft:
-    """Drafts the whole rest of an output, with the marks of all expected spans at once.
+    """Drafts the copy of the source with the markup of all expected spans.
 
-    Where the model prefers something else, the spans are mended, those behind that
-    place by what it preferred there, too: Jacobi decoding over spans (Santilli et al.,
-    "Accelerating Transformer Inference for Translation via Parallel Decoding", 2023).
+    After a pass the spans are corrected by the model's choices, including those behind
+    the first difference: Jacobi decoding over spans (Santilli et al., "Accelerating
+    Transformer Inference for Translation via Parallel Decoding", 2023).
     """
 
     def __init__(self) -> None:
-        self._spans: list[Expected] = []
-        self._guesser: SpanProposer | None = None
-        self._steps: list[Step] = []
-        # The label of the mark that was seen last, for spans of which none is known.
-        self._usual = 0
+        self._spans: list[ExpectedSpan] = []
+        self._proposer: SpanProposer | None = None
+        self._steps: list[DraftStep] = []
+        # The label that the model used last, for spans with an unknown label.
+        self._last_label = 0
 
-    def expect(self, spans: Iterable[tuple[int, int, int]]) -> None:
-        self._spans = [Expected(*span) for span in spans]
+    def expect(self, spans: Iterable[SpanTuple]) -> None:
+        self._spans = [ExpectedSpan(*span) for span in spans]
 
-    def ask(self, guesser: "SpanProposer") -> None:
-        self._guesser = guesser
+    def use_proposer(self, proposer: SpanProposer) -> None:
+        self._proposer = proposer
 
     def write(self, state: InlineState) -> tuple[list[int], list[InlineState]]:
-        by_start = self._by_start()
-        is_open = self._open_spans(state, by_start)
+        by_start = self._spans_by_start()
+        open_spans = self._open_spans(state, by_start)
+        # How many of the spans with the same start are open or closed already.
         opened = {
-            unit: sum(span.start == unit for span in is_open)
-            for unit in {span.start for span in is_open}
+            start: sum(span.start == start for span in open_spans)
+            for start in {span.start for span in open_spans}
         }
         self._steps = steps = []
         kind: int = COPY
-        wanted: Expected | None = None
-        span: Expected | None = None
+        expected: ExpectedSpan | None = None
+        span: ExpectedSpan | None = None
         if state.place.kind == OPEN:
-            _, span = self._wanted(state.place.unit, [], by_start, opened)
+            _, span = _expected_mark(state.place.unit, [], by_start, opened)
         while not state.finished:
             choices = state.choices
-            inside = is_open[-1] if is_open else None
-            unit = state.place.unit
+            inside = open_spans[-1] if open_spans else None
+            word = state.place.unit
             id_ = choices[0]
             if state.at_boundary:
-                kind, wanted = self._wanted(unit, is_open, by_start, opened)
+                kind, expected = _expected_mark(word, open_spans, by_start, opened)
                 span = None
-            if _decides(state):
+            if _is_copy_decision(state):
                 legal = [each for each in choices if state.kind_of(each) == kind]
-                if wanted is not None and legal:
-                    id_, span = self._towards(state, legal, wanted), wanted
+                if expected is not None and legal:
+                    id_, span = self._id_towards(state, legal, expected), expected
                 elif state.kind_of(id_) != COPY:
-                    # A mark may be forced, too.
+                    # The grammar may force a mark, too.
                     span = inside if state.kind_of(id_) == CLOSE else None
             elif len(choices) > 1:
                 span = inside if state.place.kind == CLOSE else span
-                id_ = self._towards(state, choices, span)
-            steps.append(Step(state, id_, span, inside))
+                id_ = self._id_towards(state, choices, span)
+            steps.append(DraftStep(state, id_, span, inside))
             depth = len(state.place.stack)
             state = state.advance(id_)
-            if len(state.place.stack) < depth and is_open:
-                is_open.pop()
+            if len(state.place.stack) < depth and open_spans:
+                open_spans.pop()
             elif len(state.place.stack) > depth:
-                is_open.append(span or Expected(unit, None, -1))
-                opened[unit] = opened.get(unit, 0) + 1
+                open_spans.append(span or ExpectedSpan(word, None, -1))
+                opened[word] = opened.get(word, 0) + 1
         return [step.id for step in steps], [step.state for step in steps]
 
     def learn(self, place: int, chosen: dict[int, int]) -> None:
-        for at in range(place, len(self._steps)):
-            step = self._steps[at]
-            wanted = chosen.get(at, step.id)
-            if _decides(step.state):
-                if at in chosen:
-                    self._mend(step, wanted)
-            elif wanted != step.id and step.span is not None:
-                self._rename(step.span, step.state, wanted)
+        for index in range(place, len(self._steps)):
+            step = self._steps[index]
+            preferred = chosen.get(index, step.id)
+            if _is_copy_decision(step.state):
+                if index in chosen:
+                    self._correct(step, preferred)
+            elif preferred != step.id and step.span is not None:
+                self._relabel(step.span, step.state, preferred)
         self._spans = [span for span in self._spans if not span.dropped]
 
-    def _by_start(self) -> dict[int, list[Expected]]:
-        """The expected spans by their first unit, the outermost first."""
-        by_start: dict[int, list[Expected]] = {}
+    def _spans_by_start(self) -> dict[int, list[ExpectedSpan]]:
+        """The expected spans by their first word, outermost first."""
+        by_start: dict[int, list[ExpectedSpan]] = {}
         for span in self._spans:
             by_start.setdefault(span.start, []).append(span)
         for spans in by_start.values():
@@ -126,116 +204,28 @@ class InlineDraft:
         return by_start
 
     def _open_spans(
-        self, state: InlineState, by_start: dict[int, list[Expected]]
-    ) -> list[Expected]:
-        """What is expected of the spans that are open, the outermost first."""
-        found: list[Expected] = []
+        self, state: InlineState, by_start: dict[int, list[ExpectedSpan]]
+    ) -> list[ExpectedSpan]:
+        """The expected spans that stand for the open ones, outermost first."""
+        found: list[ExpectedSpan] = []
         for opened in state.place.stack:
             before = sum(span.start == opened.start for span in found)
             spans = by_start.get(opened.start, [])
             if before < len(spans):
                 span = spans[before]
             else:
-                span = self._guessed(opened.start, len(state.grammar.source))
+                span = self._proposed(opened.start, len(state.grammar.source))
                 self._spans.append(span)
             if opened.label >= 0:
                 span.label = opened.label
             found.append(span)
         return found
 
-    def _wanted(
-        self,
-        unit: int,
-        is_open: list[Expected],
-        by_start: dict[int, list[Expected]],
-        opened: dict[int, int],
-    ) -> tuple[int, Expected | None]:
-        """The mark that is expected at a boundary."""
-        if any(span.end is not None and span.end <= unit for span in is_open):
-            return CLOSE, is_open[-1]
-        spans = by_start.get(unit, [])
-        count = opened.get(unit, 0)
-        return (OPEN, spans[count]) if count < len(spans) else (COPY, None)
-
-    def _mend(self, step: Step, wanted: int) -> None:
-        """Change what is expected by whether the model wants a mark at a boundary."""
-        state, unit = step.state, step.state.place.unit
-        drafted, kind = state.kind_of(step.id), state.kind_of(wanted)
-        if step.inside is not None and step.inside.dropped and kind == CLOSE:
-            return
-        if drafted == kind:
-            if wanted != step.id and step.span is not None:
-                self._rename(step.span, state, wanted)
-            return
-        if drafted == OPEN and step.span is not None:
-            self._drop(step.span, step)
-        if drafted == CLOSE and step.span is not None:
-            self._lengthen(step.span, unit, len(state.grammar.source))
-        if kind == CLOSE and step.inside is not None:
-            step.inside.end = unit
-            self._name(step.inside, state, wanted)
-        elif kind == OPEN:
-            self._add(step, wanted)
-
-    def _drop(self, span: Expected, step: Step) -> None:
-        """Expect a span no more."""
-        span.dropped = True
-        other = step.inside
-        if other is not None and other.start == span.start and self._guesser:
-            # Where marks open without a label, it may be the other that is not wanted.
-            if not step.state.grammar.marks.open_names_label:
-                last = max(span.end or 0, other.end or 0, span.start + 1)
-                best = self._guesser.best(span.start, span.start + 1, last)
-                other.end, other.label = best
-
-    def _add(self, step: Step, wanted: int) -> None:
-        """Expect one span more, which starts at a boundary."""
-        unit, last = step.state.place.unit, len(step.state.grammar.source)
-        inside = step.inside
-        if inside is not None and not inside.dropped and inside.end is not None:
-            last = max(inside.end, unit + 1)
-        span = self._guessed(unit, last)
-        self._name(span, step.state, wanted)
-        self._spans.append(span)
-
-    def _guessed(self, unit: int, last: int) -> Expected:
-        """A span that starts at a unit and ends at another at the latest."""
-        if self._guesser is None or unit >= last:
-            return Expected(unit, None, -1)
-        return Expected(unit, *self._guesser.best(unit, unit + 1, last))
-
-    def _lengthen(self, span: Expected, unit: int, size: int) -> None:
-        """Expect a span to end behind a boundary. What is guessed wrong twice would be
-        so again and again, a pass for each unit of a long span."""
-        if self._guesser is None or span.lengthened or unit >= size:
-            span.end = None
-        else:
-            span.end, span.label = self._guesser.best(span.start, unit + 1, size)
-            span.lengthened = True
-
-    def _rename(self, span: Expected, state: InlineState, wanted: int) -> None:
-        """Expect another label. An opening mark with that of another span that starts
-        there is the other's, and the span itself is not wanted."""
-        label = _reached(state, wanted)
-        if state.place.kind != CLOSE and state.kind_of(wanted) == OPEN:
-            others = [s for s in self._spans if s.start == span.start and s is not span]
-            if any(other.label == label and not other.dropped for other in others):
-                span.dropped = True
-                self._usual = label
-                return
-        self._name(span, state, wanted)
-
-    def _name(self, span: Expected, state: InlineState, wanted: int) -> None:
-        """Take over the label of a mark, where its token leads to one only."""
-        label = _reached(state, wanted)
-        if label >= 0:
-            span.label = self._usual = label
-
-    def _towards(
-        self, state: InlineState, choices: list[int], span: Expected | None
+    def _id_towards(
+        self, state: InlineState, choices: list[int], span: ExpectedSpan | None
     ) -> int:
-        """The choice that leads to a span's mark; the first where none does."""
-        label = self._usual
+        """The choice that leads to a span's mark; the first choice if none does."""
+        label = self._last_label
         if span is not None and span.label >= 0:
             label = span.label
         for id_ in choices:
@@ -244,193 +234,234 @@ class InlineDraft:
             if node is not None:
                 if label in node.below:
                     return id_
-            elif state.kind_of(id_) != COPY and _marked(after, state, id_) == label:
+            elif (
+                state.kind_of(id_) != COPY
+                and _completed_label(after, state, id_) == label
+            ):
                 return id_
         return choices[0]
 
+    def _correct(self, step: DraftStep, preferred: int) -> None:
+        """Correct the spans by a decision between copying, closing and opening."""
+        state, word = step.state, step.state.place.unit
+        drafted, kind = state.kind_of(step.id), state.kind_of(preferred)
+        if step.inside is not None and step.inside.dropped and kind == CLOSE:
+            return
+        if drafted == kind:
+            if preferred != step.id and step.span is not None:
+                self._relabel(step.span, state, preferred)
+            return
+        if drafted == OPEN and step.span is not None:
+            self._drop(step.span, step)
+        if drafted == CLOSE and step.span is not None:
+            self._extend(step.span, word, len(state.grammar.source))
+        if kind == CLOSE and step.inside is not None:
+            step.inside.end = word
+            self._set_label(step.inside, state, preferred)
+        elif kind == OPEN:
+            self._add(step, preferred)
 
-def _decides(state: InlineState) -> bool:
-    """Whether copying on or a mark is decided on: at a boundary, or behind one where
-    both began with the same token."""
+    def _drop(self, span: ExpectedSpan, step: DraftStep) -> None:
+        """Drop a span that the model did not open."""
+        span.dropped = True
+        other = step.inside
+        if other is not None and other.start == span.start and self._proposer:
+            # If marks open without a label, the model may have rejected the other span
+            # with this start instead.
+            if not step.state.grammar.marks.open_names_label:
+                last = max(span.end or 0, other.end or 0, span.start + 1)
+                other.end, other.label = self._proposer.best_ending(
+                    span.start, span.start + 1, last
+                )
+
+    def _extend(self, span: ExpectedSpan, word: int, size: int) -> None:
+        """Move the end of a span behind a boundary at which the model did not close it.
+
+        An end that was wrong twice is left to the model: proposed again and again, it
+        would cost one pass for each word of a long span.
+        """
+        if self._proposer is None or span.extended or word >= size:
+            span.end = None
+        else:
+            span.end, span.label = self._proposer.best_ending(
+                span.start, word + 1, size
+            )
+            span.extended = True
+
+    def _add(self, step: DraftStep, preferred: int) -> None:
+        """Add a span that the model opened at a boundary."""
+        word, last = step.state.place.unit, len(step.state.grammar.source)
+        inside = step.inside
+        if inside is not None and not inside.dropped and inside.end is not None:
+            last = max(inside.end, word + 1)
+        span = self._proposed(word, last)
+        self._set_label(span, step.state, preferred)
+        self._spans.append(span)
+
+    def _proposed(self, word: int, last: int) -> ExpectedSpan:
+        """The best span that starts at a word and ends at `last` or before."""
+        if self._proposer is None or word >= last:
+            return ExpectedSpan(word, None, -1)
+        return ExpectedSpan(word, *self._proposer.best_ending(word, word + 1, last))
+
+    def _relabel(self, span: ExpectedSpan, state: InlineState, preferred: int) -> None:
+        """Set another label, or drop the span if its mark is that of another span.
+
+        An opening mark with the label of another expected span that starts at the same
+        word belongs to that span, and the model did not open this one.
+        """
+        label = _only_label(state, preferred)
+        if state.place.kind != CLOSE and state.kind_of(preferred) == OPEN:
+            others = [s for s in self._spans if s.start == span.start and s is not span]
+            if any(other.label == label and not other.dropped for other in others):
+                span.dropped = True
+                self._last_label = label
+                return
+        self._set_label(span, state, preferred)
+
+    def _set_label(
+        self, span: ExpectedSpan, state: InlineState, preferred: int
+    ) -> None:
+        """Set the label that a token of a mark leads to, if it leads to only one."""
+        label = _only_label(state, preferred)
+        if label >= 0:
+            span.label = self._last_label = label
+
+
+def _expected_mark(
+    word: int,
+    open_spans: list[ExpectedSpan],
+    by_start: dict[int, list[ExpectedSpan]],
+    opened: dict[int, int],
+) -> tuple[int, ExpectedSpan | None]:
+    """The kind of mark that is expected before a word, and its span."""
+    if any(span.end is not None and span.end <= word for span in open_spans):
+        return CLOSE, open_spans[-1]
+    spans = by_start.get(word, [])
+    count = opened.get(word, 0)
+    return (OPEN, spans[count]) if count < len(spans) else (COPY, None)
+
+
+def _is_copy_decision(state: InlineState) -> bool:
+    """Whether the next token decides between copying and a mark: at a boundary, or
+    behind one if both begin with the same token."""
     return state.place.kind == COPY and len(state.choices) > 1
 
 
-def _reached(state: InlineState, id_: int) -> int:
-    """The label that a token of a mark leads to, -1 where it leads to several."""
+def _only_label(state: InlineState, id_: int) -> int:
+    """The label that a token of a mark leads to, -1 if it leads to several."""
     after = state.advance(id_)
     node = after.place.node
     if node is not None:
         return next(iter(node.below)) if len(node.below) == 1 else -1
-    return _marked(after, state, id_)
+    return _completed_label(after, state, id_)
 
 
-def _marked(after: InlineState, state: InlineState, id_: int) -> int:
-    """The label of the mark that a token completes, -1 where it names none."""
+def _completed_label(after: InlineState, state: InlineState, id_: int) -> int:
+    """The label of the mark that a token completes, -1 if the mark has none."""
     if state.kind_of(id_) == OPEN:
         return after.place.stack[-1].label if after.place.stack else -1
     link = after.place.marked
     return link[1].label if state.kind_of(id_) == CLOSE and link is not None else -1
 
 
-Span = tuple[int, int, int]
-
-
 class JsonDraft:
     """Drafts an entry for each expected span, then the end of the list.
 
-    Where no span is expected, it drafts up to the start of the next text. A text that
-    the model has begun and nobody knows of is guessed to end at once, with the label
-    of the entry before and the first number there is.
+    Without expected spans the draft ends before the next text. If the model has begun a
+    text that is not expected, the draft ends the text as soon as possible and gives it
+    the label of the entry before and the first possible number.
     """
 
     def __init__(self) -> None:
-        self._spans: list[Span] | None = None
-        self._guesser: SpanProposer | None = None
+        self._spans: list[SpanTuple] | None = None
+        self._proposer: SpanProposer | None = None
 
-    def expect(self, spans: Iterable[Span]) -> None:
-        self._spans = sorted(spans, key=_order)
+    def expect(self, spans: Iterable[SpanTuple]) -> None:
+        self._spans = sorted(spans, key=_entry_order)
 
-    def ask(self, guesser: "SpanProposer") -> None:
-        self._guesser = guesser
+    def use_proposer(self, proposer: SpanProposer) -> None:
+        self._proposer = proposer
 
     def learn(self, place: int, chosen: dict[int, int]) -> None:
-        """Nothing is learnt: the model was asked behind a text that is not its own."""
+        """Ignore the choices: they follow an entry that the model did not write."""
 
     def write(self, state: JsonState) -> tuple[list[int], list[JsonState]]:
         ids: list[int] = []
         states: list[JsonState] = []
         while not state.finished:
             states.append(state)
-            id_ = self._guess(state)
+            id_ = self._next_id(state)
             if id_ is None:
                 break
             ids.append(id_)
             state = state.advance(id_)
         return ids, states
 
-    def _guess(self, state: JsonState) -> int | None:
+    def _next_id(self, state: JsonState) -> int | None:
         choices = state.choices
         if len(choices) == 1:
             return choices[0]
-        # A grouped list is ended, or goes on, with the quote behind a text.
+        # The quote behind a text of a grouped list also decides whether the list ends.
         if state.stage == LIST or (state.stage == TEXT and not state.paths):
-            return state.another(self._goes_on(state))
-        goal = self._goal(state)
-        if goal is None:
-            return self._unknown(state)
-        start, end, label = goal
+            return state.another(self._expects_entry(state))
+        span = self._current_span(state)
+        if span is None:
+            return self._default_id(state)
+        start, end, label = span
         if state.stage == TEXT:
             return state.towards_text(start, end)
         if state.stage == LABEL:
             return state.towards(label)
         return state.towards_place(start, end)
 
-    def _unknown(self, state: JsonState) -> int | None:
-        """A guess where no span is expected."""
+    def _default_id(self, state: JsonState) -> int | None:
+        """The token to draft if no span is expected; None to end the draft."""
         if state.stage == TEXT:
             return None if state.text_starts else state.closing_id()
         if state.stage == LABEL:
             return state.towards(state.label)
         return state.choices[0]
 
-    def _goes_on(self, state: JsonState) -> bool:
-        """Whether another entry is expected in the list. Where nothing is expected it
-        is: a list that ends is then noticed at the next text, and costs nothing; of a
-        grouped output most lists are empty."""
+    def _expects_entry(self, state: JsonState) -> bool:
+        """Whether another entry is expected in the list.
+
+        Without expected spans the answer depends on the format. A single list is
+        expected to go on: the draft ends at the next text, and an end of the list is
+        noticed there at no cost. Most lists of a grouped output are empty.
+        """
         if self._spans is None:
             return not state.grammar.grouped
-        return self._next(state) is not None
+        return self._next_span(state) is not None
 
-    def _next(self, state: JsonState) -> Span | None:
+    def _next_span(self, state: JsonState) -> SpanTuple | None:
         """The first expected span behind the last entry of the list."""
         label, last = state.position
         for span in self._spans or ():
-            grouped = state.grammar.grouped
-            if grouped and span[2] != label:
+            if state.grammar.grouped and span[2] != label:
                 continue
-            if last is None or _order(span) > _order(last):
+            if last is None or _entry_order(span) > _entry_order(last):
                 return span
         return None
 
-    def _goal(self, state: JsonState) -> Span | None:
-        """The span that the entry under way says, as far as can be guessed."""
+    def _current_span(self, state: JsonState) -> SpanTuple | None:
+        """The span of the entry that is being written; None if unknown."""
         if state.stage == TEXT and state.text_starts:
-            return self._next(state)
+            return self._next_span(state)
         begun = state.begun
         for span in self._spans or ():
             if any(
-                s == span[0] and first <= span[1] <= most for s, first, most in begun
+                start == span[0] and first <= span[1] <= last
+                for start, first, last in begun
             ):
                 if not state.grammar.grouped or span[2] == state.label:
                     return span
-        if self._guesser is None or not begun:
+        if self._proposer is None or not begun:
             return None
-        start, first, most = begun[0]
-        return (start, *self._guesser.best(start, first, max(first, most)))
+        start, first, last = begun[0]
+        return (start, *self._proposer.best_ending(start, first, max(first, last)))
 
 
-def _order(span: Span) -> tuple[int, int, int]:
-    """The order of the contract."""
+def _entry_order(span: SpanTuple) -> tuple[int, int, int]:
+    """The sort key of entries: by start, then the longer first, then by label."""
     return span[0], -span[1], span[2]
-
-
-Spans = Iterable[tuple[int, int, int]]
-
-
-class SpanProposer(Protocol):
-    """Knows something of a text's spans before they are decoded."""
-
-    def likely(self) -> list[tuple[int, int, int]]:
-        """RETURNS (List[Tuple[int, int, int]]): The spans that are more likely than
-        not, none crossing another: first unit, unit after the last, label index."""
-
-    def best(self, start: int, first: int, last: int) -> tuple[int, int]:
-        """The likeliest span with a given start.
-
-        start (int): Its first unit.
-        first (int): The least unit that may follow its last.
-        last (int): The greatest, not below `first`.
-        RETURNS (Tuple[int, int]): The unit after its last, and its label index.
-        """
-
-
-class Draft(Protocol):
-    """Guesses how one output goes on, and learns from what the model prefers."""
-
-    def expect(self, spans: Spans, /) -> None:
-        """Take note of spans that the output will probably say.
-
-        spans (Iterable[Tuple[int, int, int]]): First unit, unit after the last, and
-            label index of each.
-        """
-
-    def ask(self, guesser: SpanProposer, /) -> None:
-        """Take note of who knows more where spans turn out wrong.
-
-        guesser (SpanProposer): Who.
-        """
-
-    def write(self, state: Any, /) -> tuple[list[int], list[Any]]:
-        """Draft the rest of an output.
-
-        state (OutputState): Where it stands.
-        RETURNS (Tuple[List[int], List[OutputState]]): The ids, the state before each,
-            and that after the last where the draft ends before the output does.
-        """
-
-    def learn(self, place: int, chosen: dict[int, int], /) -> None:
-        """Take note of where the last draft was wrong.
-
-        place (int): The first place where the model preferred another token.
-        chosen (Dict[int, int]): The token that it preferred at each place that had a
-            choice. What stands behind `place` was asked behind a wrong token.
-        """
-
-
-def make_draft(grammar: Grammar) -> Draft:
-    """Make what drafts one output.
-
-    grammar (Grammar): Its grammar.
-    RETURNS (Draft): The draft; it expects no spans yet.
-    """
-    return JsonDraft() if isinstance(grammar, JsonGrammar) else InlineDraft()

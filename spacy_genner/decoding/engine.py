@@ -1,4 +1,12 @@
-"""Run the model over a batch of sequences that share an instruction prefix."""
+"""Run the model over a batch of rows that share an instruction prefix.
+
+The prompts of a component begin with the same instruction. `Engine` runs it once and
+keeps its keys and values; every batch starts from a copy of them. A batch
+(`BatchCache`) accepts new tokens of any of its rows, at any earlier position, and
+returns their hidden states. The engine then decides among the tokens that the grammar
+allows. Layers that carry a state, such as Mamba, cannot go back to an earlier token:
+their rows are recomputed at each pass, which is slower and equally correct.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,66 +14,71 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..models.attention import Packed
-from ..models.backbone import UNFIT, Backbone, close
+from ..models.attention import PackedLayout
+from ..models.backbone import UNSUPPORTED_CALL, Backbone, same_hidden_states
 from ..models.draft_head import DraftHead, HeadSpanProposer
-from ..models.kv_cache import BatchCacheLayers
+from ..models.kv_cache import BatchKVCache
 from ..models.lm_head import RestrictedHead, by_width
 
 if TYPE_CHECKING:
     from ..grammar.base import Encode
 
-
-PROBE = 6
-# Padding, in tokens, for which a forward pass of its own is the better bargain.
-SLACK = 48
+# The number of tokens that an engine runs to check itself against the model.
+PROBE_LENGTH = 6
+# The padding, in tokens, above which one more forward pass is cheaper.
+MAX_PADDING = 48
+_YES_NO = ("yes", "no")
 
 
 class BatchCache:
-    """BatchCache that share a prefix. BatchCache are numbered from 0.
-
-    `feed` gives the hidden states of new tokens, with a draft head those of a layer in
-    the middle behind those of the last one; feeding at an earlier place than
-    where a row ended takes back what stood there.
-    """
+    """The rows of a batch that share a prefix, numbered from 0."""
 
     def feed(
         self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
     ) -> list[Tensor]:
         """Run new tokens of some rows.
 
-        rows (Sequence[int]): The rows.
-        ids (Sequence[Sequence[int]]): New ids for each, at least one.
-        starts (Sequence[int]): Where each row's new ids start, counted from the end
-            of the prefix.
-        RETURNS (List[Tensor]): Hidden states for each row, shape (new ids, width).
+        A start before the end of a row takes the tokens from there on back.
+
+        rows (Sequence[int]): The indices of the rows.
+        ids (Sequence[Sequence[int]]): The ids of the new tokens of each row, at least
+            one.
+        starts (Sequence[int]): The position of each row's first new token, counted from
+            the end of the prefix.
+        RETURNS (list[Tensor]): Hidden states of each row, shape (new tokens, width).
+            With a draft head the hidden states of a middle layer follow those of the
+            last layer.
         """
         raise AssertionError("abstract")
 
-    def move(self, row: int, to: int) -> None:
-        """Let a row take the place of another, whose tokens are forgotten.
+    def move(self, source: int, target: int) -> None:
+        """Move a row to the index of another row, whose tokens are dropped.
 
-        row (int): The row.
-        to (int): Where it goes.
+        source (int): The index of the row.
+        target (int): Its new index.
         """
         raise AssertionError("abstract")
 
     def resize(self, count: int, capacity: int) -> None:
-        """Make room for more rows. What the rows hold is kept.
+        """Make room for more rows or longer ones. The content of the rows is kept.
 
-        count (int): How many rows, at least as many as there are.
-        capacity (int): The most tokens that one of them will hold.
+        count (int): The number of rows, at least the present number.
+        capacity (int): The number of tokens behind the prefix that a row may have.
         """
         raise AssertionError("abstract")
 
 
 class Engine:
-    """A causal LM that runs rows behind a shared prefix.
+    """A causal language model that runs rows behind a shared prefix.
 
     network (PreTrainedModel): The model, in evaluation mode.
     decoder (nn.Module): Its text decoder, without the head.
     prefix (Sequence[int]): The ids that every row begins with, at least one.
-    draft_head (Optional[DraftHead]): What guesses the spans of a text that was read.
+    draft_head (DraftHead | None): The head that proposes the spans of a text.
+    RAISES (ValueError): The model's head is not a plain linear layer.
+
+    cached (bool): Whether rows keep their keys and values from pass to pass. Otherwise
+        they are recomputed.
     """
 
     def __init__(
@@ -81,123 +94,127 @@ class Engine:
         self.draft_head = draft_head
         self.device = self.head.weight.device
         self.cached = self.backbone.attention_only
-        self._prefix_cache: BatchCacheLayers | None = None
+        self._prefix_cache: BatchKVCache | None = None
         self._probe(network)
 
     @torch.inference_mode()
     def _probe(self, network: Any) -> None:
-        """Hold what is computed here against the model's own forward pass.
+        """Compare the head, packing and the KV cache with the model's forward pass.
 
-        The head must agree; where keys and values kept by row do not, as with
-        layers that carry a state, rows are computed anew at each pass.
+        The head must agree. Packing and the cache are switched off if they do not.
         """
-        ids = (self.prefix * PROBE)[:PROBE]
+        ids = (self.prefix * PROBE_LENGTH)[:PROBE_LENGTH]
         batch = torch.tensor([ids], device=self.device)
-        hidden = self.backbone.plain(batch)
+        hidden = self.backbone.forward_padded(batch)
         logits = network(input_ids=batch, use_cache=False).logits[0]
         self.head.check(network, self.last_layer(hidden[0]), logits)
         self.backbone.settle(ids, self.device)
         if self.cached:
             try:
-                rows = KeyValueBatch(self, BatchCacheLayers(2, PROBE), 0)
+                rows = KeyValueBatch(self, BatchKVCache(2, PROBE_LENGTH), 0)
                 first, _ = rows.feed([0, 1], [ids[:4], ids[:2]], [0, 0])
                 second = rows.feed([0], [ids[3:]], [3])[0]
-            except UNFIT:
+            except UNSUPPORTED_CALL:
                 self.cached = False
             else:
-                self.cached = close(torch.cat([first[:3], second]), hidden[0])
+                found = torch.cat([first[:3], second])
+                self.cached = same_hidden_states(found, hidden[0])
 
     def rows(self, count: int, capacity: int) -> BatchCache:
-        """New rows.
+        """Create a batch whose rows hold the prefix.
 
-        count (int): How many.
-        capacity (int): The most tokens that one of them will hold.
-        RETURNS (BatchCache): The rows.
+        count (int): The number of rows.
+        capacity (int): The number of tokens behind the prefix that a row may have.
+        RETURNS (BatchCache): The batch.
         """
         if not self.cached:
             return RecomputedBatch(self, count)
-        return KeyValueBatch(self, self.fork(count, capacity), len(self.prefix))
+        cache = self.fork_prefix(count, capacity)
+        return KeyValueBatch(self, cache, len(self.prefix))
 
-    def fork(self, count: int, capacity: int) -> BatchCacheLayers:
-        """A cache of rows that hold the prefix, which is run once.
+    def fork_prefix(self, count: int, capacity: int) -> BatchKVCache:
+        """Create a KV cache whose rows hold the prefix, which runs only once.
 
-        count (int): How many.
-        capacity (int): The most tokens that one of them will hold behind it.
-        RETURNS (BatchCacheLayers): The cache.
+        count (int): The number of rows.
+        capacity (int): The number of positions of each row behind the prefix.
+        RETURNS (BatchKVCache): The cache.
         """
         length = len(self.prefix)
         if self._prefix_cache is None:
-            cache = BatchCacheLayers(1, length)
+            cache = BatchKVCache(1, length)
             KeyValueBatch(self, cache, 0).feed([0], [self.prefix], [0])
             self._prefix_cache = cache
         return self._prefix_cache.fork(count, length + capacity, length)
 
-    def guesser(self, hidden: Tensor) -> HeadSpanProposer:
-        """Ask the draft head about a text.
+    def span_proposer(self, hidden: Tensor) -> HeadSpanProposer:
+        """Run the draft head over a text.
 
-        hidden (Tensor): What `Rows.feed` gave for the last token of each unit.
-        RETURNS (HeadSpanProposer): What it says.
+        hidden (Tensor): The result of `BatchCache.feed` for the last token of each
+            word, shape (words, 2 * width).
+        RETURNS (HeadSpanProposer): Proposes the spans of the text.
         """
         assert self.draft_head is not None
         return HeadSpanProposer(self.draft_head, hidden[:, hidden.shape[1] // 2 :])
 
     def last_layer(self, hidden: Tensor) -> Tensor:
-        """What the language model's head takes.
+        """Select the hidden states of the last layer, the input of the LM head.
 
-        hidden (Tensor): What `Rows.feed` gave, shape (..., width).
-        RETURNS (Tensor): The hidden states of the last layer alone.
+        hidden (Tensor): The result of `BatchCache.feed`, shape (..., width), or (...,
+            2 * width) with a draft head.
+        RETURNS (Tensor): Shape (..., width).
         """
         return hidden if self.draft_head is None else hidden.chunk(2, dim=-1)[0]
 
     def choose(
         self, hidden: Sequence[Tensor], ids: Sequence[Sequence[int]]
     ) -> tuple[list[int], list[float], list[float]]:
-        """Decide among the allowed tokens.
+        """Choose the most probable of the allowed tokens at each decision.
 
-        hidden (Sequence[Tensor]): What `Rows.feed` gave for each decision.
-        ids (Sequence[Sequence[int]]): The allowed ids for each, in the order that
-            settles ties.
-        RETURNS (Tuple[List[int], List[float], List[float]]): The ids chosen, the
-            natural logarithms of their probabilities among the allowed ones, and by
-            how much their logits lead the second best.
+        hidden (Sequence[Tensor]): The result of `BatchCache.feed` for each decision,
+            shape (width,) or (2 * width,) each.
+        ids (Sequence[Sequence[int]]): The allowed ids of each decision, at least two.
+            The first of equally probable ids is chosen.
+        RETURNS (tuple[list[int], list[float], list[float]]): The chosen ids, the
+            natural logarithms of their probabilities among the allowed ones, and the
+            margins of their logits over the second best.
         """
-        ids_chosen = [0] * len(ids)
+        chosen = [0] * len(ids)
         logps, margins = [0.0] * len(ids), [0.0] * len(ids)
-        for group in by_width([len(row) for row in ids]):
-            answers = self._choose(
+        for group in by_width([len(allowed) for allowed in ids]):
+            results = self._choose(
                 [hidden[index] for index in group], [ids[index] for index in group]
             )
-            for index, id_, logp, margin in zip(group, *answers, strict=True):
-                ids_chosen[index], logps[index], margins[index] = id_, logp, margin
-        return ids_chosen, logps, margins
+            for index, id_, logp, margin in zip(group, *results, strict=True):
+                chosen[index], logps[index], margins[index] = id_, logp, margin
+        return chosen, logps, margins
 
     def _choose(
         self, hidden: Sequence[Tensor], ids: Sequence[Sequence[int]]
     ) -> tuple[list[int], list[float], list[float]]:
-        """Decide among tables of about the same width."""
-        width = max(len(row) for row in ids)
-        padded = [[*row, *[row[0]] * (width - len(row))] for row in ids]
-        sizes = torch.tensor([len(row) for row in ids], device=self.device)
+        """`choose` for decisions of similar width, padded to one table of ids."""
+        width = max(len(allowed) for allowed in ids)
+        padded = [[*allowed, *[allowed[0]] * (width - len(allowed))] for allowed in ids]
+        counts = torch.tensor([len(allowed) for allowed in ids], device=self.device)
         table = torch.tensor(padded, device=self.device)
         logits = self.head.rows(self.last_layer(torch.stack(list(hidden))), table)
-        places = torch.arange(width, device=self.device)
-        logits = logits.masked_fill(places >= sizes[:, None], -torch.inf)
+        columns = torch.arange(width, device=self.device)
+        logits = logits.masked_fill(columns >= counts[:, None], -torch.inf)
         best, second = logits.topk(2, dim=1).values.unbind(1)
-        index = torch.where(logits == best[:, None], places, width).amin(1)
+        index = torch.where(logits == best[:, None], columns, width).amin(1)
         chosen = table.gather(1, index[:, None])[:, 0]
         logp = best - logits.logsumexp(1)
         return chosen.tolist(), logp.tolist(), (best - second).tolist()
 
 
 class KeyValueBatch(BatchCache):
-    """BatchCache whose keys and values are kept.
+    """A batch that keeps the keys and values of its rows.
 
     engine (Engine): The model.
-    cache (BatchCacheLayers): Holds the prefix of every row, and room for more.
-    offset (int): Tokens of the prefix.
+    cache (BatchKVCache): Holds the prefix in every row.
+    offset (int): The number of prefix tokens.
     """
 
-    def __init__(self, engine: Engine, cache: BatchCacheLayers, offset: int):
+    def __init__(self, engine: Engine, cache: BatchKVCache, offset: int):
         self.engine = engine
         self.cache = cache
         self.offset = offset
@@ -209,90 +226,88 @@ class KeyValueBatch(BatchCache):
         if self.engine.backbone.packs:
             return self._feed_packed(rows, ids, starts)
         hidden: dict[int, Tensor] = {}
-        for group in _groups([len(row) for row in ids]):
-            fed = self._feed_padded(
+        for group in _groups([len(new) for new in ids]):
+            group_hidden = self._feed_padded(
                 [rows[index] for index in group],
                 [ids[index] for index in group],
                 [starts[index] for index in group],
             )
-            hidden.update(zip(group, fed, strict=True))
+            hidden.update(zip(group, group_hidden, strict=True))
         return [hidden[index] for index in range(len(rows))]
 
     @torch.inference_mode()
-    def move(self, row: int, to: int) -> None:
-        self.cache.move(row, to)
+    def move(self, source: int, target: int) -> None:
+        self.cache.copy_row(source, target)
 
     @torch.inference_mode()
     def resize(self, count: int, capacity: int) -> None:
-        old, self.cache = self.cache, self.engine.fork(count, capacity)
-        self.cache.take(old)
+        old, self.cache = self.cache, self.engine.fork_prefix(count, capacity)
+        self.cache.copy_from(old)
 
     def _feed_packed(
         self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
     ) -> list[Tensor]:
-        lengths = [len(row) for row in ids]
-        packed = Packed.of(0, lengths, self.engine.device)
-        numbers, first = self._placed(rows, starts)
-        slots = first[packed.row] + packed.column
-        used = self._used(ids, starts)
-        self._aim(rows, numbers[packed.row][None], slots[None], used)
-        flat = torch.tensor([id_ for row in ids for id_ in row], device=first.device)
-        backbone = self.engine.backbone
-        hidden = backbone.cached_packed(flat, packed, first, used, self.cache)
+        lengths = [len(new) for new in ids]
+        packed = PackedLayout.from_lengths(0, lengths, self.engine.device)
+        row_index, first = self._row_index_and_starts(rows, starts)
+        positions = first[packed.token_rows] + packed.token_columns
+        kv_length = self._kv_length(ids, starts)
+        token_rows = row_index[packed.token_rows][None]
+        self._set_write_positions(rows, token_rows, positions[None], kv_length)
+        flat = torch.tensor([id_ for new in ids for id_ in new], device=first.device)
+        hidden = self.engine.backbone.forward_cached_packed(
+            flat, packed, first, kv_length, self.cache
+        )
         return list(hidden.split(lengths))
 
     def _feed_padded(
         self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
     ) -> list[Tensor]:
-        longest = max(map(len, ids))
-        padded = [[*row, *[row[-1]] * (longest - len(row))] for row in ids]
-        numbers, first = self._placed(rows, starts)
-        slots = first[:, None] + torch.arange(longest, device=first.device)
-        used = self._used(ids, starts)
-        self._aim(rows, numbers[:, None].expand_as(slots), slots, used)
-        batch = torch.tensor(padded, device=first.device)
-        hidden = self.engine.backbone.cached(batch, slots, used, self.cache)
-        return [hidden[index, : len(row)] for index, row in enumerate(ids)]
+        row_index, first = self._row_index_and_starts(rows, starts)
+        batch = _padded(ids, first.device)
+        columns = torch.arange(batch.shape[1], device=first.device)
+        positions = first[:, None] + columns
+        kv_length = self._kv_length(ids, starts)
+        token_rows = row_index[:, None].expand_as(positions)
+        self._set_write_positions(rows, token_rows, positions, kv_length)
+        hidden = self.engine.backbone.forward_cached(
+            batch, positions, kv_length, self.cache
+        )
+        return [hidden[index, : len(new)] for index, new in enumerate(ids)]
 
-    def _placed(
+    def _row_index_and_starts(
         self, rows: Sequence[int], starts: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """The rows' numbers, and the slots at which their new tokens start."""
+        """The indices of the rows, and the positions of their first new tokens."""
         device = self.engine.device
         first = torch.tensor(starts, device=device) + self.offset
         return torch.tensor(rows, device=device), first
 
-    def _used(self, ids: Sequence[Sequence[int]], starts: Sequence[int]) -> int:
-        """The slots up to the last new token, padding left out."""
-        ends = (start + len(row) for start, row in zip(starts, ids, strict=True))
+    def _kv_length(self, ids: Sequence[Sequence[int]], starts: Sequence[int]) -> int:
+        """The number of positions up to the last new token, padding left out."""
+        ends = (start + len(new) for start, new in zip(starts, ids, strict=True))
         return self.offset + max(ends)
 
-    def _aim(
-        self, rows: Sequence[int], token_rows: Tensor, slots: Tensor, used: int
+    def _set_write_positions(
+        self,
+        rows: Sequence[int],
+        token_rows: Tensor,
+        positions: Tensor,
+        kv_length: int,
     ) -> None:
-        whole = list(rows) == list(range(len(rows)))
-        selected = None if whole else torch.tensor(rows, device=slots.device)
-        self.cache.aim(selected, token_rows, slots, len(rows), used)
-
-
-def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of rows of like lengths, so that padding them costs less than another
-    forward pass would."""
-    group: list[int] = []
-    slack = 0
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if group:
-            slack += lengths[group[0]] - lengths[index]
-            if slack > SLACK:
-                yield sorted(group)
-                group, slack = [], 0
-        group.append(index)
-    if group:
-        yield sorted(group)
+        leading = list(rows) == list(range(len(rows)))
+        selected = None if leading else torch.tensor(rows, device=positions.device)
+        self.cache.set_write_positions(
+            selected, token_rows, positions, len(rows), kv_length
+        )
 
 
 class RecomputedBatch(BatchCache):
-    """Rows that are computed anew at each pass: right for every kind of layer."""
+    """A batch that recomputes its rows at each pass, for layers of every kind.
+
+    engine (Engine): The model.
+    count (int): The number of rows.
+    """
 
     def __init__(self, engine: Engine, count: int):
         self.engine = engine
@@ -302,82 +317,101 @@ class RecomputedBatch(BatchCache):
     def feed(
         self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
     ) -> list[Tensor]:
-        prefix = self.engine.prefix
         whole = []
         for row, new, start in zip(rows, ids, starts, strict=True):
             self._ids[row] = [*self._ids[row][:start], *new]
-            whole.append([*prefix, *self._ids[row]])
-        longest = max(len(row) for row in whole)
+            whole.append([*self.engine.prefix, *self._ids[row]])
         device = self.engine.device
-        batch = torch.tensor(
-            [[*row, *[row[-1]] * (longest - len(row))] for row in whole], device=device
-        )
         lengths = torch.tensor([len(row) for row in whole], device=device)
-        hidden = self.engine.backbone.plain(batch, lengths)
+        hidden = self.engine.backbone.forward_padded(_padded(whole, device), lengths)
         return [
             hidden[index, len(row) - len(new) : len(row)]
             for index, (row, new) in enumerate(zip(whole, ids, strict=True))
         ]
 
-    def move(self, row: int, to: int) -> None:
-        self._ids[to] = self._ids[row]
+    def move(self, source: int, target: int) -> None:
+        self._ids[target] = self._ids[source]
 
     def resize(self, count: int, capacity: int) -> None:
         self._ids += [[] for _ in range(count - len(self._ids))]
 
 
-WORDS = ("yes", "no")
+def _padded(ids: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """RETURNS (Tensor): The ids, each row padded with its last id, shape (rows,
+    longest)."""
+    longest = max(map(len, ids))
+    return torch.tensor(
+        [[*row, *[row[-1]] * (longest - len(row))] for row in ids], device=device
+    )
+
+
+def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Group rows of similar lengths, so that padding a group costs less than one more
+    forward pass.
+
+    lengths (Sequence[int]): The number of tokens of each row.
+    YIELDS (list[int]): The indices of a group of rows, in ascending order.
+    """
+    group: list[int] = []
+    padding = 0
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if group:
+            padding += lengths[group[0]] - lengths[index]
+            if padding > MAX_PADDING:
+                yield sorted(group)
+                group, padding = [], 0
+        group.append(index)
+    if group:
+        yield sorted(group)
 
 
 class YesNoScorer:
-    """Weighs the two words as a model's next token.
+    """Scores "yes" against "no" as the next token of a prompt.
 
     engine (Engine): The model behind the prefix that the prompts share.
-    encode (Callable[[str], Sequence[int]]): Encodes a piece of text.
-    batch_tokens (int): The most tokens of one batch.
+    encode (Callable[[str], Sequence[int]]): Encodes a text.
+    batch_tokens (int): The maximum number of tokens of one batch.
     """
 
-    def __init__(self, engine: "Engine", encode: "Encode", batch_tokens: int = 2048):
+    def __init__(self, engine: Engine, encode: "Encode", batch_tokens: int = 2048):
         self.engine = engine
         self.batch_tokens = batch_tokens
-        yes, no = (_first_ids(word, encode) for word in WORDS)
+        yes, no = (_first_ids(word, encode) for word in _YES_NO)
         self._ids = [sorted(yes - no), sorted(no - yes)]
 
     @torch.inference_mode()
     def probabilities(self, prompts: Sequence[Sequence[int]]) -> list[float]:
-        """Weigh the words after each prompt.
+        """Compute the probability of "yes" after each prompt.
 
         prompts (Sequence[Sequence[int]]): The ids behind the prefix, at least one each.
-        RETURNS (List[float]): The probability of yes, of yes and no together, in any
-            spelling with or without a space before it.
+        RETURNS (list[float]): P(yes) / (P(yes) + P(no)) for each prompt, summed over
+            the spellings of the words, with and without a space before them.
         """
-        found = [0.0] * len(prompts)
+        scores = [0.0] * len(prompts)
         order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
         while order:
-            # The first is the longest.
+            # The first prompt is the longest.
             count = max(1, self.batch_tokens // len(prompts[order[0]]))
             batch, order = order[:count], order[count:]
-            for index, odds in zip(batch, self._weighed(prompts, batch), strict=True):
-                found[index] = odds
-        return found
+            batch_scores = self._batch_scores([prompts[index] for index in batch])
+            for index, score in zip(batch, batch_scores, strict=True):
+                scores[index] = score
+        return scores
 
-    def _weighed(
-        self, prompts: Sequence[Sequence[int]], batch: list[int]
-    ) -> list[float]:
-        feeding = [prompts[index] for index in batch]
-        rows = self.engine.rows(len(batch), max(map(len, feeding)))
-        states = rows.feed(range(len(batch)), feeding, [0] * len(batch))
-        last = torch.stack([hidden[-1] for hidden in states])
+    def _batch_scores(self, prompts: Sequence[Sequence[int]]) -> list[float]:
+        rows = self.engine.rows(len(prompts), max(map(len, prompts)))
+        hidden = rows.feed(range(len(prompts)), prompts, [0] * len(prompts))
+        last = torch.stack([states[-1] for states in hidden])
         yes, no = (
             self.engine.head.rows(
-                last, torch.tensor([ids] * len(batch), device=last.device)
+                last, torch.tensor([ids] * len(prompts), device=last.device)
             ).logsumexp(1)
             for ids in self._ids
         )
-        odds: list[float] = torch.sigmoid(yes - no).tolist()
-        return odds
+        scores: list[float] = torch.sigmoid(yes - no).tolist()
+        return scores
 
 
 def _first_ids(word: str, encode: "Encode") -> set[int]:
     spellings = (word, word.capitalize(), word.upper())
-    return {encode(before + each)[0] for before in ("", " ") for each in spellings}
+    return {encode(space + each)[0] for space in ("", " ") for each in spellings}

@@ -1,4 +1,15 @@
-"""Grouped-query attention, and packing of sequences into rows."""
+"""Grouped-query attention on a CPU, and packing, which avoids padding.
+
+The sequences of a batch rarely have the same length. Padded to the longest of them,
+they cost a linear layer as much as if all were that long. Here the sequences are
+packed: their tokens lie one after the other in a single sequence, so that embeddings,
+linear layers and norms see no padding at all. Only attention depends on which tokens
+belong together. `PackedLayout` records it, and `grouped_attention` pads queries, keys
+and values inside the layer, in blocks of columns so that one long sequence does not pad
+all others.
+
+Importing this module registers `grouped_attention` with transformers under `NAME`.
+"""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -12,148 +23,163 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-# What a block of its own costs, and each of its rows, in tokens of padding.
-BLOCK = 16
-ROW = 2
+# The name under which transformers finds the attention function.
+NAME = "genner_grouped"
+# The overhead of a block of columns, and of each row in it, in tokens of padding.
+BLOCK_COST = 16
+ROW_COST = 2
+
+
+def attention_implementation(device: torch.device) -> str | None:
+    """Choose the attention implementation to load a model with.
+
+    device (torch.device): The device that the model will be on.
+    RETURNS (str | None): A name that transformers knows, or None for the default of
+        transformers.
+    """
+    return NAME if device.type == "cpu" else None
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Where the rows of a packed sequence are.
+class PackedLayout:
+    """The layout of a batch whose rows lie one after the other in one sequence.
 
-    prefix (int): Tokens of the prefix, which come first; 0 where the rows follow what a
-        cache holds.
-    lengths (Tuple[int, ...]): Tokens of each row, at least one row.
-    row (Tensor): The row of each token of a row, shape (tokens,).
-    column (Tensor): Its place in it, shape (tokens,).
-    places (Tensor): Its place where the rows lie side by side, row * longest + column,
-        shape (tokens,).
+    A shared prefix may come first. In the padded layout the same tokens form a matrix
+    with a row for each sequence, padded on the right to the longest.
+
+    prefix_length (int): The number of prefix tokens; 0 if the rows follow the content
+        of a cache.
+    lengths (tuple[int, ...]): The number of tokens of each row, at least one row.
+    token_rows (Tensor): The row of each token behind the prefix, shape (tokens,).
+    token_columns (Tensor): The column of each token in its row, shape (tokens,).
+    padded_index (Tensor): The index of each token in the flattened padded layout,
+        row * max_length + column, shape (tokens,).
     """
 
-    prefix: int
+    prefix_length: int
     lengths: tuple[int, ...]
-    row: Tensor
-    column: Tensor
-    places: Tensor
+    token_rows: Tensor
+    token_columns: Tensor
+    padded_index: Tensor
 
     @classmethod
-    def of(cls, prefix: int, lengths: Sequence[int], device: torch.device) -> "Packed":
-        """Lay out rows.
+    def from_lengths(
+        cls, prefix_length: int, lengths: Sequence[int], device: torch.device
+    ) -> "PackedLayout":
+        """Lay out rows of given lengths.
 
-        prefix (int): Tokens of the prefix.
-        lengths (Sequence[int]): Tokens of each row, at least one row.
-        device (torch.device): Where the tensors go.
-        RETURNS (Packed): The layout.
+        prefix_length (int): The number of prefix tokens.
+        lengths (Sequence[int]): The number of tokens of each row, at least one row.
+        device (torch.device): The device of the index tensors.
+        RETURNS (PackedLayout): The layout.
         """
-        column = torch.cat([torch.arange(length) for length in lengths]).to(device)
-        row = torch.repeat_interleave(torch.tensor(list(lengths))).to(device)
-        places = row * max(lengths) + column
-        return cls(prefix, tuple(lengths), row, column, places)
+        columns = torch.cat([torch.arange(length) for length in lengths]).to(device)
+        rows = torch.repeat_interleave(torch.tensor(list(lengths))).to(device)
+        padded_index = rows * max(lengths) + columns
+        return cls(prefix_length, tuple(lengths), rows, columns, padded_index)
 
     @property
-    def rows(self) -> int:
-        """RETURNS (int): How many rows there are."""
+    def batch_size(self) -> int:
+        """RETURNS (int): The number of rows."""
         return len(self.lengths)
 
     @property
-    def longest(self) -> int:
-        """RETURNS (int): Tokens of the longest."""
+    def max_length(self) -> int:
+        """RETURNS (int): The number of tokens of the longest row."""
         return max(self.lengths)
+
+    @property
+    def positions(self) -> Tensor:
+        """RETURNS (Tensor): The position of each token, the prefix included, shape
+        (1, prefix_length + tokens). Each row continues the prefix."""
+        prefix = torch.arange(self.prefix_length, device=self.token_columns.device)
+        return torch.cat([prefix, self.prefix_length + self.token_columns])[None]
 
     @cached_property
     def blocks(self) -> list["Block"]:
-        """RETURNS (List[Block]): The same tokens in blocks of columns, each of the rows
-        that have tokens there: less padding where few rows are long."""
-        ordered = sorted(self.lengths)
-        cuts = [0, *_cuts(ordered, 0, ordered[-1]), ordered[-1]]
+        """RETURNS (list[Block]): The tokens in blocks of columns. A block holds only
+        the rows that reach it, so little is padded if few rows are long."""
+        lengths = sorted(self.lengths)
+        cuts = [0, *_block_cuts(lengths, 0, lengths[-1]), lengths[-1]]
         return [self._block(first, last) for first, last in pairwise(cuts)]
 
     def _block(self, first: int, last: int) -> "Block":
         rows = [row for row, length in enumerate(self.lengths) if length > first]
         lengths = [min(self.lengths[row], last) - first for row in rows]
-        device = self.column.device
-        inside = (self.column >= first) & (self.column < last)
+        device = self.token_columns.device
+        inside = (self.token_columns >= first) & (self.token_columns < last)
         return Block(
-            torch.tensor(rows, device=device) if len(rows) < self.rows else None,
+            torch.tensor(rows, device=device) if len(rows) < self.batch_size else None,
             slice(first, last),
             inside.nonzero()[:, 0],
-            Packed.of(0, lengths, device),
+            PackedLayout.from_lengths(0, lengths, device),
         )
 
-    @property
-    def positions(self) -> Tensor:
-        """RETURNS (Tensor): The position of each token behind the prefix and of the
-        prefix's own, shape (1, prefix + tokens)."""
-        first = torch.arange(self.prefix, device=self.column.device)
-        return torch.cat([first, self.prefix + self.column])[None]
+    def pad(self, tokens: Tensor) -> Tensor:
+        """Convert from the packed to the padded layout, with zeros as padding.
 
-    def side_by_side(self, tokens: Tensor) -> Tensor:
-        """Lay the tokens of the rows side by side, with zeros as padding.
-
-        tokens (Tensor): Shape (heads, tokens, width), the prefix left out.
-        RETURNS (Tensor): Shape (rows, heads, longest, width).
+        tokens (Tensor): The packed rows without the prefix, shape (heads, tokens,
+            width).
+        RETURNS (Tensor): Shape (rows, heads, max_length, width).
         """
         heads, count, width = tokens.shape
         flat = tokens.transpose(0, 1).reshape(count, heads * width)
-        padded = flat.new_zeros(self.rows * self.longest, heads * width)
-        padded = padded.index_copy(0, self.places, flat)
-        return padded.view(self.rows, self.longest, heads, width).transpose(1, 2)
+        padded = flat.new_zeros(self.batch_size * self.max_length, heads * width)
+        padded = padded.index_copy(0, self.padded_index, flat)
+        shape = (self.batch_size, self.max_length, heads, width)
+        return padded.view(shape).transpose(1, 2)
 
-    def end_to_end(self, padded: Tensor) -> Tensor:
-        """Take the padding out.
+    def unpad(self, padded: Tensor) -> Tensor:
+        """Convert from the padded to the packed layout.
 
-        padded (Tensor): Shape (rows, longest, ...).
+        padded (Tensor): Shape (rows, max_length, ...).
         RETURNS (Tensor): Shape (tokens, ...).
         """
-        return padded.flatten(0, 1).index_select(0, self.places)
+        return padded.flatten(0, 1).index_select(0, self.padded_index)
 
 
 class Block(NamedTuple):
-    """Some columns of the rows that have tokens there.
+    """A range of columns of the padded layout, with the rows that reach it.
 
-    rows (Optional[Tensor]): The rows, shape (rows,); None for all.
-    columns (slice): The columns, where the rows lie side by side.
-    tokens (Tensor): Which of the tokens end to end they are, shape (tokens,).
-    layout (Packed): How these lie.
+    rows (Tensor | None): The indices of the rows, shape (rows,); None for all rows.
+    columns (slice): The columns.
+    tokens (Tensor): The indices of the block's tokens in the packed layout, shape
+        (tokens,).
+    layout (PackedLayout): The layout of these tokens.
     """
 
     rows: Tensor | None
     columns: slice
     tokens: Tensor
-    layout: Packed
+    layout: PackedLayout
 
 
-def _cuts(lengths: Sequence[int], first: int, last: int) -> list[int]:
-    """Where to cut columns into blocks.
+def _block_cuts(lengths: Sequence[int], first: int, last: int) -> list[int]:
+    """Choose where to cut a range of columns into blocks, greedily from the best cut.
 
-    lengths (Sequence[int]): Tokens of the rows, the shortest first.
+    A cut is worth the padding that it saves, less the overhead of one more block.
+
+    lengths (Sequence[int]): The lengths of the rows, in ascending order.
     first (int): The first column.
-    last (int): The column after the last.
-    RETURNS (List[int]): Where blocks after the first begin, in order.
+    last (int): The end of the range, exclusive.
+    RETURNS (list[int]): The first column of each block but the first, in ascending
+        order.
     """
     ended = bisect_right(lengths, first)
-    best, most = None, 0
+    best, best_gain = None, 0
     for cut in sorted({length for length in lengths if first < length < last}):
-        beyond = bisect_right(lengths, cut)
-        spared = (beyond - ended) * (last - cut)
-        gain = spared - BLOCK - ROW * (len(lengths) - beyond)
-        if gain > most:
-            best, most = cut, gain
+        ended_at_cut = bisect_right(lengths, cut)
+        saved = (ended_at_cut - ended) * (last - cut)
+        gain = saved - BLOCK_COST - ROW_COST * (len(lengths) - ended_at_cut)
+        if gain > best_gain:
+            best, best_gain = cut, gain
     if best is None:
         return []
-    return [*_cuts(lengths, first, best), best, *_cuts(lengths, best, last)]
-
-
-NAME = "genner_grouped"
-
-
-def attention_for(device: torch.device) -> str | None:
-    """The attention to load a model with.
-
-    device (torch.device): Where it will be.
-    RETURNS (Optional[str]): A name that transformers knows; None for its own choice.
-    """
-    return NAME if device.type == "cpu" else None
+    return [
+        *_block_cuts(lengths, first, best),
+        best,
+        *_block_cuts(lengths, best, last),
+    ]
 
 
 def grouped_attention(
@@ -165,25 +191,31 @@ def grouped_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     softcap: float | None = None,
-    packed: Packed | None = None,
+    packed: PackedLayout | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention, as transformers calls it.
+    """Scaled dot-product attention with the signature that transformers expects.
+
+    Grouped-query attention (Ainslie et al., "GQA: Training Generalized Multi-Query
+    Transformer Models from Multi-Head Checkpoints", 2023) without repeated keys and
+    values: all query heads of a group are multiplied with their key head in one
+    product.
 
     module (nn.Module): The attention layer.
     query (Tensor): Shape (batch, heads, tokens, width).
-    key (Tensor): Shape (batch, key heads, slots, width).
-    value (Tensor): Shape (batch, key heads, slots, width).
-    attention_mask (Tensor): To be added to the scores, shape (batch or 1, 1, tokens,
-        slots).
-    scaling (Optional[float]): Of the scores; None for one over the root of the width.
-    dropout (float): Of the weights, in training.
-    softcap (Optional[float]): Where scores are capped (Gemma 2).
-    packed (Optional[Packed]): The layout where the queries are rows end to end. With a
-        prefix, keys and values are laid out as the queries are, and the mask is that
-        of one row behind the prefix, the prefix's tokens included. Without one, keys,
-        values and mask are those of the rows side by side, as a cache gives them.
-    RETURNS (Tuple[Tensor, None]): Shape (batch, tokens, heads, width), and no weights.
+    key (Tensor): Shape (batch, key heads, kv_length, width).
+    value (Tensor): Shape (batch, key heads, kv_length, width).
+    attention_mask (Tensor): Added to the scores, shape (batch or 1, 1, tokens,
+        kv_length).
+    scaling (float | None): The factor of the scores; None for 1 / sqrt(width).
+    dropout (float): The dropout rate of the attention weights in training.
+    softcap (float | None): The limit of the scores in models that cap them (Gemma 2).
+    packed (PackedLayout | None): The layout if the queries are packed. With a prefix,
+        keys and values are packed as the queries are, and the mask is that of the
+        prefix and one row behind it. Without a prefix, keys, values and mask are those
+        of the padded rows, as a cache returns them.
+    RETURNS (tuple[Tensor, None]): The output, shape (batch, tokens, heads, width), and
+        no attention weights.
     """
 
     def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -191,28 +223,31 @@ def grouped_attention(
 
     if packed is None:
         return attend(query, key, value, attention_mask), None
-    if not packed.prefix:
-        found = query.new_empty(query.shape[2], query.shape[1], value.shape[3])
+    if not packed.prefix_length:
+        output = query.new_empty(query.shape[2], query.shape[1], value.shape[3])
         for rows, columns, tokens, layout in packed.blocks:
-            seen = [key, value, attention_mask[:, :, columns]]
+            others = [key, value, attention_mask[:, :, columns]]
             if rows is not None:
-                seen = [part.index_select(0, rows) for part in seen]
-            own = layout.side_by_side(query[0].index_select(1, tokens))
-            found.index_copy_(0, tokens, layout.end_to_end(attend(own, *seen)))
-        return found[None], None
-    size = packed.prefix
-    first_query, first_key, first_value = (
+                others = [tensor.index_select(0, rows) for tensor in others]
+            queries = layout.pad(query[0].index_select(1, tokens))
+            output.index_copy_(0, tokens, layout.unpad(attend(queries, *others)))
+        return output[None], None
+    size = packed.prefix_length
+    prefix_query, prefix_key, prefix_value = (
         tensor[:, :, :size] for tensor in (query, key, value)
     )
-    own, others = attention_mask[:, :, :size, :size], attention_mask[:, :, size:]
-    prefix = attend(first_query, first_key, first_value, own)
-    side = [packed.side_by_side(t[0, :, size:]) for t in (query, key, value)]
-    keys, values = (
-        torch.cat([shared.expand(packed.rows, -1, -1, -1), row], dim=2)
-        for shared, row in zip((first_key, first_value), side[1:], strict=True)
+    prefix_mask, row_mask = (
+        attention_mask[:, :, :size, :size],
+        attention_mask[:, :, size:],
     )
-    rows = attend(side[0], keys, values, others)
-    return torch.cat([prefix, packed.end_to_end(rows)[None]], dim=1), None
+    prefix = attend(prefix_query, prefix_key, prefix_value, prefix_mask)
+    queries, *own = [packed.pad(t[0, :, size:]) for t in (query, key, value)]
+    keys, values = (
+        torch.cat([shared.expand(packed.batch_size, -1, -1, -1), tensor], dim=2)
+        for shared, tensor in zip((prefix_key, prefix_value), own, strict=True)
+    )
+    rows = attend(queries, keys, values, row_mask)
+    return torch.cat([prefix, packed.unpad(rows)[None]], dim=1), None
 
 
 def _attend(
@@ -225,21 +260,22 @@ def _attend(
     dropout: float,
     softcap: float | None,
 ) -> Tensor:
-    """Attention of one batch, shape (batch, tokens, heads, width)."""
+    """RETURNS (Tensor): Attention of a padded batch, shape (batch, tokens, heads,
+    width)."""
     batch, heads, tokens, width = query.shape
-    shared, slots = key.shape[1:3]
+    key_heads, kv_length = key.shape[1:3]
     scale = width**-0.5 if scaling is None else scaling
-    grouped = query.reshape(batch, shared, -1, width)
+    grouped = query.reshape(batch, key_heads, -1, width)
     scores = (grouped @ key.transpose(2, 3)) * scale
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
-    # Heads of one group follow each other, each with all its tokens.
-    scores = scores.view(batch, heads, tokens, slots) + mask
-    # The kernel adds up in float32 whatever the dtype.
+    # The heads of a group follow each other, each with all its tokens.
+    scores = scores.view(batch, heads, tokens, kv_length) + mask
+    # The kernel accumulates in float32 whatever the dtype.
     weights = torch.softmax(scores, dim=-1)
     if dropout and module.training:
         weights = nn.functional.dropout(weights, dropout)
-    mixed = weights.view(batch, shared, -1, slots) @ value
+    mixed = weights.view(batch, key_heads, -1, kv_length) @ value
     return mixed.view(batch, heads, tokens, width).transpose(1, 2)
 
 

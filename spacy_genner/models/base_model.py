@@ -350,7 +350,7 @@ def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> Loade
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    from .attention import attention_for
+    from .attention import attention_implementation
 
     limit_onednn_cache()
     folder = str(source.folder)
@@ -362,7 +362,7 @@ def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> Loade
                 folder,
                 dtype=dtype,
                 variant=_variant(source.folder, dtype),
-                attn_implementation=attention_for(device),
+                attn_implementation=attention_implementation(device),
                 use_safetensors=True,
                 output_loading_info=True,
                 **SAFE,

@@ -1,12 +1,15 @@
-"""A light head that guesses a text's spans before the text is marked.
+"""A light head that proposes the spans of a text before the text is decoded.
 
-It reads hidden states of the text's last reading in the prompt, which have seen the
-whole sentence where the prompt holds it twice. What it says is a draft alone: the
-language model decides. It passes no gradient on: the adapter is trained as if it
-were not there.
+The head reads the hidden states of the last reading of the text in the prompt. If the
+prompt holds the text twice, these hidden states have seen the whole text. The spans are
+only a draft, which the language model verifies, so the head changes the speed of
+decoding and not its results. It passes no gradient to the language model: the adapter
+trains as if there were no head.
+
+In this module a word is a spaCy token. The end of a span is the word after its last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from safetensors import SafetensorError
@@ -15,34 +18,36 @@ from torch import Tensor, nn
 
 from ..errors import Errors
 
-# The width at which neighbouring units are mixed, in so many layers, and how many units
-# each layer sees at once.
-MIXED = 128
-LAYERS = 2
-KERNEL = 3
-# Rank of the product of a span's first and last unit.
+# The width of a word's features, the number of convolutions over them, and the number
+# of words that each convolution sees.
+MIXED_WIDTH = 128
+CONVOLUTIONS = 2
+KERNEL_SIZE = 3
+# The rank of the product of a span's first and last word.
 RANK = 64
-# The most units of a span that is guessed.
-LONGEST = 64
-# The log-odds of every stretch before training: about one in a thousand is a span.
-UNLIKELY = -7.0
-# Weights are stored so much smaller than they are used: an optimizer with the learning
-# rate of an adapter then moves them as a new layer wants it.
-GAIN = 10.0
-# The least weight of a batch in what is known of the hidden states' scale.
+# The maximum number of words of a span.
+MAX_SPAN_LENGTH = 64
+# The log-odds of every candidate before training: about one in a thousand is a span.
+INITIAL_LOGIT = -7.0
+# Weights are stored smaller than they are used by this factor. An optimizer with the
+# learning rate of an adapter then moves them as fast as a new layer needs.
+WEIGHT_SCALE = 10.0
+# The minimum weight of a batch in the running statistics of the hidden states.
 MOMENTUM = 0.02
 
 
 class DraftHead(nn.Module):
-    """Scores each stretch of units as a span of each label: a biaffine product of its
-    first and its last unit, of low rank (Yu et al., "Named Entity Recognition as
-    Dependency Parsing", 2020), and a bias for its length. What a unit is takes its
-    neighbours in, by convolutions (Collobert et al., "Natural Language Processing
-    (Almost) from Scratch", 2011): the language model itself reads to the left alone.
+    """Scores every candidate span with every label.
+
+    The score is a biaffine product, of low rank, of the first and the last word (Yu et
+    al., "Named Entity Recognition as Dependency Parsing", 2020), and a bias for the
+    length. Convolutions add the neighbours to the features of a word (Collobert et al.,
+    "Natural Language Processing (Almost) from Scratch", 2011), because the language
+    model reads from left to right only.
 
     width (int): The size of a hidden state.
-    labels (int): How many labels there are.
-    seed (int): Fixes the first weights.
+    labels (int): The number of labels.
+    seed (int): The seed of the initial weights.
     """
 
     mean: Tensor
@@ -51,122 +56,149 @@ class DraftHead(nn.Module):
 
     def __init__(self, width: int, labels: int, seed: int = 0):
         super().__init__()
-        draw = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
 
-        def drawn(*shape: int, fan_in: int) -> nn.Parameter:
-            values = torch.randn(*shape, generator=draw) * fan_in**-0.5
-            return nn.Parameter(values / GAIN)
+        def random(*shape: int, fan_in: int) -> nn.Parameter:
+            values = torch.randn(*shape, generator=generator) * fan_in**-0.5
+            return nn.Parameter(values / WEIGHT_SCALE)
 
-        self.narrow = drawn(MIXED, width, fan_in=width)
-        self.mix = drawn(LAYERS, MIXED, MIXED, KERNEL, fan_in=KERNEL * MIXED)
-        self.mix_bias = nn.Parameter(torch.zeros(LAYERS, MIXED))
-        self.start = drawn(RANK, MIXED, fan_in=MIXED)
-        self.end = drawn(RANK, MIXED, fan_in=MIXED)
+        self.narrow = random(MIXED_WIDTH, width, fan_in=width)
+        self.mix = random(
+            CONVOLUTIONS,
+            MIXED_WIDTH,
+            MIXED_WIDTH,
+            KERNEL_SIZE,
+            fan_in=KERNEL_SIZE * MIXED_WIDTH,
+        )
+        self.mix_bias = nn.Parameter(torch.zeros(CONVOLUTIONS, MIXED_WIDTH))
+        self.start = random(RANK, MIXED_WIDTH, fan_in=MIXED_WIDTH)
+        self.end = random(RANK, MIXED_WIDTH, fan_in=MIXED_WIDTH)
         self.start_bias = nn.Parameter(torch.zeros(RANK))
         self.end_bias = nn.Parameter(torch.zeros(RANK))
-        self.pair = drawn(labels, RANK, fan_in=RANK)
+        self.pair = random(labels, RANK, fan_in=RANK)
         self.first = nn.Parameter(torch.zeros(labels, RANK))
         self.last = nn.Parameter(torch.zeros(labels, RANK))
-        self.length = nn.Parameter(torch.full((LONGEST, labels), UNLIKELY / GAIN))
+        self.length = nn.Parameter(
+            torch.full((MAX_SPAN_LENGTH, labels), INITIAL_LOGIT / WEIGHT_SCALE)
+        )
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("variance", torch.ones(width))
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
 
     @property
     def labels(self) -> int:
-        """RETURNS (int): How many labels there are."""
+        """RETURNS (int): The number of labels."""
         return len(self.pair)
 
     @property
     def trained(self) -> bool:
-        """RETURNS (bool): Whether it has learnt anything."""
+        """RETURNS (bool): Whether the head has learned from any batch."""
         return bool(self.batches)
 
     def edges(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """What units are as the first and as the last of a span.
+        """Compute the features of words as the first and as the last word of a span.
 
-        hidden (Tensor): A hidden state for each unit, shape (units, width).
-        RETURNS (Tuple[Tensor, Tensor]): Shape (units, rank) each.
+        hidden (Tensor): The hidden state of each word, shape (words, width).
+        RETURNS (tuple[Tensor, Tensor]): Shape (words, rank) each.
         """
         # Some dimensions of a language model are hundreds of times as wide as others.
         centred = hidden.to(self.mean.dtype) - self.mean
         scaled = centred * (self.variance + 1e-6).rsqrt()
-        mixed = self._mixed(scaled.clamp(-10.0, 10.0)) * GAIN
-        start = nn.functional.gelu(mixed @ self.start.T + GAIN * self.start_bias)
-        end = nn.functional.gelu(mixed @ self.end.T + GAIN * self.end_bias)
+        mixed = self._mixed(scaled.clamp(-10.0, 10.0)) * WEIGHT_SCALE
+        gelu = nn.functional.gelu
+        start = gelu(mixed @ self.start.T + WEIGHT_SCALE * self.start_bias)
+        end = gelu(mixed @ self.end.T + WEIGHT_SCALE * self.end_bias)
         return start, end
 
-    def _mixed(self, units: Tensor) -> Tensor:
-        """Units with what their neighbours are, shape (units, MIXED)."""
-        mixed = nn.functional.layer_norm(units @ self.narrow.T, (MIXED,)).T
+    def _mixed(self, words: Tensor) -> Tensor:
+        """RETURNS (Tensor): Features with those of the neighbours mixed in, shape
+        (words, MIXED_WIDTH)."""
+        mixed = nn.functional.layer_norm(words @ self.narrow.T, (MIXED_WIDTH,)).T
         for weight, bias in zip(self.mix, self.mix_bias, strict=True):
-            seen = nn.functional.conv1d(
-                GAIN * mixed, weight, GAIN * bias, padding=KERNEL // 2
+            neighbours = nn.functional.conv1d(
+                WEIGHT_SCALE * mixed,
+                weight,
+                WEIGHT_SCALE * bias,
+                padding=KERNEL_SIZE // 2,
             )
-            mixed = mixed + nn.functional.gelu(seen)
-        return nn.functional.layer_norm(mixed.T, (MIXED,))
+            mixed = mixed + nn.functional.gelu(neighbours)
+        return nn.functional.layer_norm(mixed.T, (MIXED_WIDTH,))
 
     def logits(self, start: Tensor, end: Tensor, gap: int = 0) -> Tensor:
-        """Log-odds of spans.
+        """Compute the log-odds of candidate spans.
 
-        start (Tensor): First units, shape (starts, rank).
-        end (Tensor): Last units, shape (ends, rank).
-        gap (int): How far the first of the last units is behind the first of the
-            first units.
-        RETURNS (Tensor): Shape (starts, ends, labels); minus infinity where a span
-            would end before it starts, or be too long.
+        start (Tensor): Features of first words, shape (starts, rank).
+        end (Tensor): Features of last words, shape (ends, rank).
+        gap (int): The index of the first of the last words, counted from the first of
+            the first words.
+        RETURNS (Tensor): Shape (starts, ends, labels); minus infinity for a span that
+            would end before it starts or be too long.
         """
         product = torch.einsum("sr,lr,er->sel", start, self.pair, end)
         product = product + (start @ self.first.T)[:, None] + end @ self.last.T
-        at = torch.arange(len(end), device=end.device) + gap
-        length = at - torch.arange(len(start), device=start.device)[:, None]
-        product = (product + self.length[length.clamp(0, LONGEST - 1)]) * GAIN
-        outside = (length < 0) | (length >= LONGEST)
+        last_word = torch.arange(len(end), device=end.device) + gap
+        # The number of words, less one.
+        length = last_word - torch.arange(len(start), device=start.device)[:, None]
+        bias = self.length[length.clamp(0, MAX_SPAN_LENGTH - 1)]
+        product = (product + bias) * WEIGHT_SCALE
+        outside = (length < 0) | (length >= MAX_SPAN_LENGTH)
         return product.masked_fill(outside[..., None], -torch.inf)
+
+    def block_logits(self, start: Tensor, end: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Compute the log-odds of all candidates of a text, in blocks of first words.
+
+        start (Tensor): Features of the words as first words, shape (words, rank).
+        end (Tensor): Features of the words as last words, shape (words, rank).
+        YIELDS (tuple[int, Tensor]): The first word of the block, and the log-odds of
+            the spans that start in it, shape (starts, ends, labels). Ends are counted
+            from the first word of the block.
+        """
+        for first in range(0, len(start), MAX_SPAN_LENGTH):
+            starts = slice(first, first + MAX_SPAN_LENGTH)
+            ends = slice(first, first + 2 * MAX_SPAN_LENGTH)
+            yield first, self.logits(start[starts], end[ends])
 
     def learn(
         self, texts: Sequence[tuple[Tensor, Sequence[tuple[int, int, int]]]]
     ) -> Tensor:
-        """Take note of the scale of some texts' hidden states, and give the loss.
+        """Update the statistics of the hidden states, and compute the loss of a batch.
 
-        texts (Sequence[Tuple[Tensor, Sequence[Tuple[int, int, int]]]]): Of each text a
-            hidden state for each unit, and its spans, as `loss` takes them.
-        RETURNS (Tensor): The sum of the losses.
+        texts (Sequence[tuple[Tensor, Sequence[tuple[int, int, int]]]]): The hidden
+            state of each word, shape (words, width), and the spans of each text, as
+            `loss` takes them.
+        RETURNS (Tensor): The sum of the losses, a scalar.
         """
         total = self.start.new_zeros(())
         if not texts:
             return total
         with torch.no_grad():
-            units = torch.cat([hidden for hidden, _ in texts]).to(self.mean.dtype)
+            words = torch.cat([hidden for hidden, _ in texts]).to(self.mean.dtype)
             self.batches += 1
             weight = max(MOMENTUM, 1.0 / int(self.batches))
-            self.mean.lerp_(units.mean(0), weight)
-            self.variance.lerp_((units - self.mean).square().mean(0), weight)
+            self.mean.lerp_(words.mean(0), weight)
+            self.variance.lerp_((words - self.mean).square().mean(0), weight)
         for hidden, spans in texts:
             total = total + self.loss(hidden, spans)
         return total
 
     def loss(self, hidden: Tensor, spans: Sequence[tuple[int, int, int]]) -> Tensor:
-        """Cross entropy over all stretches of a text and all labels.
+        """Compute the cross-entropy over all candidates of a text and all labels.
 
-        hidden (Tensor): A hidden state for each unit, shape (units, width).
-        spans (Sequence[Tuple[int, int, int]]): First unit, unit after the last, and
-            label index of each.
-        RETURNS (Tensor): The sum.
+        hidden (Tensor): The hidden state of each word, shape (words, width).
+        spans (Sequence[tuple[int, int, int]]): First word, end word (exclusive) and
+            label index of each span. Spans that are too long are ignored.
+        RETURNS (Tensor): The sum over the candidates, a scalar.
         """
         total = hidden.new_zeros((), dtype=self.start.dtype)
-        start, end = self.edges(hidden)
-        for first in range(0, len(hidden), LONGEST):
-            block = slice(first, first + LONGEST)
-            reach = slice(first, first + 2 * LONGEST)
-            logits = self.logits(start[block], end[reach])
-            wanted = torch.zeros_like(logits)
-            for begin, after, label in spans:
-                if first <= begin < first + LONGEST and after - begin <= LONGEST:
-                    wanted[begin - first, after - 1 - first, label] = 1
-            legal = logits > -torch.inf
+        for first, logits in self.block_logits(*self.edges(hidden)):
+            target = torch.zeros_like(logits)
+            for start, end, label in spans:
+                in_block = first <= start < first + MAX_SPAN_LENGTH
+                if in_block and end - start <= MAX_SPAN_LENGTH:
+                    target[start - first, end - 1 - first, label] = 1
+            valid = logits > -torch.inf
             total = total + nn.functional.binary_cross_entropy_with_logits(
-                logits[legal], wanted[legal], reduction="sum"
+                logits[valid], target[valid], reduction="sum"
             )
         return total
 
@@ -179,12 +211,12 @@ class DraftHead(nn.Module):
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> "DraftHead":
-        """Read what `to_bytes` gave.
+        """Load a head from the result of `to_bytes`.
 
-        data (bytes): The weights.
-        where (str): Where they come from, for messages.
+        data (bytes): The weights, as safetensors.
+        where (str): Their origin, for messages.
         RETURNS (DraftHead): The head.
-        RAISES (ValueError): They are something else.
+        RAISES (ValueError): The bytes are not the weights of a draft head.
         """
         try:
             weights = load(data)
@@ -196,10 +228,10 @@ class DraftHead(nn.Module):
 
 
 class HeadSpanProposer:
-    """What a head says of one text.
+    """Proposes the spans of one text with a draft head.
 
     head (DraftHead): The head.
-    hidden (Tensor): A hidden state for each unit, shape (units, width).
+    hidden (Tensor): The hidden state of each word, shape (words, width).
     """
 
     @torch.no_grad()
@@ -208,19 +240,18 @@ class HeadSpanProposer:
         self.start, self.end = head.edges(hidden)
 
     @torch.no_grad()
-    def likely(self) -> list[tuple[int, int, int]]:
-        """RETURNS (List[Tuple[int, int, int]]): The spans that are more likely than
-        not, none crossing another, the likeliest of those that do."""
+    def likely_spans(self) -> list[tuple[int, int, int]]:
+        """Get the spans that are more likely than not.
+
+        RETURNS (list[tuple[int, int, int]]): First word, end word (exclusive) and label
+            index of each span, sorted. Of crossing spans the most likely is kept.
+        """
         found: list[tuple[float, int, int, int]] = []
-        for first in range(0, len(self.start), LONGEST):
-            logits = self.head.logits(
-                self.start[first : first + LONGEST],
-                self.end[first : first + 2 * LONGEST],
-            )
-            places = (logits > 0).nonzero()
-            scores = logits[tuple(places.T)].tolist()
+        for first, logits in self.head.block_logits(self.start, self.end):
+            indices = (logits > 0).nonzero()
+            scores = logits[tuple(indices.T)].tolist()
             for score, (start, last, label) in zip(
-                scores, places.tolist(), strict=True
+                scores, indices.tolist(), strict=True
             ):
                 found.append((score, first + start, first + last + 1, label))
         kept: list[tuple[int, int, int]] = []
@@ -230,18 +261,18 @@ class HeadSpanProposer:
         return sorted(kept)
 
     @torch.no_grad()
-    def best(self, start: int, first: int, last: int) -> tuple[int, int]:
-        """The likeliest span with a given start.
+    def best_ending(self, start: int, first: int, last: int) -> tuple[int, int]:
+        """Get the most likely end and label of a span with a given start.
 
-        start (int): Its first unit.
-        first (int): The least unit that may follow its last.
-        last (int): The greatest, not below `first`.
-        RETURNS (Tuple[int, int]): The unit after its last, and its label index.
+        start (int): The first word of the span.
+        first (int): The lowest possible end.
+        last (int): The highest possible end, at least `first`.
+        RETURNS (tuple[int, int]): The end word (exclusive) and the label index.
         """
-        last = max(first, min(last, start + LONGEST))
+        last = max(first, min(last, start + MAX_SPAN_LENGTH))
         ends = self.end[first - 1 : last]
         logits = self.head.logits(
             self.start[start : start + 1], ends, first - 1 - start
         )
-        place = int(logits[0].argmax())
-        return first + place // self.head.labels, place % self.head.labels
+        index = int(logits[0].argmax())
+        return first + index // self.head.labels, index % self.head.labels

@@ -1,4 +1,9 @@
-"""Key-value caches of a batch and of the shared prefix."""
+"""Key-value (KV) caches: one for the rows of a batch, one for their shared prefix.
+
+Both put the keys and values of a token at the index of its position. Any earlier
+position of a row can therefore be written again, which takes rejected draft tokens back
+without a copy, and the rows of a batch need not be at the same position.
+"""
 
 from typing import Any
 
@@ -7,16 +12,15 @@ from torch import Tensor
 from transformers import Cache
 
 
-class BatchCacheLayers(Cache):
-    """A key-value cache whose slots are positions, with a cursor for each row.
+class BatchKVCache(Cache):
+    """A KV cache in which each row of the batch has its own write position.
 
-    Whatever a row feeds is written to the slots of its positions. To take tokens
-    back, a row feeds the next ones at an earlier position: what stands beyond is
-    hidden by the causal mask until it is overwritten. So a rejected draft costs
-    nothing, and rows need not be at the same place.
+    Every token that a row feeds is written at its position. To take tokens back, a row
+    feeds the next ones at an earlier position: the causal mask hides the rest until it
+    is overwritten. A rejected draft therefore costs nothing.
 
-    rows (int): How many rows.
-    capacity (int): Slots that a row begins with.
+    rows (int): The number of rows.
+    capacity (int): The number of positions that each row has at first.
     """
 
     def __init__(self, rows: int, capacity: int):
@@ -25,37 +29,39 @@ class BatchCacheLayers(Cache):
         self._rows = rows
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
+        # Set by `set_write_positions` for the next forward pass.
         self._selected: Tensor | None = None
         self._token_rows = torch.empty(0, dtype=torch.long)
-        self._slots = torch.empty(0, dtype=torch.long)
-        self._count = 0
-        self._width = 0
+        self._positions = torch.empty(0, dtype=torch.long)
+        self._row_count = 0
+        self._kv_length = 0
 
-    def aim(
+    def set_write_positions(
         self,
         selected: Tensor | None,
         token_rows: Tensor,
-        slots: Tensor,
-        count: int,
-        width: int,
+        positions: Tensor,
+        row_count: int,
+        kv_length: int,
     ) -> None:
-        """Say where the next forward pass writes and what it reads.
+        """Set what the next forward pass writes and reads.
 
-        selected (Optional[Tensor]): The rows that take part, shape (count,); None for
-            the first `count` rows.
-        token_rows (Tensor): The row of each token, shape (batch, tokens).
-        slots (Tensor): The slot of each token, shape (batch, tokens).
-        count (int): How many rows take part: as many as the batch has, or more where
-            the batch is one sequence of rows end to end.
-        width (int): The slots that are read; more than there are make all rows longer.
+        selected (Tensor | None): The indices of the rows that take part, shape
+            (row_count,); None for the first `row_count` rows.
+        token_rows (Tensor): The row of each new token, shape (batch, tokens).
+        positions (Tensor): The position of each new token, shape (batch, tokens).
+        row_count (int): The number of rows that take part. It is the batch size of the
+            forward pass, or more if the rows are packed into one sequence.
+        kv_length (int): The number of positions that are read. All rows grow if this
+            exceeds the capacity.
         """
-        if width > self.capacity:
-            self._grow(max(width, self.capacity * 3 // 2))
+        if kv_length > self.capacity:
+            self._grow(max(kv_length, self.capacity * 3 // 2))
         self._selected = selected
         self._token_rows = token_rows
-        self._slots = slots.clamp(max=self.capacity)
-        self._count = count
-        self._width = width
+        self._positions = positions.clamp(max=self.capacity)
+        self._row_count = row_count
+        self._kv_length = kv_length
 
     def update(
         self,
@@ -65,12 +71,13 @@ class BatchCacheLayers(Cache):
         *args: Any,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Write a layer's new keys and values, and read those of the whole rows.
+        """Write a layer's new keys and values, and return those of the whole rows.
 
         key_states (Tensor): Shape (batch, heads, tokens, width).
         value_states (Tensor): Shape (batch, heads, tokens, width).
-        layer_idx (int): The layer.
-        RETURNS (Tuple[Tensor, Tensor]): Shape (batch, heads, slots, width).
+        layer_idx (int): The index of the layer.
+        RETURNS (tuple[Tensor, Tensor]): Keys and values, shape (row_count, heads,
+            kv_length, width) each.
         """
         return (
             self._write(self._keys, layer_idx, key_states),
@@ -78,70 +85,76 @@ class BatchCacheLayers(Cache):
         )
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        return self._width
+        return self._kv_length
 
-    def fork(self, rows: int, capacity: int, length: int) -> "BatchCacheLayers":
-        """A cache whose every row begins with the first slots of row 0 of this one.
+    def fork(self, rows: int, capacity: int, length: int) -> "BatchKVCache":
+        """Create a cache in which each row starts with the content of row 0.
 
-        rows (int): How many rows.
-        capacity (int): Slots a row has.
-        length (int): How many slots are taken over.
-        RETURNS (BatchCacheLayers): The new cache.
+        rows (int): The number of rows of the new cache.
+        capacity (int): The number of positions that each of its rows has.
+        length (int): The number of positions to copy.
+        RETURNS (BatchKVCache): The new cache.
         """
-        other = BatchCacheLayers(rows, capacity)
-        for mine, its in ((self._keys, other._keys), (self._values, other._values)):
-            for layer, buffer in mine.items():
-                its[layer] = other._buffer(buffer)
-                its[layer][:, :, :length] = buffer[:1, :, :length]
+        other = BatchKVCache(rows, capacity)
+        for source, target in self._pairs(other):
+            for layer, buffer in source.items():
+                target[layer] = other._new_buffer(buffer)
+                target[layer][:, :, :length] = buffer[:1, :, :length]
         return other
 
-    def move(self, row: int, to: int) -> None:
-        """Copy what a row holds over another.
+    def copy_row(self, source: int, target: int) -> None:
+        """Copy the content of one row over that of another.
 
-        row (int): The row.
-        to (int): The other.
+        source (int): The index of the row to read.
+        target (int): The index of the row to overwrite.
         """
         for buffers in (self._keys, self._values):
             for buffer in buffers.values():
-                buffer[to] = buffer[row]
+                buffer[target] = buffer[source]
 
-    def take(self, other: "BatchCacheLayers") -> None:
-        """Copy all rows of a cache that has fewer, as far as there is room.
+    def copy_from(self, other: "BatchKVCache") -> None:
+        """Copy all rows of another cache over the first rows of this one.
 
-        other (BatchCacheLayers): The cache.
+        other (BatchKVCache): A cache with at most as many rows. Positions beyond the
+            capacity of this cache are left out.
         """
         count, size = other._rows, min(self.capacity, other.capacity)
-        for mine, its in ((self._keys, other._keys), (self._values, other._values)):
-            for layer, buffer in its.items():
-                mine[layer][:count, :, :size] = buffer[:, :, :size]
+        for target, source in self._pairs(other):
+            for layer, buffer in source.items():
+                target[layer][:count, :, :size] = buffer[:, :, :size]
+
+    def _pairs(
+        self, other: "BatchKVCache"
+    ) -> tuple[tuple[dict[int, Tensor], dict[int, Tensor]], ...]:
+        return (self._keys, other._keys), (self._values, other._values)
 
     def _grow(self, capacity: int) -> None:
         old, self.capacity = self.capacity, capacity
         for buffers in (self._keys, self._values):
             for layer, buffer in buffers.items():
-                buffers[layer] = self._buffer(buffer)
+                buffers[layer] = self._new_buffer(buffer)
                 buffers[layer][:, :, :old] = buffer[:, :, :old]
 
     def _write(self, buffers: dict[int, Tensor], layer: int, new: Tensor) -> Tensor:
         if layer not in buffers:
-            buffers[layer] = self._buffer(new)
+            buffers[layer] = self._new_buffer(new)
         buffer, selected = buffers[layer], self._selected
-        buffer[self._token_rows, :, self._slots] = new.transpose(1, 2)
+        buffer[self._token_rows, :, self._positions] = new.transpose(1, 2)
         if selected is None:
-            return buffer[: self._count, :, : self._width]
-        return buffer[:, :, : self._width].index_select(0, selected)
+            return buffer[: self._row_count, :, : self._kv_length]
+        return buffer[:, :, : self._kv_length].index_select(0, selected)
 
-    def _buffer(self, like: Tensor) -> Tensor:
-        # One slot more than the capacity takes what padding writes.
+    def _new_buffer(self, like: Tensor) -> Tensor:
+        # The position after the last one receives the keys and values of padding.
         shape = (self._rows, like.shape[1], self.capacity + 1, like.shape[3])
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
 
 
-class PrefixCache(Cache):
-    """Keys and values of one shared prefix, put before those of every row.
+class PrefixKVCache(Cache):
+    """The keys and values of one shared prefix, prepended to those of every row.
 
-    Gradients flow back through them, so a prefix that is run once learns from all
-    the rows as if each had run it for itself.
+    Gradients flow back through them. A prefix that runs once therefore receives the
+    gradients of all rows, as if each row had run the prefix.
     """
 
     def __init__(self) -> None:
@@ -149,8 +162,8 @@ class PrefixCache(Cache):
         self._stored: dict[int, tuple[Tensor, Tensor]] = {}
         self._recording = True
 
-    def share(self) -> None:
-        """Stop recording: what comes next are rows behind the prefix."""
+    def stop_recording(self) -> None:
+        """End the prefix: the next forward pass runs the rows behind it."""
         self._recording = False
 
     def update(
@@ -161,12 +174,13 @@ class PrefixCache(Cache):
         *args: Any,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Keep the prefix's keys and values, or put them before a layer's new ones.
+        """Record a layer's keys and values, or prepend the recorded ones to them.
 
         key_states (Tensor): Shape (batch, heads, tokens, width).
         value_states (Tensor): Shape (batch, heads, tokens, width).
-        layer_idx (int): The layer.
-        RETURNS (Tuple[Tensor, Tensor]): Shape (batch, heads, slots, width).
+        layer_idx (int): The index of the layer.
+        RETURNS (tuple[Tensor, Tensor]): Keys and values, shape (batch, heads,
+            kv_length, width) each.
         """
         if self._recording:
             self._stored[layer_idx] = (key_states, value_states)

@@ -1,4 +1,11 @@
-"""The language-model head restricted to the allowed tokens."""
+"""The language-model head, restricted to the tokens that a decision is among.
+
+The output embedding is the largest matrix of a small model: that of Gemma 3 270M has
+262,144 rows, 168 of the model's 268 million parameters. A grammar leaves 2 to 20 legal
+tokens at a decision and one everywhere else. Only the logits of the legal tokens are
+computed: their rows of the weight are gathered and multiplied in float32, and the rest
+of the vocabulary is not read.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,18 +15,18 @@ from torch import Tensor
 
 from ..errors import Errors
 
-# Decisions among fewer tokens than this are held together; a table of their ids is
-# padded to the longest.
+# Decisions among at most this many tokens form one group.
 NARROW = 16
 
 
 def by_width(counts: Sequence[int]) -> Iterator[list[int]]:
-    """Part decisions by the number of tokens that they are among, so that those among
-    two need not be padded to those among hundreds.
+    """Group decisions by their number of tokens.
+
+    A decision between two tokens is then not padded to one among hundreds.
 
     counts (Sequence[int]): The number of tokens of each decision.
-    YIELDS (List[int]): Indices of decisions, of which the longest has less than twice
-        the tokens of the shortest, or all are narrow.
+    YIELDS (list[int]): The indices of a group of decisions. The widest of them has less
+        than twice the tokens of the narrowest, or all have at most `NARROW`.
     """
     groups: dict[int, list[int]] = {}
     for index, count in enumerate(counts):
@@ -29,13 +36,14 @@ def by_width(counts: Sequence[int]) -> Iterator[list[int]]:
 
 
 class RestrictedHead:
-    """The rows of a language model's head that a decision needs.
+    """Computes logits with a language model's head, of some tokens or of all.
 
-    Gemma 3 270M has 262,144 rows, 168 of its 268 million parameters; a decision
-    compares 2 to 20 of them.
+    network (PreTrainedModel): The causal language model. The scale and the cap of its
+        logits are applied (Granite's `logits_scaling`, Gemma 2's
+        `final_logit_softcapping`).
 
-    network (PreTrainedModel): The causal LM. Its scaling and capping of logits are
-        heeded (Granite's `logits_scaling`, Gemma 2's `final_logit_softcapping`).
+    weight (Tensor): The weight of the head, shape (vocabulary, width).
+    dtype (torch.dtype): The dtype of the logits, float32 or wider.
     """
 
     def __init__(self, network: Any):
@@ -46,45 +54,47 @@ class RestrictedHead:
         self.scale = 1.0 / float(getattr(config, "logits_scaling", None) or 1.0)
         self.scale *= float(getattr(config, "logit_scale", None) or 1.0)
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
-        # Products in bfloat16 would make ties of what float32 tells apart.
+        # Products in bfloat16 would turn logits that differ in float32 into ties.
         self.dtype = torch.promote_types(self.weight.dtype, torch.float32)
 
     def rows(self, hidden: Tensor, ids: Tensor) -> Tensor:
-        """Logits of some tokens, others for each position.
+        """Compute the logits of some tokens, a different choice at each position.
 
-        hidden (Tensor): Shape (positions, width).
+        hidden (Tensor): Hidden states, shape (positions, width).
         ids (Tensor): Token ids, shape (positions, choices).
-        RETURNS (Tensor): Shape (positions, choices), float32 or wider.
+        RETURNS (Tensor): Logits in `dtype`, shape (positions, choices).
         """
         weight = self.weight[ids].to(self.dtype)
         logits = torch.einsum("pd,pcd->pc", hidden.to(self.dtype), weight)
         if self.bias is not None:
             logits = logits + self.bias[ids].to(self.dtype)
-        return self._capped(logits)
+        return self._scaled(logits)
 
     def full(self, hidden: Tensor) -> Tensor:
-        """Logits of the whole vocabulary.
+        """Compute the logits of the whole vocabulary.
 
-        hidden (Tensor): Shape (positions, width).
-        RETURNS (Tensor): Shape (positions, vocabulary), float32 or wider.
+        hidden (Tensor): Hidden states, shape (positions, width).
+        RETURNS (Tensor): Logits in `dtype`, shape (positions, vocabulary).
         """
         logits = torch.nn.functional.linear(hidden, self.weight, self.bias)
-        return self._capped(logits.to(self.dtype))
+        return self._scaled(logits.to(self.dtype))
 
     def check(self, network: Any, hidden: Tensor, logits: Tensor) -> None:
-        """Compare with what the model itself computes.
+        """Compare the logits with those of the model.
 
         network (PreTrainedModel): The model.
-        hidden (Tensor): Shape (positions, width).
-        logits (Tensor): The model's own for them, shape (positions, vocabulary).
-        RAISES (ValueError): They differ: the model has a head of its own kind.
+        hidden (Tensor): Hidden states, shape (positions, width).
+        logits (Tensor): The model's logits for them, shape (positions, vocabulary).
+        RAISES (ValueError): The logits differ, because the model's head is not a plain
+            linear layer.
         """
-        mine = self.full(hidden).to(torch.float32)
-        own = logits.to(torch.float32)
-        if (mine - own).abs().max() > 0.05 * own.abs().max() + 1e-3:
+        found = self.full(hidden).to(torch.float32)
+        expected = logits.to(torch.float32)
+        tolerance = 0.05 * expected.abs().max() + 1e-3
+        if (found - expected).abs().max() > tolerance:
             raise ValueError(Errors.G105.format(model=type(network).__name__))
 
-    def _capped(self, logits: Tensor) -> Tensor:
+    def _scaled(self, logits: Tensor) -> Tensor:
         logits = logits * self.scale
         if self.softcap is not None:
             logits = torch.tanh(logits / self.softcap) * self.softcap

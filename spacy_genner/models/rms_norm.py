@@ -1,8 +1,8 @@
-"""Root-mean-square norms whose backward pass is written out.
+"""Root-mean-square norms with an explicit backward pass.
 
-A frozen norm has a gradient for its input alone, which is a few products (Zhang and
-Sennrich, "Root Mean Square Layer Normalization", 2019). Autograd goes through every
-step of the forward pass instead, one pass over memory each.
+A frozen RMS norm (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019) has
+a gradient for its input only, and a few products compute it. Autograd instead goes back
+through every step of the forward pass, each of which is one pass over memory.
 """
 
 from typing import Any
@@ -10,16 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# The attribute names that transformers' norm classes use for epsilon.
 _EPS_NAMES = ("eps", "variance_epsilon")
 
 
 class FrozenRMSNorm(nn.Module):
-    """A norm that computes as a given one does.
+    """An RMS norm with a frozen weight.
 
-    weight (nn.Parameter): The norm's own weight, shape (width,); frozen.
-    eps (float): What keeps the root away from 0.
-    around_one (bool): Whether the weight is a difference from 1, and multiplied in
-        float32 (Gemma); else it is multiplied in the input's dtype (Llama and others).
+    weight (nn.Parameter): The weight of the norm that this one replaces, shape
+        (width,).
+    eps (float): Added to the mean square before the root.
+    around_one (bool): Whether the weight is an offset from 1 that is applied in float32
+        (Gemma). Otherwise the weight is applied in the input's dtype (Llama and
+        others).
     """
 
     def __init__(self, weight: nn.Parameter, eps: float, around_one: bool):
@@ -29,64 +32,65 @@ class FrozenRMSNorm(nn.Module):
         self.around_one = around_one
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Normalise.
+        """Normalise hidden states.
 
         hidden (Tensor): Shape (..., width).
         RETURNS (Tensor): The same shape and dtype.
         """
-        result: Tensor = _Normalise.apply(  # type: ignore[no-untyped-call]
+        result: Tensor = _RMSNormFunction.apply(  # type: ignore[no-untyped-call]
             hidden, self.weight, self.eps, self.around_one
         )
         return result
 
 
-class _Normalise(torch.autograd.Function):
+class _RMSNormFunction(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, eps: float, around_one: bool
     ) -> Tensor:
-        # As the models do, also in float64.
+        # float32 even for float64 input, as in the models of transformers.
         wide = hidden.to(torch.float32)
         scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
         ctx.save_for_backward(hidden, weight, scale)
         ctx.around_one = around_one
         if around_one:
-            # In place: the same numbers, one pass over memory less.
+            # In place: the same numbers with one pass over memory less.
             return (wide * scale).mul_(1.0 + weight.to(wide.dtype)).to(hidden.dtype)
         return weight * (wide * scale).to(hidden.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
         hidden, weight, scale = ctx.saved_tensors
         wide = hidden.to(scale.dtype)
         factor = weight.to(scale.dtype)
-        inner = outer[0].to(scale.dtype) * (1.0 + factor if ctx.around_one else factor)
-        mean = (inner * wide).mean(-1, keepdim=True)
-        gradient = inner.mul_(scale).addcmul_(wide, mean * scale.pow(3), value=-1)
-        return gradient.to(hidden.dtype), None, None, None
+        grad = grad_outputs[0].to(scale.dtype)
+        grad = grad * (1.0 + factor if ctx.around_one else factor)
+        mean = (grad * wide).mean(-1, keepdim=True)
+        grad_hidden = grad.mul_(scale).addcmul_(wide, mean * scale.pow(3), value=-1)
+        return grad_hidden.to(hidden.dtype), None, None, None
 
 
 def freeze_norms(network: nn.Module) -> None:
-    """Put norms with a written-out backward pass in the place of frozen ones.
+    """Replace the frozen RMS norms of a network by norms with an explicit backward.
 
-    A norm is replaced where the new one gives the very same numbers for a sample, and
-    left alone where it does not.
+    A norm is replaced only if the new one returns exactly the same numbers for a
+    sample. Trainable norms and other kinds of norm stay.
 
-    network (nn.Module): A module tree of one's own, from `share_modules`.
+    network (nn.Module): A module tree of the caller's own, from `share_modules`.
     """
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            made = _frozen(child)
-            if made is not None:
-                setattr(parent, name, made)
+            replacement = _replacement(child)
+            if replacement is not None:
+                setattr(parent, name, replacement)
 
 
 @torch.no_grad()
-def _frozen(norm: nn.Module) -> FrozenRMSNorm | None:
+def _replacement(norm: nn.Module) -> FrozenRMSNorm | None:
     if not type(norm).__name__.endswith("RMSNorm"):
         return None
-    named = (getattr(norm, name, None) for name in _EPS_NAMES)
-    eps = next((value for value in named if value is not None), None)
+    values = (getattr(norm, name, None) for name in _EPS_NAMES)
+    eps = next((value for value in values if value is not None), None)
     weight = getattr(norm, "weight", None)
     if not isinstance(eps, float) or not isinstance(weight, nn.Parameter):
         return None
@@ -95,7 +99,7 @@ def _frozen(norm: nn.Module) -> FrozenRMSNorm | None:
     steps = torch.arange(1, 2 * len(weight) + 1, device=weight.device)
     sample = torch.sin(steps.to(torch.float32)).view(2, -1).to(weight.dtype)
     for around_one in (True, False):
-        made = FrozenRMSNorm(weight, eps, around_one)
-        if torch.equal(made(sample), norm(sample)):
-            return made
+        replacement = FrozenRMSNorm(weight, eps, around_one)
+        if torch.equal(replacement(sample), norm(sample)):
+            return replacement
     return None

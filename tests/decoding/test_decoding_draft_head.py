@@ -22,7 +22,7 @@ from spacy.tokens import Span
 from thinc.api import Adam
 
 from spacy_genner.decoding.decoder import CopyDrafter, DocSpansDrafter
-from spacy_genner.models.draft_head import LONGEST, DraftHead, HeadSpanProposer
+from spacy_genner.models.draft_head import MAX_SPAN_LENGTH, DraftHead, HeadSpanProposer
 
 
 @contextmanager
@@ -52,9 +52,9 @@ def counted(nlp, texts=TEXTS):
 
 def test_a_head_learns_spans_of_any_length_and_nesting():
     torch.manual_seed(0)
-    size = 3 * LONGEST
+    size = 3 * MAX_SPAN_LENGTH
     hidden = torch.randn(size, 16)
-    spans = [(0, 3, 0), (1, 3, 1), (70, 70 + LONGEST, 0), (size - 1, size, 1)]
+    spans = [(0, 3, 0), (1, 3, 1), (70, 70 + MAX_SPAN_LENGTH, 0), (size - 1, size, 1)]
     head = DraftHead(16, 2)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.001)
     for _ in range(200):
@@ -62,19 +62,19 @@ def test_a_head_learns_spans_of_any_length_and_nesting():
         head.learn([(hidden, spans)]).backward()
         optimizer.step()
     guesser = HeadSpanProposer(head, hidden)
-    assert guesser.likely() == sorted(spans)
-    assert guesser.best(70, 71, size) == (70 + LONGEST, 0)
-    assert guesser.best(1, 2, 3) == (3, 1)
+    assert guesser.likely_spans() == sorted(spans)
+    assert guesser.best_ending(70, 71, size) == (70 + MAX_SPAN_LENGTH, 0)
+    assert guesser.best_ending(1, 2, 3) == (3, 1)
     for start, first, last in [(5, 6, 9), (5, 9, 9), (0, size, size)]:
-        end, label = guesser.best(start, first, last)
+        end, label = guesser.best_ending(start, first, last)
         assert first <= end <= last
         assert label in (0, 1)
 
 
 def test_spans_too_long_for_a_head_do_no_harm():
-    hidden = torch.randn(LONGEST + 9, 8)
+    hidden = torch.randn(MAX_SPAN_LENGTH + 9, 8)
     head = DraftHead(8, 1)
-    with_it = head.loss(hidden, [(0, LONGEST + 9, 0), (3, 5, 0)])
+    with_it = head.loss(hidden, [(0, MAX_SPAN_LENGTH + 9, 0), (3, 5, 0)])
     assert torch.equal(with_it, head.loss(hidden, [(3, 5, 0)]))
     assert torch.isfinite(with_it)
 
@@ -85,7 +85,7 @@ def test_of_crossing_spans_the_likelier_one_is_drafted():
     odds = torch.full((4, 4, 1), -1.0)
     odds[0, 2], odds[1, 3], odds[1, 1] = 2.0, 3.0, 1.0
     head.logits = lambda *_: odds
-    assert guesser.likely() == [(1, 2, 0), (1, 4, 0)]
+    assert guesser.likely_spans() == [(1, 2, 0), (1, 4, 0)]
 
 
 def test_the_adapter_is_trained_as_if_there_were_no_head(tiny_base):
@@ -146,12 +146,12 @@ def test_a_new_adapter_or_label_has_no_old_head(tiny_base):
     pipe = component(nlp)
     expected = results(nlp)
     pipe.add_label("PER")
-    assert pipe._runtime().annotator(pipe.decoder).engine.draft_head is None
+    assert pipe.predictor.engine().draft_head is None
     sgd = Adam(RATE)
     examples = make_examples(nlp)
     for _ in range(2):
         nlp.update(examples, sgd=sgd)
-    assert pipe._runtime().annotator(pipe.decoder).engine.draft_head.labels == 3
+    assert pipe.predictor.engine().draft_head.labels == 3
     assert len(results(nlp)) == len(expected)
 
 

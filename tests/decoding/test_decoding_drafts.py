@@ -18,7 +18,7 @@ class Told:
     def __init__(self, spans):
         self.spans = spans
 
-    def best(self, start, first, last):
+    def best_ending(self, start, first, last):
         for begin, end, label in self.spans:
             if begin == start and first <= end <= last:
                 return end, label
@@ -36,7 +36,7 @@ def draft_of(grammar, spans, told=None):
     draft = InlineDraft()
     draft.expect(spans)
     if told is not None:
-        draft.ask(Told(told))
+        draft.use_proposer(Told(told))
     return draft
 
 

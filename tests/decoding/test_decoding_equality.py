@@ -101,7 +101,7 @@ def test_outputs_do_not_hang_on_drafts(setting, drafter, expected, odds):
 @pytest.mark.parametrize("shortest", [1, 7])
 def test_outputs_do_not_hang_on_the_length_of_drafts(setting, monkeypatch, shortest):
     monkeypatch.setattr(batcher, "SHORTEST", shortest)
-    monkeypatch.setattr(batcher, "REACH", 1)
+    monkeypatch.setattr(batcher, "DRAFT_GROWTH", 1)
     tasks = setting.tasks(12, seed=7, expected=True)
     steps = StepDecoder(700).decode(setting.engine, tasks)
     drafts = DraftDecoder(300).decode(setting.engine, tasks)

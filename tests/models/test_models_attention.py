@@ -6,7 +6,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from spacy_genner.models.attention import NAME, Packed, attention_for, grouped_attention
+from spacy_genner.models.attention import (
+    NAME,
+    PackedLayout,
+    attention_implementation,
+    grouped_attention,
+)
 from spacy_genner.models.base_model import get_base
 from spacy_genner.models.rms_norm import FrozenRMSNorm, freeze_norms
 
@@ -53,8 +58,8 @@ def test_logits_are_those_of_transformers_own_attention(networks):
 
 
 def test_other_devices_keep_the_attention_of_transformers():
-    assert attention_for(torch.device("cpu")) == NAME
-    assert attention_for(torch.device("cuda", 0)) is None
+    assert attention_implementation(torch.device("cpu")) == NAME
+    assert attention_implementation(torch.device("cuda", 0)) is None
 
 
 def test_norms_give_the_same_numbers_and_gradients(networks):
@@ -117,20 +122,22 @@ def test_a_norm_that_is_trained_is_left_alone(tiny_base):
     ],
 )
 def test_rows_of_unlike_lengths_lie_in_blocks(lengths, columns):
-    packed = Packed.of(0, lengths, torch.device("cpu"))
+    packed = PackedLayout.from_lengths(0, lengths, torch.device("cpu"))
     assert [block.columns.stop for block in packed.blocks] == columns
     tokens = torch.cat([block.tokens for block in packed.blocks])
     assert sorted(tokens.tolist()) == list(range(sum(lengths)))
     for rows, within, tokens, layout in packed.blocks:
         taken = torch.arange(len(lengths)) if rows is None else rows
-        assert torch.equal(packed.row[tokens], taken[layout.row])
-        assert torch.equal(packed.column[tokens], layout.column + within.start)
-        assert layout.longest == within.stop - within.start
+        assert torch.equal(packed.token_rows[tokens], taken[layout.token_rows])
+        assert torch.equal(
+            packed.token_columns[tokens], layout.token_columns + within.start
+        )
+        assert layout.max_length == within.stop - within.start
 
 
 def test_blocks_give_what_rows_side_by_side_give():
     lengths = [1, 90, 4, 2, 1, 60]
-    packed = Packed.of(0, lengths, torch.device("cpu"))
+    packed = PackedLayout.from_lengths(0, lengths, torch.device("cpu"))
     assert len(packed.blocks) > 1
     draw = torch.Generator().manual_seed(0)
 
@@ -141,7 +148,7 @@ def test_blocks_give_what_rows_side_by_side_give():
     mask = drawn(6, 1, 90, 120)
     module = torch.nn.Module()
     found, _ = grouped_attention(module, query, keys, values, mask, packed=packed)
-    side = packed.side_by_side(query[0])
+    side = packed.pad(query[0])
     wanted, _ = grouped_attention(module, side, keys, values, mask)
     assert found.shape == (1, 158, 4, 8)
-    torch.testing.assert_close(found[0], packed.end_to_end(wanted))
+    torch.testing.assert_close(found[0], packed.unpad(wanted))

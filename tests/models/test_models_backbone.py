@@ -26,7 +26,7 @@ class Decoder(nn.Module):
 def test_the_middle_layer_is_taken():
     decoder, x = Decoder(18), torch.randn(2, 3)
     tap = HiddenStateHook(decoder)
-    with tap.opened() as taken:
+    with tap.recording() as taken:
         decoder(x)
     wanted = x
     for layer in decoder.layers[:10]:
@@ -35,14 +35,14 @@ def test_the_middle_layer_is_taken():
     assert torch.equal(taken[0], wanted)
     decoder(x)
     assert len(taken) == 1
-    with HiddenStateHook(Decoder(1)).opened() as taken:
+    with HiddenStateHook(Decoder(1)).recording() as taken:
         pass
     assert taken == []
 
 
 def test_a_decoder_of_another_build_gives_nothing():
     decoder = Decoder(2, bare=True)
-    with HiddenStateHook(decoder).opened() as taken:
+    with HiddenStateHook(decoder).recording() as taken:
         decoder(torch.randn(1, 3))
     assert taken == []
 
@@ -52,13 +52,13 @@ def test_threads_and_copies_do_not_see_each_other():
     tap = HiddenStateHook(decoder)
     other = copy.deepcopy(decoder)
     its = HiddenStateHook(other)
-    with tap.opened() as taken:
+    with tap.recording() as taken:
         thread = threading.Thread(target=decoder, args=(torch.randn(1, 3),))
         thread.start()
         thread.join()
         assert taken == []
         decoder(torch.randn(1, 3))
-    with its.opened() as copied:
+    with its.recording() as copied:
         other(torch.randn(1, 3))
     assert (len(taken), len(copied)) == (1, 1)
 
@@ -78,8 +78,8 @@ def test_a_tapped_backbone_gives_both_layers(tiny_base):
     decoder = text_decoder(network)
     ids = torch.tensor([[3, 4, 5, 6]])
     with torch.no_grad():
-        plain = Backbone(network, decoder).plain(ids)
-        both = Backbone(network, decoder, tapped=True).plain(ids)
+        plain = Backbone(network, decoder).forward_padded(ids)
+        both = Backbone(network, decoder, tapped=True).forward_padded(ids)
         states = decoder(input_ids=ids, output_hidden_states=True).hidden_states
     width = plain.shape[-1]
     assert torch.equal(both[..., :width], plain)

@@ -103,9 +103,9 @@ def aligned(
             spans.append(TokenSpan(start, end + 1, span.label, score))
         else:
             issues.append(_off_tokens(text, span))
-    weighed = isinstance(answer, Completion) and answer.scored is not None
+    has_scores = isinstance(answer, Completion) and answer.scored is not None
     status = REPAIRED if issues else OK
-    return Prediction(spans, status, issues, weighed=weighed)
+    return Prediction(spans, status, issues, has_scores=has_scores)
 
 
 def _scored(answer: str, parsed: Parsed) -> list[tuple[CharSpan, float]]:

@@ -12,12 +12,14 @@ from ..errors import Errors, Warnings, warn
 from ..formats import CharSpan, InlineFormat, get_format
 from ..grammar import Source
 from ..models.language_model import LanguageModel
-from ..models.tokenization import ChatFrame, TokenAlignedEncoder, chat_frame
+from ..models.tokenization import ChatFrame, TokenAlignedEncoder
 from ..pipeline.local import LocalPredictor
+from ..pipeline.predictor import PredictorConfig
 from ..pipeline.results import map_with_fallback
 from ..pipeline.state import ComponentState
 from ..prompts import Demonstration, FirstDemonstrations, PromptLayout
-from ..prompts.encoder import OUTPUT
+from ..prompts.encoder import resolve_chat
+from ..prompts.layout import OUTPUT_FACTOR
 from ..prompts.windows import WindowSettings
 from .messages import Completion, Prompt
 
@@ -149,9 +151,8 @@ class FreeGenerator:
         self._told_of_cut = False
         self.encode = TokenAlignedEncoder(lm.tokenizer)
         self._plain = ChatFrame(self.encode.begin_ids, (), self.encode.end_id)
-        self._chat = None if chat is False else chat_frame(lm.tokenizer)
-        if chat is True and self._chat is None:
-            raise ValueError(Errors.G745.format(name=lm.name))
+        error = Errors.G745.format(name=lm.name)
+        self._chat = resolve_chat(lm.tokenizer, chat, True, error)
 
     def answers(self, prompts: Sequence[Any]) -> list[Completion]:
         """Answer some prompts.
@@ -316,7 +317,7 @@ class ConstrainedGenerator:
         for layout, indices in _by_layout(questions):
             try:
                 runtime = self._runtime(layout)
-                engine = runtime.annotator(self.decoder).engine
+                engine = runtime.engine()
             except Exception as error:
                 made.update({index: Completion(error=error) for index in indices})
                 continue
@@ -363,7 +364,7 @@ class ConstrainedGenerator:
     ) -> DecodingTask:
         prompt = runtime.encoder.prompt(source)
         size = len(runtime.encoder.prefix_ids) + len(prompt)
-        size += OUTPUT * len(source.flat_ids)
+        size += OUTPUT_FACTOR * len(source.flat_ids)
         if size > self.limit:
             shown = question.subject.text[:40]
             raise ValueError(
@@ -384,14 +385,15 @@ class ConstrainedGenerator:
             else:
                 self.tuned.check_labels(layout.labels)
                 asked = self.tuned.layout
-            made = LocalPredictor(
-                self.lm,
+            config = PredictorConfig(
                 get_format(asked.format),
                 asked,
-                self.max_depth,
                 WindowSettings(),
+                self.max_depth,
                 chat_of_questions(self.lm, self.tuned, self.chat),
+                self.decoder,
             )
+            made = LocalPredictor(self.lm, config)
             self._runtimes = [*self._runtimes[1 - _KEPT :], (layout, made)]
             return made
 

@@ -1,27 +1,17 @@
 """Documents cut into prompts that a model's context holds, and put together again."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from spacy.tokens import Doc, Span
 
 from ..errors import Errors
-from ..pipeline.results import (
-    FAILED,
-    OK,
-    REPAIRED,
-    WINDOWED,
-    Prediction,
-    resolve_crossing,
-)
-from ..prompts.encoder import text_room
+from ..pipeline.results import Prediction, merge_windows
+from ..prompts.layout import text_room
 from ..prompts.windows import Window, blank_tokens, cut, token_sizes, units
 
 Count = Callable[[str], int]
 _OVERLAP = 64
-# Of worst to best, the first that holds is a document's.
-_STATUSES = (FAILED, REPAIRED, WINDOWED, OK)
 
 
 class ContextLength(int):
@@ -117,47 +107,25 @@ def _joined(
     return joined
 
 
-def joined_outcome(
+def merge_shards(
     shards: Shards,
-    outcomes: Sequence[Prediction],
+    predictions: Sequence[Prediction],
     labels: Sequence[str],
-    crossing: bool,
+    allow_crossing: bool,
 ) -> Prediction:
-    """What the answers about a document's windows say of the document.
+    """Merge the predictions of a document's windows.
 
     shards (Shards): The document with its windows.
-    outcomes (Sequence[Prediction]): One for each window.
-    labels (Sequence[str]): The labels, in their order.
-    crossing (bool): Whether spans may overlap in part.
-    RETURNS (Prediction): The outcome; where one window failed the document failed. Issues
-        name the window, counted from 0, as `shard` where there are several.
+    predictions (Sequence[Prediction]): One for each window.
+    labels (Sequence[str]): The labels, in order.
+    allow_crossing (bool): Whether spans may overlap partially.
+    RETURNS (Prediction): The prediction of the document. If there are several windows,
+        each issue has the number of its window as `shard`, from 0.
     """
-    statuses = {outcome.status for outcome in outcomes}
-    if any(window.cut for window in shards.windows):
-        statuses.add(WINDOWED)
-    made = Prediction(status=next((s for s in _STATUSES if s in statuses), OK))
-    for number, (window, each) in enumerate(zip(shards.windows, outcomes, strict=True)):
-        made.issues += [_placed(shards, number, issue) for issue in each.issues]
-        made.error = made.error or each.error
-        made.weighed = made.weighed and each.weighed
-        for span in each.spans:
-            start, end = window.start + span.start, window.start + span.end
-            if window.decides(start, end):
-                made.spans.append(span._replace(start=start, end=end))
-    places = {label: place for place, label in enumerate(labels)}
-    made.spans.sort(key=lambda s: (s.start, -s.end, places.get(s.label, len(places))))
-    if made.status == FAILED:
-        made.spans = []
-    elif not crossing:
-        resolve_crossing(made)
-    return made
-
-
-def _placed(shards: Shards, number: int, issue: dict[str, Any]) -> dict[str, Any]:
-    """An issue of a window as one of the document."""
-    window = shards.windows[number]
-    behind = {"text": shards.doc[window.start].idx, "tokens": window.start}
-    first = behind.get(issue.get("within", ""))
-    if first is not None:
-        issue = {**issue, "start": issue["start"] + first, "end": issue["end"] + first}
-    return {**issue, "shard": number} if len(shards.windows) > 1 else issue
+    windows = shards.windows
+    if len(windows) > 1:
+        predictions = [
+            replace(part, issues=[{**issue, "shard": i} for issue in part.issues])
+            for i, part in enumerate(predictions)
+        ]
+    return merge_windows(shards.doc, windows, predictions, labels, allow_crossing)

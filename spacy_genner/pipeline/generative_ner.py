@@ -1,10 +1,15 @@
-"""The `generative_ner` pipeline component and its factory."""
+"""The `generative_ner` pipeline component and its factory.
+
+Each spaCy pipeline in an environment with this package imports this module, so it loads
+neither transformers nor peft.
+"""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union  # noqa: UP035
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union, cast  # noqa: UP035
 
 import srsly
 from spacy import util
@@ -15,608 +20,27 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
-from ..config.settings import (
-    CROSSING,
-    SET_ENTS,
-    LossWeights,
-    check_choice,
-    check_count,
-    check_flag,
-    check_probability,
-    check_spans_key,
-    is_count,
-)
+from ..config.settings import ComponentSettings, LossWeights, WindowSettings
 from ..corpora.labels import check_carried, collect_labels, read_labels
 from ..errors import Errors, Warnings, warn
-from ..formats import Format, get_format
+from ..formats import get_format
 from ..io import check_folder, replaced_folder
-from ..llm.openai.models import RemoteLanguageModel, RemoteShim
 from ..models.base_model import base_requirement
-from ..models.language_model import LanguageModel
 from ..prompts import PromptLayout, PromptSettings, Selection
-from ..prompts.windows import WindowSettings
-from ..training.targets import TargetBuilder
-from .local import LocalPredictor
+from .predictor import (
+    Predictor,
+    PredictorConfig,
+    PredictorModel,
+    TrainablePredictor,
+    get_shim,
+)
 from .results import Prediction, write_prediction
 from .state import ComponentState, read_demonstrations
-from .thinc_model import get_language_model
 from .verifier import Verifier
 
 if TYPE_CHECKING:
-    from ..llm.openai.predictor import RemotePredictor
     from ..training.data import DraftHeadExample, TrainingSequence
-    from ..training.trainer import Trainer
-
-
-def find_language_model(model: Model) -> LanguageModel | RemoteLanguageModel:
-    """The language model inside a thinc model.
-
-    model (Model): What one of the registered architectures made.
-    RETURNS (Union[LanguageModel, RemoteLanguageModel]): The language model.
-    """
-    shim = model.shims[0]
-    return shim.lm if isinstance(shim, RemoteShim) else get_language_model(model)
-
-
-def bind(
-    lm: LanguageModel | RemoteLanguageModel,
-    fmt: Format,
-    layout: PromptLayout,
-    max_depth: int,
-    window: WindowSettings,
-    chat: bool | str,
-) -> "LocalPredictor | RemotePredictor":
-    """Bind a language model to labels and prompt.
-
-    lm (Union[LanguageModel, RemoteLanguageModel]): The model; a base is loaded here.
-    fmt (Format): The output format.
-    layout (PromptLayout): The prompt, with the labels.
-    max_depth (int): How deep spans may be nested.
-    window (WindowSettings): How documents are cut.
-    chat (Union[bool, str]): Whether a prompt is a turn of a chat; a server has its own
-        way.
-    RETURNS (Union[LocalPredictor, RemotePredictor]): What annotates.
-    RAISES (ValueError): The base can't be had, or the prompt leaves no room.
-    """
-    if isinstance(lm, RemoteLanguageModel):
-        from ..llm.openai.predictor import RemotePredictor
-
-        return RemotePredictor(lm, fmt, layout, window)
-    return LocalPredictor(lm, fmt, layout, max_depth, window, chat)
-
-
-DRAFT_HEAD = "draft_head.safetensors"
-
-
-class StatefulPipe(TrainablePipe):
-    """A pipe around a language model. Whoever makes one sets its attributes.
-
-    lm (Union[LanguageModel, RemoteLanguageModel]): The language model.
-    format (Format): The output format.
-    window (WindowSettings): How documents are cut.
-    """
-
-    lm: LanguageModel | RemoteLanguageModel
-    format: Format
-    window: WindowSettings
-    _state: ComponentState
-    # What the config says, which training may have changed since.
-    _configured: ComponentState
-    # Which demonstrations a prompt shows.
-    _selection: Selection
-    # What is made of the state, and goes when that changes.
-    _bound: "LocalPredictor | RemotePredictor | None"
-    _seen: TargetBuilder | None
-    _lock: Any
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """RETURNS (Tuple[str, ...]): The labels, in their order."""
-        return tuple(self._state.labels)
-
-    @property
-    def label_data(self) -> list[str] | dict[str, str]:
-        """RETURNS (Union[List[str], Dict[str, str]]): What `initialize` takes as
-        labels: with definitions where there are any."""
-        if any(self._state.labels.values()):
-            return dict(self._state.labels)
-        return list(self._state.labels)
-
-    def add_label(self, label: str, definition: str = "") -> int:
-        """Add a label.
-
-        label (str): The label.
-        definition (str): What it stands for.
-        RETURNS (int): 0 if it was there already, else 1.
-        RAISES (ValueError): The format can't carry the label.
-        """
-        if label in self._state.labels:
-            return 0
-        self.format.check_label(label)
-        self._change(labels={**self._state.labels, label: definition})
-        return 1
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): Labels, prompt, adapter and draft head; nothing of the
-        base."""
-        return util.to_bytes(
-            {
-                "genner": lambda: srsly.json_dumps(self._saved()).encode(),
-                "adapter": self.lm.to_bytes,
-                "draft_head": self.lm.drafting.to_bytes,
-            },
-            exclude,
-        )
-
-    def from_bytes(
-        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
-    ) -> "StatefulPipe":
-        """Take what `to_bytes` gave.
-
-        bytes_data (bytes): The data.
-        RETURNS (StatefulPipe): Itself.
-        RAISES (ValueError): It was saved in another format.
-        """
-        util.from_bytes(
-            bytes_data,
-            {
-                "genner": self._restore,
-                "adapter": lambda b: self.lm.from_bytes(b),
-                "draft_head": lambda b: self.lm.drafting.from_bytes(b, "the bytes"),
-            },
-            exclude,
-        )
-        return self
-
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save labels, prompt, adapter and draft head; nothing of the base.
-
-        A process killed on the way leaves the old folder, the new one, or none and
-        a backup beside it that loading names.
-
-        path (Union[str, Path]): The folder.
-        """
-        with replaced_folder(util.ensure_path(path)) as folder:
-            srsly.write_json(folder / "genner.json", self._saved())
-            if isinstance(self.lm, LanguageModel) and self.lm.has_adapter:
-                self.lm.save(folder / "adapter")
-                head = self.lm.drafting.to_bytes()
-                if head:
-                    (folder / DRAFT_HEAD).write_bytes(head)
-
-    def from_disk(
-        self, path: str | Path, *, exclude: Iterable[str] = ()
-    ) -> "StatefulPipe":
-        """Load what `to_disk` saved. The base is loaded at first use.
-
-        path (Union[str, Path]): The folder.
-        RETURNS (StatefulPipe): Itself.
-        RAISES (ValueError): The folder is incomplete, or was saved in another format.
-        """
-        folder: Path = util.ensure_path(path)
-        check_folder(folder)
-        if not (folder / "genner.json").is_file():
-            raise ValueError(Errors.G413.format(path=folder))
-        self._restore((folder / "genner.json").read_bytes())
-        if (folder / "adapter").is_dir():
-            self.lm.load(folder / "adapter")
-            if (folder / DRAFT_HEAD).is_file():
-                head = (folder / DRAFT_HEAD).read_bytes()
-                self.lm.drafting.from_bytes(head, str(folder / DRAFT_HEAD))
-        elif self.lm.lora is not None:
-            raise ValueError(Errors.G414.format(path=folder))
-        else:
-            self.lm.reset_adapter()
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Settings and adapter, for `n_process` and copies: locks and what is made
-        anew at first use stay behind."""
-        own = {**self.__dict__, "_bound": None, "_seen": None}
-        del own["_lock"]
-        inherited = ("vocab", "model", "name", "cfg", "scorer")
-        own |= {key: getattr(self, key) for key in inherited}
-        return _remade, (type(self), own)
-
-    def _runtime(self) -> "LocalPredictor | RemotePredictor":
-        """The model bound to labels and prompt, made anew when these change."""
-        with self._lock:
-            if self._bound is None:
-                runtime = bind(
-                    self.lm,
-                    self.format,
-                    self._layout(),
-                    int(self.cfg["max_depth"]),
-                    self.window,
-                    self._state.prompt.chat,
-                )
-                if self._state.checksum not in (None, runtime.base_checksum):
-                    raise ValueError(
-                        Errors.G415.format(
-                            name=self.name,
-                            base=self.lm.name,
-                            expected=self._state.checksum,
-                            found=runtime.base_checksum,
-                        )
-                    )
-                self._state = replace(self._state, checksum=runtime.base_checksum)
-                self._bound = runtime
-            return self._bound
-
-    def _layout(self) -> PromptLayout:
-        return self._state.layout(self._selection, self.lm.has_adapter)
-
-    def _change(self, **changes: Any) -> None:
-        """Change the state, after which nothing that was made of it holds."""
-        with self._lock:
-            self._state = replace(self._state, **changes)
-            self._bound = None
-            self._seen = None
-
-    def _saved(self) -> dict[str, Any]:
-        if self._state.checksum is None:
-            self._state = replace(self._state, checksum=self.lm.checksum)
-        return self._state.to_json()
-
-    def _restore(self, data: bytes) -> None:
-        state = ComponentState.from_bytes(data)
-        if state.format != self.format.name:
-            raise ValueError(
-                Errors.G416.format(saved=state.format, found=self.format.name)
-            )
-        for key, found, saved in self._configured.differences(state):
-            message = Warnings.W404.format(
-                key=key, found=found, saved=saved, name=self.name
-            )
-            warn(message)
-        with self._lock:
-            self._state = state
-            self._change(base=self.lm.name)
-
-
-def _remade(cls: type[StatefulPipe], own: dict[str, Any]) -> StatefulPipe:
-    component = cls.__new__(cls)
-    for key, value in own.items():
-        setattr(component, key, value)
-    component._lock = threading.RLock()
-    return component
-
-
-class GenerativeNER(StatefulPipe):
-    """Named entity recognition by a language model that copies and marks the text.
-
-    vocab (Vocab): The shared vocabulary.
-    model (Model): What `spacy-genner.LoraCausalLM.v1` makes.
-    name (str): The component's name.
-    labels (Optional[Union[List[str], Dict[str, str]]]): The labels, or label to
-        definition; None to take them from the training data.
-    spans_key (str): The group of `doc.spans` that the spans go to.
-    format (str): The output format.
-    set_ents (str): Which spans go to `doc.ents` too: "outer", "inner" or "none".
-    overwrite_ents (bool): Whether entities that are in the Doc give way.
-    min_score (float): The probability below which a span is left out.
-    max_depth (int): How deep spans may be nested.
-    crossing (str): What training does with spans that brackets can't say: "refuse" or
-        "drop".
-    readings (int): How often the prompt holds the text.
-    prompt (Dict[str, Any]): How the component asks: template, instruction and chat.
-    demonstrations (Selection): Which annotated texts a prompt shows, of those that
-        `initialize` is given.
-    loss (Union[str, Dict[str, float]]): "mixed", "constrained", "lm", or a weight for
-        each; see `LossWeights`.
-    batch_tokens (int): Tokens that training runs at once.
-    decoder (StepDecoder): What `spacy-genner.DraftDecoder.v1` makes.
-    verifier (Optional[Verifier]): What `spacy-genner.Verifier.v1` makes.
-    window (Dict[str, Any]): How documents are cut: unit, max_tokens and overlap.
-    scorer (Optional[Callable]): Scores examples.
-    RAISES (ValueError): A setting can't be used.
-    """
-
-    def __init__(
-        self,
-        vocab: Vocab,
-        model: Model,
-        name: str = "generative_ner",
-        *,
-        labels: list[str] | dict[str, str] | None,
-        spans_key: str,
-        format: str,
-        set_ents: str,
-        overwrite_ents: bool,
-        min_score: float,
-        max_depth: int,
-        crossing: str,
-        readings: int,
-        prompt: dict[str, Any],
-        demonstrations: Selection,
-        loss: str | dict[str, float],
-        batch_tokens: int,
-        decoder: Any,
-        verifier: Verifier | None,
-        window: dict[str, Any],
-        scorer: Callable | None,
-    ):
-        self.vocab = vocab
-        self.model = model
-        self.name = name
-        self.scorer = scorer
-        self.decoder = decoder
-        self.verifier = verifier
-        self.lm = find_language_model(model)
-        self.format = get_format(format)
-        self.loss = LossWeights.from_config(loss)
-        self.window = WindowSettings.from_config(window)
-        check_choice("set_ents", set_ents, SET_ENTS)
-        check_choice("crossing", crossing, CROSSING)
-        check_flag("overwrite_ents", overwrite_ents)
-        if not is_count(max_depth):
-            raise ValueError(Errors.G103.format(found=max_depth))
-        check_count("batch_tokens", batch_tokens)
-        check_carried(labels, name)
-        self.cfg: dict[str, Any] = {
-            "spans_key": spans_key,
-            "set_ents": set_ents,
-            "overwrite_ents": overwrite_ents,
-            "min_score": check_probability("min_score", min_score),
-            "max_depth": max_depth,
-            "crossing": crossing,
-            "batch_tokens": batch_tokens,
-        }
-        self._explicit = labels is not None
-        self._selection = demonstrations
-        self._state = ComponentState(
-            read_labels(labels, self.format),
-            self.format.name,
-            readings,
-            PromptSettings.from_config(prompt),
-            self.lm.name,
-        )
-        self._configured = self._state
-        self._sentences_by: str | None = None
-        self._seen = None
-        self._bound = None
-        self._lock = threading.RLock()
-        # Checks the settings of the prompt while the user still looks at them.
-        if not self._state.prompt.problem:
-            self._layout().around()
-
-    @property
-    def key(self) -> str:
-        """RETURNS (str): The group of `doc.spans` that the spans go to."""
-        return str(self.cfg["spans_key"])
-
-    def __call__(self, doc: Doc) -> Doc:
-        """Annotate one document.
-
-        doc (Doc): The document.
-        RETURNS (Doc): The same, also where it failed and the error handler went on.
-        """
-        return next(self._annotated([doc]))
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of documents.
-
-        A document that fails gets an empty group with the status "failed", and the
-        error handler is called with it alone.
-
-        stream (Iterable[Doc]): The documents.
-        batch_size (int): How many are held at once.
-        YIELDS (Doc): All of them, in order.
-        """
-        for docs in util.minibatch(stream, size=batch_size):
-            yield from self._annotated(docs)
-
-    def _annotated(self, docs: list[Doc]) -> Iterator[Doc]:
-        outcomes = self.predict(docs)
-        self.set_annotations(docs, outcomes)
-        handler = self.get_error_handler()
-        for doc, outcome in zip(docs, outcomes, strict=True):
-            if outcome.error is not None:
-                handler(self.name, self, [doc], outcome.error)
-            yield doc
-
-    def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
-        """Find spans, and change nothing.
-
-        docs (Iterable[Doc]): The documents.
-        RETURNS (List[Prediction]): One outcome for each.
-        RAISES (ValueError): There are no labels, or the base can't be had.
-        """
-        docs = list(docs)
-        if not self._state.labels:
-            raise ValueError(Errors.G410.format(name=self.name))
-        if not any(len(doc) for doc in docs):
-            return [Prediction() for _ in docs]
-        runtime = self._runtime()
-        outcomes = runtime.annotator(self.decoder).annotate(docs)
-        if self.verifier is not None:
-            self.verifier.verify(docs, outcomes, runtime.judge(self.verifier))
-        return outcomes
-
-    def set_annotations(self, docs: Iterable[Doc], outcomes: list[Prediction]) -> None:
-        """Put spans into documents.
-
-        docs (Iterable[Doc]): The documents.
-        outcomes (List[Prediction]): What `predict` found in each.
-        """
-        for doc, outcome in zip(docs, outcomes, strict=True):
-            write_prediction(doc, outcome, self.cfg)
-
-    def initialize(
-        self,
-        get_examples: Callable[[], Iterable[Example]],
-        *,
-        nlp: Language | None = None,
-        labels: list[str] | dict[str, str] | None = None,
-        adapter: str | None = None,
-        demonstrations: str | None = None,
-    ) -> None:
-        """Set the labels, check the training data, and load the weights.
-
-        get_examples (Callable[[], Iterable[Example]]): Gives the training examples.
-        nlp (Optional[Language]): The pipeline.
-        labels (Optional[Union[List[str], Dict[str, str]]]): The labels, or label to
-            definition; else those of the config, else those of the examples.
-        adapter (Optional[str]): A folder with an adapter to go on from, as peft or
-            LLaMA-Factory write it.
-        demonstrations (Optional[str]): A `.spacy` file with annotated documents that
-            the prompt shows as examples.
-        RAISES (ValueError): No examples; labels that are missing, unknown or not
-            legal; an adapter that does not fit.
-        """
-        validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
-        if self.key != "sc":
-            warn(Warnings.W401.format(name=self.name, key=self.key))
-        chosen = (
-            self._state.labels if labels is None else read_labels(labels, self.format)
-        )
-        explicit = self._explicit or labels is not None
-        found = collect_labels(
-            get_examples,
-            self.key,
-            chosen if explicit else None,
-            required=not chosen,
-        )
-        if not explicit:
-            new = {label: "" for label in found if label not in chosen}
-            chosen = read_labels({**chosen, **new}, self.format)
-        if not chosen:
-            raise ValueError(Errors.G411.format(name=self.name, key=self.key))
-        shown = read_demonstrations(
-            demonstrations,
-            self.vocab,
-            self.key,
-            self.format,
-            list(chosen),
-            own_layout=isinstance(self.lm, LanguageModel),
-        )
-        self._sentences_by = _sets_sentences(nlp, self.name)
-        with self._lock:
-            self.lm.reset_adapter(_seed(nlp))
-            if adapter is not None:
-                self.lm.load(Path(adapter))
-            self._change(labels=chosen, demonstrations=shown, checksum=None)
-            self._runtime()
-
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-    ) -> dict[str, float]:
-        """Learn from a batch: teacher forcing on the rendered reference.
-
-        examples (Iterable[Example]): The batch.
-        drop (float): Dropout on the adapter's input, where it is more than the
-            config's `lora.dropout`.
-        sgd (Optional[Optimizer]): Updates the adapter; None to add up gradients.
-        losses (Optional[Dict[str, float]]): The losses so far, by component.
-        RETURNS (Dict[str, float]): The losses.
-        RAISES (ValueError): The component has no adapter, or an example can't be used.
-        """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        rows = self._rows(examples, "update")
-        if rows:
-            self._local().lm.set_dropout(drop)
-            losses[self.name] += self._trainer().accumulate(rows)
-            if sgd is not None:
-                self.finish_update(sgd)
-        return losses
-
-    def read_for_draft_head(
-        self, examples: Iterable[Example]
-    ) -> "list[DraftHeadExample]":
-        """Let the language model read texts that the draft head is to learn from.
-
-        examples (Iterable[Example]): The examples.
-        RETURNS (List[DraftHeadExample]): The hidden states of their texts, and their spans.
-        RAISES (ValueError): The component has no adapter, or wants no draft head; or an
-            example can't be used.
-        """
-        rows = self._rows(examples, "read_for_draft_head")
-        if not self._local().lm.drafting.wanted:
-            raise ValueError(Errors.G428.format(name=self.name))
-        return self._local().text_reader(int(self.cfg["batch_tokens"])).read(rows)
-
-    def reset_draft_head(self) -> None:
-        """Discard the draft head, so that training starts a new one."""
-        self.lm.drafting.clear()
-
-    def update_draft_head(
-        self, texts: "Sequence[DraftHeadExample]", *, sgd: Optimizer | None = None
-    ) -> float:
-        """Let the draft head learn. The adapter stays as it is.
-
-        texts (Sequence[DraftHeadExample]): What `read_for_draft_head` gave, at least one.
-        sgd (Optional[Optimizer]): Updates the head; None to add up gradients.
-        RETURNS (float): The loss of a text, on average.
-        RAISES (ValueError): The component wants no draft head.
-        """
-        head = self._local().draft_head()
-        if head is None:
-            raise ValueError(Errors.G428.format(name=self.name))
-        loss = head.learn(texts) / len(texts)
-        loss.backward()
-        if sgd is not None:
-            self.finish_update(sgd)
-        return float(loss.detach())
-
-    def _rows(
-        self, examples: Iterable[Example], method: str
-    ) -> "list[TrainingSequence]":
-        examples = list(examples)
-        validate_examples(examples, f"{type(self).__name__}.{method}")
-        if not self._state.labels:
-            raise ValueError(Errors.G410.format(name=self.name))
-        if isinstance(self.lm, RemoteLanguageModel):
-            raise ValueError(Errors.G427.format(name=self.name))
-        if not self.lm.has_adapter:
-            raise ValueError(Errors.G412.format(name=self.name))
-        return self._gold().rows(examples)
-
-    def _trainer(self) -> "Trainer":
-        return self._local().trainer(self.loss, int(self.cfg["batch_tokens"]))
-
-    def gold_counts(self) -> Any:
-        """RETURNS (Optional[GoldCounts]): What training has seen of the reference, and
-        what it could not use, since `initialize`."""
-        return None if self._seen is None else self._seen.counts
-
-    def _local(self) -> LocalPredictor:
-        runtime = self._runtime()
-        assert isinstance(runtime, LocalPredictor)
-        return runtime
-
-    def _gold(self) -> TargetBuilder:
-        if self._seen is None:
-            self._seen = self._local().gold(
-                self.key, self.cfg["crossing"], self._sentences_by
-            )
-        return self._seen
-
-
-def _sets_sentences(nlp: Language | None, name: str) -> str | None:
-    """The component that sets sentences before another one sees a document."""
-    if nlp is None:
-        return None
-    for other in nlp.pipe_names:
-        if other == name:
-            break
-        if "token.is_sent_start" in nlp.get_pipe_meta(other).assigns:
-            return other
-    return None
-
-
-def _seed(nlp: Language | None) -> int | None:
-    """The seed of a pipeline's training."""
-    if nlp is None:
-        return None
-    seed = nlp.config.interpolate().get("training", {}).get("seed")
-    return seed if isinstance(seed, int) else None
-
+    from ..training.targets import TargetBuilder, TargetCounts
 
 DEFAULT_CONFIG = """
 [generative_ner]
@@ -677,6 +101,570 @@ SCORE_WEIGHTS: dict[str, float | None] = {
     "spans_sc_p": 0.0,
     "spans_sc_r": 0.0,
 }
+STATE_FILE = "genner.json"
+ADAPTER_FOLDER = "adapter"
+DRAFT_HEAD_FILE = "draft_head.safetensors"
+
+
+class GenerativeNER(TrainablePipe):
+    """Named entity recognition by a language model that copies a text with markup.
+
+    The component knows spaCy: labels, examples, saving and `Doc.spans`. Its predictor
+    knows the model. The predictor is made at first use and made anew after labels,
+    prompt or decoder have changed.
+
+    vocab (Vocab): The shared vocabulary.
+    model (Model): The model that a registered architecture made, such as
+        `spacy-genner.LoraCausalLM.v1`.
+    name (str): The name of the component.
+    labels (list[str] | dict[str, str] | None): The labels, or label to definition. None
+        to collect them from the training data.
+    spans_key (str): The group of `doc.spans` to write to.
+    format (str): The output format.
+    set_ents (str): The spans to write to `doc.ents` as well: "outer", "inner" or
+        "none".
+    overwrite_ents (bool): Whether to overwrite existing entities of the Doc.
+    min_score (float): The minimum probability of a span.
+    max_depth (int): The maximum depth of nested spans.
+    crossing (str): How training treats spans that the format cannot represent: "refuse"
+        or "drop".
+    readings (int): How many times the prompt holds the text.
+    prompt (dict[str, Any]): The settings of the prompt: template, instruction and chat.
+    demonstrations (Selection): Selects the annotated texts that a prompt shows, from
+        those that `initialize` is given.
+    loss (str | dict[str, float]): "mixed", "constrained", "lm", or a weight for each.
+        See `LossWeights`.
+    batch_tokens (int): The maximum number of tokens in a forward pass of training.
+    decoder (Any): The decoder, such as `spacy-genner.DraftDecoder.v1` makes it.
+    verifier (Verifier | None): The verifier, such as `spacy-genner.Verifier.v1` makes
+        it.
+    window (dict[str, Any]): How documents are cut into windows: unit, max_tokens and
+        overlap.
+    scorer (Callable | None): Scores examples.
+    RAISES (ValueError): A setting is invalid.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "generative_ner",
+        *,
+        labels: list[str] | dict[str, str] | None,
+        spans_key: str,
+        format: str,
+        set_ents: str,
+        overwrite_ents: bool,
+        min_score: float,
+        max_depth: int,
+        crossing: str,
+        readings: int,
+        prompt: dict[str, Any],
+        demonstrations: Selection,
+        loss: str | dict[str, float],
+        batch_tokens: int,
+        decoder: Any,
+        verifier: Verifier | None,
+        window: dict[str, Any],
+        scorer: Callable | None,
+    ):
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.scorer = scorer
+        self.verifier = verifier
+        self.format = get_format(format)
+        self.loss = LossWeights.from_config(loss)
+        self.window = WindowSettings.from_config(window)
+        check_carried(labels, name)
+        settings = ComponentSettings(
+            spans_key=spans_key,
+            set_ents=set_ents,
+            overwrite_ents=overwrite_ents,
+            min_score=min_score,
+            max_depth=max_depth,
+            crossing=crossing,
+            batch_tokens=batch_tokens,
+        )
+        self.cfg: dict[str, Any] = settings.model_dump()
+        self._shim = get_shim(model)
+        self._decoder = decoder
+        self._has_explicit_labels = labels is not None
+        self._selection = demonstrations
+        self._state = ComponentState(
+            read_labels(labels, self.format),
+            self.format.name,
+            readings,
+            PromptSettings.from_config(prompt),
+            self.lm.name,
+        )
+        # The state of the config, which training or loading may replace.
+        self._configured_state = self._state
+        self._sentences_by: str | None = None
+        # Made from the state, and discarded when it changes.
+        self._predictor: Predictor | None = None
+        self._target_builder: TargetBuilder | None = None
+        self._lock = threading.RLock()
+        # Report a broken template now, and not after the base has been loaded.
+        if not self._state.prompt.problem:
+            self._layout().around()
+
+    @property
+    def lm(self) -> PredictorModel:
+        """RETURNS (PredictorModel): The language model, which may not be loaded yet."""
+        return cast(PredictorModel, self._shim.lm)
+
+    @property
+    def key(self) -> str:
+        """RETURNS (str): The group of `doc.spans` to write to."""
+        return str(self.cfg["spans_key"])
+
+    @property
+    def decoder(self) -> Any:
+        """RETURNS (Any): The decoder."""
+        return self._decoder
+
+    @decoder.setter
+    def decoder(self, decoder: Any) -> None:
+        with self._lock:
+            self._decoder = decoder
+            self._predictor = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The labels, in order."""
+        return tuple(self._state.labels)
+
+    @property
+    def label_data(self) -> list[str] | dict[str, str]:
+        """RETURNS (list[str] | dict[str, str]): The labels as `initialize` takes them,
+        with definitions if there are any."""
+        if any(self._state.labels.values()):
+            return dict(self._state.labels)
+        return list(self._state.labels)
+
+    def add_label(self, label: str, definition: str = "") -> int:
+        """Add a label.
+
+        label (str): The label.
+        definition (str): Its definition.
+        RETURNS (int): 0 if the component has the label already, otherwise 1.
+        RAISES (ValueError): The format cannot represent the label.
+        """
+        if label in self._state.labels:
+            return 0
+        self.format.check_label(label)
+        self._set_state(labels={**self._state.labels, label: definition})
+        return 1
+
+    # Prediction
+
+    @property
+    def predictor(self) -> Predictor:
+        """The predictor for the labels and the prompt. The base is loaded at first use.
+
+        RETURNS (Predictor): The predictor.
+        RAISES (ValueError): The base is not available, or it is another base than the
+            one that a saved component was trained with.
+        """
+        with self._lock:
+            if self._predictor is None:
+                predictor = self._shim.make_predictor(
+                    PredictorConfig(
+                        self.format,
+                        self._layout(),
+                        self.window,
+                        int(self.cfg["max_depth"]),
+                        self._state.prompt.chat,
+                        self._decoder,
+                    )
+                )
+                if self._state.checksum not in (None, predictor.checksum):
+                    raise ValueError(
+                        Errors.G415.format(
+                            name=self.name,
+                            base=self.lm.name,
+                            expected=self._state.checksum,
+                            found=predictor.checksum,
+                        )
+                    )
+                self._state = replace(self._state, checksum=predictor.checksum)
+                self._predictor = predictor
+            return self._predictor
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Annotate one document.
+
+        doc (Doc): The document.
+        RETURNS (Doc): The same document, even if it failed and the error handler
+            returned.
+        """
+        return next(self._annotate([doc]))
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream of documents.
+
+        A document that fails gets an empty group with the status "failed", and the
+        error handler is called with this document alone.
+
+        stream (Iterable[Doc]): The documents.
+        batch_size (int): The number of documents to process together.
+        YIELDS (Doc): All documents, in order.
+        """
+        for docs in util.minibatch(stream, size=batch_size):
+            yield from self._annotate(docs)
+
+    def _annotate(self, docs: list[Doc]) -> Iterator[Doc]:
+        predictions = self.predict(docs)
+        self.set_annotations(docs, predictions)
+        handler = self.get_error_handler()
+        for doc, prediction in zip(docs, predictions, strict=True):
+            if prediction.error is not None:
+                handler(self.name, self, [doc], prediction.error)
+            yield doc
+
+    def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
+        """Predict spans without changing the documents.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (list[Prediction]): One prediction for each.
+        RAISES (ValueError): There are no labels, or the base is not available.
+        """
+        docs = list(docs)
+        self._check_has_labels()
+        if not any(len(doc) for doc in docs):
+            return [Prediction() for _ in docs]
+        predictor = self.predictor
+        predictions = predictor.predict(docs)
+        if self.verifier is not None:
+            layout = self.verifier.layout(predictor.layout)
+            judge = partial(predictor.judge, layout=layout)
+            self.verifier.verify(docs, predictions, judge)
+        return predictions
+
+    def set_annotations(
+        self, docs: Iterable[Doc], predictions: list[Prediction]
+    ) -> None:
+        """Write predictions to documents.
+
+        docs (Iterable[Doc]): The documents.
+        predictions (list[Prediction]): The result of `predict`.
+        """
+        for doc, prediction in zip(docs, predictions, strict=True):
+            write_prediction(doc, prediction, self.cfg)
+
+    # Training
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: list[str] | dict[str, str] | None = None,
+        adapter: str | None = None,
+        demonstrations: str | None = None,
+    ) -> None:
+        """Set the labels, check the training data, and load the weights.
+
+        get_examples (Callable[[], Iterable[Example]]): Returns the training examples.
+        nlp (Language | None): The pipeline.
+        labels (list[str] | dict[str, str] | None): The labels, or label to definition.
+            By default those of the config, or else those of the examples.
+        adapter (str | None): A folder with an adapter to continue from, as peft or
+            LLaMA-Factory save it.
+        demonstrations (str | None): A `.spacy` file with annotated documents that the
+            prompt shows as examples.
+        RAISES (ValueError): There are no examples, a label is missing, unknown or
+            invalid, or the adapter does not fit the base.
+        """
+        validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        if self.key != "sc":
+            warn(Warnings.W401.format(name=self.name, key=self.key))
+        chosen = (
+            self._state.labels if labels is None else read_labels(labels, self.format)
+        )
+        explicit = self._has_explicit_labels or labels is not None
+        found = collect_labels(
+            get_examples,
+            self.key,
+            chosen if explicit else None,
+            required=not chosen,
+        )
+        if not explicit:
+            new = {label: "" for label in found if label not in chosen}
+            chosen = read_labels({**chosen, **new}, self.format)
+        if not chosen:
+            raise ValueError(Errors.G411.format(name=self.name, key=self.key))
+        shown = read_demonstrations(
+            demonstrations,
+            self.vocab,
+            self.key,
+            self.format,
+            list(chosen),
+            self._shim.is_token_aligned,
+        )
+        self._sentences_by = _find_sentence_setter(nlp, self.name)
+        with self._lock:
+            self.lm.reset_adapter(_training_seed(nlp))
+            if adapter is not None:
+                self.lm.load(Path(adapter))
+            self._set_state(labels=chosen, demonstrations=shown, checksum=None)
+            # Load the base now, so that training does not start with an error.
+            _ = self.predictor
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch, by teacher forcing on the rendered reference.
+
+        examples (Iterable[Example]): The batch.
+        drop (float): The dropout on the adapter's input, if it is higher than
+            `lora.dropout` of the config.
+        sgd (Optimizer | None): Updates the adapter. None to accumulate gradients.
+        losses (dict[str, float] | None): The losses so far, by component.
+        RETURNS (dict[str, float]): The losses.
+        RAISES (ValueError): The component has no adapter, or an example is invalid.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        sequences = self._training_sequences(examples, "update")
+        if sequences:
+            self._shim.lm.set_dropout(drop)
+            batch_tokens = int(self.cfg["batch_tokens"])
+            trainer = self._trainable_predictor().trainer(self.loss, batch_tokens)
+            losses[self.name] += trainer.accumulate(sequences)
+            if sgd is not None:
+                self.finish_update(sgd)
+        return losses
+
+    def read_for_draft_head(
+        self, examples: Iterable[Example]
+    ) -> "list[DraftHeadExample]":
+        """Compute the hidden states of texts, for the draft head to learn from.
+
+        examples (Iterable[Example]): The examples.
+        RETURNS (list[DraftHeadExample]): The hidden states and the spans of the texts.
+        RAISES (ValueError): The component has no adapter or no draft head, or an example
+            is invalid.
+        """
+        sequences = self._training_sequences(examples, "read_for_draft_head")
+        if not self.lm.drafting.wanted:
+            raise ValueError(Errors.G428.format(name=self.name))
+        batch_tokens = int(self.cfg["batch_tokens"])
+        reader = self._trainable_predictor().draft_head_reader(batch_tokens)
+        return reader.read(sequences)
+
+    def reset_draft_head(self) -> None:
+        """Discard the draft head, so that training starts a new one."""
+        self.lm.drafting.clear()
+
+    def update_draft_head(
+        self, texts: "Sequence[DraftHeadExample]", *, sgd: Optimizer | None = None
+    ) -> float:
+        """Train the draft head. The adapter does not change.
+
+        texts (Sequence[DraftHeadExample]): The result of `read_for_draft_head`, at least
+            one text.
+        sgd (Optimizer | None): Updates the head. None to accumulate gradients.
+        RETURNS (float): The mean loss of a text.
+        RAISES (ValueError): The component has no draft head.
+        """
+        head = self._trainable_predictor().draft_head()
+        if head is None:
+            raise ValueError(Errors.G428.format(name=self.name))
+        loss = head.learn(texts) / len(texts)
+        loss.backward()
+        if sgd is not None:
+            self.finish_update(sgd)
+        return float(loss.detach())
+
+    @property
+    def target_builder(self) -> "TargetBuilder":
+        """RETURNS (TargetBuilder): Builds training targets from examples, and counts the
+        reference spans that cannot be used."""
+        if self._target_builder is None:
+            self._target_builder = self._trainable_predictor().target_builder(
+                self.key, self.cfg["crossing"], self._sentences_by
+            )
+        return self._target_builder
+
+    def gold_counts(self) -> "TargetCounts | None":
+        """RETURNS (TargetCounts | None): The reference spans that training has seen since
+        `initialize`, and those that it could not use."""
+        builder = self._target_builder
+        return None if builder is None else builder.counts
+
+    def _training_sequences(
+        self, examples: Iterable[Example], method: str
+    ) -> "list[TrainingSequence]":
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.{method}")
+        self._check_has_labels()
+        if not self._shim.is_trainable:
+            raise ValueError(Errors.G427.format(name=self.name))
+        if not self.lm.has_adapter:
+            raise ValueError(Errors.G412.format(name=self.name))
+        return self.target_builder.rows(examples)
+
+    def _trainable_predictor(self) -> TrainablePredictor:
+        if not self._shim.is_trainable:
+            raise ValueError(Errors.G427.format(name=self.name))
+        return cast(TrainablePredictor, self.predictor)
+
+    def _check_has_labels(self) -> None:
+        if not self._state.labels:
+            raise ValueError(Errors.G410.format(name=self.name))
+
+    # State and serialization
+
+    def _layout(self) -> PromptLayout:
+        return self._state.layout(self._selection, self.lm.has_adapter)
+
+    def _set_state(self, **changes: Any) -> None:
+        """Change the state, and discard everything that was made from it."""
+        with self._lock:
+            self._state = replace(self._state, **changes)
+            self._predictor = None
+            self._target_builder = None
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): Labels, prompt, adapter and draft head, without the base."""
+        return util.to_bytes(
+            {
+                "genner": lambda: srsly.json_dumps(self._state_data()).encode(),
+                "adapter": self.lm.to_bytes,
+                "draft_head": self.lm.drafting.to_bytes,
+            },
+            exclude,
+        )
+
+    def from_bytes(
+        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
+    ) -> "GenerativeNER":
+        """Load the result of `to_bytes`.
+
+        bytes_data (bytes): The data.
+        RETURNS (GenerativeNER): The component itself.
+        RAISES (ValueError): The component was saved with another output format.
+        """
+        util.from_bytes(
+            bytes_data,
+            {
+                "genner": self._load_state,
+                "adapter": lambda b: self.lm.from_bytes(b),
+                "draft_head": lambda b: self.lm.drafting.from_bytes(b, "the bytes"),
+            },
+            exclude,
+        )
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save labels, prompt, adapter and draft head, without the base.
+
+        If the process is killed meanwhile, the old folder remains, or the new one, or a
+        backup beside it that loading names.
+
+        path (str | Path): The folder.
+        """
+        with replaced_folder(util.ensure_path(path)) as folder:
+            srsly.write_json(folder / STATE_FILE, self._state_data())
+            if self.lm.has_adapter:
+                self.lm.save(folder / ADAPTER_FOLDER)
+                head = self.lm.drafting.to_bytes()
+                if head:
+                    (folder / DRAFT_HEAD_FILE).write_bytes(head)
+
+    def from_disk(
+        self, path: str | Path, *, exclude: Iterable[str] = ()
+    ) -> "GenerativeNER":
+        """Load the result of `to_disk`. The base is loaded at first use.
+
+        path (str | Path): The folder.
+        RETURNS (GenerativeNER): The component itself.
+        RAISES (ValueError): The folder is incomplete, or the component was saved with
+            another output format.
+        """
+        folder: Path = util.ensure_path(path)
+        check_folder(folder)
+        if not (folder / STATE_FILE).is_file():
+            raise ValueError(Errors.G413.format(path=folder))
+        self._load_state((folder / STATE_FILE).read_bytes())
+        if (folder / ADAPTER_FOLDER).is_dir():
+            self.lm.load(folder / ADAPTER_FOLDER)
+            if (folder / DRAFT_HEAD_FILE).is_file():
+                head = (folder / DRAFT_HEAD_FILE).read_bytes()
+                self.lm.drafting.from_bytes(head, str(folder / DRAFT_HEAD_FILE))
+        elif self.lm.lora is not None:
+            raise ValueError(Errors.G414.format(path=folder))
+        else:
+            self.lm.reset_adapter()
+        return self
+
+    def _state_data(self) -> dict[str, Any]:
+        if self._state.checksum is None:
+            self._state = replace(self._state, checksum=self.lm.checksum)
+        return self._state.to_json()
+
+    def _load_state(self, data: bytes) -> None:
+        state = ComponentState.from_bytes(data)
+        if state.format != self.format.name:
+            raise ValueError(
+                Errors.G416.format(saved=state.format, found=self.format.name)
+            )
+        for key, found, saved in self._configured_state.differences(state):
+            warn(
+                Warnings.W404.format(key=key, found=found, saved=saved, name=self.name)
+            )
+        with self._lock:
+            self._state = state
+            self._set_state(base=self.lm.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Settings and adapter, for `n_process` and copies. Locks and everything that is
+        made at first use are left out."""
+        attrs = {**self.__dict__, "_predictor": None, "_target_builder": None}
+        del attrs["_lock"]
+        inherited = ("vocab", "model", "name", "cfg", "scorer")
+        attrs |= {key: getattr(self, key) for key in inherited}
+        # The copy of the model has a copy of the shim.
+        del attrs["_shim"]
+        return _restore_component, (type(self), attrs)
+
+
+def _restore_component(
+    cls: type[GenerativeNER], attrs: dict[str, Any]
+) -> GenerativeNER:
+    component = cls.__new__(cls)
+    for key, value in attrs.items():
+        setattr(component, key, value)
+    component._shim = get_shim(component.model)
+    component._lock = threading.RLock()
+    return component
+
+
+def _find_sentence_setter(nlp: Language | None, name: str) -> str | None:
+    """The upstream component that sets sentence boundaries."""
+    if nlp is None:
+        return None
+    for other in nlp.pipe_names:
+        if other == name:
+            break
+        if "token.is_sent_start" in nlp.get_pipe_meta(other).assigns:
+            return other
+    return None
+
+
+def _training_seed(nlp: Language | None) -> int | None:
+    """The setting `training.seed` of a pipeline."""
+    if nlp is None:
+        return None
+    seed = nlp.config.interpolate().get("training", {}).get("seed")
+    return seed if isinstance(seed, int) else None
 
 
 @Language.factory(
@@ -707,18 +695,18 @@ def make_generative_ner(
     window: Dict[str, Union[str, int]],  # noqa: UP006, UP007
     scorer: Optional[Callable],  # noqa: UP045
 ) -> GenerativeNER:
-    """Make the component; see `GenerativeNER` for the settings.
+    """Make the component. See `GenerativeNER` for the settings. No weights are loaded.
 
     nlp (Language): The pipeline.
-    name (str): The component's name in it.
-    RETURNS (GenerativeNER): The component. No weights are loaded.
+    name (str): The name of the component in the pipeline.
+    RETURNS (GenerativeNER): The component.
     """
     component = GenerativeNER(
         nlp.vocab,
         model,
         name,
         labels=labels,
-        spans_key=check_spans_key(spans_key),
+        spans_key=spans_key,
         format=format,
         set_ents=set_ents,
         overwrite_ents=overwrite_ents,

@@ -1,4 +1,4 @@
-"""The predictor of a model in this process."""
+"""The predictor of a model in this process: windows, prompts, decoding and merging."""
 
 import multiprocessing
 import os
@@ -6,340 +6,327 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spacy.tokens import Doc, Span
 
 from ..config.settings import LossWeights
 from ..errors import Errors, Warnings, warn
-from ..formats import Format
 from ..grammar import Source
 from ..models.language_model import LanguageModel
-from ..models.tokenization import ChatFrame, chat_frame
+from ..models.tokenization import ChatFrame, TokenAlignedEncoder
 from ..prompts import PromptLayout, TaskEncoder
-from ..prompts.encoder import fitting
-from ..prompts.windows import Window, WindowCutter, WindowSettings
-from ..training.targets import TargetBuilder
+from ..prompts.encoder import resolve_chat
+from ..prompts.windows import Window, WindowCutter
+from .predictor import PredictorConfig
 from .results import (
+    OK,
     REPAIRED,
-    WINDOWED,
     Prediction,
     TokenSpan,
     failed_prediction,
     map_with_fallback,
-    resolve_crossing,
+    merge_windows,
 )
-from .verifier import Judge, Verdict, Verifier
+from .verifier import Verdict
 
 if TYPE_CHECKING:
     from ..decoding.batcher import DecodingResult, DecodingTask
-    from ..decoding.decoder import StepDecoder
-    from ..decoding.engine import Engine
+    from ..decoding.engine import Engine, YesNoScorer
     from ..models.draft_head import DraftHead
     from ..training.data import DraftHeadReader
+    from ..training.targets import TargetBuilder
     from ..training.trainer import Trainer
 
 
-class Annotator:
-    """Finds the spans of Docs.
-
-    engine (Engine): The model behind the shared prefix.
-    encoder (TaskEncoder): Makes prompts and grammars.
-    decoder (StepDecoder): Decodes.
-    cutter (WindowCutter): Cuts the documents.
-    """
-
-    def __init__(
-        self,
-        engine: "Engine",
-        encoder: TaskEncoder,
-        decoder: "StepDecoder",
-        cutter: WindowCutter,
-    ):
-        self.engine = engine
-        self.encoder = encoder
-        self.decoder = decoder
-        self.cutter = cutter
-
-    def annotate(self, docs: Sequence[Doc]) -> list[Prediction]:
-        """Find the spans of some documents, decoded together.
-
-        Where that fails, each is tried alone, so that one document's failure is its
-        own.
-
-        docs (Sequence[Doc]): The documents. They are not changed.
-        RETURNS (List[Prediction]): One outcome for each.
-        """
-        return map_with_fallback(self._annotate, docs, failed_prediction)
-
-    def _annotate(self, docs: Sequence[Doc]) -> list[Prediction]:
-        parts: list[tuple[int, Window, Source]] = []
-        outcomes = [Prediction() for _ in docs]
-        cut = set()
-        for index, doc in enumerate(docs):
-            for window in self.cutter.windows(doc):
-                if window.cut:
-                    outcomes[index].status = WINDOWED
-                    cut.add(index)
-                if self.cutter.holds(window):
-                    parts.append((index, window, self.cutter.source(doc, window)))
-                else:
-                    outcomes[index].issues.append(self._too_long(doc, window))
-        parts = [part for part in parts if len(part[2])]
-        tasks = [
-            self._task(docs[index], window, source) for index, window, source in parts
-        ]
-        decoded = self.decoder.decode(self.engine, tasks)
-        for (index, window, source), result in zip(parts, decoded, strict=True):
-            found, doubts = self._spans(window, source, result)
-            outcomes[index].spans += found
-            outcomes[index].issues += doubts
-        places = {label: place for place, label in enumerate(self.encoder.labels)}
-        for index, outcome in enumerate(outcomes):
-            outcome.spans.sort(key=lambda s: (s.start, -s.end, places[s.label]))
-            if index in cut and not self.encoder.format.allows_crossing:
-                resolve_crossing(outcome)
-            if outcome.issues:
-                outcome.status = REPAIRED
-        return outcomes
-
-    def _too_long(self, doc: Doc, window: Window) -> dict[str, Any]:
-        """The issue of a token that is not run."""
-        token = doc[window.start]
-        return {
-            "code": "too_long",
-            "message": (
-                f"the token {token.text[:20]!r}... has {window.size} model tokens, at "
-                f"most {self.cutter.longest} can be run: nothing was looked for in it"
-            ),
-            "start": window.start,
-            "end": window.end,
-            "within": "tokens",
-        }
-
-    def _task(self, doc: Doc, window: Window, source: Source) -> "DecodingTask":
-        from ..decoding.batcher import DecodingTask
-
-        prompt = self.encoder.prompt(source)
-        # The reference has none, and a decoder of one's own need not have one.
-        drafter = getattr(self.decoder, "drafter", None)
-        found = None if drafter is None else drafter.expected(doc)
-        expected = None
-        if found is not None:
-            expected = tuple(self._in_units(found, window, source))
-        ends = self.encoder.unit_ends(source, prompt)
-        return DecodingTask(self.encoder.grammar(source), prompt, ends, expected)
-
-    def _in_units(
-        self, spans: Iterable[Span], window: Window, source: Source
-    ) -> Iterator[tuple[int, int, int]]:
-        """The spans that lie in a window and have a known label."""
-        labels = self.encoder.labels
-        for span in spans:
-            first, after = span.start - window.start, span.end - window.start
-            if span.label_ in labels and 0 <= first and span.end <= window.end:
-                units = source.units_of(first, after)
-                if units is not None:
-                    yield (*units, labels.index(span.label_))
-
-    def _spans(
-        self, window: Window, source: Source, decoded: "DecodingResult"
-    ) -> tuple[list[TokenSpan], list[dict[str, Any]]]:
-        """The spans that a window decides of, and what is in doubt about them."""
-        spans, doubts = [], []
-        for span in decoded.spans:
-            start = window.start + source.tokens[span.start]
-            end = window.start + source.tokens[span.end - 1] + 1
-            if window.decides(start, end):
-                label = self.encoder.labels[span.label]
-                spans.append(TokenSpan(start, end, label, span.score))
-                if span.doubtful:
-                    doubts.append(
-                        {
-                            "code": "ambiguous_place",
-                            "message": (
-                                f"the text of {label} over tokens {start} to {end} "
-                                "stands at more places than the output has entries "
-                                "for it"
-                            ),
-                            "start": start,
-                            "end": end,
-                            "within": "tokens",
-                        }
-                    )
-        return spans, doubts
-
-
-@cache
-def limit_forked_threads() -> None:
-    """Let the children of this process compute, as `n_process` forks them.
-
-    Once OpenMP has run in a process, its threads are missing in a forked child, which
-    then waits for them for ever. With one thread it needs none of them.
-    """
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_one_thread)
-
-
-def warn_gpu_in_subprocess(device: str) -> None:
-    """Warn where a process that another one has made is to compute on a GPU; spaCy
-    warns of it only where CuPy is installed.
-
-    device (str): The type of the device, as torch names it.
-    """
-    if device != "cpu" and multiprocessing.parent_process() is not None:
-        warn(Warnings.W405.format(device=device))
-
-
-def _one_thread() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)
-
-
 class LocalPredictor:
-    """What is made once the base is loaded and the labels are known.
+    """Predicts with a language model of this process, and gives it its training.
 
-    lm (LanguageModel): The language model; its base is loaded here.
-    fmt (Format): The output format.
-    layout (PromptLayout): The prompt, with the labels.
-    max_depth (int): How deep spans may be nested.
-    window (WindowSettings): How documents are cut.
-    chat (Union[bool, str]): Whether a prompt is a turn of a chat; "auto" for a model
-        without an adapter that has a chat template.
-    RAISES (ValueError): It is to be one, and the tokenizer has no chat template.
+    lm (LanguageModel): The language model. Its base is loaded here.
+    config (PredictorConfig): The settings of the component.
+    RAISES (ValueError): The base is not available, the prompt leaves no room for text,
+        or `chat` is true and the tokenizer has no chat template.
+
+    layout (PromptLayout): The prompt, with the demonstrations that fit.
+    checksum (str): The checksum of the base's weights.
+    encoder (TaskEncoder): Makes prompts and grammars.
+    cutter (WindowCutter): Cuts documents into windows.
+    end_id (int | None): The token id that ends an output.
     """
 
-    def __init__(
-        self,
-        lm: LanguageModel,
-        fmt: Format,
-        layout: PromptLayout,
-        max_depth: int,
-        window: WindowSettings,
-        chat: bool | str = False,
-    ):
-        from ..models.tokenization import TokenAlignedEncoder
-
+    def __init__(self, lm: LanguageModel, config: PredictorConfig):
         limit_forked_threads()
         self.lm = lm
-        self.base_checksum: str = lm.base.source.checksum
+        self.checksum: str = lm.base.source.checksum
+        self.decoder = config.decoder
         encode = TokenAlignedEncoder(lm.tokenizer)
         plain = ChatFrame(encode.begin_ids, (), encode.end_id)
-        frame = _chat_frame(lm, chat, lm.lora is None) or plain
-        self._judged_as = _chat_frame(lm, chat, True) or plain
-        config = lm.base.model.config.get_text_config()
-        limit = getattr(config, "max_position_embeddings", None)
+        error = Errors.G113.format(name=lm.name)
+        frame = resolve_chat(lm.tokenizer, config.chat, lm.lora is None, error) or plain
+        self._judge_frame = (
+            resolve_chat(lm.tokenizer, config.chat, True, error) or plain
+        )
+        self.end_id = frame.end_id
+        text_config = lm.base.model.config.get_text_config()
+        limit = getattr(text_config, "max_position_embeddings", None)
+
+        def count(text: str) -> int:
+            return len(encode(text))
+
+        self.layout = config.layout.fit_demonstrations(
+            count, limit, config.window.max_tokens
+        )
         self.encoder = TaskEncoder(
-            fmt,
-            fitting(layout, lambda t: len(encode(t)), limit, window.max_tokens),
+            config.format,
+            self.layout,
             encode,
             frame.before,
-            max_depth,
+            config.max_depth,
             frame.after,
             limit,
         )
-        self.cutter = WindowCutter(window, self.encoder)
-        self._end_id = frame.end_id
-        self._annotator: tuple[tuple[int, Any], Annotator] | None = None
-        self._judge: tuple[Verifier, Judge] | None = None
+        self.cutter = WindowCutter(
+            config.window,
+            count,
+            limit=limit,
+            fixed=len(self.encoder.prefix_ids) + self.encoder.prompt_length(0),
+            readings=self.encoder.readings,
+        )
+        self._engine: tuple[int, Engine] | None = None
+        self._scorer: tuple[PromptLayout, YesNoScorer] | None = None
         self._trainer: Trainer | None = None
-        self._told_of_state = False
+        self._warned_of_state = False
         self._lock = threading.Lock()
 
-    def annotator(self, decoder: Any) -> Annotator:
-        """What annotates with the adapter as it is now.
-
-        decoder (StepDecoder): Decodes.
-        RETURNS (Annotator): Made anew where the adapter has changed.
-        """
+    def engine(self) -> "Engine":
+        """RETURNS (Engine): Runs the model with the adapter as it is now."""
         from ..decoding.engine import Engine
         from ..models.base_model import text_decoder
 
         warn_gpu_in_subprocess(self.lm.device.type)
         with self._lock:
-            key = (self.lm.version, decoder)
-            if self._annotator is None or self._annotator[0] != key:
-                # The old engine goes before a new merged copy is made.
-                self._annotator = None
+            version = self.lm.version
+            if self._engine is None or self._engine[0] != version:
+                # Free the old engine before a new merged copy is made.
+                self._engine = None
                 network = self.lm.decoding_network()
                 head = self.lm.drafting.for_decoding(
                     len(self.encoder.labels), self.lm.device
                 )
-                decoding = text_decoder(network)
-                engine = Engine(network, decoding, self.encoder.prefix_ids, head)
-                self._tell_of_state(engine)
-                made = Annotator(engine, self.encoder, decoder, self.cutter)
-                self._annotator = (key, made)
-            return self._annotator[1]
+                engine = Engine(
+                    network, text_decoder(network), self.encoder.prefix_ids, head
+                )
+                if not engine.cached and not self._warned_of_state:
+                    self._warned_of_state = True
+                    warn(Warnings.W406.format(name=self.lm.name))
+                self._engine = (version, engine)
+            return self._engine[1]
 
-    def _tell_of_state(self, engine: "Engine") -> None:
-        if not engine.cached and not self._told_of_state:
-            self._told_of_state = True
-            warn(Warnings.W406.format(name=self.lm.name))
+    def predict(self, docs: Sequence[Doc]) -> list[Prediction]:
+        """Predict the spans of some documents, which are decoded together.
 
-    def judge(self, verifier: Verifier) -> Judge:
-        """What answers the verifier's questions: the base, without an adapter that has
-        learnt to do something else.
+        If that fails, each document is tried alone, so that the failure of one is its
+        own.
 
-        verifier (Verifier): Asks.
-        RETURNS (Judge): Made anew where the verifier is another.
+        docs (Sequence[Doc]): The documents. They are not changed.
+        RETURNS (list[Prediction]): One prediction for each.
         """
-        with self._lock:
-            if self._judge is None or self._judge[0] is not verifier:
-                self._judge = (verifier, self._make_judge(verifier))
-            return self._judge[1]
+        engine = self.engine()
+        return map_with_fallback(
+            lambda some: self._predict(engine, some), docs, failed_prediction
+        )
 
-    def _make_judge(self, verifier: Verifier) -> Judge:
+    def _predict(self, engine: "Engine", docs: Sequence[Doc]) -> list[Prediction]:
+        windows = [self.cutter.windows(doc) for doc in docs]
+        parts = [[Prediction() for _ in each] for each in windows]
+        inputs: list[tuple[int, int, Source]] = []
+        tasks: list[DecodingTask] = []
+        for index, doc in enumerate(docs):
+            for number, window in enumerate(windows[index]):
+                if not self.cutter.holds(window):
+                    parts[index][number] = self._too_long(doc, window)
+                    continue
+                source = self.encoder.source_of(doc[window.start : window.end])
+                if len(source):
+                    inputs.append((index, number, source))
+                    tasks.append(self.decoding_task(doc, window, source))
+        decoded = self.decoder.decode(engine, tasks)
+        for (index, number, source), result in zip(inputs, decoded, strict=True):
+            window = windows[index][number]
+            parts[index][number] = self.window_prediction(window, source, result)
+        return [
+            merge_windows(
+                doc,
+                windows[index],
+                parts[index],
+                self.encoder.labels,
+                self.encoder.format.allows_crossing,
+            )
+            for index, doc in enumerate(docs)
+        ]
+
+    def decoding_task(self, doc: Doc, window: Window, source: Source) -> "DecodingTask":
+        """Make the task of decoding a window.
+
+        doc (Doc): The document.
+        window (Window): One of its windows.
+        source (Source): The source of the window.
+        RETURNS (DecodingTask): The task, with the spans that the decoder's drafter
+            expects.
+        """
+        from ..decoding.batcher import DecodingTask
+
+        prompt = self.encoder.prompt(source)
+        # The reference decoder has no drafter, and a decoder of a user may have none.
+        drafter = getattr(self.decoder, "drafter", None)
+        spans = None if drafter is None else drafter.expected(doc)
+        expected = None
+        if spans is not None:
+            expected = tuple(self._in_words(spans, window, source))
+        ends = self.encoder.unit_ends(source, prompt)
+        return DecodingTask(self.encoder.grammar(source), prompt, ends, expected)
+
+    def _in_words(
+        self, spans: Iterable[Span], window: Window, source: Source
+    ) -> Iterator[tuple[int, int, int]]:
+        """The spans inside a window that have a label of the component, as words of the
+        source with the index of the label."""
+        labels = self.encoder.labels
+        for span in spans:
+            first, after = span.start - window.start, span.end - window.start
+            if span.label_ in labels and 0 <= first and span.end <= window.end:
+                words = source.units_of(first, after)
+                if words is not None:
+                    yield (*words, labels.index(span.label_))
+
+    def window_prediction(
+        self, window: Window, source: Source, decoded: "DecodingResult"
+    ) -> Prediction:
+        """Turn a decoded window into spans of its tokens.
+
+        window (Window): The window.
+        source (Source): Its source.
+        decoded (DecodingResult): The decoded spans over the words of the source.
+        RETURNS (Prediction): The spans, counted from the first token of the window.
+        """
+        prediction = Prediction()
+        for span in decoded.spans:
+            start = source.tokens[span.start]
+            end = source.tokens[span.end - 1] + 1
+            label = self.encoder.labels[span.label]
+            prediction.spans.append(TokenSpan(start, end, label, span.score))
+            first, after = window.start + start, window.start + end
+            if span.doubtful and window.decides(first, after):
+                prediction.issues.append(
+                    {
+                        "code": "ambiguous_place",
+                        "message": (
+                            f"the text of {label} over tokens {first} to {after} "
+                            "stands at more places than the output has entries for it"
+                        ),
+                        "start": start,
+                        "end": end,
+                        "within": "tokens",
+                    }
+                )
+        prediction.status = REPAIRED if prediction.issues else OK
+        return prediction
+
+    def _too_long(self, doc: Doc, window: Window) -> Prediction:
+        """The prediction of a token that does not fit into the model."""
+        token = doc[window.start]
+        issue = {
+            "code": "too_long",
+            "message": (
+                f"the token {token.text[:20]!r}... has {window.size} model tokens, and "
+                f"the limit is {self.cutter.longest}: no span is predicted inside it"
+            ),
+            "start": 0,
+            "end": window.end - window.start,
+            "within": "tokens",
+        }
+        return Prediction(status=REPAIRED, issues=[issue])
+
+    def judge(self, texts: Sequence[str], layout: PromptLayout) -> list[Verdict]:
+        """Answer a yes/no question about each text, with the base alone. An adapter has
+        learned another task.
+
+        texts (Sequence[str]): The texts.
+        layout (PromptLayout): The prompt of the question.
+        RETURNS (list[Verdict]): The probability of "yes" for each.
+        """
+        scorer = self._yes_no_scorer(layout)
+        encode, limit = self.encoder.encode, self.encoder.limit
+        before, after = layout.around()
+        prompts = [
+            (*encode(before + text + after), *self._judge_frame.after) for text in texts
+        ]
+        prefix = len(self._judge_prefix(layout))
+        fits = [limit is None or prefix + len(p) <= limit for p in prompts]
+        probabilities = iter(
+            scorer.probabilities(
+                [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
+            )
+        )
+        too_long = Verdict(None, f"the model has {limit} positions")
+        return [Verdict(next(probabilities)) if fit else too_long for fit in fits]
+
+    def _judge_prefix(self, layout: PromptLayout) -> list[int]:
+        return [*self._judge_frame.before, *self.encoder.encode(layout.prefix)]
+
+    def _yes_no_scorer(self, layout: PromptLayout) -> "YesNoScorer":
         from ..decoding.engine import Engine, YesNoScorer
         from ..models.base_model import text_decoder
 
-        encode = self.encoder.encode
-        layout = verifier.layout(self.encoder.layout)
-        network = self.lm.base.model
-        prefix = [*self._judged_as.before, *encode(layout.prefix)]
-        engine = Engine(network, text_decoder(network), prefix)
-        before, after = layout.around()
-        limit = self.encoder.limit
+        with self._lock:
+            if self._scorer is None or self._scorer[0] != layout:
+                network = self.lm.base.model
+                prefix = self._judge_prefix(layout)
+                engine = Engine(network, text_decoder(network), prefix)
+                self._scorer = (layout, YesNoScorer(engine, self.encoder.encode))
+            return self._scorer[1]
 
-        def judge(texts: Sequence[str]) -> list[Verdict]:
-            prompts = [
-                (*encode(before + text + after), *self._judged_as.after)
-                for text in texts
-            ]
-            fits = [limit is None or len(prefix) + len(p) <= limit for p in prompts]
-            odds = iter(
-                YesNoScorer(engine, encode).probabilities(
-                    [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
-                )
-            )
-            too_long = Verdict(None, f"the model holds {limit} tokens")
-            return [Verdict(next(odds)) if fit else too_long for fit in fits]
+    def target_builder(
+        self, spans_key: str, crossing: str, sentences_by: str | None = None
+    ) -> "TargetBuilder":
+        """Build training targets, from windows cut as `predict` cuts them.
 
-        return judge
+        spans_key (str): The group of `doc.spans` with the reference spans.
+        crossing (str): "refuse" or "drop".
+        sentences_by (str | None): The upstream component that sets sentence boundaries.
+        RETURNS (TargetBuilder): The builder.
+        """
+        from ..training.targets import TargetBuilder
+
+        return TargetBuilder(
+            self.encoder, self.cutter, spans_key, crossing, self.end_id, sentences_by
+        )
 
     def trainer(self, loss: LossWeights, max_tokens: int) -> "Trainer":
-        """What computes gradients of the adapter.
+        """Compute gradients of the adapter.
 
         loss (LossWeights): The weights of the losses.
-        max_tokens (int): Tokens that are run at once.
+        max_tokens (int): The maximum number of tokens in one forward pass.
         RETURNS (Trainer): The trainer of the network as it is now.
         """
         from ..models.base_model import text_decoder
         from ..training.trainer import Trainer
 
         network, head = self.lm.training_network, self.draft_head()
-        made = self._trainer
-        if made is None or made.network is not network or made.draft_head is not head:
+        trainer = self._trainer
+        if (
+            trainer is None
+            or trainer.network is not network
+            or trainer.draft_head is not head
+        ):
             decoder = text_decoder(network)
             prefix = self.encoder.prefix_ids
-            made = Trainer(network, decoder, prefix, loss, max_tokens, head)
-            self._trainer = made
-        return made
+            trainer = Trainer(network, decoder, prefix, loss, max_tokens, head)
+            self._trainer = trainer
+        return trainer
 
     def draft_head(self) -> "DraftHead | None":
-        """RETURNS (Optional[DraftHead]): The draft head, to be trained; None where none
-        is wanted."""
+        """RETURNS (DraftHead | None): The draft head to train. None without one."""
         return self.lm.drafting.for_training(
             self.lm.base.model.config.get_text_config().hidden_size,
             len(self.encoder.labels),
@@ -347,10 +334,10 @@ class LocalPredictor:
             self.lm.seed,
         )
 
-    def text_reader(self, max_tokens: int) -> "DraftHeadReader":
-        """What reads texts for the draft head.
+    def draft_head_reader(self, max_tokens: int) -> "DraftHeadReader":
+        """Compute the hidden states that the draft head learns from.
 
-        max_tokens (int): Tokens that are run at once.
+        max_tokens (int): The maximum number of tokens in one forward pass.
         RETURNS (DraftHeadReader): Reads with the adapter as it is now.
         """
         from ..models.backbone import Backbone
@@ -362,28 +349,29 @@ class LocalPredictor:
         prefix = self.encoder.prefix_ids
         return DraftHeadReader(backbone, prefix, max_tokens, self.lm.device)
 
-    def gold(
-        self, spans_key: str, crossing: str, sentences_by: str | None = None
-    ) -> TargetBuilder:
-        """What turns examples into training rows.
 
-        spans_key (str): The group that holds the reference spans.
-        crossing (str): "refuse" or "drop".
-        sentences_by (Optional[str]): The component before this one that sets
-            sentences.
-        RETURNS (TargetBuilder): The reader.
-        """
-        return TargetBuilder(
-            self.cutter, spans_key, crossing, self._end_id, sentences_by
-        )
+@cache
+def limit_forked_threads() -> None:
+    """Let child processes compute with one thread, as `n_process` forks them.
+
+    The threads of OpenMP are missing in a process that is forked after OpenMP has run.
+    The child then waits for them forever, unless it uses a single thread.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_use_one_thread)
 
 
-def _chat_frame(lm: LanguageModel, chat: bool | str, auto: bool) -> ChatFrame | None:
-    """What stands around a prompt; None where it is no turn of a chat. `auto` says
-    what "auto" is to mean."""
-    if chat is False or (chat == "auto" and not auto):
-        return None
-    frame = chat_frame(lm.tokenizer)
-    if frame is None and chat is True:
-        raise ValueError(Errors.G113.format(name=lm.name))
-    return frame
+def _use_one_thread() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+
+
+def warn_gpu_in_subprocess(device: str) -> None:
+    """Warn if a child process computes on a GPU. spaCy warns of it only if CuPy is
+    installed.
+
+    device (str): The type of the device, as in torch.
+    """
+    if device != "cpu" and multiprocessing.parent_process() is not None:
+        warn(Warnings.W405.format(device=device))

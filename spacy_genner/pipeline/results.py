@@ -1,4 +1,8 @@
-"""Predictions, how they are written into a Doc, and the per-item fallback."""
+"""Predictions: how windows are merged into them, and how they are written to a Doc.
+
+A predictor returns one `Prediction` for each Doc. A document that was cut into windows
+has one for each window first; `merge_windows` is the one place that puts them together.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +13,14 @@ from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import filter_spans
 
 from ..errors import Errors
+from ..prompts.windows import Window
 
 OK, WINDOWED, REPAIRED, FAILED = "ok", "windowed", "repaired", "failed"
+# Most severe first: a document has the first status that one of its windows has.
+STATUSES = (FAILED, REPAIRED, WINDOWED, OK)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class TokenSpan(NamedTuple):
@@ -24,15 +34,15 @@ class TokenSpan(NamedTuple):
 
 @dataclass
 class Prediction:
-    """What was found in one document.
+    """The spans of one document or window, and its status.
 
-    spans (List[TokenSpan]): The spans, in the order of the contract: by start, then
-        the longer first, then the label's place.
+    spans (list[TokenSpan]): The spans, sorted by start, then the longer first, then the
+        label's position among the labels.
     status (str): "ok", "windowed", "repaired" or "failed".
-    issues (List[Dict[str, Any]]): What was repaired or went wrong.
-    error (Optional[Exception]): Why the document failed.
-    answers (Sequence[str]): What the model wrote, where that is to be kept.
-    weighed (bool): Whether scores are probabilities, and not 1.0 for want of any.
+    issues (list[dict[str, Any]]): Repairs and failures.
+    error (Exception | None): The reason of a failure.
+    answers (Sequence[str]): The outputs of the model, where they are kept.
+    has_scores (bool): Whether the scores are probabilities. If not, they are all 1.0.
     """
 
     spans: list[TokenSpan] = field(default_factory=list)
@@ -40,18 +50,18 @@ class Prediction:
     issues: list[dict[str, Any]] = field(default_factory=list)
     error: Exception | None = None
     answers: Sequence[str] = ()
-    weighed: bool = True
+    has_scores: bool = True
 
 
 def failed_prediction(doc: Doc | Span, error: Exception) -> Prediction:
-    """What a document gets that could not be annotated.
+    """The prediction of a document that could not be annotated.
 
-    doc (Union[Doc, Span]): The document, or a part of it.
-    error (Exception): Why.
-    RETURNS (Prediction): No spans, and one issue over all of it.
+    doc (Doc | Span): The document, or a part of it.
+    error (Exception): The reason.
+    RETURNS (Prediction): No spans, and one issue that covers the document.
     """
     if isinstance(error, KeyError):
-        # spaCy takes a KeyError for a component that is not initialized.
+        # spaCy reports a KeyError as a component that is not initialized (E109).
         cause = error
         error = ValueError(Errors.G424.format(text=doc.text[:40], reason=repr(cause)))
         error.__cause__ = cause
@@ -61,28 +71,105 @@ def failed_prediction(doc: Doc | Span, error: Exception) -> Prediction:
 def failure_issue(doc: Doc | Span, reason: str) -> dict[str, Any]:
     """The issue of a document that could not be annotated.
 
-    doc (Union[Doc, Span]): The document.
-    reason (str): Why.
-    RETURNS (Dict[str, Any]): The issue, over all of its tokens.
+    doc (Doc | Span): The document.
+    reason (str): The reason.
+    RETURNS (dict[str, Any]): The issue, which covers all tokens.
     """
     place = {"start": 0, "end": len(doc), "within": "tokens"}
     return {"code": FAILED, "message": reason, **place}
 
 
-def resolve_crossing(outcome: Prediction) -> None:
-    """Take out spans that cross one from a neighbouring window and are less sure, of
-    equals the later.
+def map_with_fallback(
+    work: Callable[[Sequence[Item]], Sequence[Result]],
+    items: Sequence[Item],
+    on_failure: Callable[[Item, Exception], Result],
+) -> list[Result]:
+    """Process items together, and each alone if that fails.
 
-    outcome (Prediction): Changed in place.
+    The failure of one item is thereby its own.
+
+    work (Callable): Returns a result for each item.
+    items (Sequence): The items. If there are none, `work` is not called.
+    on_failure (Callable): Returns the result of an item that fails even alone, given
+        the error.
+    RETURNS (list): A result for each item.
+    """
+    if not items:
+        return []
+    try:
+        return list(work(items))
+    except Exception as error:
+        if len(items) == 1:
+            return [on_failure(items[0], error)]
+        return [map_with_fallback(work, [item], on_failure)[0] for item in items]
+
+
+def merge_windows(
+    doc: Doc,
+    windows: Sequence[Window],
+    predictions: Sequence[Prediction],
+    labels: Sequence[str],
+    allow_crossing: bool,
+) -> Prediction:
+    """Merge the predictions of a document's windows.
+
+    Where windows overlap, the window whose centre is nearest to a span decides on it.
+
+    doc (Doc): The document.
+    windows (Sequence[Window]): Its windows.
+    predictions (Sequence[Prediction]): One for each window, with offsets from the
+        window's first token.
+    labels (Sequence[str]): The labels, in order.
+    allow_crossing (bool): Whether spans may overlap partially.
+    RETURNS (Prediction): The prediction of the document. It has failed if one of the
+        windows has.
+    """
+    statuses = {prediction.status for prediction in predictions}
+    if any(window.cut for window in windows):
+        statuses.add(WINDOWED)
+    merged = Prediction(status=next((s for s in STATUSES if s in statuses), OK))
+    for window, prediction in zip(windows, predictions, strict=True):
+        merged.issues += [
+            _shift_issue(doc, window, issue) for issue in prediction.issues
+        ]
+        merged.error = merged.error or prediction.error
+        merged.has_scores = merged.has_scores and prediction.has_scores
+        for span in prediction.spans:
+            start, end = window.start + span.start, window.start + span.end
+            if window.decides(start, end):
+                merged.spans.append(span._replace(start=start, end=end))
+    order = {label: index for index, label in enumerate(labels)}
+    merged.spans.sort(key=lambda s: (s.start, -s.end, order.get(s.label, len(order))))
+    if merged.status == FAILED:
+        merged.spans = []
+    elif not allow_crossing and len(windows) > 1:
+        resolve_crossing(merged)
+    return merged
+
+
+def _shift_issue(doc: Doc, window: Window, issue: dict[str, Any]) -> dict[str, Any]:
+    """An issue of a window, with offsets in the document."""
+    offsets = {"text": doc[window.start].idx, "tokens": window.start}
+    offset = offsets.get(issue.get("within", ""))
+    if offset is None:
+        return issue
+    return {**issue, "start": issue["start"] + offset, "end": issue["end"] + offset}
+
+
+def resolve_crossing(prediction: Prediction) -> None:
+    """Drop spans that cross a span of a neighbouring window with a higher score. Of
+    equal scores the later span is dropped.
+
+    prediction (Prediction): Changed in place.
     """
     kept: list[TokenSpan] = []
-    for span in sorted(outcome.spans, key=lambda s: -s.score):
+    for span in sorted(prediction.spans, key=lambda s: -s.score):
         crossed = next((other for other in kept if _cross(span, other)), None)
         if crossed is None:
             kept.append(span)
             continue
-        outcome.status = REPAIRED
-        outcome.issues.append(
+        prediction.status = REPAIRED
+        prediction.issues.append(
             {
                 "code": "crossing",
                 "message": (
@@ -95,7 +182,7 @@ def resolve_crossing(outcome: Prediction) -> None:
                 "within": "tokens",
             }
         )
-    outcome.spans = [span for span in outcome.spans if span in kept]
+    prediction.spans = [span for span in prediction.spans if span in kept]
 
 
 def _cross(one: TokenSpan, other: TokenSpan) -> bool:
@@ -103,30 +190,30 @@ def _cross(one: TokenSpan, other: TokenSpan) -> bool:
     return first.start < second.start < first.end < second.end
 
 
-def write_prediction(doc: Doc, outcome: Prediction, cfg: Mapping[str, Any]) -> None:
-    """Put what was found into a document.
+def write_prediction(doc: Doc, prediction: Prediction, cfg: Mapping[str, Any]) -> None:
+    """Write a prediction to `doc.spans` and `doc.ents`.
 
     doc (Doc): The document.
-    outcome (Prediction): What was found in it.
+    prediction (Prediction): Its prediction.
     cfg (Mapping[str, Any]): The component's settings: spans_key, min_score, set_ents
         and overwrite_ents.
     """
-    # Compared as it is stored, in float32: a threshold that was read from stored
-    # scores keeps the span that it was read from.
-    least = float(cfg["min_score"])
-    found = [s for s in outcome.spans if float(numpy.float32(s.score)) >= least]
-    spans = [Span(doc, s.start, s.end, label=s.label) for s in found]
-    scores = [span.score for span in found]
+    # Compared in float32, as the scores are stored: a threshold that was read from
+    # stored scores keeps the span that it was read from.
+    min_score = float(cfg["min_score"])
+    kept = [s for s in prediction.spans if float(numpy.float32(s.score)) >= min_score]
+    spans = [Span(doc, s.start, s.end, label=s.label) for s in kept]
+    scores = [span.score for span in kept]
     attrs: dict[str, Any] = {
         "scores": numpy.asarray(scores, dtype="float32"),
-        "status": outcome.status,
-        "issues": outcome.issues,
+        "status": prediction.status,
+        "issues": prediction.issues,
     }
-    if outcome.answers:
-        attrs["answer"] = "\n".join(outcome.answers)
+    if prediction.answers:
+        attrs["answer"] = "\n".join(prediction.answers)
     key = str(cfg["spans_key"])
     doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs=attrs)
-    if cfg["set_ents"] != "none" and outcome.status != FAILED:
+    if cfg["set_ents"] != "none" and prediction.status != FAILED:
         earlier = () if cfg["overwrite_ents"] else doc.ents
         inner = cfg["set_ents"] == "inner"
         doc.set_ents(choose_entities(spans, scores, earlier, inner))
@@ -138,14 +225,14 @@ def choose_entities(
     earlier: Iterable[Span],
     inner: bool,
 ) -> list[Span]:
-    """Choose spans that do not overlap, as `doc.ents` wants them.
+    """Choose spans that do not overlap, as `doc.ents` requires.
 
-    spans (Sequence[Span]): The spans that were found.
+    spans (Sequence[Span]): The predicted spans.
     scores (Sequence[float]): Their probabilities.
     earlier (Iterable[Span]): Entities that stay.
-    inner (bool): Whether the shortest are taken first, else the longest; of equals the
-        more probable.
-    RETURNS (List[Span]): The entities, with the earlier ones.
+    inner (bool): Whether to take the shortest spans first, otherwise the longest. Of
+        equal lengths the more probable span comes first.
+    RETURNS (list[Span]): The entities, including the earlier ones.
     """
     sign = 1 if inner else -1
     order = sorted(
@@ -160,29 +247,3 @@ def choose_entities(
             taken.update(inside)
             ents.append(span)
     return filter_spans(ents)
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def map_with_fallback(
-    work: Callable[[Sequence[Item]], Sequence[Result]],
-    items: Sequence[Item],
-    lost: Callable[[Item, Exception], Result],
-) -> list[Result]:
-    """Work on items together, and where that fails on each alone.
-
-    work (Callable): Gives a result for each item.
-    items (Sequence): The items; without any, nothing is done.
-    lost (Callable): The result of an item that fails even alone, given the error.
-    RETURNS (List): A result for each item.
-    """
-    if not items:
-        return []
-    try:
-        return list(work(items))
-    except Exception as error:
-        if len(items) == 1:
-            return [lost(items[0], error)]
-        return [map_with_fallback(work, [item], lost)[0] for item in items]

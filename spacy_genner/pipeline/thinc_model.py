@@ -5,24 +5,34 @@ from contextlib import contextmanager
 from typing import Any, Dict, Optional, Union  # noqa: UP035
 
 from thinc.api import Model, Optimizer
-from thinc.shims.shim import Shim
 
 from ..errors import Errors
 from ..models.language_model import LanguageModel
+from .local import LocalPredictor
+from .predictor import PredictorConfig, PredictorShim, get_shim
 
 
-class LoraShim(Shim):
-    """Hands an adapter's weights to thinc's optimizer, and saves them alone.
+class LoraShim(PredictorShim):
+    """Passes the weights of an adapter to thinc's optimizer, and saves them alone.
 
-    thinc sees float32 arrays in main memory whatever the base's device and dtype
-    are, so that training on a GPU does not need cupy.
+    thinc sees float32 arrays in main memory for every device and dtype of the base, so
+    that training on a GPU does not need CuPy.
 
     lm (LanguageModel): The language model.
     """
 
-    def __init__(self, lm: LanguageModel) -> None:
-        super().__init__(None)
-        self.lm = lm
+    is_trainable = True
+    is_token_aligned = True
+    lm: LanguageModel
+
+    def make_predictor(self, config: PredictorConfig) -> LocalPredictor:
+        """Load the base and make its predictor.
+
+        config (PredictorConfig): The settings of the component.
+        RETURNS (LocalPredictor): The predictor.
+        RAISES (ValueError): See `LocalPredictor`.
+        """
+        return LocalPredictor(self.lm, config)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let an optimizer change the adapter by its gradients, and clear these.
@@ -76,22 +86,6 @@ class LoraShim(Shim):
             if kept:
                 self.lm.touch()
 
-    def to_device(self, device_type: str, device_id: int) -> None:
-        """Does nothing: the device is a setting of the language model."""
-
-    def to_bytes(self) -> bytes:
-        """RETURNS (bytes): The adapter, without the base."""
-        return self.lm.to_bytes()
-
-    def from_bytes(self, bytes_data: bytes) -> "LoraShim":
-        """Take an adapter; the base is not loaded by this.
-
-        bytes_data (bytes): What `to_bytes` gave.
-        RETURNS (LoraShim): Itself.
-        """
-        self.lm.from_bytes(bytes_data)
-        return self
-
 
 def _to_array(tensor: Any) -> Any:
     # A copy: thinc's optimizer works in place.
@@ -121,7 +115,7 @@ def build_lora_causal_lm(
 
     The weights are loaded at first use. Prediction and training do not go through
     thinc's forward pass: the component's decoder and trainer take the networks of
-    `get_language_model(model)`. What thinc does is the optimizer's step, the
+    its language model. What thinc does is the optimizer's step, the
     averages of weights, and saving.
 
     name (str): The base: a hub id, a folder, or `pip:PACKAGE` for GGUF weights that
@@ -153,17 +147,6 @@ def build_lora_causal_lm(
     return Model("genner_lora_causal_lm", _forward, shims=[LoraShim(lm)])
 
 
-def get_language_model(model: Model) -> LanguageModel:
-    """The language model inside a thinc model.
-
-    model (Model): What `build_lora_causal_lm` made.
-    RETURNS (LanguageModel): Its language model.
-    """
-    shim = model.shims[0]
-    assert isinstance(shim, LoraShim)
-    return shim.lm
-
-
 def _forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable]:
     """The last hidden states of sequences of token ids.
 
@@ -176,7 +159,7 @@ def _forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable]:
 
     from ..models.base_model import text_decoder
 
-    lm = get_language_model(model)
+    lm = get_shim(model).lm
     sizes = [getattr(ids, "ndim", None) for ids in X] if isinstance(X, list) else [None]
     if any(size != 1 for size in sizes):
         raise ValueError(Errors.G260.format(found=type(X).__name__))

@@ -12,39 +12,42 @@ from .results import FAILED, REPAIRED, Prediction, TokenSpan, map_with_fallback
 
 
 class Verdict(NamedTuple):
-    """An answer to the question whether a span is right.
+    """The answer to the question whether a span is correct.
 
-    probability (Optional[float]): That of "yes", against "no"; None where there is no
-        answer.
-    reason (str): Why there is none.
+    probability (float | None): The probability of "yes", against "no". None if there is
+        no answer.
+    reason (str): Why there is no answer.
     """
 
     probability: float | None
     reason: str = ""
 
 
+# Answers the question about each of some texts.
 Judge = Callable[[Sequence[str]], Sequence[Verdict]]
 
 
 class Verifier:
-    """Asks a model about the spans that it found, each by itself. Registered as
+    """Asks the model about each span that it predicted. Registered as
     `spacy-genner.Verifier.v1`.
 
-    Self-verification, Wang et al., "GPT-NER: Named Entity Recognition via Large
-    Language Models", 2023; yes and no weighed by their probabilities, Kadavath et al.,
-    "Language Models (Mostly) Know What They Know", 2022. A span that the model says no
-    to is taken out, and listed in the issues as `rejected`; the score of one that
-    stays is multiplied by the probability of yes. One that could not be asked about
-    stays, with the issue `unverified`.
+    A span is dropped if the model answers "no", and listed in the issues as `rejected`.
+    The score of a span that is kept is multiplied by the probability of "yes". A span
+    without an answer is kept, with the issue `unverified`.
 
-    below (float): Spans with this score or a higher one are not asked about. Above 1,
-        as by default, all are; so are those of a model that gives no probabilities.
-    keep (float): The least probability of yes at which a span stays.
-    context (int): How many tokens to either side of a span the question shows, within
-        its sentence where the document has sentences.
-    template (str): "verify", or a file with a jinja template. Its `text` is the text
-        with the one mark.
-    RAISES (ValueError): A setting can't be used.
+    Source: self-verification, Wang et al., "GPT-NER: Named Entity Recognition via Large
+    Language Models", 2023. The probabilities of yes and no: Kadavath et al., "Language
+    Models (Mostly) Know What They Know", 2022.
+
+    below (float): Spans with this score or a higher one are not verified. The default is
+        above 1, so that all spans are. The spans of a model without probabilities always
+        are.
+    keep (float): The minimum probability of "yes" to keep a span.
+    context (int): The number of tokens on either side of a span that the question shows,
+        within its sentence if the document has sentence boundaries.
+    template (str): "verify", or a file with a jinja template. The variable `text` is the
+        text with the span in markup.
+    RAISES (ValueError): A setting is invalid.
     """
 
     def __init__(
@@ -59,73 +62,81 @@ class Verifier:
         self.context = check_count("verifier.context", context)
         self.template = read_template(template, own=("verify",))
 
-    def layout(self, asked: PromptLayout) -> PromptLayout:
-        """The prompt of the second question.
+    def layout(self, prompt: PromptLayout) -> PromptLayout:
+        """Make the prompt of the yes/no question.
 
-        asked (PromptLayout): That of the first, with the labels.
-        RETURNS (PromptLayout): The prompt.
+        prompt (PromptLayout): The prompt of the prediction, with the labels.
+        RETURNS (PromptLayout): The prompt of the question.
         """
         return PromptLayout(
-            asked.labels,
-            asked.definitions,
+            prompt.labels,
+            prompt.definitions,
             format="inline_bracketed",
             readings=1,
             template=self.template,
         )
 
     def verify(
-        self, docs: Sequence[Doc], outcomes: Sequence[Prediction], judge: Judge
+        self, docs: Sequence[Doc], predictions: Sequence[Prediction], judge: Judge
     ) -> None:
-        """Ask about the spans of some documents, all at once.
+        """Verify the spans of some documents together.
 
         docs (Sequence[Doc]): The documents. They are not changed.
-        outcomes (Sequence[Prediction]): What was found in each; changed in place.
-        judge (Callable[[Sequence[str]], Sequence[Verdict]]): Answers texts with one
-            mark each.
+        predictions (Sequence[Prediction]): One for each document, changed in place.
+        judge (Callable[[Sequence[str]], Sequence[Verdict]]): Answers the question about
+            each of some texts with one span in markup.
         """
         texts = [
-            self._marked(doc, span)
-            for doc, outcome in zip(docs, outcomes, strict=True)
-            for span in self._asked(outcome)
+            self._mark(doc, span)
+            for doc, prediction in zip(docs, predictions, strict=True)
+            for span in self._to_verify(prediction)
         ]
         verdicts = iter(
             map_with_fallback(judge, texts, lambda _, error: Verdict(None, str(error)))
         )
-        for outcome in outcomes:
-            asked = self._asked(outcome)
+        for prediction in predictions:
+            verified = self._to_verify(prediction)
             spans = [
-                self._kept(outcome, span, next(verdicts)) if span in asked else span
-                for span in outcome.spans
+                self._apply(prediction, span, next(verdicts))
+                if span in verified
+                else span
+                for span in prediction.spans
             ]
-            outcome.spans = [span for span in spans if span is not None]
+            prediction.spans = [span for span in spans if span is not None]
 
-    def _asked(self, outcome: Prediction) -> list[TokenSpan]:
-        """The spans of a document that are asked about."""
-        if outcome.status == FAILED:
+    def _to_verify(self, prediction: Prediction) -> list[TokenSpan]:
+        if prediction.status == FAILED:
             return []
         return [
             span
-            for span in outcome.spans
-            if span.score < self.below or not outcome.weighed
+            for span in prediction.spans
+            if span.score < self.below or not prediction.has_scores
         ]
 
-    def _kept(
-        self, outcome: Prediction, span: TokenSpan, verdict: Verdict
+    def _apply(
+        self, prediction: Prediction, span: TokenSpan, verdict: Verdict
     ) -> TokenSpan | None:
+        """Apply a verdict to a span.
+
+        RETURNS (TokenSpan | None): The span with its new score. None if it is dropped.
+        """
         place = {"start": span.start, "end": span.end, "within": "tokens"}
         where = f"{span.label} over tokens {span.start} to {span.end}"
         if verdict.probability is None:
-            outcome.status = REPAIRED
+            prediction.status = REPAIRED
             message = f"{where} could not be verified: {verdict.reason}"
-            outcome.issues.append({"code": "unverified", "message": message, **place})
+            prediction.issues.append(
+                {"code": "unverified", "message": message, **place}
+            )
             return span
         if verdict.probability < self.keep:
             message = f"{where}: yes has a probability of {verdict.probability:.2f}"
-            outcome.issues.append({"code": "rejected", "message": message, **place})
+            prediction.issues.append({"code": "rejected", "message": message, **place})
             return None
         return span._replace(score=span.score * verdict.probability)
 
-    def _marked(self, doc: Doc, span: TokenSpan) -> str:
+    def _mark(self, doc: Doc, span: TokenSpan) -> str:
+        """The text around a span, with the span in markup."""
         first, last = 0, len(doc)
         if doc.has_annotation("SENT_START"):
             first, last = doc[span.start].sent.start, doc[span.end - 1].sent.end

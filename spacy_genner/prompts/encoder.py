@@ -1,16 +1,18 @@
 """Encode prompts and training targets."""
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import Warnings, warn
 from ..formats import Format
 from ..grammar import Grammar, Source, make_grammars, make_source
 from ..grammar.base import Encode
-from .layout import PromptLayout
+from ..models.tokenization import ChatFrame, chat_frame
+from .examples import Demonstration
+from .layout import OUTPUT_FACTOR, PromptLayout
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc, Span
 
 
 class Choice(NamedTuple):
@@ -79,6 +81,17 @@ class TaskEncoder:
         """
         return make_source(words, spaces, self.encode)
 
+    def source_of(self, part: "Doc | Span") -> Source:
+        """The source of a document, or of a window of it.
+
+        part (Doc | Span): The tokens.
+        RETURNS (Source): The source.
+        """
+        return self.source(
+            [token.text for token in part],
+            [bool(token.whitespace_) for token in part],
+        )
+
     def grammar(self, source: Source) -> Grammar:
         """The legal outputs for a source.
 
@@ -133,14 +146,15 @@ class TaskEncoder:
         first, as leave room for the output, the text with as much again in marks."""
         if self.layout.neighbours is None:
             return self._plain
-        shown = list(self.layout.neighbours.of(text))
-        while shown:
-            around = self._encoded(self.layout.around(shown))
-            used = len(self.prefix_ids) + sum(map(len, around))
-            if self.limit is None or used + (self.readings + 2) * text_ids < self.limit:
-                return around
-            shown.pop()
-        return self._plain
+        needed = len(self.prefix_ids) + (self.readings + OUTPUT_FACTOR) * text_ids
+
+        def size(shown: Sequence[Demonstration]) -> int:
+            return needed + sum(map(len, self._encoded(self.layout.around(shown))))
+
+        # One position stays free for the id that ends an output.
+        limit = None if self.limit is None else self.limit - 1
+        shown = self.layout.fit_neighbours(text, size, limit)
+        return self._encoded(self.layout.around(shown)) if shown else self._plain
 
     def _encoded(self, parts: Sequence[str]) -> list[tuple[int, ...]]:
         ids = [tuple(self.encode(part)) if part else () for part in parts]
@@ -194,48 +208,21 @@ class TaskEncoder:
         return state.finished and said == spans
 
 
-# The output is the text once more, with room for as much in marks.
-OUTPUT = 2
+def resolve_chat(
+    tokenizer: Any, chat: bool | str, auto: bool, error: str
+) -> ChatFrame | None:
+    """Resolve the setting `chat` of a component or a model.
 
-
-def text_room(limit: int, fixed: int, readings: int) -> int:
-    """How many tokens a text may have.
-
-    limit (int): The most tokens of prompt and output.
-    fixed (int): Those of the prompt without a text.
-    readings (int): How often the prompt holds the text.
-    RETURNS (int): The most tokens; below 1 where there is no room.
+    tokenizer (PreTrainedTokenizerBase): The tokenizer, which may have a chat template.
+    chat (bool | str): Whether a prompt is a turn of a chat: true, false or "auto".
+    auto (bool): Whether "auto" uses the chat template, if there is one.
+    error (str): The message for a `chat` of true and a tokenizer without a template.
+    RETURNS (ChatFrame | None): The ids around a prompt. None if it is no chat turn.
+    RAISES (ValueError): `chat` is true and the tokenizer has no chat template.
     """
-    return (limit - fixed) // (readings + OUTPUT)
-
-
-def fitting(
-    layout: PromptLayout,
-    count: Callable[[str], int],
-    limit: int | None,
-    max_tokens: int,
-) -> PromptLayout:
-    """A prompt with as many of its demonstrations as leave room for texts: the first
-    ones, in half of the model's positions, or more where the windows are small. Those
-    left out are warned of.
-
-    layout (PromptLayout): The prompt.
-    count (Callable[[str], int]): Counts the tokens of a text.
-    limit (Optional[int]): The most tokens of prompt and output; None for no limit.
-    max_tokens (int): The most tokens of a window.
-    RETURNS (PromptLayout): The prompt, or one with fewer demonstrations.
-    """
-    shown = layout.demonstrations
-    if limit is None or not shown:
-        return layout
-    room = limit - min((layout.readings + OUTPUT) * max_tokens, limit // 2)
-
-    def size(number: int) -> int:
-        return count(replace(layout, demonstrations=shown[:number]).prefix)
-
-    # Each one makes the prefix longer.
-    kept = bisect_right(range(1, len(shown) + 1), room, key=size)
-    layout = replace(layout, demonstrations=shown[:kept])
-    if kept < len(shown):
-        warn(Warnings.W402.format(kept=kept, count=len(shown), limit=limit))
-    return layout
+    if chat is False or (chat == "auto" and not auto):
+        return None
+    frame = chat_frame(tokenizer)
+    if frame is None and chat is True:
+        raise ValueError(error)
+    return frame

@@ -1,15 +1,16 @@
 """The prompt: template, instruction, label definitions and demonstrations."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import resources
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
-from ..config.settings import check_choice
-from ..errors import Errors
+from ..config.settings import PromptConfig
+from ..errors import Errors, Warnings, warn
 from .examples import Demonstration, Neighbours
 
 TEMPLATES = ("compact", "study")
@@ -166,25 +167,29 @@ class PromptSettings:
         RAISES (ValueError): A setting is unknown or can't be used. A file that can't
             be read is a matter of whoever uses the template.
         """
-        known = ("template", "instruction", "chat")
-        unknown = sorted(set(config).difference(known))
-        if unknown:
-            raise ValueError(Errors.G112.format(found=unknown, known=", ".join(known)))
-        chat = config.get("chat", "auto")
-        if not isinstance(chat, bool):
-            check_choice("prompt.chat", chat, ("auto", "true", "false"))
+        settings = PromptConfig(**config)
         source, problem = "", ""
         try:
-            source = read_template(str(config.get("template") or "compact"))
+            source = read_template(settings.template)
         except OSError as error:
             # A saved component brings the template itself, to wherever it is loaded.
             problem = str(error)
-        return cls(
-            source,
-            str(config.get("instruction") or ""),
-            {"true": True, "false": False}.get(str(chat).lower(), "auto"),
-            problem,
-        )
+        return cls(source, settings.instruction, settings.chat, problem)
+
+
+# The output holds the text once more. As many tokens again are kept for its markup.
+OUTPUT_FACTOR = 2
+
+
+def text_room(limit: int, fixed: int, readings: int) -> int:
+    """The maximum number of tokens of a text.
+
+    limit (int): The maximum number of tokens of prompt and output.
+    fixed (int): The number of tokens of the prompt without a text.
+    readings (int): How many times the prompt holds the text.
+    RETURNS (int): The number of tokens. Below 1 if there is no room.
+    """
+    return (limit - fixed) // (readings + OUTPUT_FACTOR)
 
 
 @dataclass(frozen=True)
@@ -277,3 +282,52 @@ class PromptLayout:
             "output_cue": "Marked" if self.format.startswith("inline") else "Entities",
         }
         return render_around(self.template, variables)
+
+    def fit_demonstrations(
+        self, count: Callable[[str], int], limit: int | None, max_tokens: int
+    ) -> "PromptLayout":
+        """Keep the first demonstrations that leave room for texts: half of the model's
+        positions, or more if the windows are small. A warning names the number of
+        demonstrations that are left out.
+
+        count (Callable[[str], int]): Counts the tokens of a text.
+        limit (int | None): The maximum number of tokens of prompt and output. None for
+            no limit.
+        max_tokens (int): The maximum number of tokens of a window.
+        RETURNS (PromptLayout): This layout, or one with fewer demonstrations.
+        """
+        shown = self.demonstrations
+        if limit is None or not shown:
+            return self
+        room = limit - min((self.readings + OUTPUT_FACTOR) * max_tokens, limit // 2)
+
+        def size(number: int) -> int:
+            return count(replace(self, demonstrations=shown[:number]).prefix)
+
+        # Each demonstration makes the prefix longer, so the sizes are sorted.
+        kept = bisect_right(range(1, len(shown) + 1), room, key=size)
+        if kept < len(shown):
+            warn(Warnings.W402.format(kept=kept, count=len(shown), limit=limit))
+        return replace(self, demonstrations=shown[:kept])
+
+    def fit_neighbours(
+        self,
+        text: str,
+        size: Callable[[Sequence[Demonstration]], int],
+        limit: int | None,
+    ) -> Sequence[Demonstration]:
+        """Select the demonstrations of one text that fit into the model.
+
+        text (str): The text.
+        size (Callable[[Sequence[Demonstration]], int]): Counts the tokens of prompt and
+            output with some demonstrations.
+        limit (int | None): The maximum number of those tokens. None for no limit.
+        RETURNS (Sequence[Demonstration]): The nearest demonstrations that fit, the
+            nearest first.
+        """
+        if self.neighbours is None:
+            return ()
+        shown = list(self.neighbours.of(text))
+        while shown and limit is not None and size(shown) > limit:
+            shown.pop()
+        return shown

@@ -2,62 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from spacy.tokens import Doc
 
+from ..config.settings import WindowSettings
 from ..errors import Errors
-from ..grammar import Source
-from . import TaskEncoder
-from .encoder import text_room
-
-UNITS = ("auto", "sentence", "doc")
-
-
-@dataclass(frozen=True)
-class WindowSettings:
-    """How documents are cut.
-
-    unit (str): "sentence", "doc", or "auto" for sentences where they are known and
-        else the document.
-    max_tokens (int): The most model tokens of text in one window.
-    overlap (int): Model tokens that two neighbours of one unit share, about.
-    RAISES (ValueError): A setting can't be used.
-    """
-
-    unit: str = "auto"
-    max_tokens: int = 512
-    overlap: int = 64
-
-    def __post_init__(self) -> None:
-        if self.unit not in UNITS:
-            raise ValueError(Errors.G401.format(found=self.unit, expected=UNITS))
-        if self.max_tokens < 1 or not 0 <= self.overlap < self.max_tokens:
-            raise ValueError(
-                Errors.G402.format(max_tokens=self.max_tokens, overlap=self.overlap)
-            )
-
-    @classmethod
-    def from_config(cls, window: dict[str, Any]) -> "WindowSettings":
-        """Check the section of a config, and fill in the defaults.
-
-        window (Dict[str, Any]): Any of unit, max_tokens and overlap.
-        RETURNS (WindowSettings): The settings.
-        RAISES (ValueError): A key is unknown or a value can't be used.
-        """
-        unknown = set(window) - {"unit", "max_tokens", "overlap"}
-        if unknown:
-            raise ValueError(Errors.G403.format(found=sorted(unknown)))
-        values = dict(window)
-        for key in ("max_tokens", "overlap"):
-            if key in values:
-                try:
-                    values[key] = int(values[key])
-                except (TypeError, ValueError):
-                    raise ValueError(
-                        Errors.G404.format(key=key, found=values[key])
-                    ) from None
-        return cls(**values)
+from .layout import text_room
 
 
 @dataclass(frozen=True)
@@ -218,40 +168,49 @@ def units(doc: Doc, unit: str) -> list[tuple[int, int]]:
 
 
 class WindowCutter:
-    """Cuts Docs into windows: the one way for training and prediction.
+    """Cuts Docs into windows. Training and prediction use the same cutter.
 
-    settings (WindowSettings): How.
-    encoder (TaskEncoder): Knows how long a prompt is, and the model's limit.
+    settings (WindowSettings): The settings.
+    count (Callable[[str], int]): Counts the model tokens of a piece of text.
+    limit (int | None): The maximum number of tokens of prompt and output. None for no
+        limit.
+    fixed (int): The number of tokens of a prompt without its text.
+    readings (int): How many times a prompt holds the text.
+    RAISES (ValueError): The prompt leaves no room for text.
     """
 
-    def __init__(self, settings: WindowSettings, encoder: TaskEncoder):
+    def __init__(
+        self,
+        settings: WindowSettings,
+        count: Callable[[str], int],
+        *,
+        limit: int | None = None,
+        fixed: int = 0,
+        readings: int = 1,
+    ):
         self.settings = settings
-        self.encoder = encoder
+        self.count = count
         self.max_tokens = settings.max_tokens
-        limit = encoder.limit
         longest = LONGEST_TOKEN
         if limit is not None:
-            fixed = len(encoder.prefix_ids) + encoder.prompt_length(0)
-            room = text_room(limit, fixed, encoder.readings)
+            room = text_room(limit, fixed, readings)
             if room < 1:
-                raise ValueError(
-                    Errors.G405.format(limit=limit, prefix=len(encoder.prefix_ids))
-                )
+                raise ValueError(Errors.G405.format(limit=limit, prefix=fixed))
             self.max_tokens = min(self.max_tokens, room)
             longest = min(longest, room)
         self.longest = max(longest, self.max_tokens)
         self.overlap = min(settings.overlap, self.max_tokens - 1)
 
     def windows(self, doc: Doc) -> list[Window]:
-        """The windows of a document.
+        """Cut a document.
 
         doc (Doc): The document.
-        RETURNS (List[Window]): The windows; none where it has only white space.
-        RAISES (ValueError): Sentences are wanted and there are none.
+        RETURNS (list[Window]): The windows. There is none if the document holds only
+            white space.
+        RAISES (ValueError): The unit is "sentence" and no sentence boundaries are set.
         """
-        encode = self.encoder.encode
         return cut(
-            token_sizes(doc, lambda piece: len(encode(piece))),
+            token_sizes(doc, self.count),
             blank_tokens(doc),
             units(doc, self.settings.unit),
             self.max_tokens,
@@ -259,22 +218,9 @@ class WindowCutter:
         )
 
     def holds(self, window: Window) -> bool:
-        """Whether a window can be run.
+        """Whether a window fits into the model.
 
-        window (Window): One of a document's windows.
-        RETURNS (bool): False where it is a single token that is too long.
+        window (Window): A window of a document.
+        RETURNS (bool): False if the window is a single token that is too long.
         """
         return window.size <= self.longest
-
-    def source(self, doc: Doc, window: Window) -> Source:
-        """The text of a window.
-
-        doc (Doc): The document.
-        window (Window): One of its windows.
-        RETURNS (Source): Its units.
-        """
-        tokens = doc[window.start : window.end]
-        return self.encoder.source(
-            [token.text for token in tokens],
-            [bool(token.whitespace_) for token in tokens],
-        )

@@ -119,7 +119,7 @@ def _sizes(nlp: Language, name: str, examples: list[Example]) -> tuple[int, int]
     for example in examples:
         for other in before:
             example.predicted = nlp.get_pipe(other)(example.predicted)
-    rows = pipe._runtime().gold(pipe.key, "drop").rows(examples)
+    rows = pipe.predictor.target_builder(pipe.key, "drop").rows(examples)
     return sum(map(len, examples)), sum(map(len, rows))
 
 

@@ -11,6 +11,7 @@ from ..corpora.docbin import unaligned_spans
 from ..corpora.labels import check_labels
 from ..errors import Errors, Warnings, warn
 from ..formats import CharSpan, crossings, drop_crossing
+from ..prompts import TaskEncoder
 from ..prompts.windows import WindowCutter
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class TargetBuilder:
     """Turns examples into training rows. The first span of each kind that training
     has to go without is warned of, all are counted.
 
-    cutter (WindowCutter): Cuts documents as prediction does.
+    encoder (TaskEncoder): Makes prompts, grammars and targets.
+    cutter (WindowCutter): Cuts documents into windows, as prediction does.
     spans_key (str): The group that holds the reference spans.
     crossing (str): "refuse" or "drop" what brackets can't say.
     end_id (Optional[int]): The id that ends an output.
@@ -80,6 +82,7 @@ class TargetBuilder:
 
     def __init__(
         self,
+        encoder: TaskEncoder,
         cutter: WindowCutter,
         spans_key: str,
         crossing: str,
@@ -87,7 +90,7 @@ class TargetBuilder:
         sentences_by: str | None = None,
     ):
         self.cutter = cutter
-        self.encoder = cutter.encoder
+        self.encoder = encoder
         self.spans_key = spans_key
         self.crossing = crossing
         self.end_id = end_id
@@ -115,7 +118,7 @@ class TargetBuilder:
                 if not self.cutter.holds(window):
                     # Spans over it are counted as cut.
                     continue
-                source = self.cutter.source(doc, window)
+                source = self.encoder.source_of(doc[window.start : window.end])
                 if not len(source):
                     continue
                 inside = {}

@@ -9,7 +9,7 @@ from spacy_genner.llm.sharding import (
     ContextLength,
     Shards,
     estimated,
-    joined_outcome,
+    merge_shards,
     shards_of,
 )
 from spacy_genner.pipeline.results import FAILED, Prediction, TokenSpan
@@ -157,11 +157,11 @@ def test_spans_of_neighbours_do_not_cross_where_the_format_cannot_say_it():
         Prediction([TokenSpan(2, 8, "GPE", 0.9)]),
     ]
     shards = Shards(doc, windows)
-    joined = joined_outcome(shards, outcomes, ["ORG", "GPE"], crossing=False)
+    joined = merge_shards(shards, outcomes, ["ORG", "GPE"], allow_crossing=False)
     assert [span[:3] for span in joined.spans] == [(10, 16, "GPE")]
     assert joined.status == "repaired"
     assert [issue["code"] for issue in joined.issues] == ["crossing"]
-    both = joined_outcome(shards, outcomes, ["ORG", "GPE"], crossing=True)
+    both = merge_shards(shards, outcomes, ["ORG", "GPE"], allow_crossing=True)
     assert len(both.spans) == 2 and both.status == "windowed"
 
 
@@ -174,4 +174,4 @@ def test_the_worst_status_is_the_documents():
         (("failed", "repaired"), FAILED),
     ]:
         outcomes = [Prediction(status=each) for each in statuses]
-        assert joined_outcome(shards, outcomes, ["A"], False).status == expected
+        assert merge_shards(shards, outcomes, ["A"], False).status == expected

@@ -162,8 +162,8 @@ def test_the_order_of_labels_matters(tiny_base):
 
 def test_definitions_stand_in_the_prompt(tiny_base):
     nlp = pipeline(tiny_base("llama"), labels={"ORG": "a company", "GPE": ""})
-    runtime = component(nlp)._runtime()
-    decoded = component(nlp).lm.tokenizer.decode(runtime.encoder.prefix_ids)
+    predictor = component(nlp).predictor
+    decoded = component(nlp).lm.tokenizer.decode(predictor.encoder.prefix_ids)
     assert "Labels:\n- ORG: a company\n- GPE\n" in decoded
 
 
@@ -342,14 +342,14 @@ def test_demonstrations(tiny_base, tmp_path):
     DocBin(docs=shown).to_disk(path)
     nlp.config["initialize"]["components"][NAME] = {"demonstrations": str(path)}
     nlp.initialize(lambda: make_examples(nlp))
-    runtime = component(nlp)._runtime()
-    prefix = component(nlp).lm.tokenizer.decode(runtime.encoder.prefix_ids)
+    predictor = component(nlp).predictor
+    prefix = component(nlp).lm.tokenizer.decode(predictor.encoder.prefix_ids)
     text = shown[0][:].text
     output = "[Lisbon | GPE] hosts the[ University of Lisbon | ORG] ."
     assert f"\nText:\n{text}\nMarked:\n{output}\n" in prefix
     assert "\nMarked:\nMaria lives in[ Porto | GPE] .\n\nText:\n" in prefix
     # Just as an output of these spans would read.
-    encoder = runtime.encoder
+    encoder = predictor.encoder
     source = encoder.source(text.split(), [True] * len(text.split()))
     ids = encoder.grammar(source).target([(0, 1, 1), (3, 6, 0)])
     assert component(nlp).lm.tokenizer.decode(ids) == output

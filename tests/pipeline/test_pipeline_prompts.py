@@ -29,7 +29,7 @@ CHAT = (
 def prompts(nlp, text):
     """All that the model reads before it writes, as text."""
     pipe = component(nlp)
-    encoder = pipe._runtime().encoder
+    encoder = pipe.predictor.encoder
     doc = make_doc(nlp, text)
     words = [token.text for token in doc]
     spaces = [bool(token.whitespace_) for token in doc]
@@ -148,7 +148,7 @@ def test_training_as_a_chat_ends_as_the_template_does(chatty):
     nlp = pipeline(chatty, prompt={"chat": True}, loss="lm")
     learn(nlp, steps=3)
     pipe = component(nlp)
-    row = pipe._gold().rows(make_examples(nlp, TEXTS[3:]))[0]
+    row = pipe.target_builder.rows(make_examples(nlp, TEXTS[3:]))[0]
     assert pipe.lm.tokenizer.eos_token_id in row.ids
     assert pipeline(chatty, prompt={"chat": True}).from_bytes(nlp.to_bytes())
 

@@ -103,7 +103,7 @@ def test_a_document_that_cannot_be_asked_about(server, tmp_path):
     nlp = remote(server)
     pipe = nlp.get_pipe(NAME)
     pipe._selection = NearestDemonstrations(1, embed)
-    pipe._change(demonstrations=[Demonstration("See Porto.", "See [Porto | GPE].")])
+    pipe._set_state(demonstrations=[Demonstration("See Porto.", "See [Porto | GPE].")])
     seen = []
     nlp.set_error_handler(lambda name, pipe, docs, error: seen.append((docs, error)))
     docs = list(nlp.pipe([TEXT, "a bad one", "It rains."]))
@@ -118,7 +118,7 @@ def test_a_pool_of_texts_without_words(server, texts):
     nlp = remote(server)
     pipe = nlp.get_pipe(NAME)
     pipe._selection = NearestDemonstrations(1)
-    pipe._change(demonstrations=[Demonstration(text, text) for text in texts])
+    pipe._set_state(demonstrations=[Demonstration(text, text) for text in texts])
     assert found(nlp(TEXT)) == SPANS
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from thinc.api import SGD, Adam, Config, Model, registry
 
-from spacy_genner.pipeline.thinc_model import build_lora_causal_lm, get_language_model
+from spacy_genner.pipeline.predictor import get_shim
+from spacy_genner.pipeline.thinc_model import build_lora_causal_lm
 
 LORA = {"rank": 4, "alpha": 8}
 IDS = torch.arange(4, 40)[None]
@@ -23,14 +24,14 @@ def model(tiny_base):
 
 
 def loss_backward(model):
-    network = get_language_model(model).training_network.train()
+    network = get_shim(model).lm.training_network.train()
     loss = network(IDS, labels=IDS).loss
     loss.backward()
     return loss.item()
 
 
 def values(model):
-    parameters = get_language_model(model).adapter_parameters()
+    parameters = get_shim(model).lm.adapter_parameters()
     return {name: p.detach().numpy().copy() for name, p in parameters.items()}
 
 
@@ -57,7 +58,7 @@ def test_from_config(tiny_base):
     merge = false
     """
     made = registry.resolve(Config().from_str(text))["model"]
-    lm = get_language_model(made)
+    lm = get_shim(made).lm
     assert lm.merge is False
     assert lm.lora.target_modules == ("q_proj",)
     assert not lm.is_loaded
@@ -67,7 +68,7 @@ def test_from_config(tiny_base):
 
 
 def test_optimizer_trains_the_adapter_alone(model):
-    lm = get_language_model(model)
+    lm = get_shim(model).lm
     base = {n: p.clone() for n, p in lm.base.model.named_parameters()}
     optimizer = Adam(0.01)
     version = lm.version
@@ -89,7 +90,7 @@ def test_step_is_thincs_own(model):
     loss_backward(model)
     grads = {
         name: p.grad.numpy().copy()
-        for name, p in get_language_model(model).adapter_parameters().items()
+        for name, p in get_shim(model).lm.adapter_parameters().items()
     }
     model.finish_update(SGD(0.5, L2=0.0, grad_clip=0.0))
     after = values(model)
@@ -97,9 +98,9 @@ def test_step_is_thincs_own(model):
         expected = before[name] - numpy.float32(0.5) * grads[name]
         numpy.testing.assert_allclose(after[name], expected, rtol=1e-6, atol=1e-7)
     # Nothing to do is nothing done.
-    version = get_language_model(model).version
+    version = get_shim(model).lm.version
     model.finish_update(SGD(0.5))
-    assert get_language_model(model).version == version
+    assert get_shim(model).lm.version == version
     numpy.testing.assert_equal(values(model), after)
 
 
@@ -108,7 +109,7 @@ def test_unused_model_is_not_loaded_by_an_update(tiny_base):
     model.finish_update(Adam(0.1))
     with model.use_params({}):
         pass
-    assert not get_language_model(model).is_loaded
+    assert not get_shim(model).lm.is_loaded
 
 
 def test_use_params(model):
@@ -116,7 +117,7 @@ def test_use_params(model):
     for _ in range(4):
         loss_backward(model)
         model.finish_update(optimizer)
-    lm = get_language_model(model)
+    lm = get_shim(model).lm
     own = values(model)
     with torch.no_grad():
         expected = lm.decoding_network()(IDS).logits
@@ -149,11 +150,11 @@ def test_bytes_and_disk(model, tiny_base, tmp_path):
     ):
         other = build_lora_causal_lm(folder, lora=LORA, dtype="float32", device="cpu")
         load(other)
-        assert not get_language_model(other).is_loaded
+        assert not get_shim(other).lm.is_loaded
         numpy.testing.assert_equal(values(other), values(model))
-    for other in (model.copy(), copy.deepcopy(get_language_model(model))):
-        lm = get_language_model(other) if isinstance(other, Model) else other
-        assert lm is not get_language_model(model)
+    for other in (model.copy(), copy.deepcopy(get_shim(model).lm)):
+        lm = get_shim(other).lm if isinstance(other, Model) else other
+        assert lm is not get_shim(model).lm
         numpy.testing.assert_equal(
             {n: p.detach().numpy() for n, p in lm.adapter_parameters().items()},
             values(model),
@@ -161,7 +162,7 @@ def test_bytes_and_disk(model, tiny_base, tmp_path):
 
 
 def test_forward(model):
-    lm = get_language_model(model)
+    lm = get_shim(model).lm
     ids = [numpy.arange(4, 20, dtype="int32"), numpy.arange(7, 12)]
     hidden = model.predict(ids)
     assert [h.shape for h in hidden] == [(16, 32), (5, 32)]

@@ -1,5 +1,7 @@
 """Self-verification: what is asked, and what comes of the answers."""
 
+from functools import partial
+
 import pytest
 import torch
 from component_cases import TEXTS, component, found, learnt, make_doc, pipeline
@@ -119,7 +121,7 @@ def test_settings_that_cannot_be_used(setting, code):
 def test_probability_is_that_of_the_next_token(tiny_base, family, batch_tokens):
     nlp = pipeline(tiny_base(family), model__lora=None, model__dtype="float64")
     lm = component(nlp).lm
-    encode = component(nlp)._runtime().encoder.encode
+    encode = component(nlp).predictor.encoder.encode
     network = lm.base.model
     prefix = list(encode("Is it so?"))
     engine = Engine(network, text_decoder(network), prefix)
@@ -170,7 +172,9 @@ def test_component_asks_its_base(tiny_base):
 def test_text_that_the_base_cannot_hold(tiny_base):
     nlp = learnt(tiny_base("llama"), verifier={"@misc": "spacy-genner.Verifier.v1"})
     pipe = component(nlp)
-    judge = pipe._runtime().judge(pipe.verifier)
+    judge = partial(
+        pipe.predictor.judge, layout=pipe.verifier.layout(pipe.predictor.layout)
+    )
     short, long = judge(["[It | ORG] rains .", "x " * 5000])
     assert 0 <= short.probability <= 1
     assert long.probability is None and "1024" in long.reason

@@ -50,7 +50,7 @@ def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data)
     assert results(other) == expected
     assert component(other).lm.to_bytes() == component(nlp).lm.to_bytes()
     pipe = component(other)
-    engine = pipe._runtime().annotator(pipe.decoder).engine
+    engine = pipe.predictor.engine()
     assert engine.draft_head is not None and engine.draft_head.trained
     first, last = map(float, re.findall(r" (\d+\.\d+) ", done.output))
     assert last < first

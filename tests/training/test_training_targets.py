@@ -27,7 +27,7 @@ def targets(nlp, example):
     """The marked outputs that training asks for. A unit is a token with the white
     space before it, so a mark opens before that."""
     pipe = component(nlp)
-    rows = pipe._gold().rows([example])
+    rows = pipe.target_builder.rows([example])
     return [pipe.lm.tokenizer.decode(row.target.ids) for row in rows]
 
 

@@ -7,33 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Optional, Union  # noqa: UP035  # noqa: UP035
 
 from thinc.api import Model
-from thinc.shims.shim import Shim
 
 from ...config.settings import check_flag
 from ...errors import Errors, Warnings, warn
 from ...models.language_model import LazyDraftHead
+from ...pipeline.predictor import PredictorConfig, PredictorShim
 from ..messages import Completion, Prompt
 from .client import RemoteClient
+from .predictor import RemotePredictor
 from .retry import RemoteError
-from .settings import RemoteSettings, refuse_key
+from .settings import RemoteSettings
 from .usage import Usage
 
 if TYPE_CHECKING:
     from .client import RemoteClient
 
 
-# spacy-llm compares annotations by what those of typing alone have.
+# spacy-llm compares the annotations of registered functions with those of `typing`.
 
 
 class RemoteModel:
-    """A model behind a server, called with the prompts of documents.
+    """A spacy-llm model behind a server that speaks the OpenAI protocol.
 
-    client (RemoteClient): Asks it.
-    strict (bool): Whether a prompt that is not of the project's own tasks, and gets no
-        answer, is an error. There is no other way to report it to its task.
+    client (RemoteClient): The client.
+    strict (bool): Whether a failed prompt of a foreign task is an error. Only the
+        project's own tasks read the error of an answer.
     """
 
-    # Only where it is known: spacy-llm takes a model that has it for one that says it.
+    # Only set if it is known: spacy-llm reads any attribute of this name.
     context_length: int
 
     def __init__(self, client: RemoteClient, strict: bool = True):
@@ -44,48 +45,48 @@ class RemoteModel:
 
     @property
     def usage(self) -> Usage:
-        """What was asked for since the model was made."""
+        """Requests, tokens and cost since the model was made."""
         return self.client.usage
 
     def __call__(self, prompts: Iterable[Iterable[str]]) -> Iterable[Iterable[str]]:
-        """Ask the prompts of documents.
+        """Answer the prompts of documents.
 
         prompts (Iterable[Iterable[str]]): For each document, the prompts of its parts.
-        YIELDS (Iterable[str]): For each document, the answers of type `Completion`. One to
-            a `Prompt` may have an error in place of a text.
-        RAISES (RemoteError): Another prompt got no answer. It is raised when all are
-            asked, so that the answers of the others are in the cache.
+        YIELDS (Iterable[str]): For each document, answers of type `Completion`. The
+            answer to a `Prompt` may have an error in place of a text.
+        RAISES (RemoteError): A prompt of another type failed. The error is raised after
+            all prompts were sent, so that the other answers are in the cache.
         """
         groups: deque[list[str]] = deque()
 
-        def flat() -> Iterator[str]:
+        def flatten() -> Iterator[str]:
             for group in prompts:
                 groups.append(list(group))
                 yield from groups[-1]
 
-        ready: list[Completion] = []
-        failed: list[Exception] = []
+        answers: list[Completion] = []
+        errors: list[Exception] = []
         count = 0
-        for answer in self.client.stream(flat()):
+        for answer in self.client.stream(flatten()):
             while not groups[0]:
                 groups.popleft()
                 yield []
-            prompt = groups[0][len(ready)]
+            prompt = groups[0][len(answers)]
             count += 1
             if answer.error is not None and not isinstance(prompt, Prompt):
-                failed.append(answer.error)
+                errors.append(answer.error)
                 answer = Completion()
-            ready.append(answer)
-            if len(ready) == len(groups[0]):
+            answers.append(answer)
+            if len(answers) == len(groups[0]):
                 groups.popleft()
-                if not (failed and self.strict):
-                    yield ready
-                ready = []
-        if failed:
-            known = {"failed": len(failed), "all": count, "reason": failed[0]}
+                if not (errors and self.strict):
+                    yield answers
+                answers = []
+        if errors:
+            values = {"failed": len(errors), "all": count, "reason": errors[0]}
             if self.strict:
-                raise RemoteError(Errors.G724.format(**known))
-            warn(Warnings.W703.format(**known))
+                raise RemoteError(Errors.G724.format(**values))
+            warn(Warnings.W703.format(**values))
         for _ in groups:
             yield []
 
@@ -109,61 +110,24 @@ def make_remote_model(
     strict: bool = True,
     api_key: Any = None,
 ) -> Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]:
-    """Make a model behind a server that speaks the OpenAI protocol: that of OpenAI, or
-    of vLLM, llama.cpp, Ollama and many others. Nothing is sent before it is called.
+    """Make a spacy-llm model behind a server that speaks the OpenAI protocol: OpenAI's
+    own, vLLM, llama.cpp, Ollama and others. It is registered as
+    `spacy-genner.OpenAICompatible.v1`. Nothing is sent before the model is called. For
+    the other settings see `RemoteSettings`.
 
-    name (str): The model, as the server calls it.
-    base_url (str): The address that the paths of the API follow.
-    api_key_env (Optional[str]): The environment variable that holds the key; None for
-        a server that asks for none.
-    call (str): "chat" or "completion".
-    max_concurrent (int): How many requests are under way at a time.
-    timeout (float): Seconds that one try may take in all.
-    max_tries (int): How often a question is sent before it counts as failed. Where the
-        server's rate limit names a wait, that is no try, for ten minutes in all.
-    temperature (Optional[float]): 0 for the likeliest answer; None leaves it to the
-        server.
-    max_tokens (Optional[int]): Limit of an answer; None decides by the length of the
-        text.
-    structured (Union[str, bool]): Whether answers in JSON are held to a schema:
-        "auto" does where the server can.
-    cache (Optional[str]): The folder in which answers are kept.
-    prices (Optional[Dict[str, float]]): Prices of a million tokens, "input" and
-        "output".
-    extra (Optional[Dict[str, Any]]): Put into every request, such as {"seed": 0}.
-    system (Optional[str]): A system message, for chat alone.
-    context_length (Optional[int]): How many tokens prompt and answer may have, by
-        which a task cuts long documents.
-    strict (bool): Whether a prompt that is not of the project's own tasks, and gets no
-        answer, is an error; else it has an empty one, with a warning.
-    api_key (Any): Not for use: a key is refused here, without being shown.
+    strict (bool): Whether a failed prompt of a foreign task is an error. If False, its
+        answer is empty, with a warning.
+    api_key (Any): Refused without showing it. A key belongs in the environment.
     RETURNS (Callable): The model.
     RAISES (ValueError): A setting can't be used.
     """
-    refuse_key(api_key)
+    settings = RemoteSettings.from_arguments(locals())
     if not isinstance(strict, bool):
         raise ValueError(
             Errors.G701.format(
                 key="strict", value=repr(strict), expected="true or false"
             )
         )
-    settings = RemoteSettings(
-        name=name,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        call=call,
-        max_concurrent=max_concurrent,
-        timeout=timeout,
-        max_tries=max_tries,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        structured=structured,
-        cache=cache,
-        prices=prices or {},
-        extra=extra or {},
-        system=system,
-        context_length=context_length,
-    )
     return RemoteModel(RemoteClient(settings), strict)
 
 
@@ -201,6 +165,10 @@ class RemoteLanguageModel:
         """RAISES (ValueError): Always: there is no place for an adapter."""
         raise ValueError(Errors.G425.format(name=self.name, path=folder))
 
+    def save(self, folder: Path) -> None:
+        """RAISES (ValueError): Always. A remote model has no adapter."""
+        raise ValueError(Errors.G425.format(name=self.name, path=folder))
+
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): Nothing."""
         return b""
@@ -217,29 +185,25 @@ class RemoteLanguageModel:
         return self
 
 
-class RemoteShim(Shim):
-    """Carries a remote model through thinc, which has nothing to do for it.
+class RemoteShim(PredictorShim):
+    """Carries a remote model through thinc, which has no weights to update.
 
-    lm (RemoteLanguageModel): The model.
+    lm (RemoteLanguageModel): The remote model.
     """
 
-    def __init__(self, lm: RemoteLanguageModel) -> None:
-        super().__init__(None)
-        self.lm = lm
+    lm: RemoteLanguageModel
+
+    def make_predictor(self, config: PredictorConfig) -> RemotePredictor:
+        """Make the predictor. Nothing is sent before a document is annotated.
+
+        config (PredictorConfig): The settings of the component.
+        RETURNS (RemotePredictor): The predictor.
+        RAISES (ValueError): The prompt leaves no room for text.
+        """
+        return RemotePredictor(self.lm, config)
 
     def finish_update(self, optimizer: Any) -> None:
-        """Does nothing: there are no weights."""
-
-    def to_device(self, device_type: str, device_id: int) -> None:
-        """Does nothing: the device is the server's."""
-
-    def to_bytes(self) -> bytes:
-        """RETURNS (bytes): Nothing."""
-        return b""
-
-    def from_bytes(self, bytes_data: bytes) -> "RemoteShim":
-        """RETURNS (RemoteShim): Itself."""
-        return self
+        """Do nothing: there are no weights."""
 
 
 def build_remote_lm(
@@ -261,34 +225,18 @@ def build_remote_lm(
     keep_answers: bool = False,
     api_key: Any = None,
 ) -> Model:
-    """A model behind a server that speaks the OpenAI protocol, in the place of one of
-    this process: `spacy-genner.OpenAICompatible.v1` of the architectures. Nothing is
-    sent before a document is annotated. For the settings see `RemoteSettings`.
+    """Make the model of a component that is behind a server that speaks the OpenAI
+    protocol. It is registered as the architecture `spacy-genner.OpenAICompatible.v1`.
+    Nothing is sent before a document is annotated. For the other settings see
+    `RemoteSettings`.
 
-    keep_answers (bool): Whether what it writes is kept, in the group's
-        `attrs["answer"]`.
-    api_key (Any): Not for use: a key is refused here, without being shown.
+    keep_answers (bool): Whether to keep the model's answers in the attribute "answer"
+        of the span group.
+    api_key (Any): Refused without showing it. A key belongs in the environment.
     RETURNS (Model): The model, which thinc can't run.
     RAISES (ValueError): A setting can't be used.
     """
-    refuse_key(api_key)
-    settings = RemoteSettings(
-        name=name,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        call=call,
-        max_concurrent=max_concurrent,
-        timeout=timeout,
-        max_tries=max_tries,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        structured=structured,
-        cache=cache,
-        prices=prices or {},
-        extra=extra or {},
-        system=system,
-        context_length=context_length,
-    )
+    settings = RemoteSettings.from_arguments(locals())
     check_flag("keep_answers", keep_answers)
     lm = RemoteLanguageModel(settings, keep_answers)
     return Model("genner_remote_lm", _forward, shims=[RemoteShim(lm)])

@@ -1,163 +1,134 @@
-"""The predictor that asks a remote model."""
+"""The predictor that sends prompts to a remote model and aligns its completions."""
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from spacy.tokens import Doc
 
-from ...errors import Errors
-from ...formats import Format
+from ...pipeline.predictor import PredictorConfig
 from ...pipeline.results import Prediction, failed_prediction
-from ...pipeline.verifier import Judge, Verdict, Verifier
+from ...pipeline.verifier import Verdict
 from ...prompts import Demonstration, PromptLayout
-from ...prompts.encoder import OUTPUT, fitting, text_room
-from ...prompts.windows import WindowSettings, blank_tokens, cut, token_sizes, units
+from ...prompts.layout import OUTPUT_FACTOR
+from ...prompts.windows import WindowCutter
 from ..alignment import aligned
 from ..messages import Completion, Prompt, make_prompt
-from ..sharding import Shards, estimated, joined_outcome
-from .models import RemoteLanguageModel
+from ..sharding import Shards, estimated, merge_shards
 
-
-class DocPrompts(NamedTuple):
-    """A document with its questions, one for each window."""
-
-    shards: Shards
-    questions: list[Prompt]
+if TYPE_CHECKING:
+    from .models import RemoteLanguageModel
 
 
 class RemotePredictor:
-    """Annotates with a model that is asked in text: its answers are aligned to the
-    documents by the format's tolerant parser.
+    """Predicts with a remote model, whose completions are aligned to the documents by the
+    tolerant parser of the output format.
 
-    lm (RemoteLanguageModel): The model.
-    fmt (Format): The output format.
-    layout (PromptLayout): The prompt, with the labels. Where the model's context length
-        is known, it shows as many demonstrations as leave room for texts.
-    window (WindowSettings): How documents are cut; its tokens are estimated.
+    lm (RemoteLanguageModel): The remote model.
+    config (PredictorConfig): The settings of the component. Tokens are estimated. If the
+        context length of the model is known, the prompt shows as many demonstrations as
+        leave room for text.
     RAISES (ValueError): The prompt leaves no room for text.
+
+    layout (PromptLayout): The prompt, with the demonstrations that fit.
+    checksum (str): Empty: servers do not tell the checksum of their weights.
     """
 
-    base_checksum = ""
+    checksum = ""
 
-    def __init__(
-        self,
-        lm: RemoteLanguageModel,
-        fmt: Format,
-        layout: PromptLayout,
-        window: WindowSettings,
-    ):
+    def __init__(self, lm: "RemoteLanguageModel", config: PredictorConfig):
         self.lm = lm
-        self.format = fmt
-        self.window = window
-        self.max_tokens = window.max_tokens
+        self.format = config.format
         limit = lm.settings.context_length
-        # The most tokens of prompt, text and answer.
-        self._limit = None
         if limit is not None:
-            self._limit = limit - estimated(lm.settings.system or "")
-        self.layout = fitting(layout, estimated, self._limit, window.max_tokens)
-        if self._limit is not None:
-            fixed = estimated(self.layout.written(""))
-            room = text_room(self._limit, fixed, layout.readings)
-            if room < 1:
-                raise ValueError(Errors.G405.format(limit=limit, prefix=fixed))
-            self.max_tokens = min(self.max_tokens, room)
+            limit -= estimated(lm.settings.system or "")
+        # The maximum number of tokens of prompt and completion.
+        self._limit = limit
+        self.layout = config.layout.fit_demonstrations(
+            estimated, limit, config.window.max_tokens
+        )
+        self.cutter = WindowCutter(
+            config.window,
+            estimated,
+            limit=limit,
+            fixed=estimated(self.layout.written("")),
+            readings=self.layout.readings,
+        )
 
-    def annotator(self, decoder: Any) -> "RemotePredictor":
-        """What annotates: this. There is nothing to decode.
-
-        decoder (Any): Not used.
-        RETURNS (RemotePredictor): Itself.
-        """
-        return self
-
-    def annotate(self, docs: Sequence[Doc]) -> list[Prediction]:
-        """Find the spans of some documents, asked about at the same time. What goes
-        wrong with one document is its own failure.
+    def predict(self, docs: Sequence[Doc]) -> list[Prediction]:
+        """Predict the spans of some documents, whose prompts are sent concurrently. The
+        failure of one document is its own.
 
         docs (Sequence[Doc]): The documents. They are not changed.
-        RETURNS (List[Prediction]): One outcome for each.
-        RAISES (ValueError): The server's key is missing.
+        RETURNS (list[Prediction]): One prediction for each.
+        RAISES (ValueError): The API key of the server is missing.
         """
-        asked: list[DocPrompts | Prediction] = []
+        inputs: list[tuple[Shards, list[Prompt]] | Exception] = []
         for doc in docs:
             try:
-                asked.append(self._asked(doc))
+                inputs.append(self._prompts(doc))
             except Exception as error:
-                asked.append(failed_prediction(doc, error))
-        questions = [
-            question
-            for each in asked
-            if isinstance(each, DocPrompts)
-            for question in each.questions
+                inputs.append(error)
+        prompts = [
+            prompt
+            for each in inputs
+            if not isinstance(each, Exception)
+            for prompt in each[1]
         ]
-        answers = iter(self.lm.client.answer(questions))
-        outcomes = []
-        for doc, each in zip(docs, asked, strict=True):
-            if isinstance(each, Prediction):
-                outcomes.append(each)
+        completions = iter(self.lm.client.answer(prompts))
+        predictions = []
+        for doc, each in zip(docs, inputs, strict=True):
+            if isinstance(each, Exception):
+                predictions.append(failed_prediction(doc, each))
                 continue
-            given = list(islice(answers, len(each.questions)))
+            shards, sent = each
+            received = list(islice(completions, len(sent)))
             try:
-                outcome = self._read(each.shards, given)
+                prediction = self._prediction(shards, received)
             except Exception as error:
-                outcome = failed_prediction(doc, error)
+                prediction = failed_prediction(doc, error)
             if self.lm.keep_answers:
-                outcome.answers = [str(answer) for answer in given]
-            outcomes.append(outcome)
-        return outcomes
+                prediction.answers = [str(completion) for completion in received]
+            predictions.append(prediction)
+        return predictions
 
-    def _asked(self, doc: Doc) -> DocPrompts:
-        windows = cut(
-            token_sizes(doc, estimated),
-            blank_tokens(doc),
-            units(doc, self.window.unit),
-            self.max_tokens,
-            min(self.window.overlap, self.max_tokens - 1),
-        )
-        shards = Shards(doc, tuple(windows))
-        return DocPrompts(
-            shards,
-            [make_prompt(part, self.layout, self._shown(part.text)) for part in shards],
-        )
+    def _prompts(self, doc: Doc) -> tuple[Shards, list[Prompt]]:
+        shards = Shards(doc, tuple(self.cutter.windows(doc)))
+        prompts = [
+            make_prompt(part, self.layout, self._demonstrations(part.text))
+            for part in shards
+        ]
+        return shards, prompts
 
-    def _read(self, shards: Shards, answers: Sequence[Completion]) -> Prediction:
+    def _demonstrations(self, text: str) -> Sequence[Demonstration]:
+        output = OUTPUT_FACTOR * estimated(text)
+
+        def size(shown: Sequence[Demonstration]) -> int:
+            return estimated(self.layout.written(text, shown)) + output
+
+        return self.layout.fit_neighbours(text, size, self._limit)
+
+    def _prediction(
+        self, shards: Shards, completions: Sequence[Completion]
+    ) -> Prediction:
         labels = self.layout.labels
         parts = [
-            aligned(part, answer, self.format, labels)
-            for part, answer in zip(shards, answers, strict=True)
+            aligned(part, completion, self.format, labels)
+            for part, completion in zip(shards, completions, strict=True)
         ]
-        return joined_outcome(shards, parts, labels, self.format.allows_crossing)
+        return merge_shards(shards, parts, labels, self.format.allows_crossing)
 
-    def judge(self, verifier: Verifier) -> Judge:
-        """What answers the verifier's questions: the same model.
+    def judge(self, texts: Sequence[str], layout: PromptLayout) -> list[Verdict]:
+        """Answer a yes/no question about each text, with the same model.
 
-        verifier (Verifier): Asks.
-        RETURNS (Judge): It.
+        texts (Sequence[str]): The texts.
+        layout (PromptLayout): The prompt of the question.
+        RETURNS (list[Verdict]): The probability of "yes" for each.
         """
-        layout = verifier.layout(self.layout)
-
-        def judge(texts: Sequence[str]) -> list[Verdict]:
-            odds = self.lm.client.probabilities([layout.written(t) for t in texts])
-            return [
-                Verdict(
-                    each.probability, str(each.error or "the answer has neither word")
-                )
-                for each in odds
-            ]
-
-        return judge
-
-    def _shown(self, text: str) -> Sequence[Demonstration]:
-        """As many of the text's demonstrations, the nearest first, as the model is
-        said to hold."""
-        if self.layout.neighbours is None:
-            return ()
-        shown = list(self.layout.neighbours.of(text))
-        room = OUTPUT * estimated(text)
-        while shown and self._limit is not None:
-            if estimated(self.layout.written(text, shown)) + room <= self._limit:
-                break
-            shown.pop()
-        return shown
+        answers = self.lm.client.probabilities([layout.written(t) for t in texts])
+        return [
+            Verdict(
+                answer.probability, str(answer.error or "the answer has neither word")
+            )
+            for answer in answers
+        ]

@@ -1,4 +1,4 @@
-"""Where the tests find real corpora, which are no part of the project."""
+"""The folder of real corpora, which are not part of the project."""
 
 import os
 from collections.abc import Callable
@@ -11,8 +11,8 @@ DATA_VARIABLE = "SPACY_GENNER_DATA"
 
 @pytest.fixture(scope="session")
 def data_dir() -> Callable[..., Path]:
-    """A function (*parts) -> path in the folder that $SPACY_GENNER_DATA names; the test
-    is skipped where it is not there."""
+    """A function (*parts) -> path in the folder of `$SPACY_GENNER_DATA`. It skips the
+    test if the path does not exist."""
 
     def find(*parts: str) -> Path:
         folder = os.environ.get(DATA_VARIABLE)

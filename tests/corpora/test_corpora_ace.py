@@ -1,4 +1,4 @@
-"""The sentences are the project's own, in the form that the LDC describes."""
+"""The ACE 2005 reader. The sentences are made up in the format of the LDC."""
 
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
@@ -21,7 +21,7 @@ older post"> today.
 </BODY>
 </DOC>
 """
-# As the annotation counts: without tags, `&amp;` as five characters.
+# The text as offsets count it: without tags, with `&amp;` as five characters.
 COUNTED = (
     "\n OWN_ENG_20200101.0001 \n NEWS STORY \n\n\n🧬 The mayor of Porto\n"
     "met Silva &amp; Sons of\nLisbon today.\n\n\n\n"
@@ -32,12 +32,12 @@ TEXT = COUNTED.replace("&amp;", "&")
 def charseq(words: str, shift: int = 0) -> str:
     start = COUNTED.index(words) + shift
     end = start + len(words) - 1
-    said = escape(words.replace("&amp;", "&"))
-    return f'<charseq START="{start}" END="{end}">{said}</charseq>'
+    surface = escape(words.replace("&amp;", "&"))
+    return f'<charseq START="{start}" END="{end}">{surface}</charseq>'
 
 
 def entity(kind: str, *mentions: str) -> str:
-    """Mentions as `extent` or `extent|head`."""
+    """Write an entity. A mention is given as `extent` or `extent|head`."""
     lines = [f'<entity ID="E1" TYPE={quoteattr(kind)} SUBTYPE="x" CLASS="SPC">']
     for mention in mentions:
         extent, _, head = mention.partition("|")
@@ -115,8 +115,8 @@ def test_full_mentions(tmp_path, before, line_end):
     assert texts(doc) == FULL
 
 
-def test_offsets_are_those_of_the_annotation(tmp_path):
-    """Where the text has no entities, to the character."""
+def test_offsets_match_the_annotation(tmp_path):
+    """Offsets match exactly before the first XML entity in the text."""
     [doc] = read(write(tmp_path))
     start = COUNTED.index("The mayor")
     assert doc.spans[0] == (start, start + len("The mayor of Porto"), "PER")
@@ -160,7 +160,7 @@ def test_the_last_stage_of_annotation_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("folders", [("fp1", "fp2"), ("x", "y")])
-def test_a_document_that_is_there_twice_is_an_error(tmp_path, folders):
+def test_a_duplicate_document_is_an_error(tmp_path, folders):
     for folder in folders:
         write(tmp_path / folder)
     with pytest.raises(ValueError, match=r"\[G543\] The document 'own' occurs twice"):
@@ -183,8 +183,8 @@ def test_a_missing_file_is_an_error(tmp_path, present, missing):
 def test_offsets_that_do_not_fit_are_an_error(tmp_path):
     right, wrong = charseq("Porto"), charseq("Porto", shift=1)
     annotation = apf(entity("GPE", "Porto")).replace(right, wrong)
-    said = r"\[G542\].*own.apf.xml, line 7: .*has 'Porto' from \d+ to \d+, but 'orto"
-    with pytest.raises(ValueError, match=said):
+    message = r"\[G542\].*own.apf.xml, line 7: .*has 'Porto' from \d+ to \d+, but 'orto"
+    with pytest.raises(ValueError, match=message):
         read(write(tmp_path, annotation=annotation))
     far = wrong.replace('END="', 'END="9')
     with pytest.raises(
@@ -203,14 +203,14 @@ def test_offsets_that_do_not_fit_are_an_error(tmp_path):
         (apf(entity("GPE", "Porto")).replace("extent>", "x>"), 9, "no 'extent'"),
     ],
 )
-def test_a_bad_annotation_is_named(tmp_path, annotation, number, reason):
-    said = rf"\[G541\].*own.apf.xml, line {number}: .*{reason}"
-    with pytest.raises(ValueError, match=said):
+def test_a_malformed_annotation_names_its_line(tmp_path, annotation, number, reason):
+    message = rf"\[G541\].*own.apf.xml, line {number}: .*{reason}"
+    with pytest.raises(ValueError, match=message):
         read(write(tmp_path, annotation=annotation))
 
 
 @pytest.mark.parametrize("annotation", ["", APF[:-30]])
-def test_a_damaged_annotation_is_named(tmp_path, annotation):
+def test_malformed_xml_names_its_line(tmp_path, annotation):
     with pytest.raises(ValueError, match=r"\[G535\].*own.apf.xml, line \d+"):
         read(write(tmp_path, annotation=annotation))
 

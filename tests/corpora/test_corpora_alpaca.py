@@ -1,3 +1,5 @@
+"""The Alpaca reader and writer: format detection, the text of a record, and issues."""
+
 import json
 from pathlib import Path
 
@@ -46,10 +48,10 @@ def lines(path: Path, *records) -> Path:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("form", [save, lines])
-def test_every_format_is_told_and_read(tmp_path, name, form):
+@pytest.mark.parametrize("layout", [save, lines])
+def test_every_format_is_detected_and_read(tmp_path, name, layout):
     records = [record(EMPTY[name], "Nothing ."), record(OUTPUTS[name])]
-    path = form(tmp_path / "c.json", *records)
+    path = layout(tmp_path / "c.json", *records)
     first, second = read(path, "alpaca")
     assert (first.text, first.spans, first.diagnostics) == ("Nothing .", [], ())
     assert second.spans[0] == ORG
@@ -74,26 +76,26 @@ def test_no_span_in_any_output(tmp_path, name):
         '[{"text": "Oslo", "label": "GPE"}]',
     ],
 )
-def test_a_format_that_can_not_be_told(tmp_path, output):
+def test_an_ambiguous_format_is_an_error(tmp_path, output):
     path = save(tmp_path / "c.json", record(output))
     with pytest.raises(ValueError, match=r"\[G560\].*line 2.*--format"):
         read(path, "alpaca")
 
 
-def test_other_outputs_than_those_before(tmp_path):
+def test_outputs_of_different_formats_are_an_error(tmp_path):
     path = save(tmp_path / "c.json", record("[]"), record(OUTPUTS["inline_xml"]))
     with pytest.raises(ValueError, match=r"\[G560\].*line 7"):
         read(path, "alpaca")
 
 
-def test_a_thousand_texts_without_a_span_do_not_say(tmp_path):
+def test_a_thousand_texts_without_a_span_are_ambiguous(tmp_path):
     path = lines(tmp_path / "c", *[record("Nothing .", "Nothing .")] * 1001)
     with pytest.raises(ValueError, match="G560"):
         read(path, "alpaca")
     assert len(read(path, "alpaca", format="inline_xml")) == 1001
 
 
-def test_what_the_text_does_not_bear_out_is_among_the_remarks(tmp_path):
+def test_issues_of_an_output_become_diagnostics(tmp_path):
     outputs = [
         "Oslo hosts the [University of Bergen | ORG] .",
         "Oslo hosts the [University of Oslo | ORG",
@@ -126,13 +128,13 @@ def test_what_the_text_does_not_bear_out_is_among_the_remarks(tmp_path):
         ("inline_xml", 2, "Oslo <A><B>hosts</B></A> the University of Oslo ."),
     ],
 )
-def test_another_order_is_no_loss(tmp_path, name, count, output):
+def test_another_order_loses_no_span(tmp_path, name, count, output):
     [found] = read(save(tmp_path / "c", record(output)), "alpaca", format=name)
     assert {diagnostic.kind for diagnostic in found.diagnostics} <= {"other_order"}
     assert len(found.spans) == count
 
 
-def test_remarks_are_counted(tmp_path):
+def test_diagnostics_are_counted(tmp_path):
     path = save(tmp_path / "c", record("Oslo hosts a [University of Oslo | ORG] ."))
     maker = DocMaker()
     list(maker(read(path, "alpaca", format="inline_bracketed")))
@@ -158,7 +160,7 @@ def test_tokens_are_put_together(tmp_path):
     ],
 )
 @pytest.mark.parametrize("name", ["inline_bracketed", "offset_json"])
-def test_a_text_within_the_instruction(tmp_path, instruction, name):
+def test_the_text_can_be_part_of_the_instruction(tmp_path, instruction, name):
     task = record(OUTPUTS[name], "", instruction)
     [found] = read(save(tmp_path / "c", task), "alpaca")
     assert (found.text, found.spans[0], found.diagnostics) == (SENTENCE, ORG, ())
@@ -173,19 +175,19 @@ def test_a_text_within_the_instruction(tmp_path, instruction, name):
         ("inline_xml", f"Mark the text {SENTENCE}"),
         ("inline_xml", f"Text:\n{SENTENCE}\nMind the gaps."),
         ("inline_xml", "Text:\n"),
-        # An output in JSON does not say where the text ends, or which it is.
+        # A JSON output does not show which text is meant or where it ends.
         ("offset_json", f"Text:\n{SENTENCE}\nMind the gaps."),
         ("offset_json", f"Text:\nOslo .\nText:\n{SENTENCE}"),
         ("offset_json", ""),
     ],
 )
-def test_a_text_that_is_not_sure_is_refused(tmp_path, name, instruction):
+def test_an_unconfirmed_text_is_an_error(tmp_path, name, instruction):
     path = save(tmp_path / "c", record(OUTPUTS[name], "", instruction))
     with pytest.raises(ValueError, match=r"\[G559\].*line 2.*'input'"):
         read(path, "alpaca", format=name)
 
 
-def test_an_inline_copy_says_which_of_two_texts_it_is(tmp_path):
+def test_an_inline_output_selects_one_of_two_texts(tmp_path):
     instruction = f"Text: Bergen\nAnd now this text:\n{SENTENCE}"
     path = save(tmp_path / "c", record(OUTPUTS["inline_xml"], "", instruction))
     assert read(path, "alpaca")[0].text == SENTENCE
@@ -208,13 +210,13 @@ def test_an_inline_copy_says_which_of_two_texts_it_is(tmp_path):
         ('[{"input": "\\ud800", "output": "b"}]', "G557", 1),
     ],
 )
-def test_a_bad_file_names_the_line(tmp_path, content, code, line):
+def test_a_malformed_file_names_the_line(tmp_path, content, code, line):
     (tmp_path / "c.json").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"\[{code}\].*c\.json, line {line}:"):
         read(tmp_path / "c.json", "alpaca")
 
 
-def test_bytes_that_are_no_text_name_the_line(tmp_path):
+def test_invalid_utf8_names_the_line(tmp_path):
     (tmp_path / "c.json").write_bytes(b'[\n{"input": "\xff"}]')
     with pytest.raises(ValueError, match=r"\[G510\].*line 2"):
         read(tmp_path / "c.json", "alpaca")
@@ -223,7 +225,7 @@ def test_bytes_that_are_no_text_name_the_line(tmp_path):
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])
 @pytest.mark.parametrize("indent, lines", [(None, [2, 2, 2]), (2, [3, 13, 14])])
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_a_list_is_read_piece_by_piece(
+def test_a_list_is_parsed_chunk_by_chunk(
     tmp_path, monkeypatch, chunk, indent, lines, ascii_only
 ):
     rows = [
@@ -243,7 +245,7 @@ def test_a_list_is_read_piece_by_piece(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_is_written_is_read_again(tmp_path, name):
+def test_written_files_are_read_back(tmp_path, name):
     docs = make_docs(NESTED, OFF_GRID, PLAIN)
     counts = write(docs, tmp_path / "o.json", "alpaca", format=name)
     records = json.loads((tmp_path / "o.json").read_text("utf-8"))
@@ -261,7 +263,7 @@ def test_what_is_written_is_read_again(tmp_path, name):
     assert text == json.dumps(records, ensure_ascii=False, indent=2) + "\n"
 
 
-def test_definitions_come_first_and_in_their_order(tmp_path):
+def test_definitions_come_first_in_their_order(tmp_path):
     definitions = {"ORG": "an organisation", "VEH": "", "GPE": "a city"}
     write(
         make_docs(NESTED),
@@ -283,7 +285,7 @@ def test_definitions_come_first_and_in_their_order(tmp_path):
     assert list(json.loads(row["output"])) == ["ORG", "VEH", "GPE", "LOC", "PERSON"]
 
 
-def test_what_the_format_can_not_say_is_counted(tmp_path):
+def test_spans_that_the_format_can_not_represent_are_counted(tmp_path):
     text = "an [X and Y] or Z"
     spans = [
         CharSpan(3, 5, "HIDDEN"),
@@ -307,7 +309,7 @@ def test_what_the_format_can_not_say_is_counted(tmp_path):
     assert counts.left_out == {"would be given the place of another occurrence": 1}
 
 
-def test_wrong_formats_and_labels(tmp_path):
+def test_unknown_formats_and_illegal_labels_are_errors(tmp_path):
     with pytest.raises(ValueError, match=r"\[G005\].*'nothing'"):
         write(make_docs(PLAIN), tmp_path / "o", "alpaca", format="nothing")
     bad = Annotated("one two", [CharSpan(0, 3, "a b")], "d", None)

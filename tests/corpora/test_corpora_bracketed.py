@@ -1,3 +1,5 @@
+"""The bracketed reader: strict markup, joined and separate sentences."""
+
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ def read(path: Path, **options):
     return list(get_converter("bracketed")(path, ConvertOptions(**options)))
 
 
-def test_spans_are_where_the_marks_were():
+def test_brackets_become_spans():
     text, spans = parse_bracketed("The [University of [Oslo | GPE] | ORG].")
     assert text == "The University of Oslo."
     assert {(text[s.start : s.end], s.label) for s in spans} == {
@@ -28,14 +30,14 @@ def test_spans_are_where_the_marks_were():
     }
 
 
-def test_of_two_labels_both_are_read():
+def test_two_labels_of_one_range_are_read():
     assert parse_bracketed("[[x | A] | B]") == (
         "x",
         [CharSpan(0, 1, "A"), CharSpan(0, 1, "B")],
     )
 
 
-def test_a_bar_in_the_text_stays():
+def test_a_bar_in_the_text_is_kept():
     assert parse_bracketed("a | b [c | d | E] f")[0] == "a | b c | d f"
 
 
@@ -50,7 +52,7 @@ def test_a_bar_in_the_text_stays():
         ("an [ | GPE]", "empty"),
     ],
 )
-def test_a_slip_names_file_and_line(tmp_path, line, reason):
+def test_malformed_markup_names_file_and_line(tmp_path, line, reason):
     path = tmp_path / "corpus.txt"
     path.write_text(f"fine.\n{line}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"\[G511\].*corpus.txt, line 2: ") as error:
@@ -76,7 +78,7 @@ def test_sentences_are_joined_with_exact_offsets(tmp_path):
     assert (first.doc_id, second.doc_id) == ("1", "2")
 
 
-def test_sentences_may_stay_apart(tmp_path):
+def test_sentences_can_stay_separate(tmp_path):
     path = tmp_path / "corpus.txt"
     path.write_text(CORPUS, encoding="utf-8")
     found = read(path, join_sentences=False)
@@ -84,7 +86,7 @@ def test_sentences_may_stay_apart(tmp_path):
     assert found[1].text == "The University of Oslo is Oslo's."
 
 
-def test_a_file_that_is_not_utf8_names_the_line(tmp_path):
+def test_invalid_utf8_names_the_line(tmp_path):
     path = tmp_path / "corpus.txt"
     path.write_bytes(b"fine\n" + "Åre\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"\[G510\].*line 2"):

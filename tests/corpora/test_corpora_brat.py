@@ -1,3 +1,5 @@
+"""The BRAT reader: offsets, discontinuous spans, triggers and missing files."""
+
 from pathlib import Path
 
 import pytest
@@ -41,13 +43,13 @@ def test_a_folder_is_read_in_sorted_order(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["txt", "ann"])
-def test_one_document_is_read(tmp_path, ending):
+def test_a_single_document_is_read(tmp_path, ending):
     write(tmp_path, "a", txt=TEXT, ann=NOTES)
     [doc] = read(tmp_path / f"a.{ending}")
     assert (doc.doc_id, texts(doc)) == ("a", GOLD)
 
 
-def test_other_kinds_of_lines_are_no_spans(tmp_path):
+def test_other_annotations_are_skipped(tmp_path):
     more = (
         "R1\tLives Arg1:T1 Arg2:T3\nA1\tOld T1\nM1\tSure T1\n#1\tAnnotatorNotes T1\tx\n"
         "N1\tReference T3 Wiki:1\tOslo\n*\tEquiv T1 T2\n\n"
@@ -72,10 +74,10 @@ def test_triggers_are_read_on_request(tmp_path):
 SPLIT = "T1\tPER 11 14;24 27\tUlf Eva\n"
 
 
-def test_a_span_in_several_parts_is_refused(tmp_path):
+def test_a_discontinuous_span_is_refused(tmp_path):
     folder = write(tmp_path, "a", txt=TEXT, ann=f"\n{SPLIT}")
-    said = r"\[G545\].*a.ann, line 2: .*Ulf Eva.*--discontinuous join.*split"
-    with pytest.raises(ValueError, match=said):
+    message = r"\[G545\].*a.ann, line 2: .*Ulf Eva.*--discontinuous join.*split"
+    with pytest.raises(ValueError, match=message):
         read(folder)
 
 
@@ -86,13 +88,13 @@ def test_a_span_in_several_parts_is_refused(tmp_path):
         ("split", [("Ulf", "PER"), ("Eva", "PER")]),
     ],
 )
-def test_a_span_in_several_parts_is_joined_or_split(tmp_path, way, spans):
+def test_a_discontinuous_span_is_joined_or_split(tmp_path, way, spans):
     folder = write(tmp_path, "a", txt=TEXT, ann=SPLIT)
     [doc] = read(folder, discontinuous=way)
     assert texts(doc) == spans
 
 
-def test_a_span_over_a_line_break_is_one(tmp_path):
+def test_a_span_across_a_line_break_is_one_span(tmp_path):
     whole = "T1\tX 7 14\tmet Ulf\n"
     parts = "T2\tX 7 10;11 14\tmet Ulf\n"
     folder = write(tmp_path, "a", txt=TEXT, ann=whole + parts)
@@ -102,8 +104,8 @@ def test_a_span_over_a_line_break_is_one(tmp_path):
 
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
 @pytest.mark.parametrize("counts_both", [False, True])
-def test_windows_line_ends_and_a_mark_at_the_start(tmp_path, bom, counts_both):
-    """Offsets may have been counted with them or without."""
+def test_windows_line_ends_and_a_byte_order_mark(tmp_path, bom, counts_both):
+    """Offsets may or may not count them."""
     text = bom + TEXT.replace("\n", "\r\n")
     as_counted = text if counts_both else TEXT
     start = as_counted.index("Ulf")
@@ -113,23 +115,23 @@ def test_windows_line_ends_and_a_mark_at_the_start(tmp_path, bom, counts_both):
     assert doc.text == (text.removeprefix(bom) if counts_both else TEXT)
 
 
-def test_windows_line_ends_stay_where_offsets_do_not_say(tmp_path):
+def test_windows_line_ends_stay_without_offsets(tmp_path):
     [doc] = read(write(tmp_path, "a", txt="One.\r\nTwo.\r\n", ann=""))
     assert doc.text == "One.\r\nTwo.\r\n"
 
 
 @pytest.mark.parametrize(
-    "line, said, found",
+    "line, annotated, found",
     [
         ("T2\tPER 3 7\tMara", "'Mara' from 3 to 7", "'ara '"),
         ("T2\tGPE 34 60\tOslo.", "from 34 to 60", "'o.\\\\n'"),
         ("T2\tGPE 6 6\t", "'' from 6 to 6", "''"),
     ],
 )
-def test_offsets_that_do_not_fit_are_an_error(tmp_path, line, said, found):
+def test_offsets_that_do_not_fit_are_an_error(tmp_path, line, annotated, found):
     folder = write(tmp_path, "a", txt=TEXT, ann=f"T1\tPER 2 6\tMara\n{line}\n")
     place = rf"{found} is at this position in .*a.txt"
-    message = rf"\[G542\].*a.ann, line 2: .*{said}, but {place}"
+    message = rf"\[G542\].*a.ann, line 2: .*{annotated}, but {place}"
     with pytest.raises(ValueError, match=message):
         read(folder)
 
@@ -144,14 +146,14 @@ def test_offsets_that_do_not_fit_are_an_error(tmp_path, line, said, found):
         "cut",
     ],
 )
-def test_a_bad_line_is_named(tmp_path, line):
+def test_a_malformed_line_is_named(tmp_path, line):
     folder = write(tmp_path, "a", txt=TEXT, ann=f"\n\n{line}\n")
     with pytest.raises(ValueError, match=r"\[G544\].*a.ann, line 3: ") as error:
         read(folder)
     assert repr(line) in str(error.value)
 
 
-def test_a_file_that_is_not_utf8_is_named(tmp_path):
+def test_invalid_utf8_names_file_and_line(tmp_path):
     write(tmp_path, "a", ann="")
     (tmp_path / "a.txt").write_bytes("One.\nÅse.\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"\[G510\].*a.txt, line 2: .*UTF-8"):

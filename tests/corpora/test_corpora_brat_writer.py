@@ -1,3 +1,5 @@
+"""The BRAT writer: pairs of files, safe names and replaceable folders."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ def files(folder) -> dict[str, str]:
     return {path.name: path.read_bytes().decode() for path in found}
 
 
-def test_a_pair_of_files_a_document(tmp_path):
+def test_each_document_has_a_pair_of_files(tmp_path):
     counts = write(make_docs(NESTED, PLAIN), tmp_path / "out" / "new", "brat")
     assert files(tmp_path / "out" / "new") == {
         "letters_1.ann": "T1\tPERSON 0 10\tMara Quist\n"
@@ -28,7 +30,7 @@ def test_a_pair_of_files_a_document(tmp_path):
     assert counts.left_out == counts.changed == {}
 
 
-def test_it_comes_back_whole(tmp_path):
+def test_written_files_are_read_back(tmp_path):
     write(make_docs(NESTED, OFF_GRID, PLAIN), tmp_path / "o", "brat")
     first, second, third = read(tmp_path / "o", "brat")
     assert (first.text, set(first.spans)) == (TEXT, set(SPANS))
@@ -36,7 +38,7 @@ def test_it_comes_back_whole(tmp_path):
     assert (third.text, third.spans) == (PLAIN.text, [])
 
 
-def test_a_line_break_parts_a_span(tmp_path):
+def test_a_line_break_splits_a_span(tmp_path):
     text = "at New\r\n  York\ttown, and\n"
     spans = [CharSpan(3, 14, "GPE"), CharSpan(0, len(text), "ALL")]
     write(make_docs(Annotated(text, spans, "d", None)), tmp_path / "o", "brat")
@@ -47,7 +49,7 @@ def test_a_line_break_parts_a_span(tmp_path):
     assert (found.text, sorted(found.spans)) == (text, sorted(spans))
 
 
-def test_an_own_folder_is_replaced(tmp_path):
+def test_a_folder_of_pairs_is_replaced(tmp_path):
     write(make_docs(NESTED, PLAIN), tmp_path / "o", "brat")
     write(make_docs(PLAIN), tmp_path / "o", "brat")
     assert list(files(tmp_path / "o")) == ["plain.ann", "plain.txt"]
@@ -66,7 +68,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path, others):
     assert sorted(files(tmp_path / "o")) == sorted(others)
 
 
-def test_other_things_in_the_way(tmp_path):
+def test_other_obstacles_are_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match=r"\[G556\]"):
         write(make_docs(PLAIN), tmp_path / "file", "brat")
@@ -110,7 +112,7 @@ def test_names_are_unique():
 
 
 @given(st.lists(st.text(max_size=6), max_size=12))
-def test_any_names_become_files(doc_ids):
+def test_any_ids_become_file_names(doc_ids):
     names = SafeNames()
     made = [names.make(doc_id) for doc_id in doc_ids]
     assert len({name.casefold() for name in made}) == len(made)

@@ -1,3 +1,5 @@
+"""The CoNLL readers: tagging schemes, columns and documents."""
+
 import pytest
 
 from spacy_genner.corpora.documents import ConvertOptions
@@ -19,7 +21,7 @@ def test_every_scheme_gives_the_same_spans(scheme, tags):
     assert spans_of_tags(tags.split()) == expected
 
 
-def test_inside_tags_alone_are_parted_by_label():
+def test_inside_tags_are_separated_by_label():
     assert spans_of_tags("I-A I-A I-B O I-B".split()) == [
         (0, 1, "A"),
         (2, 2, "B"),
@@ -54,13 +56,13 @@ def test_levels_are_read_from_columns(tmp_path):
     )
     [doc] = get_converter("conll-nested")(path, ConvertOptions())
     assert doc.spans == [(0, 18, "ORG"), (14, 18, "GPE")]
-    # The last column with tags, not the empty one behind the last tab.
+    # The last column is the last one with tags, not the empty one after the last tab.
     [doc] = get_converter("conll")(path, ConvertOptions())
     assert doc.spans == [(14, 18, "GPE")]
 
 
 @pytest.mark.parametrize("line", ["Oslo", "Oslo\tX-GPE", "Oslo\tB-", "Oslo GPE"])
-def test_a_bad_line_is_named(tmp_path, line):
+def test_a_malformed_line_is_named(tmp_path, line):
     path = tmp_path / "c.conll"
     path.write_text(f"In O\n{line}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"\[G514\].*line 2"):

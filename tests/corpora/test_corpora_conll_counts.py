@@ -1,4 +1,4 @@
-"""Corpora in columns, read in whole, have the sizes that their authors give."""
+"""Real corpora in columns have the sizes that their authors publish."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from spacy_genner.corpora.documents import Annotated, ConvertOptions
 from spacy_genner.corpora.forms import get_converter
 
 
-def read(form: str, files: list[Path]) -> list[Annotated]:
-    reader = get_converter(form)
+def read(corpus_format: str, files: list[Path]) -> list[Annotated]:
+    reader = get_converter(corpus_format)
     return [doc for file in files for doc in reader(file, ConvertOptions())]
 
 
 def count(docs: list[Annotated]) -> tuple[int, int, int]:
-    """Sentences, spans, and labels."""
+    """The numbers of sentences, spans and labels."""
     labels = {span.label for doc in docs for span in doc.spans}
     return len(docs), sum(len(set(doc.spans)) for doc in docs), len(labels)
 
@@ -47,7 +47,7 @@ def test_finer_wikipedia(data_dir):
 def test_danplus(data_dir, part, sentences, spans, twice):
     docs = read("conll-nested", [data_dir("danplus", f"da_news_{part}.tsv")])
     assert count(docs)[:2] == (sentences, spans)
-    # Some stand on both levels.
+    # Some spans occur on both levels.
     assert sum(len(doc.spans) for doc in docs) == spans + twice
 
 

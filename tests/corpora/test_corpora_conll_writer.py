@@ -1,3 +1,5 @@
+"""The CoNLL writers: levels, and the spans that columns can't represent."""
+
 import pytest
 import spacy
 from hypothesis import given, settings
@@ -21,7 +23,7 @@ from spacy_genner.formats import CharSpan
 VOCAB = spacy.blank("en").vocab
 
 
-def test_a_column_a_level(tmp_path):
+def test_each_level_has_a_column(tmp_path):
     counts = write(make_docs(NESTED), tmp_path / "o.tsv", "conll-nested")
     rows = (tmp_path / "o.tsv").read_text("utf-8").splitlines()
     assert rows[:2] == ["-DOCSTART-\tO\tO\tO", ""]
@@ -35,7 +37,7 @@ def test_a_column_a_level(tmp_path):
         "of\tI-ORG\tO\tO",
         "Oslo\tI-ORG\tB-GPE\tB-LOC",
     ]
-    # A sentence ends with an empty line; the line break of the text is no token.
+    # An empty line ends a sentence. The line break of the text is not a token.
     assert rows[9:12] == [".\tO\tO\tO", "", "She\tO\tO\tO"]
     assert counts.left_out == counts.changed == {}
     joined = read(tmp_path / "o.tsv", "conll-nested", join_sentences=True)
@@ -44,7 +46,7 @@ def test_a_column_a_level(tmp_path):
     ]
 
 
-def test_the_outermost_are_kept_where_there_is_one_column(tmp_path):
+def test_one_column_keeps_the_outermost_spans(tmp_path):
     counts = write(make_docs(NESTED), tmp_path / "o.conll", "conll")
     first, second = read(tmp_path / "o.conll", "conll")
     assert {(first.text[s.start : s.end], s.label) for s in first.spans} == {
@@ -59,7 +61,7 @@ def test_the_outermost_are_kept_where_there_is_one_column(tmp_path):
     ]
 
 
-def test_crossing_spans_take_two_levels(tmp_path):
+def test_crossing_spans_use_two_levels(tmp_path):
     spans = [CharSpan(0, 7, "A"), CharSpan(4, 11, "B")]
     docs = make_docs(Annotated("one two six", spans, "d", None))
     write(docs, tmp_path / "o", "conll-nested")
@@ -67,14 +69,14 @@ def test_crossing_spans_take_two_levels(tmp_path):
     assert sorted(found.spans) == spans
 
 
-def test_spans_that_follow_each_other_stay_two(tmp_path):
+def test_adjacent_spans_stay_separate(tmp_path):
     spans = [CharSpan(0, 3, "A"), CharSpan(4, 7, "A")]
     write(make_docs(Annotated("one two", spans, "d", None)), tmp_path / "o", "conll")
     [found] = read(tmp_path / "o", "conll")
     assert found.spans == spans
 
 
-def test_what_has_no_token_boundary_is_counted(tmp_path):
+def test_unaligned_spans_are_counted(tmp_path):
     counts = write(make_docs(OFF_GRID), tmp_path / "o", "conll-nested")
     assert counts.left_out == {"fits no token boundary": 1}
     assert counts.listed["fits no token boundary"] == ["'oslo' (GPE), document off"]
@@ -92,7 +94,7 @@ def test_white_space_at_an_edge_is_counted(tmp_path):
     assert (found.text, found.spans) == ("one two", [CharSpan(0, 7, "A")])
 
 
-def test_a_sentence_end_within_a_span_is_not_written(tmp_path):
+def test_a_sentence_end_inside_a_span_is_not_written(tmp_path):
     spans = [CharSpan(0, 8, "A")]
     document = Annotated("one. Two, three", spans, "d", [0, 5, 10])
     counts = write(make_docs(document), tmp_path / "o", "conll")
@@ -101,7 +103,7 @@ def test_a_sentence_end_within_a_span_is_not_written(tmp_path):
     assert counts.changed == {"sentence ends inside of a span, not written": 1}
 
 
-def test_documents_are_parted_and_sentences_of_one_are_not(tmp_path):
+def test_sentences_of_one_document_share_a_docstart(tmp_path):
     docs = make_docs(PLAIN, PLAIN, NESTED._replace(sentence_starts=None))
     write(docs, tmp_path / "o", "conll-nested")
     found = read(tmp_path / "o", "conll-nested")
@@ -115,11 +117,11 @@ def test_a_text_of_white_space_is_counted(tmp_path):
     assert len(read(tmp_path / "o", "conll")) == 1
 
 
-def test_what_can_not_stand_in_the_form(tmp_path):
+def test_labels_and_tokens_that_the_format_can_not_represent(tmp_path):
     document = Annotated("one two", [CharSpan(0, 3, "cell line")], "d", None)
-    for form in ("conll", "conll-nested"):
+    for corpus_format in ("conll", "conll-nested"):
         with pytest.raises(ValueError, match=r"\[G551\].*'cell line'"):
-            write(make_docs(document), tmp_path / "o", form)
+            write(make_docs(document), tmp_path / "o", corpus_format)
     doc = Doc(VOCAB, words=["one", "-DOCSTART-"])
     with pytest.raises(ValueError, match=r"\[G552\]"):
         write([doc], tmp_path / "o", "conll")
@@ -128,7 +130,7 @@ def test_what_can_not_stand_in_the_form(tmp_path):
 
 @st.composite
 def token_spans(draw):
-    """Words, some of white space, and spans of tokens in any position."""
+    """Words, some of them white space, and spans at any tokens."""
     words = draw(st.lists(st.sampled_from(["a", "Bc", ".", " ", "\n"]), min_size=1))
     spaces = draw(st.lists(st.booleans(), min_size=len(words), max_size=len(words)))
     place = st.integers(0, len(words) - 1)
@@ -138,23 +140,23 @@ def token_spans(draw):
 
 @settings(max_examples=80, deadline=None)
 @given(token_spans())
-def test_every_span_of_words_comes_back(tmp_path_factory, drawn):
+def test_every_span_of_words_is_read_back(tmp_path_factory, drawn):
     words, spaces, rows = drawn
     doc = Doc(VOCAB, words=words, spaces=spaces)
     spans = [Span(doc, start, end, label) for start, end, label in rows]
     doc.spans["sc"] = SpanGroup(doc, name="sc", spans=spans)
     path = tmp_path_factory.mktemp("conll") / "o"
     counts = write([doc], path, "conll-nested")
-    said = [
+    expected = [
         CharSpan(s.start_char, s.end_char, s.label_)
         for s in spans
         if not s[0].is_space and not s[-1].is_space
     ]
-    assert sum(counts.left_out.values()) == len(spans) - len(said)
+    assert sum(counts.left_out.values()) == len(spans) - len(expected)
     found = read(path, "conll-nested")
     if all(token.is_space for token in doc):
         assert found == []
     else:
         assert [without_space(a.text, a.spans) for a in found] == [
-            without_space(doc.text, said)
+            without_space(doc.text, expected)
         ]

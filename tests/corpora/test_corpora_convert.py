@@ -1,3 +1,5 @@
+"""Conversion to Docs: alignment, sentence starts, counts and atomic output."""
+
 import errno
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def corpus(tmp_path) -> Path:
     return path
 
 
-def test_spans_that_do_not_fit_are_kept_and_counted():
+def test_unaligned_spans_are_kept_and_counted():
     maker = DocMaker()
     [doc] = maker([Annotated(TEXT, GOLD, "d1", [0, 32])])
     assert [(s.text, s.label_) for s in doc.spans["sc"]] == [
@@ -50,11 +52,11 @@ def test_spans_that_do_not_fit_are_kept_and_counted():
     assert "d1" in counts.examples[0]
 
 
-def test_the_fine_tokenizer_fits_them():
+def test_the_fine_tokenizer_aligns_them():
     maker = DocMaker(tokenizer="fine")
     [doc] = maker([Annotated(TEXT, GOLD, "d1", None)])
     assert maker.counts.unaligned == 0
-    # By start, then the longer first.
+    # Spans are sorted by start, and the longer span comes first.
     assert [s.text for s in doc.spans["sc"]] == ["Mara", "(IL-2)-induced", "IL-2"]
     assert not doc.has_annotation("SENT_START")
 
@@ -66,13 +68,13 @@ def test_the_fine_tokenizer_fits_them():
         ("a.b.c d e", [0, 2, 8], [0, 6, 8], 1),
         ("a.b.c d e", [0, 2, 6, 8], [0, 6, 8], 1),
         ("a b.c", [0, 4], [0], 1),
-        # White space is no token's inside.
+        # White space between tokens is not inside a token.
         ("a b  c", [0, 1, 3], [0, 2, 4], 0),
         ("  a b", [0, 4], [0, 4], 0),
         ("a b ", [0, 3], [0], 0),
     ],
 )
-def test_a_start_inside_a_token_moves_no_other(text, starts, found, inside):
+def test_a_sentence_start_inside_a_token_moves_no_other(text, starts, found, inside):
     maker = DocMaker()
     [doc] = maker([Annotated(text, [], "d1", starts)])
     assert [sentence.start_char for sentence in doc.sents] == found
@@ -82,7 +84,7 @@ def test_a_start_inside_a_token_moves_no_other(text, starts, found, inside):
         assert listed[0].endswith(", document d1")
 
 
-def test_a_file_keeps_everything(tmp_path, corpus):
+def test_a_spacy_file_keeps_everything(tmp_path, corpus):
     output = tmp_path / "made" / "corpus.spacy"
     counts = convert_file(corpus, output, "bracketed")
     first, second = docs_of(output)
@@ -98,7 +100,7 @@ def test_a_file_keeps_everything(tmp_path, corpus):
     assert [path.name for path in output.parent.iterdir()] == ["corpus.spacy"]
 
 
-def test_a_spacy_file_is_tokenised_anew(tmp_path, corpus):
+def test_a_spacy_file_is_tokenized_again(tmp_path, corpus):
     coarse, fine = tmp_path / "coarse.spacy", tmp_path / "fine.spacy"
     assert convert_file(corpus, coarse, "bracketed").unaligned == 1
     assert convert_file(coarse, fine, "docbin", tokenizer="fine").unaligned == 0
@@ -107,7 +109,7 @@ def test_a_spacy_file_is_tokenised_anew(tmp_path, corpus):
     assert len(list(first.sents)) == 2
 
 
-def test_entities_are_read_where_there_is_no_group(tmp_path):
+def test_entities_are_read_without_the_group(tmp_path):
     nlp = spacy.blank("en")
     doc = nlp("Mara met Ann.")
     doc.set_ents([doc.char_span(0, 4, "PERSON")])
@@ -117,7 +119,7 @@ def test_entities_are_read_where_there_is_no_group(tmp_path):
     assert found.spans == [CharSpan(0, 4, "PERSON")]
 
 
-def test_nothing_is_left_where_the_disk_is_full(tmp_path, corpus, monkeypatch):
+def test_a_full_disk_leaves_the_old_file(tmp_path, corpus, monkeypatch):
     output = tmp_path / "out" / "corpus.spacy"
     convert_file(corpus, output, "bracketed")
     before = output.read_bytes()
@@ -138,13 +140,13 @@ def test_nothing_is_left_where_the_disk_is_full(tmp_path, corpus, monkeypatch):
     "name, code",
     [("nothing", "G501"), ("docbin", "G515")],
 )
-def test_wrong_form(tmp_path, corpus, name, code):
+def test_a_wrong_corpus_format_is_an_error(tmp_path, corpus, name, code):
     with pytest.raises(ValueError, match=code):
         convert_file(corpus, tmp_path / "x.spacy", name)
     assert not (tmp_path / "x.spacy").exists()
 
 
-def test_wrong_settings(tmp_path, corpus):
+def test_invalid_settings_are_errors(tmp_path, corpus):
     with pytest.raises(ValueError, match="G502"):
         DocMaker(tokenizer="coarse")
     with pytest.raises(ValueError, match="G503"):

@@ -1,3 +1,5 @@
+"""The corpus readers for training: samples, and outermost spans as entities."""
+
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,7 @@ def test_all_are_read_with_their_user_data(corpus):
     assert examples[0].predicted.text == examples[0].reference.text
 
 
-def test_limit_is_a_fixed_sample(corpus):
+def test_the_limit_takes_a_fixed_sample(corpus):
     nlp = spacy.blank("en")
     reader = make_corpus(str(corpus), limit=8, seed=1)
     chosen = ids(reader(nlp))
@@ -52,14 +54,14 @@ def test_limit_is_a_fixed_sample(corpus):
     assert ids(make_corpus(str(corpus), limit=99)(nlp)) == list(range(SIZE))
 
 
-def test_predicted_docs_have_the_pipelines_tokens(corpus):
+def test_predicted_docs_use_the_tokenizer_of_the_pipeline(corpus):
     nlp = spacy.blank("en")
     nlp.tokenizer = make_fine_tokenizer()(nlp)
     example = next(iter(make_corpus(str(corpus))(nlp)))
     assert len(example.predicted) > len(example.reference)
 
 
-def test_wrong_settings():
+def test_invalid_settings_are_errors():
     with pytest.raises(ValueError, match="G505"):
         make_corpus(None)
     with pytest.raises(ValueError, match="G506"):
@@ -74,7 +76,7 @@ def nested(tmp_path) -> Path:
     spans = [
         CharSpan(4, 23, "ORG"),
         CharSpan(18, 23, "GPE"),
-        # Of equals the first is taken.
+        # Of equally long spans the first is kept.
         CharSpan(28, 34, "GPE"),
         CharSpan(28, 34, "ORG"),
     ]
@@ -99,14 +101,14 @@ def test_the_outermost_spans_become_entities(nested):
 
 
 @pytest.mark.parametrize("limit", [0, 3])
-def test_another_group_is_an_error_where_nothing_else_is_annotated(nested, limit):
+def test_other_groups_without_entities_are_an_error(nested, limit):
     reader = make_outer_ents_corpus(str(nested), spans_key="other", limit=limit)
     with pytest.raises(ValueError, match=r"\[G603\].*'other'.*\['sc'\]"):
         next(iter(reader(spacy.blank("en"))))
 
 
 def write_with_entities(path: Path, groups) -> Path:
-    """A file of Docs with an entity each, and one of these groups each, if any."""
+    """Write a file of Docs. Each has an entity, and one of these groups, if any."""
     docs = []
     for key in groups:
         doc = spacy.blank("en")("In Porto now.")
@@ -124,14 +126,14 @@ def entities(path: Path, key: str) -> list[list[tuple[str, str]]]:
     return [[(ent.text, ent.label_) for ent in doc.ents] for doc in docs]
 
 
-def test_entities_stay_where_there_is_no_group(tmp_path):
+def test_entities_stay_without_the_group(tmp_path):
     path = write_with_entities(tmp_path / "ents.spacy", [None, None])
     assert entities(path, "sc") == [[("Porto", "LOC")]] * 2
     path = write_with_entities(tmp_path / "some.spacy", [None, "sc"])
     assert entities(path, "sc") == [[("Porto", "LOC")], [("In Porto", "GPE")]]
 
 
-def test_entities_beside_other_groups_are_taken_with_a_warning(tmp_path):
+def test_entities_beside_other_groups_are_used_with_a_warning(tmp_path):
     path = write_with_entities(tmp_path / "other.spacy", ["sc", None])
     with pytest.warns(UserWarning, match=r"\[W519\].*'other'.*\['sc'\]"):
         assert entities(path, "other") == [[("Porto", "LOC")]] * 2

@@ -1,3 +1,5 @@
+"""Detokenization: the removed spaces, and the offsets of spans afterwards."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,11 +36,11 @@ def together(text: str, starts=()) -> str:
         ("one", "one"),
     ],
 )
-def test_spaces_that_only_part_tokens_go(tokens, text):
+def test_spaces_that_only_separate_tokens_are_removed(tokens, text):
     assert together(tokens) == text
 
 
-def test_sentences_stay_apart():
+def test_the_space_between_sentences_is_kept():
     text = '" No . " " Yes .'
     assert together(text) == '"No." " Yes.'
     assert together(text, [0, 9]) == '"No." " Yes.'
@@ -47,7 +49,7 @@ def test_sentences_stay_apart():
     assert together("one . two", [0, 4]) == "one . two"
 
 
-def test_spans_and_sentences_stay_where_they_are():
+def test_spans_and_sentence_starts_keep_their_characters():
     text = "The ( University of Oslo ) . She left ."
     spans = [CharSpan(6, 24, "ORG"), CharSpan(20, 24, "GPE"), CharSpan(4, 26, "X")]
     [found] = detokenize([Annotated(text, spans, "d", [0, 29])])
@@ -63,7 +65,7 @@ def test_spans_and_sentences_stay_where_they_are():
 
 @settings(max_examples=200)
 @given(st.text(alphabet="ab'\"s .,([)]\n", max_size=30), st.data())
-def test_nothing_but_single_spaces_goes(text, data):
+def test_only_single_spaces_are_removed(text, data):
     words = [(m, m + 1) for m, char in enumerate(text) if not char.isspace()]
     spans = [CharSpan(start, end, "A") for start, end in words]
     [found] = detokenize([Annotated(text, spans, "d", None)])
@@ -74,12 +76,12 @@ def test_nothing_but_single_spaces_goes(text, data):
     assert found.text.count("\n") == text.count("\n")
 
 
-@pytest.mark.parametrize("form", ["conll", "conll-nested"])
-def test_files_of_tokens_are_put_together(tmp_path, form):
+@pytest.mark.parametrize("corpus_format", ["conll", "conll-nested"])
+def test_files_of_tokens_are_detokenized(tmp_path, corpus_format):
     (tmp_path / "c").write_text(
         "In\tO\nOslo\tB-GPE\n.\tO\n\nBo\tB-PER\n's\tO\ncar\tO\n"
     )
-    read = get_converter(form)
+    read = get_converter(corpus_format)
     first, second = read(tmp_path / "c", ConvertOptions(detokenize=True))
     assert (first.text, first.spans) == ("In Oslo.", [CharSpan(3, 7, "GPE")])
     assert second.text == "Bo's car"

@@ -1,3 +1,5 @@
+"""The GENIA reader. The sentences are made up in the format of GENIA 3.02."""
+
 import io
 import json
 import tarfile
@@ -114,7 +116,7 @@ def test_the_last_copy_of_an_article_is_read(tmp_path):
     with pytest.warns(UserWarning, match=r"\[W512\].*: 1 articles.*MEDLINE:1"):
         docs = read(path)
     assert [doc.doc_id for doc in docs] == ["MEDLINE:2", "MEDLINE:1", "MEDLINE:1"]
-    # What is not chosen is not warned of.
+    # An article that is not chosen causes no warning.
     chosen = frozenset({"2"})
     assert [doc.text for doc in read(path, documents=chosen)] == ["Nothing."]
 
@@ -135,7 +137,7 @@ def test_the_archive_is_read(tmp_path):
     assert read(path) == read(write(tmp_path, content))
 
 
-def test_a_bad_archive_is_named(tmp_path):
+def test_an_invalid_archive_is_named(tmp_path):
     several = make_archive(tmp_path / "g.tar.gz", a_xml="<set/>", b_xml="<set/>")
     with pytest.raises(ValueError, match=r"\[G537\].*GENIA/a.xml, GENIA/b.xml"):
         read(several)
@@ -150,7 +152,7 @@ def test_a_bad_archive_is_named(tmp_path):
     "content, line",
     [("", 1), ("no XML", 1), (corpus(FIRST)[:-20], 14), ("<set>\n<a></b>\n</set>", 2)],
 )
-def test_damaged_xml_is_named(tmp_path, content, line):
+def test_malformed_xml_names_its_line(tmp_path, content, line):
     with pytest.raises(ValueError, match=rf"\[G535\].*genia.xml, line {line}: "):
         read(write(tmp_path, content))
 
@@ -164,7 +166,7 @@ def test_damaged_xml_is_named(tmp_path, content, line):
     ],
 )
 def test_entities_are_never_read(tmp_path, declaration):
-    """Neither those of the file, nor those that a DTD elsewhere may declare."""
+    """Entities are refused, whether the file or an external DTD declares them."""
     content = f"{declaration}\n<set>{article('1', 'A &e; b.')}</set>"
     with pytest.raises(ValueError, match=r"\[G536\].*line \d: the entity 'e'"):
         read(write(tmp_path, content))
@@ -185,19 +187,19 @@ def test_entities_are_never_read(tmp_path, declaration):
         ),
     ],
 )
-def test_what_is_no_genia_is_named(tmp_path, content, line, reason):
+def test_other_xml_than_genia_names_its_line(tmp_path, content, line, reason):
     with pytest.raises(ValueError, match=rf"\[G538\].*line {line}: .*{reason}"):
         read(write(tmp_path, content))
 
 
-def test_xml_without_articles_holds_no_document(tmp_path):
+def test_xml_without_articles_contains_no_document(tmp_path):
     path = write(tmp_path, "<set></set>")
     with pytest.raises(ValueError, match=r"\[G504\]"):
         convert_file(path, tmp_path / "c.spacy", "genia-xml")
 
 
 @pytest.mark.filterwarnings("ignore:.*W51")
-def test_genia_is_the_split_that_papers_use(data_dir):
+def test_genia_matches_the_published_split(data_dir):
     path = data_dir("genia", "GENIAcorpus3.02.tgz")
     found = read(path)
     expected = []
@@ -214,9 +216,9 @@ def test_genia_is_the_split_that_papers_use(data_dir):
         "dev": (199, 1765, 4714),
         "test": (199, 1732, 5119),
     }
-    # Some stand in two elements.
+    # Some spans occur in two elements.
     assert sum(len(doc.spans) for doc in found) == 56036 + 33
-    # Sentence by sentence: the documents of the parts are in the file's order.
+    # The documents of the parts are in the order of the file.
     assert [(doc.doc_id, doc.text) for doc in found] == [
         (record["doc_id"], record["text"]) for record in expected
     ]

@@ -1,3 +1,5 @@
+"""The JSONL reader: notations of spans, malformed records, sentences."""
+
 import json
 from pathlib import Path
 
@@ -30,7 +32,7 @@ SPAN = {"start": 0, "end": 4}
         {"entities": [[0, 4, "GPE"]], "spans": [{**SPAN, "label": "GPE"}]},
     ],
 )
-def test_every_form_of_a_span_is_read(tmp_path, record):
+def test_every_notation_of_a_span_is_read(tmp_path, record):
     path = write(tmp_path / "c.jsonl", {"text": "Oslo [x].", **record})
     [doc] = read(path)
     assert (doc.text, doc.spans) == ("Oslo [x].", [CharSpan(0, 4, "GPE")])
@@ -66,7 +68,7 @@ def test_every_form_of_a_span_is_read(tmp_path, record):
         ),
     ],
 )
-def test_a_bad_record_names_file_and_line(tmp_path, record, reason):
+def test_a_malformed_record_names_file_and_line(tmp_path, record, reason):
     path = write(tmp_path / "c.jsonl", {"text": "x", "spans": []}, record)
     with pytest.raises(ValueError, match=r"\[G513\].*c.jsonl, line 2: ") as error:
         read(path)
@@ -74,7 +76,7 @@ def test_a_bad_record_names_file_and_line(tmp_path, record, reason):
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", "text"])
-def test_a_line_that_is_no_object_is_named(tmp_path, line):
+def test_a_line_without_an_object_is_named(tmp_path, line):
     path = tmp_path / "c.jsonl"
     path.write_text(f"\n{line}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"\[G512\].*line 2"):
@@ -106,7 +108,7 @@ def test_rejected_examples_are_left_out_with_a_warning(tmp_path):
         assert [doc.text for doc in read(path)] == ["a"]
 
 
-def test_line_separators_inside_a_string_part_no_line(tmp_path):
+def test_line_separators_in_a_string_end_no_line(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_text('{"text": "a\u2028b", "spans": []}\n', encoding="utf-8")
     assert [doc.text for doc in read(path)] == ["a\u2028b"]

@@ -1,4 +1,4 @@
-"""Labels that the examples hold, against those that there may be."""
+"""Collecting the labels of examples, and checking them against the allowed labels."""
 
 import pytest
 import spacy
@@ -14,13 +14,13 @@ ALLOWED = {"ORG": "", "GPE": ""}
 
 
 def lost(nlp, label):
-    """An example with a span that no token boundary fits."""
+    """An example with an unaligned span."""
     example = make_example(nlp, "Lisbon-based firms", [(0, 1, "GPE")])
     example.reference.user_data[UNALIGNED] = [[0, 6, label]]
     return example
 
 
-def test_a_span_off_the_grid_has_a_label_too():
+def test_labels_of_unaligned_spans_are_collected():
     nlp = spacy.blank("en")
     examples = [lost(nlp, "ORG"), lost(nlp, "STATE")]
     assert collect_labels(lambda: examples, "sc", None) == ["GPE", "ORG", "STATE"]
@@ -30,8 +30,8 @@ def test_a_span_off_the_grid_has_a_label_too():
         collect_labels(lambda: examples, "sc", ALLOWED)
 
 
-def test_it_belongs_to_the_group_that_is_there():
-    """A corpus under another key is not this component's."""
+def test_unaligned_spans_belong_to_the_group():
+    """Unaligned spans of a corpus with another group are ignored."""
     nlp = spacy.blank("en")
     examples = [make_example(nlp, "It rains", []), lost(nlp, "STATE")]
     examples[1].reference.spans["own"] = examples[1].reference.spans.pop("sc")
@@ -39,7 +39,7 @@ def test_it_belongs_to_the_group_that_is_there():
         assert collect_labels(lambda: examples, "sc", ALLOWED, False) == []
 
 
-def test_no_label_outside_a_closed_set_wherever_it_occurs(tiny_base):
+def test_labels_outside_a_closed_set_are_errors(tiny_base):
     nlp = pipeline(tiny_base("llama"))
     pipe = component(nlp)
     match = r"G303.*'STATE'.*'Lisbon'.*\['ORG', 'GPE'\]"
@@ -52,7 +52,7 @@ def test_no_label_outside_a_closed_set_wherever_it_occurs(tiny_base):
 
 
 def placeholder(nlp, words=("x", "y", "z")):
-    """What spaCy makes where it is given no examples."""
+    """The example that spaCy creates without data."""
     return Example.from_dict(Doc(nlp.vocab, words=list(words)), {})
 
 
@@ -63,7 +63,7 @@ def placeholder(nlp, words=("x", "y", "z")):
         (lambda nlp: [placeholder(nlp), *make_examples(nlp)], ALLOWED),
     ],
 )
-def test_data_without_the_group_is_told_of(examples, allowed):
+def test_some_data_without_the_group_gives_a_warning(examples, allowed):
     made = examples(spacy.blank("en"))
     with pytest.warns(GennerWarning, match="W301"):
         collect_labels(lambda: made, "sc", allowed, required=False)
@@ -78,7 +78,7 @@ def test_data_without_the_group_is_told_of(examples, allowed):
         lambda nlp: make_examples(nlp, key="own"),
     ],
 )
-def test_data_of_another_group_is_refused_though_labels_are_known(examples, allowed):
+def test_data_of_another_group_is_an_error_with_known_labels(examples, allowed):
     made = examples(spacy.blank("en"))
     with pytest.raises(ValueError, match="G307.*'sc'"):
         collect_labels(lambda: made, "sc", allowed, required=False)
@@ -91,19 +91,19 @@ def test_a_component_with_labels_does_not_train_on_another_group(tiny_base):
 
 
 @pytest.mark.parametrize("allowed", [None, ALLOWED])
-def test_texts_without_any_entity_are_told_of(allowed):
-    """They may be meant, so they are no error: the group is there."""
+def test_texts_without_any_entity_give_a_warning(allowed):
+    """Such texts may be intended, so they are no error if the group exists."""
     nlp = spacy.blank("en")
     made = [make_example(nlp, text, []) for text in ("It rains", "It snows")]
     with pytest.warns(GennerWarning, match="W303.*the 2 training.*'sc'"):
         assert collect_labels(lambda: made, "sc", allowed, required=False) == []
-    # Where they are to name the labels, that there are none is an error of its own.
+    # If the examples have to provide the labels, another error reports their absence.
     assert collect_labels(lambda: made, "sc", None) == []
 
 
 def test_no_data_and_closed_labels_need_no_warning(tiny_base):
     nlp = pipeline(tiny_base("llama"))
-    # The project's warnings are errors in its tests.
+    # The tests turn the warnings of the project into errors.
     assert collect_labels(lambda: [placeholder(nlp)], "sc", ALLOWED, False) == []
     nlp.initialize()
     assert component(nlp).labels == ("ORG", "GPE")

@@ -1,3 +1,5 @@
+"""The CoNLL-2012 reader: entity columns, treebank words and documents."""
+
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,8 @@ END = "#end document"
 
 
 def line(word: str, entities: str = "*", arguments: int = 1, name: str = "own") -> str:
-    """Name, part, number, word, tag, tree, predicate, frame, sense, speaker, entities,
-    arguments of predicates, coreference."""
+    """A line with the columns: name, part, number, word, tag, tree, predicate, frame,
+    sense, speaker, entities, arguments of predicates, coreference."""
     return "   ".join(
         [name, "0", "0", word, "NN", "*", "-", "-", "-", "-", entities]
         + ["(ARG0*)"] * arguments
@@ -25,7 +27,7 @@ def document(*sentences: list[str], begin: str = BEGIN) -> str:
 
 
 def rows(text: str) -> list[str]:
-    """Words with their marks: `University(ORG*`."""
+    """Lines for words with markup: `University|(ORG*`."""
     words = [word.partition("|") for word in text.split()]
     return [line(word, marks or "*") for word, _, marks in words]
 
@@ -72,7 +74,7 @@ def test_entities_nest(tmp_path, text, spans):
     assert texts(doc) == spans
 
 
-def test_the_column_of_entities_is_told_from_those_behind_it(tmp_path):
+def test_the_entity_column_is_distinct_from_later_columns(tmp_path):
     sentence = [line("Oslo", "(GPE)", arguments=4), line("sings", "*", arguments=0)]
     [doc] = read(write(tmp_path, document(sentence)))
     assert (doc.text, texts(doc)) == ("Oslo sings", [("Oslo", "GPE")])
@@ -95,11 +97,11 @@ def test_the_column_of_entities_is_told_from_those_behind_it(tmp_path):
         ("-", "-"),
     ],
 )
-def test_a_treebank_word_becomes_text(word, text):
+def test_treebank_words_become_text(word, text):
     assert word_text(word) == text
 
 
-def test_offsets_are_those_of_the_text(tmp_path):
+def test_offsets_refer_to_the_text(tmp_path):
     [doc] = read(
         write(tmp_path, document(rows("-LRB- Oslo|(GPE) -RRB- now|(DATE) /.")))
     )
@@ -110,12 +112,12 @@ def test_offsets_are_those_of_the_text(tmp_path):
     assert texts(doc) == [("Oslo", "GPE"), ("now", "DATE")]
 
 
-def test_white_space_of_another_kind_is_part_of_a_word(tmp_path):
+def test_other_white_space_belongs_to_a_word(tmp_path):
     [doc] = read(write(tmp_path, document([line("1\u00a0000", "(CARDINAL)")])))
     assert texts(doc) == [("1\u00a0000", "CARDINAL")]
 
 
-def test_parts_are_documents_of_one_name(tmp_path):
+def test_parts_are_documents_with_one_id(tmp_path):
     part = BEGIN.replace("part 000", "part 001")
     content = document(rows("A"), rows("Oslo|(GPE)")) + document(rows("C"), begin=part)
     path = write(tmp_path, content)
@@ -134,7 +136,7 @@ def test_a_folder_is_read_in_sorted_order(tmp_path):
     write(tmp_path / "nw" / "a", document(rows("Auto")), "a.v4_auto_conll")
     with pytest.warns(UserWarning, match=r"\[W513\].*: 1 files with automatic"):
         assert [doc.text for doc in read(tmp_path)] == ["One", "Two"]
-    # Named by itself it is read.
+    # The file is read if its path is given.
     path = tmp_path / "nw" / "a" / "a.v4_auto_conll"
     assert [doc.text for doc in read(path)] == ["Auto"]
 
@@ -160,13 +162,13 @@ def test_a_folder_is_read_in_sorted_order(tmp_path):
         ("\n#begin document own\n", 2, "outside a document"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path, content, number, reason):
-    said = rf"\[G539\].*own_0001.gold_conll, line {number}: "
-    with pytest.raises(ValueError, match=said) as error:
+def test_a_malformed_line_is_named(tmp_path, content, number, reason):
+    message = rf"\[G539\].*own_0001.gold_conll, line {number}: "
+    with pytest.raises(ValueError, match=message) as error:
         read(write(tmp_path, content))
     assert reason in str(error.value)
 
 
-def test_an_empty_file_has_no_document(tmp_path):
+def test_an_empty_file_contains_no_document(tmp_path):
     assert read(write(tmp_path, "")) == []
     assert read(write(tmp_path, f"{BEGIN}\n\n{END}\n")) == []

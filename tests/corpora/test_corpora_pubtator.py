@@ -1,3 +1,5 @@
+"""The PubTator reader: documents, mentions and relations."""
+
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,7 @@ def test_title_and_abstract_are_one_text(tmp_path, before, line_end):
     assert [doc.text[s.start : s.end] for s in doc.spans] == ["Gout", "gout"]
 
 
-def test_documents_are_parted_by_empty_lines(tmp_path):
+def test_empty_lines_separate_documents(tmp_path):
     content = f"\n\n{DOCUMENT}\n \n2|t|Only a title \n\n3|t|T\n3|a|\n"
     docs = read(tmp_path, content)
     assert [doc.doc_id for doc in docs] == ["1", "2", "3"]
@@ -50,22 +52,22 @@ def test_a_composite_mention_is_a_span(tmp_path):
     assert doc.spans[-1] == (26, 39, "CompositeMention")
 
 
-def test_lines_without_a_place_are_counted(tmp_path):
+def test_lines_without_offsets_are_counted(tmp_path):
     more = "1\tCID\tD1\tD2\n1\tCID\tD1\tD3\n1\t-1\t-1\tgout\tDisease\tD1\n"
-    said = r"\[W517\].*3 lines.*CID \(2\), mentions without a place \(1\)"
-    with pytest.warns(UserWarning, match=said):
+    message = r"\[W517\].*3 lines.*CID \(2\), mentions without a place \(1\)"
+    with pytest.warns(UserWarning, match=message):
         [doc] = read(tmp_path, DOCUMENT + more)
     assert len(doc.spans) == 2
 
 
-def test_a_relation_of_numbers_is_no_mention(tmp_path):
+def test_a_relation_of_numbers_is_not_a_mention(tmp_path):
     more = "1\tAssociation\t6\t3172\tNovel\n1\tAssociation\t3172\tD1\tNo\n"
     with pytest.warns(UserWarning, match=r"\[W517\].*2 lines.*Association \(2\)"):
         [doc] = read(tmp_path, DOCUMENT + more)
     assert len(doc.spans) == 2
 
 
-def test_a_document_that_comes_again_is_kept_and_counted(tmp_path):
+def test_a_repeated_document_is_kept_and_counted(tmp_path):
     with pytest.warns(UserWarning, match=r"\[W518\].*1 documents.*first: 1"):
         assert len(read(tmp_path, f"{DOCUMENT}\n{DOCUMENT}")) == 2
 
@@ -87,7 +89,7 @@ def test_a_document_that_comes_again_is_kept_and_counted(tmp_path):
         (f"1\t2\t{'9' * 5000}\tGout\tDisease", "expected start, end, text and type"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path, line, reason):
+def test_a_malformed_line_is_named(tmp_path, line, reason):
     with pytest.raises(
         ValueError, match=r"\[G547\].*corpus.pubtator, line 5: "
     ) as error:
@@ -106,20 +108,22 @@ def test_a_document_starts_with_its_title(tmp_path, line):
 
 
 def test_offsets_that_do_not_fit_are_an_error(tmp_path):
-    # As if the emoji had two characters.
+    # These offsets count the emoji as two characters.
     wrong = DOCUMENT.replace("\t2\t6\t", "\t3\t7\t")
-    said = r"\[G542\].*line 3: .*has 'Gout' from 3 to 7, but 'out ' is at this position"
-    with pytest.raises(ValueError, match=said):
+    message = (
+        r"\[G542\].*line 3: .*has 'Gout' from 3 to 7, but 'out ' is at this position"
+    )
+    with pytest.raises(ValueError, match=message):
         read(tmp_path, wrong)
 
 
-def test_a_said_text_may_have_a_space_for_a_sign(tmp_path):
+def test_a_surface_text_may_have_a_space_for_a_sign(tmp_path):
     content = '1|t|A "B" c\n1|a|D\n1\t2\t5\t B \tDisease\n1\t6\t9\tc D\tDisease\n'
     [doc] = read(tmp_path, content)
     assert [doc.text[s.start : s.end] for s in doc.spans] == ['"B"', "c\nD"]
 
 
-def test_an_empty_file_has_no_document(tmp_path):
+def test_an_empty_file_contains_no_document(tmp_path):
     assert read(tmp_path, "") == []
 
 
@@ -142,7 +146,7 @@ def test_the_ncbi_corpus(data_dir, part, file, documents, spans):
 def test_the_ncbi_training_set(data_dir):
     folder = data_dir("ncbi_disease_pubtator", "original-data", "train")
     path = folder / "NCBItrainset_corpus.txt"
-    # One document is there twice, word for word.
+    # One document occurs twice, word for word.
     with pytest.warns(UserWarning, match=r"\[W518\].*1 documents.*8528200"):
         docs = list(get_converter("pubtator")(path, ConvertOptions()))
     assert (len(docs), len({doc.doc_id for doc in docs})) == (593, 592)

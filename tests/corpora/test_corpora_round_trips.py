@@ -1,4 +1,4 @@
-"""Real corpora, written in every form that holds all spans, come back the same."""
+"""Round trips of real corpora through every format that can represent all spans."""
 
 import random
 from collections import Counter
@@ -15,17 +15,17 @@ from spacy_genner.corpora.documents import Annotated, ConvertOptions
 from spacy_genner.corpora.forms import get_converter
 from spacy_genner.formats import FORMATS, CharSpan, InlineFormat, get_format
 
-# So many texts, and characters, of a corpus take part in the short run.
+# The maximum numbers of texts and characters of a corpus in the short run.
 MOST_TEXTS, MOST_CHARS = 300, 60_000
 
 pytestmark = pytest.mark.filterwarnings("ignore::spacy_genner.errors.GennerWarning")
 
 
 class Corpus(NamedTuple):
-    """A corpus, with the spans of each part as its README counts them; flat where no
-    spans overlap."""
+    """A corpus, the number of spans in each part, and whether it has no overlapping
+    spans (flat)."""
 
-    form: str
+    corpus_format: str
     folder: str
     parts: dict[str, int]
     flat: bool = False
@@ -65,10 +65,10 @@ PARTS = [(name, part) for name, corpus in CORPORA.items() for part in corpus.par
 
 
 def read_part(data_dir: Callable[..., Path], name: str, part: str) -> list[Annotated]:
-    form, folder = CORPORA[name][:2]
+    corpus_format, folder = CORPORA[name][:2]
     paths = sorted(data_dir(*folder.split("/")).glob(part))
     assert paths, f"{folder} has no {part}"
-    reader = get_converter(form)
+    reader = get_converter(corpus_format)
     found = [text for path in paths for text in reader(path, ConvertOptions())]
     return [text._replace(spans=sorted(set(text.spans))) for text in found if text.text]
 
@@ -82,7 +82,7 @@ def sample(texts: list[Annotated]) -> list[Annotated]:
     return chosen
 
 
-def said(texts: Iterable[Annotated]) -> list[tuple[str, list[CharSpan]]]:
+def content(texts: Iterable[Annotated]) -> list[tuple[str, list[CharSpan]]]:
     return [(text.text, sorted(text.spans)) for text in texts]
 
 
@@ -94,13 +94,13 @@ def check_all(texts: list[Annotated], tmp_path: Path, flat: bool) -> None:
 
     counts = write(docs, tmp_path / "o.jsonl", "jsonl")
     found = read(tmp_path / "o.jsonl", "jsonl")
-    assert (said(found), counts.left_out) == (said(texts), {})
+    assert (content(found), counts.left_out) == (content(texts), {})
     assert [text.doc_id for text in found] == [text.doc_id for text in texts]
 
     counts = write(docs, tmp_path / "brat", "brat")
     found = read(tmp_path / "brat", "brat")
-    # Files are read in the order of their names.
-    assert Counter(map(repr, said(found))) == Counter(map(repr, said(texts)))
+    # The reader sorts files by their names.
+    assert Counter(map(repr, content(found))) == Counter(map(repr, content(texts)))
     assert counts.left_out == {}
 
     for conll in ("conll-nested", "conll") if flat else ("conll-nested",):
@@ -110,11 +110,15 @@ def check_all(texts: list[Annotated], tmp_path: Path, flat: bool) -> None:
 
 
 def check_conll(
-    docs: list[Doc], texts: list[Annotated], tmp_path: Path, form: str, unaligned: int
+    docs: list[Doc],
+    texts: list[Annotated],
+    tmp_path: Path,
+    corpus_format: str,
+    unaligned: int,
 ) -> None:
-    counts = write(docs, tmp_path / "o.tsv", form)
-    found = read(tmp_path / "o.tsv", form)
-    # None of the texts has more than a sentence, or says where they start.
+    counts = write(docs, tmp_path / "o.tsv", corpus_format)
+    found = read(tmp_path / "o.tsv", corpus_format)
+    # Each text is one sentence, or lacks sentence starts.
     assert len(found) == len(texts)
     kept = 0
     for text, again in zip(texts, found, strict=True):
@@ -123,7 +127,7 @@ def check_conll(
         assert found_whole == whole
         assert not set(found_spans) - set(spans)
         kept += len(found_spans)
-    # A few spans of a few corpora end inside a word, whichever tokens there are.
+    # A few spans of some corpora end inside a token of any tokenizer.
     lost = {"fits no token boundary": unaligned} if unaligned else {}
     assert counts.left_out == lost
     assert kept == sum(len(text.spans) for text in texts) - unaligned
@@ -141,7 +145,7 @@ def check_alpaca(
         lost += len(text.spans) - len(again.spans)
     assert lost == sum(counts.left_out.values())
     kinds = {diagnostic.kind for text in found for diagnostic in text.diagnostics}
-    # A list of strings alone leaves the place of one that occurs again to a rule.
+    # A list of strings leaves the place of a repeated string to a rule.
     assert kinds <= ({"ambiguous_place"} if name == "grouped_json" else set())
     if isinstance(get_format(name), InlineFormat):
         crossing = counts.left_out.get("crosses a longer one", 0)
@@ -152,14 +156,14 @@ def check_alpaca(
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_a_sample_comes_back(data_dir, tmp_path, name):
+def test_a_sample_survives_the_round_trip(data_dir, tmp_path, name):
     part = next(iter(CORPORA[name].parts))
     check_all(sample(read_part(data_dir, name, part)), tmp_path, CORPORA[name].flat)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, part", PARTS)
-def test_all_of_it_comes_back(data_dir, tmp_path, name, part):
+def test_the_whole_corpus_survives_the_round_trip(data_dir, tmp_path, name, part):
     texts = read_part(data_dir, name, part)
     assert sum(len(text.spans) for text in texts) == CORPORA[name].parts[part]
     check_all(texts, tmp_path, CORPORA[name].flat)

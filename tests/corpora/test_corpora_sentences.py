@@ -1,3 +1,5 @@
+"""Splitting documents into sentences, and joining sentences to documents."""
+
 from writer_cases import NESTED, PLAIN, make_docs, read, write
 
 from spacy_genner.corpora.documents import (
@@ -9,7 +11,7 @@ from spacy_genner.corpora.documents import (
 from spacy_genner.formats import CharSpan
 
 
-def test_sentences_have_their_spans():
+def test_sentences_keep_their_spans():
     text = "  In Oslo.  \n To  Bergen. "
     spans = [CharSpan(5, 9, "GPE"), CharSpan(18, 24, "GPE"), CharSpan(14, 25, "X")]
     first, second = split_sentences([Annotated(text, spans, "d", [0, 14])])
@@ -24,7 +26,7 @@ def test_sentences_have_their_spans():
     } == {("d", 0, ())}
 
 
-def test_a_span_over_the_end_of_a_sentence_is_a_remark():
+def test_a_span_across_a_sentence_end_becomes_a_diagnostic():
     text = "One. Two."
     spans = [CharSpan(0, 9, "A"), CharSpan(3, 5, "B"), CharSpan(5, 8, "C")]
     first, second = split_sentences([Annotated(text, spans, "d", [0, 5])])
@@ -35,20 +37,20 @@ def test_a_span_over_the_end_of_a_sentence_is_a_remark():
     assert first.diagnostics[0].message == "'One. Two.' (A), document d"
 
 
-def test_sentences_of_white_space_are_none():
+def test_sentences_of_white_space_are_dropped():
     parts = list(split_sentences([Annotated("One. \n Two.", [], "d", [0, 5, 7])]))
     assert [part.text for part in parts] == ["One.", "Two."]
     lost = Annotated("One. \n Two.", [CharSpan(5, 6, "A")], "d", [0, 5, 7])
     assert [len(part.diagnostics) for part in split_sentences([lost])] == [0, 1, 0]
 
 
-def test_where_sentences_are_not_known_nothing_is_parted():
+def test_a_document_without_sentence_starts_stays_whole():
     [found] = split_sentences([PLAIN])
     assert found == PLAIN._replace(diagnostics=found.diagnostics)
     assert found.diagnostics == (("no_sentence_starts", "document plain"),)
 
 
-def test_joined_texts_keep_their_sentences_and_remarks():
+def test_joined_texts_keep_their_sentences_and_diagnostics():
     diagnostic = Diagnostic("kind", "what")
     texts = [
         Annotated("One. Two.", [CharSpan(5, 8, "A")], "d", [0, 5], (diagnostic,)),
@@ -63,10 +65,10 @@ def test_joined_texts_keep_their_sentences_and_remarks():
     assert third == ("Five.", [], "d", [0], ())
 
 
-def test_files_are_parted_on_request(tmp_path):
-    for form in ("jsonl", "docbin"):
-        write(make_docs(NESTED), tmp_path / "o", form)
-        assert len(read(tmp_path / "o", form)) == 1
-        parts = read(tmp_path / "o", form, join_sentences=False)
+def test_files_are_split_on_request(tmp_path):
+    for corpus_format in ("jsonl", "docbin"):
+        write(make_docs(NESTED), tmp_path / "o", corpus_format)
+        assert len(read(tmp_path / "o", corpus_format)) == 1
+        parts = read(tmp_path / "o", corpus_format, join_sentences=False)
         assert [part.text for part in parts] == NESTED.text.split("\n")
         assert sum(len(part.spans) for part in parts) == len(NESTED.spans)

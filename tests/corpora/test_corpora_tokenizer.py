@@ -1,3 +1,5 @@
+"""The fine tokenizer."""
+
 import pytest
 import spacy
 from hypothesis import given, settings
@@ -27,11 +29,11 @@ def words(text: str) -> list[str]:
         ("induced", "induced"),
     ],
 )
-def test_words_are_parted_at_every_change(text, expected):
+def test_words_are_split_at_every_change(text, expected):
     assert words(text) == expected.split()
 
 
-def test_it_saves_as_spacys_own(tmp_path):
+def test_it_is_saved_like_any_tokenizer(tmp_path):
     assert type(FINE) is Tokenizer
     nlp = spacy.blank("en")
     nlp.tokenizer = make_fine_tokenizer()(nlp)

@@ -1,4 +1,4 @@
-"""The corpus inside the project is well formed, and what its README says it is."""
+"""The corpus of the project is well formed and matches its README."""
 
 import json
 from collections import Counter
@@ -14,14 +14,14 @@ from spacy_genner.formats import crossings, get_format
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 PARTS = ("train", "dev", "test")
-# Documents, sentences, and sentences of the test set.
+# Minimum numbers of documents, of sentences, and of sentences in the test set.
 MIN_DOCUMENTS, MIN_SENTENCES, MIN_TEST = 90, 800, 150
 LABELS = list(json.loads((CORPUS / "labels.json").read_text(encoding="utf8")))
 
 
 @pytest.fixture(scope="module")
 def sentences():
-    """Text and spans of each sentence, by part."""
+    """The text and spans of each sentence, by part."""
     apart = ConvertOptions(join_sentences=False)
     return {part: list(read_bracketed(CORPUS / f"{part}.txt", apart)) for part in PARTS}
 
@@ -38,7 +38,7 @@ def test_sizes(sentences):
     assert len(sentences["test"]) >= MIN_TEST
 
 
-def test_no_sentence_stands_twice(sentences):
+def test_no_sentence_occurs_twice(sentences):
     counts = Counter(row.text for part in PARTS for row in sentences[part])
     assert [text for text, count in counts.items() if count > 1] == []
 
@@ -66,7 +66,7 @@ def test_no_span_cuts_a_word(sentences):
                 )
 
 
-def test_shares_of_nested_and_of_empty(sentences):
+def test_shares_of_nested_spans_and_empty_sentences(sentences):
     rows = [row for part in PARTS for row in sentences[part]]
     spans = sum(len(row.spans) for row in rows)
     nested = sum(
@@ -94,7 +94,7 @@ def test_deep_spans_and_two_labels_on_one_range(sentences):
     assert double >= 20
 
 
-def test_a_mention_has_different_labels_at_different_places(sentences):
+def test_mentions_have_different_labels_in_different_contexts(sentences):
     labels: dict[str, set[str]] = {}
     for part in PARTS:
         for row in sentences[part]:

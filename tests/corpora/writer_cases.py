@@ -1,4 +1,4 @@
-"""Documents to be written, and what comes back when they are read again."""
+"""Documents to write, and helpers that write and read them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +24,7 @@ SPANS = [
     CharSpan(57, 63, "GPE"),
 ]
 NESTED = Annotated(TEXT, SPANS, "letters/1", [0, 40])
-# A part of a word, which no token boundary fits.
+# A span that is a part of a token.
 OFF_GRID = Annotated("Postoslo is near.", [CharSpan(4, 8, "GPE")], "off", None)
 PLAIN = Annotated("Nothing here.", [], "plain", None)
 
@@ -33,24 +33,26 @@ _MAKER = DocMaker()
 
 
 def make_docs(*texts: Annotated) -> list[Doc]:
-    """Docs of annotated texts."""
+    """Create Docs from annotated texts."""
     return list(_MAKER(texts))
 
 
-def write(docs: Iterable[Doc], path: Path, form: str, **options) -> ConversionCounts:
-    """Write documents in a form; what was counted."""
+def write(
+    docs: Iterable[Doc], path: Path, corpus_format: str, **options
+) -> ConversionCounts:
+    """Write documents in a corpus format and return the counts."""
     counts = ConversionCounts()
-    get_writer(form)(docs, path, WriteOptions(**options), counts)
+    get_writer(corpus_format)(docs, path, WriteOptions(**options), counts)
     return counts
 
 
-def read(path: Path, form: str, **options) -> list[Annotated]:
-    """Read a file in a form."""
-    return list(get_converter(form)(path, ConvertOptions(**options)))
+def read(path: Path, corpus_format: str, **options) -> list[Annotated]:
+    """Read a file in a corpus format."""
+    return list(get_converter(corpus_format)(path, ConvertOptions(**options)))
 
 
 def without_space(text: str, spans: Iterable[CharSpan]) -> tuple[str, list[CharSpan]]:
-    """A text and its spans, as if white space had no width."""
+    """Remove the white space of a text and shift its spans."""
     places = [0]
     for char in text:
         places.append(places[-1] + (not char.isspace()))

@@ -18,8 +18,7 @@ Two more rules keep the automaton sound:
 
 - A move is legal only if every open span can still be closed. Decoding is never stuck.
 - Of two spans with the same range, the inner one has the earlier label. Each set of
-    nested
-  spans has exactly one output.
+  nested spans has exactly one output.
 """
 
 from collections.abc import Iterable, Sequence

@@ -8,23 +8,22 @@ the format is grouped. The entries of a list are in the order of the spans, as i
 Three things make JSON harder than a copy with markup:
 
 - The output has no cursor into the source. A string may start at any word, and many
-    words
-  share their first ids. The automaton follows a `Segment` for each range of words that
-  fits the string so far, and the choices are the next ids of all segments.
+  words share their first ids. The automaton follows a `Segment` for each range of words
+  that fits the string so far, and the choices are the next ids of all segments.
 - The choices depend on earlier entries. A string may have several occurrences, and only
-    some
-  of them, with some labels, come after the previous entry in order. A `PartialOutput`
-  holds the entries so far and everything that constrains the next one.
+  some of them, with some labels, come after the previous entry in order. A
+  `PartialOutput` holds the entries so far and everything that constrains the next one.
 - Outside a string, the next part of the output is one of several fixed sequences of
-    ids,
-  such as labels, numbers or the end of the list. A `Transition` is one of these
-  sequences. A `Branch` holds the transitions whose first ids agree, and an id may lead
+  ids, such as labels, numbers or the end of the list. A `Transition` is one of these
+  sequences. A `Branch` holds the transitions whose first ids agree, and one id may lead
   to several branches.
 
-An entry that is in the list already may be written once more, because a model that is
-stuck in a loop tends to do so. It adds no span, and the list ends after it. If the
-format is grouped, a string does not identify an occurrence, so the occurrences of the
-entries are assigned when the spans are read.
+A list may repeat one of its entries. The repetition adds no span, and the list ends
+after it. A model that continues after its last span tends to repeat itself. If every
+entry had to be new, it would invent one.
+
+If the format is grouped, a string does not identify an occurrence. The occurrences of
+all entries are then assigned together, when the spans are read.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Texts with spans for the tests of the formats."""
+"""Texts with spans, shared by the tests of the formats."""
 
 from hypothesis import strategies as st
 
@@ -50,7 +50,7 @@ PARTS = {
 
 
 def nested_spans(draw, text, labels, crossing=False):
-    """Spans without blank edges, that do not cross unless they may."""
+    """Draw spans without white space at their ends; nested unless they may cross."""
     spans: list[CharSpan] = []
     for _ in range(draw(st.integers(0, 5)) if text else 0):
         start = draw(st.integers(0, len(text) - 1))
@@ -64,6 +64,6 @@ def nested_spans(draw, text, labels, crossing=False):
 
 
 @st.composite
-def marked_texts(draw, name):
+def texts_with_spans(draw, name):
     text = "".join(draw(st.lists(st.sampled_from(PARTS[name]), max_size=9)))
     return text, nested_spans(draw, text, ["A", "B"], crossing=name in JSON)

@@ -1,4 +1,4 @@
-"""JSON outputs with damage, hand-picked."""
+"""Parsing of JSON outputs with selected faults."""
 
 import json
 
@@ -35,7 +35,7 @@ def entry(text, label="GPE", **place):
         ("[", ""),
     ],
 )
-def test_what_stands_around_is_forgiven(name, before, after):
+def test_text_around_the_answer_is_ignored_and_reported(name, before, after):
     spans, codes = read(name, before + EXPECTED[name] + after)
     assert spans == ALL
     assert codes
@@ -64,7 +64,7 @@ def test_small_faults_are_repaired_and_reported(name, old, new):
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_every_cut_is_reported_and_loses_no_complete_entry(name):
+def test_truncation_is_reported_and_keeps_complete_entries(name):
     output = EXPECTED[name]
     for at in range(len(output)):
         spans, codes = read(name, output[:at])
@@ -87,7 +87,7 @@ def test_every_cut_is_reported_and_loses_no_complete_entry(name):
         ('{"GPE": ["\\ud800"]}', None),
     ],
 )
-def test_what_is_no_answer_gives_no_span(name, output, code):
+def test_output_without_an_answer_has_no_spans(name, output, code):
     spans, codes = read(name, output)
     assert spans == []
     assert codes and (code is None or code in codes)
@@ -96,7 +96,7 @@ def test_what_is_no_answer_gives_no_span(name, output, code):
 @pytest.mark.parametrize(
     ("output", "spans", "codes"),
     [
-        # Of more occurrences than entries, words come before parts of words.
+        # With fewer entries than occurrences, words precede parts of words.
         ({"ORG": [], "GPE": ["Rom"]}, [(8, 11)], ["ambiguous_place"]),
         ({"ORG": [], "GPE": ["Rom", "Rom"]}, [(0, 3), (8, 11)], []),
         ({"ORG": [], "GPE": ["Rom"] * 3}, [(0, 3), (8, 11)], ["duplicate"]),
@@ -108,25 +108,25 @@ def test_what_is_no_answer_gives_no_span(name, output, code):
         ({"ORG": [], "GPE": ["rom"]}, [(0, 3)], ["copy_differs"]),
     ],
 )
-def test_grouped_entries_find_their_places(output, spans, codes):
+def test_grouped_entries_are_assigned_to_occurrences(output, spans, codes):
     text = "Romania Rom" if "rom" not in str(output) else "Rom"
-    found, said = read("grouped_json", output, text)
+    found, issues = read("grouped_json", output, text)
     assert found == [CharSpan(*span, "GPE") for span in spans]
-    assert sorted(said) == sorted(codes)
+    assert sorted(issues) == sorted(codes)
 
 
-def test_one_string_under_two_labels_is_one_place_with_both():
+def test_one_string_under_two_labels_has_both_labels():
     output = {"ORG": ["Rom"], "GPE": ["Rom"]}
     spans, codes = read("grouped_json", output, "in Rom")
     assert spans == [CharSpan(3, 6, "ORG"), CharSpan(3, 6, "GPE")]
     assert codes == []
 
 
-def test_grouped_lists_cannot_say_a_later_occurrence_alone():
+def test_grouped_json_cannot_represent_a_later_occurrence_alone():
     fmt = get_format("grouped_json")
     assert fmt.unsayable(TEXT, [LAST, ORG]) == [LAST]
     assert fmt.unsayable(TEXT, [FIRST]) == []
-    # "Rom" inside a word comes after the one that is a word.
+    # "Rom" as a word takes precedence over "Rom" inside a word.
     spans = [CharSpan(0, 3, "A"), CharSpan(8, 11, "A")]
     assert fmt.unsayable("Romania Rom", spans[:1]) == spans[:1]
     assert fmt.unsayable("Romania Rom", spans) == []
@@ -145,10 +145,10 @@ def test_grouped_lists_cannot_say_a_later_occurrence_alone():
         ({"occurrence_index": 10**400}, FIRST, ["ambiguous_place", "bad_json"]),
     ],
 )
-def test_an_occurrence_is_found_by_its_number(place, span, codes):
-    spans, said = read("occurrence_json", [entry("Lisbon", **place)])
+def test_occurrence_index_selects_the_occurrence(place, span, codes):
+    spans, issues = read("occurrence_json", [entry("Lisbon", **place)])
     assert spans == [span]
-    assert sorted(said) == codes
+    assert sorted(issues) == codes
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_an_occurrence_is_found_by_its_number(place, span, codes):
         ("Lisbon", 30, 36, LAST, ["offset_moved"]),
         ("Lisbon", 31, 99, LAST, ["offset_moved"]),
         ("Lisbon", -5, 1, FIRST, ["offset_moved"]),
-        # As far to the one as to the other.
+        # Both occurrences are at the same distance.
         ("aa", 2, 4, CharSpan(0, 2, "GPE"), ["offset_moved"]),
         ("Lisbon", None, 37, LAST, ["bad_json"]),
         ("lisbon", 31, 37, LAST, ["copy_differs"]),
@@ -167,16 +167,16 @@ def test_an_occurrence_is_found_by_its_number(place, span, codes):
         ("", 0, 0, None, ["not_in_text"]),
     ],
 )
-def test_an_offset_moves_to_the_nearest_occurrence(text, start, end, span, codes):
+def test_offsets_move_to_the_nearest_occurrence(text, start, end, span, codes):
     source = "aa  aa" if text == "aa" else TEXT
     output = [entry(text, start=start, end=end)]
-    spans, said = read("offset_json", output, source)
+    spans, issues = read("offset_json", output, source)
     assert spans == ([] if span is None else [span])
-    assert sorted(said) == codes
+    assert sorted(issues) == codes
 
 
 @pytest.mark.parametrize("name", ["occurrence_json", "offset_json"])
-def test_entries_that_lack_something_are_reported(name):
+def test_incomplete_entries_are_reported(name):
     place = {"occurrence_index": 1, "start": 0, "end": 6}
     output = [
         entry("Lisbon", None, **place),
@@ -194,7 +194,7 @@ def test_entries_that_lack_something_are_reported(name):
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_strings_that_json_escapes_are_read_back(name):
+def test_escaped_strings_round_trip(name):
     text = 'He said: "C:\\new\n\u2028[\u0007]" é \U0001f600.'
     fmt = get_format(name)
     spans = [CharSpan(9, 22, 'a "b"\\'), CharSpan(23, 26, "é")]
@@ -205,7 +205,7 @@ def test_strings_that_json_escapes_are_read_back(name):
 
 @pytest.mark.parametrize("name", JSON)
 @pytest.mark.parametrize("label", ["", None, 3])
-def test_any_string_is_a_label_but_the_empty_one(name, label):
+def test_any_non_empty_string_is_a_legal_label(name, label):
     fmt = get_format(name)
     fmt.check_label(" a|b]\n")
     with pytest.raises(ValueError, match="G003"):
@@ -213,7 +213,7 @@ def test_any_string_is_a_label_but_the_empty_one(name, label):
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_without_labels_the_output_says_their_order(name):
+def test_without_labels_any_label_order_is_accepted(name):
     fmt = get_format(name)
     spans = [CharSpan(0, 6, "GPE"), CharSpan(0, 6, "B"), CharSpan(17, 37, "ORG")]
     parsed = fmt.parse(fmt.render(TEXT, spans), TEXT)

@@ -1,10 +1,10 @@
-"""Outputs with damage: all that can be read is read, and all damage is reported."""
+"""Parsing of outputs with faults: every fault is reported, and few spans are lost."""
 
 import random
 import time
 
 import pytest
-from formats_cases import EXPECTED, INLINE, PARTS, TEXT, marked_texts
+from formats_cases import EXPECTED, INLINE, PARTS, TEXT, texts_with_spans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ CODES = {
 }
 
 
-def damaged(name, old, new):
+def with_fault(name, old, new):
     output = EXPECTED[name].replace(old, new, 1)
     assert output != EXPECTED[name]
     return output
@@ -49,7 +49,7 @@ def damaged(name, old, new):
     ],
 )
 def test_small_faults_are_repaired_and_reported(name, old, new, spans, code):
-    output = damaged(name, old, new)
+    output = with_fault(name, old, new)
     if code == "unknown_label":
         output = output.replace("ORG", "FOO")
     parsed = get_format(name).parse(output, TEXT, LABELS)
@@ -58,7 +58,7 @@ def test_small_faults_are_repaired_and_reported(name, old, new, spans, code):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_prose_around_is_extra_text(name):
+def test_prose_around_the_answer_is_extra_text(name):
     output = "Here you are: " + EXPECTED[name] + " I hope that this helps!"
     parsed = get_format(name).parse(output, TEXT, LABELS)
     assert parsed.spans == ALL
@@ -71,7 +71,7 @@ def test_prose_around_is_extra_text(name):
 
 @pytest.mark.parametrize("name", INLINE)
 @pytest.mark.parametrize("before", ["", "The text is: ", f"{TEXT}\n"])
-def test_the_copy_with_marks_counts_and_not_the_plain_one_before(name, before):
+def test_plain_copy_before_the_tagged_copy_is_ignored(name, before):
     echo = f"{before}{TEXT}"
     output = f"{echo}\n\n{EXPECTED[name]}"
     parsed = get_format(name).parse(output, TEXT, LABELS)
@@ -80,21 +80,21 @@ def test_the_copy_with_marks_counts_and_not_the_plain_one_before(name, before):
     assert (issue.code, issue.start, issue.end) == ("extra_text", 0, len(echo))
 
 
-def test_a_list_behind_a_plain_copy_is_no_copy():
+def test_list_of_spans_after_a_plain_copy_is_not_a_copy():
     parsed = get_format("inline_bracketed").parse(f"{TEXT} [Lisbon | GPE]", TEXT)
     assert parsed.spans == []
     assert {"not_in_text"} <= {issue.code for issue in parsed.issues}
 
 
 @pytest.mark.parametrize("name", INLINE)
-def test_a_cut_off_output_is_truncated(name):
+def test_truncated_output_is_reported(name):
     cut = EXPECTED[name].index("Lisbon", 20)
     parsed = get_format(name).parse(EXPECTED[name][:cut], TEXT, LABELS)
     assert parsed.spans == [FIRST]
     assert {"truncated", "unbalanced"} == {issue.code for issue in parsed.issues}
 
 
-def test_marks_without_a_partner_are_unbalanced():
+def test_unmatched_tags_are_unbalanced():
     fmt = get_format("inline_bracketed")
     parsed = fmt.parse("[Lisbon hosts the University | ORG] | GPE] of Lisbon.", TEXT)
     assert "unbalanced" in {issue.code for issue in parsed.issues}
@@ -103,7 +103,7 @@ def test_marks_without_a_partner_are_unbalanced():
     assert parsed.spans == []
 
 
-def test_tags_that_cross():
+def test_crossing_tags_are_reported():
     fmt = get_format("inline_xml")
     output = "<A>Lisbon <B>hosts</A> the</B> University of Lisbon."
     parsed = fmt.parse(output, TEXT)
@@ -112,7 +112,7 @@ def test_tags_that_cross():
 
 
 @pytest.mark.parametrize("name", INLINE)
-def test_a_span_marked_twice_is_a_duplicate(name):
+def test_repeated_span_is_a_duplicate(name):
     fmt = get_format(name)
     one = fmt.open_mark("GPE") + "Lisbon" + fmt.close_mark("GPE")
     two = fmt.open_mark("GPE") + one + fmt.close_mark("GPE")
@@ -122,7 +122,7 @@ def test_a_span_marked_twice_is_a_duplicate(name):
 
 
 @pytest.mark.parametrize("name", INLINE)
-def test_a_span_of_other_words_is_not_in_the_text(name):
+def test_span_of_other_words_is_not_in_the_text(name):
     fmt = get_format(name)
     extra = " " + fmt.open_mark("GPE") + "Porto" + fmt.close_mark("GPE")
     parsed = fmt.parse(EXPECTED[name] + extra, TEXT, LABELS)
@@ -131,10 +131,10 @@ def test_a_span_of_other_words_is_not_in_the_text(name):
 
 
 @pytest.mark.parametrize("name", INLINE)
-def test_marks_before_the_space_are_moved(name):
+def test_tags_before_the_space_are_moved(name):
     fmt = get_format(name)
-    mark = fmt.open_mark("ORG")
-    output = EXPECTED[name].replace(" " + mark, mark + " ")
+    tag = fmt.open_mark("ORG")
+    output = EXPECTED[name].replace(" " + tag, tag + " ")
     parsed = fmt.parse(output, TEXT, LABELS)
     assert parsed.spans == ALL
     assert parsed.issues
@@ -163,13 +163,13 @@ def test_marks_before_the_space_are_moved(name):
         ),
     ],
 )
-def test_sources_full_of_marks_are_read_with_damage(name, text, output, spans):
+def test_faulty_copies_of_sources_with_markup_are_parsed(name, text, output, spans):
     parsed = get_format(name).parse(output, text, LABELS)
     assert parsed.spans == [CharSpan(*span) for span in spans]
     assert parsed.issues
 
 
-def check(parsed, fmt, output, text, labels):
+def check_parsed(parsed, fmt, output, text, labels):
     assert parsed.spans == sorted(
         parsed.spans, key=lambda s: (s.start, -s.end, labels.index(s.label))
     )
@@ -186,8 +186,8 @@ def check(parsed, fmt, output, text, labels):
         assert fmt.render(text, parsed.spans, labels) == output
 
 
-def read_damaged(name, data):
-    text, spans = data.draw(marked_texts(name))
+def check_random_faults(name, data):
+    text, spans = data.draw(texts_with_spans(name))
     fmt = get_format(name)
     output = fmt.render(text, spans)
     choose = random.Random(data.draw(st.integers(0, 2**32)))
@@ -202,34 +202,34 @@ def read_damaged(name, data):
             output = output[:at]
         else:
             output = "Sure: " + output
-    check(fmt.parse(output, text, ["A", "B"]), fmt, output, text, ["A", "B"])
+    check_parsed(fmt.parse(output, text, ["A", "B"]), fmt, output, text, ["A", "B"])
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=2000, deadline=None)
 @given(data=st.data())
-def test_no_damage_is_too_much(name, data):
-    read_damaged(name, data)
+def test_random_faults_are_parsed_and_reported(name, data):
+    check_random_faults(name, data)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=10_000, deadline=None)
 @given(data=st.data())
-def test_no_damage_is_too_much_ten_thousand_times(name, data):
-    read_damaged(name, data)
+def test_random_faults_are_parsed_and_reported_at_length(name, data):
+    check_random_faults(name, data)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=1000, deadline=None)
 @given(output=st.text(max_size=40), text=st.text(max_size=30))
-def test_any_output_is_taken(name, output, text):
+def test_any_output_is_parsed(name, output, text):
     fmt = get_format(name)
-    check(fmt.parse(output, text, ["A"]), fmt, output, text, ["A"])
+    check_parsed(fmt.parse(output, text, ["A"]), fmt, output, text, ["A"])
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_long_sources_are_read_quickly(name):
+def test_long_sources_are_parsed_quickly(name):
     choose = random.Random(0)
     words = [
         choose.choice(["the", "cell", "of", "NF-kappa", "B", "in", "."])

@@ -1,9 +1,9 @@
-"""Rendering, and reading back what was rendered."""
+"""Rendering, and parsing of rendered outputs."""
 
 from itertools import combinations, product
 
 import pytest
-from formats_cases import EXPECTED, INLINE, JSON, SPANS, TEXT, marked_texts
+from formats_cases import EXPECTED, INLINE, JSON, SPANS, TEXT, texts_with_spans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +11,7 @@ from spacy_genner.formats import FORMATS, CharSpan, crossings, drop_crossing, ge
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_example_to_the_character(name):
+def test_example_is_rendered_exactly(name):
     fmt = get_format(name)
     labels = ["ORG", "GPE"]
     assert fmt.render(TEXT, SPANS, labels) == EXPECTED[name]
@@ -24,15 +24,15 @@ def test_the_example_to_the_character(name):
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=1000, deadline=None)
 @given(data=st.data())
-def test_what_is_rendered_is_read_back(name, data):
-    text, spans = data.draw(marked_texts(name))
+def test_rendered_outputs_are_parsed_back(name, data):
+    text, spans = data.draw(texts_with_spans(name))
     fmt = get_format(name)
     lost = fmt.unsayable(text, spans)
     kept = [span for span in spans if span not in lost]
     for labels in (None, ["A", "B"], ["B", "A"]):
         output = fmt.render(text, kept, labels)
         parsed = fmt.parse(output, text, labels)
-        # What a list of strings leaves open is said, also where it is read rightly.
+        # An ambiguous string is reported even if it is assigned correctly.
         codes = {issue.code for issue in parsed.issues}
         assert codes <= ({"ambiguous_place"} if name == "grouped_json" else set())
         assert set(parsed.spans) == set(kept)
@@ -42,8 +42,8 @@ def test_what_is_rendered_is_read_back(name, data):
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=1000, deadline=None)
 @given(data=st.data())
-def test_only_spans_that_are_lost_are_unsayable(name, data):
-    text, spans = data.draw(marked_texts(name))
+def test_only_lost_spans_are_not_representable(name, data):
+    text, spans = data.draw(texts_with_spans(name))
     fmt = get_format(name)
     lost = fmt.unsayable(text, spans)
     if name in INLINE:
@@ -52,33 +52,37 @@ def test_only_spans_that_are_lost_are_unsayable(name, data):
             assert parsed.spans != [span] or parsed.issues
     elif name == "grouped_json":
         for span in lost:
-            # Which place an entry has depends on the others with its string.
-            group = [each for each in spans if key(text, each) == key(text, span)]
+            # The place of an entry depends on the other entries with its string.
+            group = [
+                each
+                for each in spans
+                if label_and_string(text, each) == label_and_string(text, span)
+            ]
             assert set(read_back(text, group)) != set(group)
     else:
         assert lost == []
 
 
-def key(text, span):
+def label_and_string(text, span):
     return span.label, text[span.start : span.end]
 
 
 def read_back(text, spans):
-    """What a list of strings says of some spans."""
+    """The spans that a grouped output recovers."""
     fmt = get_format("grouped_json")
     return frozenset(fmt.parse(fmt.render(text, spans), text).spans)
 
 
-@pytest.mark.parametrize("said", ["x", "xx"])
-def test_lists_of_strings_say_as_many_spans_as_they_can(said):
-    """Every choice of places, in every small text: no larger part of it is read back
-    than what is left of it without its unsayable spans."""
+@pytest.mark.parametrize("string", ["x", "xx"])
+def test_grouped_json_represents_as_many_spans_as_possible(string):
+    """For every set of places in every small text, the spans that are not reported as
+    lost are the largest subset that is parsed back."""
     fmt = get_format("grouped_json")
     some_lost = False
     for size in range(1, 7):
         for text in map("".join, product("xy ", repeat=size)):
-            starts = [i for i in range(size) if text.startswith(said, i)]
-            places = [CharSpan(i, i + len(said), "A") for i in starts]
+            starts = [i for i in range(size) if text.startswith(string, i)]
+            places = [CharSpan(i, i + len(string), "A") for i in starts]
             choices = [
                 frozenset(choice)
                 for count in range(len(places) + 1)
@@ -100,7 +104,7 @@ def test_lists_of_strings_say_as_many_spans_as_they_can(said):
         ("inline_xml", "<B><A>x</A></B>"),
     ],
 )
-def test_of_two_labels_on_one_range_the_first_is_the_inner(name, expected):
+def test_first_of_two_labels_on_one_range_is_the_inner(name, expected):
     fmt = get_format(name)
     spans = [CharSpan(0, 1, "B"), CharSpan(0, 1, "A")]
     assert fmt.render("x", spans) == expected
@@ -129,20 +133,20 @@ def test_duplicates_are_dropped(name):
         ((1, 3, "A"), "G002"),
     ],
 )
-def test_spans_that_are_none_are_refused(name, span, code):
+def test_invalid_spans_raise(name, span, code):
     with pytest.raises(ValueError, match=code):
         get_format(name).render("x y z", [CharSpan(*span)])
 
 
 @pytest.mark.parametrize("name", INLINE)
-def test_crossing_spans_are_refused_inline(name):
+def test_crossing_spans_raise_in_inline_formats(name):
     spans = [CharSpan(0, 3, "A"), CharSpan(2, 5, "B")]
     with pytest.raises(ValueError, match="G004"):
         get_format(name).render("x y z", spans)
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_crossing_spans_are_listed(name):
+def test_crossing_spans_are_represented_in_json(name):
     spans = [CharSpan(0, 3, "A"), CharSpan(2, 5, "B")]
     fmt = get_format(name)
     parsed = fmt.parse(fmt.render("x y z", spans), "x y z", ["A", "B"])
@@ -154,7 +158,7 @@ def test_crossing_spans_are_listed(name):
     [("inline_bracketed", bad) for bad in ["", " A", "A ", "a|b", "[", "]", "a\nb"]]
     + [("inline_xml", bad) for bad in ["", "a b", "1a", "a>", "-a", "a&b"]],
 )
-def test_labels_that_cannot_stand_are_refused(name, label):
+def test_illegal_labels_raise(name, label):
     with pytest.raises(ValueError, match="G003"):
         get_format(name).check_label(label)
 
@@ -169,19 +173,19 @@ def test_labels_that_cannot_stand_are_refused(name, label):
         ("inline_xml", "_a.b-c1"),
     ],
 )
-def test_labels_that_can_stand_are_taken(name, label):
+def test_legal_labels_are_accepted(name, label):
     fmt = get_format(name)
     fmt.check_label(label)
     spans = [CharSpan(0, 1, label)]
     assert fmt.parse(fmt.render("x y", spans), "x y").spans == spans
 
 
-def test_unknown_format_is_refused():
+def test_unknown_format_raises():
     with pytest.raises(ValueError, match="G005.*inline_bracketed"):
         get_format("yaml")
 
 
-def test_crossings_and_what_is_dropped():
+def test_crossings_and_drop_crossing():
     a, b, c = CharSpan(0, 5, "A"), CharSpan(3, 6, "B"), CharSpan(1, 2, "C")
     assert crossings([c, b, a]) == [(a, b)]
     assert drop_crossing([a, b, c]) == ([c, a], [b]) or drop_crossing([a, b, c]) == (

@@ -1,4 +1,4 @@
-"""Formats and tokenisers for the tests of the grammar."""
+"""Formats and a simple tokenizer, shared by the tests of the grammars."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ WORDS = ["x", "yy", "[", "]", "|", "A", "A]", "<A>", "</A>", "<", "[[", " ", "\n
 
 
 def by_character(text: str) -> list[int]:
-    """One id a character: every mark and every copy share their first ids."""
+    """One id per character, so that tags and copies share as many ids as possible."""
     return [ord(character) for character in text]
 
 
@@ -20,8 +20,8 @@ def source_of(words: Sequence[str], spaces: Sequence[bool] | None = None) -> Sou
 
 
 def grammar_of(fmt, labels, words, spaces=None, max_depth=4) -> InlineGrammar:
-    marks = make_markup(fmt, labels, by_character)
-    return InlineGrammar(marks, source_of(words, spaces), max_depth)
+    markup = make_markup(fmt, labels, by_character)
+    return InlineGrammar(markup, source_of(words, spaces), max_depth)
 
 
 def output_text(ids: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""The automaton: what it accepts, and that it never gets stuck."""
+"""The automaton of the inline formats."""
 
 import itertools
 import random
@@ -12,7 +12,7 @@ from spacy_genner.formats import CharSpan
 from spacy_genner.grammar.inline import CLOSE, COPY, OPEN
 
 
-def units(state):
+def spans_of(state):
     return [(span.start, span.end, span.label) for span in state.marked]
 
 
@@ -32,10 +32,10 @@ def test_plain_copy_is_legal():
     assert state.marked == []
 
 
-def test_choices_come_in_the_order_that_settles_ties():
+def test_choices_are_in_order_of_precedence():
     grammar = grammar_of(BRACKETED, ["A", "B"], ["x", "y", "z"])
     state = grammar.walk([ord("["), ord("x")])[-1]
-    # copy " y", close " | A]", open "[": the first two share the space.
+    # The copy " y" and the closing tag " | A]" share the space.
     assert state.choices == [ord(" "), ord("[")]
     assert state.kind_of(ord(" ")) == COPY
     assert state.kind_of(ord("[")) == OPEN
@@ -44,8 +44,8 @@ def test_choices_come_in_the_order_that_settles_ties():
     assert [after.kind_of(id_) for id_ in after.choices] == [COPY, CLOSE]
 
 
-def test_choice_falls_at_the_first_token_that_differs():
-    # The source goes on with the beginning of a close.
+def test_decision_falls_at_the_first_token_that_differs():
+    # The source continues with the beginning of a closing tag.
     grammar = grammar_of(BRACKETED, ["A", "B"], ["x", "|", "B"])
     ids = [ord("["), *map(ord, "x | ")]
     state = grammar.walk(ids)[-1]
@@ -53,17 +53,17 @@ def test_choice_falls_at_the_first_token_that_differs():
     closed = state.advance(ord("A"))
     assert closed.choices == [ord("]")]
     copied = state.advance(ord("B"))
-    assert units(closed.advance(ord("]"))) == [(0, 1, 0)]
-    assert units(copied.advance(ord("]"))) == [(0, 1, 1)]
+    assert spans_of(closed.advance(ord("]"))) == [(0, 1, 0)]
+    assert spans_of(copied.advance(ord("]"))) == [(0, 1, 1)]
 
 
-def test_copy_wins_where_the_source_has_the_whole_mark():
+def test_copy_takes_precedence_over_a_literal_tag():
     grammar = grammar_of(
         BRACKETED, ["A"], ["x", "|", "A", "]"], [True, True, False, True]
     )
     text = "[x | A]"
     state = grammar.walk(list(map(ord, text)))[-1]
-    # All of it is copy, and the span is still open.
+    # The whole output is a copy, and the span is still open.
     assert state.marked == []
     assert [span.start for span in state.place.stack] == [0]
     assert state.place.unit == 4
@@ -76,48 +76,48 @@ def test_no_span_opens_before_a_literal_bracket():
     assert start.kind_of(ord("[")) == COPY
 
 
-def test_marks_stand_outside_white_space():
+def test_spans_do_not_start_or_end_with_white_space():
     grammar = grammar_of(BRACKETED, ["A"], ["x", "\n", "y"], [False, False, False])
     seen = set()
-    todo = [grammar.start()]
-    while todo:
-        state = todo.pop()
+    waiting = [grammar.start()]
+    while waiting:
+        state = waiting.pop()
         if state.finished:
-            seen |= set(units(state))
-        todo += [state.advance(id_) for id_ in state.choices]
+            seen |= set(spans_of(state))
+        waiting += [state.advance(id_) for id_ in state.choices]
     assert seen == {(0, 1, 0), (2, 3, 0), (0, 3, 0)}
 
 
 def all_outputs(grammar):
-    todo = [([], grammar.start())]
-    while todo:
-        ids, state = todo.pop()
+    waiting = [([], grammar.start())]
+    while waiting:
+        ids, state = waiting.pop()
         if state.finished:
             yield ids, state
         for id_ in state.choices:
-            todo.append(([*ids, id_], state.advance(id_)))
+            waiting.append(([*ids, id_], state.advance(id_)))
 
 
 @pytest.mark.parametrize("fmt", [BRACKETED, XML], ids=lambda fmt: fmt.name)
 @pytest.mark.parametrize("depth", [1, 2])
-def test_says_every_set_of_nested_spans_once(fmt, depth):
-    """Against a count by brute force over all sets of spans."""
+def test_every_set_of_nested_spans_has_one_output(fmt, depth):
+    """Compare with a brute-force enumeration of all sets of spans."""
     labels = ["A", "B"]
     grammar = grammar_of(fmt, labels, ["x", "y"], max_depth=depth)
-    said = [frozenset(units(state)) for _, state in all_outputs(grammar)]
-    assert len(said) == len(set(said))
+    found = [frozenset(spans_of(state)) for _, state in all_outputs(grammar)]
+    assert len(found) == len(set(found))
     spans = [(a, b, k) for a in range(2) for b in range(a + 1, 3) for k in (0, 1)]
     expected = set()
     for size in range(len(spans) + 1):
         for chosen in itertools.combinations(spans, size):
             crossed = any(s[0] < t[0] < s[1] < t[1] for s in chosen for t in chosen)
             deepest = max(
-                (sum(s[0] <= unit < s[1] for s in chosen) for unit in range(2)),
+                (sum(s[0] <= word < s[1] for s in chosen) for word in range(2)),
                 default=0,
             )
             if not crossed and deepest <= depth:
                 expected.add(frozenset(chosen))
-    assert set(said) == expected
+    assert set(found) == expected
 
 
 @pytest.mark.parametrize("fmt", [BRACKETED, XML], ids=lambda fmt: fmt.name)
@@ -132,7 +132,7 @@ def test_says_every_set_of_nested_spans_once(fmt, depth):
 def test_random_walks_end_in_outputs_that_parse(
     fmt, words, spaces, depth, labels, seed
 ):
-    """Never stuck, never a span twice, and the format's reader agrees."""
+    """No walk gets stuck or repeats a span, and the parser of the format agrees."""
     grammar = grammar_of(fmt, labels, words, spaces[: len(words)], depth)
     choose = random.Random(seed)
     state, ids = grammar.start(), []
@@ -140,7 +140,7 @@ def test_random_walks_end_in_outputs_that_parse(
         assert state.choices, (words, output_text(ids))
         ids.append(choose.choice(state.choices))
         state = state.advance(ids[-1])
-    found = units(state)
+    found = spans_of(state)
     assert len(set(found)) == len(found)
     assert grammar.target(found) == ids
     assert grammar.walk(ids)[-1].marked == state.marked
@@ -155,7 +155,7 @@ def test_random_walks_end_in_outputs_that_parse(
     assert set(parsed.spans) == set(spans)
 
 
-def test_depth_is_kept():
+def test_max_depth_limits_open_spans():
     grammar = grammar_of(BRACKETED, ["A", "B", "C"], ["x", "y", "z"], max_depth=2)
     deepest = max(
         len(state.place.stack)
@@ -166,18 +166,18 @@ def test_depth_is_kept():
 
 
 @pytest.mark.parametrize("depth", [0, -1])
-def test_depth_must_be_positive(depth):
+def test_max_depth_must_be_positive(depth):
     with pytest.raises(ValueError, match="G103"):
         grammar_of(BRACKETED, ["A"], ["x"], max_depth=depth)
 
 
-def test_illegal_token_is_refused():
+def test_illegal_token_raises():
     grammar = grammar_of(BRACKETED, ["A"], ["x"])
     with pytest.raises(ValueError, match="G102"):
         grammar.start().advance(ord("q"))
 
 
-def test_empty_text_is_finished_at_once():
+def test_empty_text_has_an_empty_output():
     grammar = grammar_of(BRACKETED, ["A"], [])
     assert grammar.start().finished
     assert grammar.target([]) == []

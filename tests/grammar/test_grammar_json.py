@@ -1,4 +1,4 @@
-"""JSON outputs are well formed by construction, and say what they are read to say."""
+"""The automaton of the JSON formats."""
 
 import json
 import random
@@ -34,7 +34,6 @@ def random_walk(grammar, seed, most=4000):
     choose = random.Random(seed)
     state, ids = grammar.start(), []
     while not state.finished:
-        # Lists end at last, and in between the first choice is taken now and then.
         pick = choose.choice(state.choices)
         ids.append(pick)
         state = state.advance(pick)
@@ -43,25 +42,29 @@ def random_walk(grammar, seed, most=4000):
 
 
 def check_output(name, grammar, ids, state):
-    """An output is JSON, and the parser reads of it what the automaton has marked: an
-    entry at the end of a list that it has already is none."""
+    """Check that an output is JSON and that the parser finds the same spans.
+
+    A repeated entry at the end of a list is not a span.
+    """
     text, output = grammar.source.text, output_text(ids)
-    said = json.loads(output)
+    content = json.loads(output)
     parsed = get_format(name).parse(output, text, LABELS)
     codes = {issue.code for issue in parsed.issues}
     found = char_spans(grammar, state.marked)
     assert len(set(found)) == len(found)
     if name == "grouped_json":
         doubtful = bool(grammar.doubtful(state.marked))
-        repeated = any(texts[-1:] == [t] for texts in said.values() for t in texts[:-1])
+        repeated = any(
+            texts[-1:] == [t] for texts in content.values() for t in texts[:-1]
+        )
         assert repeated or doubtful is ("ambiguous_place" in codes)
-        # Where a place is guessed, the order may be another than that of the guess.
+        # The order of entries may differ from that of their assigned occurrences.
         assert codes <= {"ambiguous_place", *(["duplicate"] if repeated else [])}
         if not doubtful:
             assert set(found) == set(parsed.spans)
     else:
-        repeated = said[-1:] in [[entry] for entry in said[:-1]]
-        assert len(said) == len(found) + repeated
+        repeated = content[-1:] in [[entry] for entry in content[:-1]]
+        assert len(content) == len(found) + repeated
         assert codes == ({"duplicate"} if repeated else set())
         assert found == parsed.spans
 
@@ -73,32 +76,32 @@ def check_output(name, grammar, ids, state):
     seed=st.integers(0, 2**32),
     depth=st.integers(1, 3),
 )
-def test_every_output_is_well_formed_and_read_back(name, words, seed, depth):
+def test_random_walks_are_well_formed_and_parsed_back(name, words, seed, depth):
     choose = random.Random(seed)
     spaces = [choose.random() < 0.7 for _ in words]
     grammar = grammar_of(name, words, spaces, depth)
     ids, state = random_walk(grammar, seed)
     check_output(name, grammar, ids, state)
     if name != "grouped_json":
-        for unit in range(len(grammar.source)):
-            over = [m for m in state.marked if m.start <= unit < m.end]
+        for word in range(len(grammar.source)):
+            over = [m for m in state.marked if m.start <= word < m.end]
             assert len(over) <= depth
 
 
 @pytest.mark.parametrize("name", JSON)
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_every_target_is_legal_and_what_is_rendered(name, data):
+def test_targets_are_legal_and_equal_to_rendered_outputs(name, data):
     words = data.draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=7))
     spaces = data.draw(
         st.lists(st.booleans(), min_size=len(words), max_size=len(words))
     )
     grammar = grammar_of(name, words, spaces, max_depth=30)
-    units = len(grammar.source)
+    size = len(grammar.source)
     spans = []
     for _ in range(data.draw(st.integers(0, 5))):
-        start = data.draw(st.integers(0, units - 1))
-        end = data.draw(st.integers(start + 1, units))
+        start = data.draw(st.integers(0, size - 1))
+        end = data.draw(st.integers(start + 1, size))
         if not grammar.source.blank[start] and not grammar.source.blank[end - 1]:
             spans.append((start, end, data.draw(st.integers(0, len(LABELS) - 1))))
     lost = grammar.unsayable(spans)
@@ -108,15 +111,15 @@ def test_every_target_is_legal_and_what_is_rendered(name, data):
     assert state.finished
     assert {m[:3] for m in state.marked} == set(kept)
     fmt = get_format(name)
-    said = char_spans(grammar, kept)
+    expected_spans = char_spans(grammar, kept)
     text = grammar.source.text
-    assert output_text(ids) == fmt.render(text, said, LABELS)
+    assert output_text(ids) == fmt.render(text, expected_spans, LABELS)
     if not lost:
-        assert set(char_spans(grammar, spans)) >= set(said)
+        assert set(char_spans(grammar, spans)) >= set(expected_spans)
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_an_empty_text_has_one_output(name):
+def test_empty_text_has_one_output(name):
     grammar = grammar_of(name, [])
     ids, state = random_walk(grammar, 0)
     assert len(ids) == len(grammar.target([]))
@@ -125,8 +128,8 @@ def test_an_empty_text_has_one_output(name):
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_repeated_texts_are_told_apart(name):
-    """Occurrences inside words count, and can't be chosen."""
+def test_occurrences_of_a_string_are_distinguished(name):
+    """Occurrences inside words are counted, but cannot be chosen."""
     grammar = grammar_of(name, ["x", "xx", "x", "yy", "x"])
     for start in (0, 2, 4):
         spans = [(start, start + 1, 0)]
@@ -144,24 +147,24 @@ def test_repeated_texts_are_told_apart(name):
         assert legal == expected[name]
 
 
-def test_the_label_after_the_same_range_is_a_later_one():
+def test_second_label_on_a_range_is_later_in_order():
     grammar = grammar_of("offset_json", ["x"])
     two = [(0, 1, 1), (0, 1, 2)]
     ids = grammar.target(two)
     second = output_text(ids).index("label", 30) + len('label": "')
-    # The first label once more, or a later one.
+    # A repetition of the first label, or a later one.
     assert [chr(i) for i in grammar.walk(ids[:second])[-1].choices] == ["A", "c"]
     assert [chr(i) for i in grammar.walk([*ids[:second], ord("A")])[-1].choices] == [
         "B"
     ]
     assert [m[:3] for m in grammar.walk(ids)[-1].marked] == two
-    # Nothing can come after the last label.
+    # No entry can follow the last label.
     ids = grammar.target([(0, 1, 2)])
     assert [chr(i) for i in grammar.walk(ids[:-1])[-1].choices] == ["]"]
 
 
 @pytest.mark.parametrize("name", ["occurrence_json", "offset_json"])
-def test_an_entry_that_is_repeated_ends_the_list(name):
+def test_repeated_entry_ends_the_list(name):
     grammar = grammar_of(name, ["x", "yy", "x", "z"])
     spans = [(0, 1, 0), (1, 2, 1)]
     output = output_text(grammar.target(spans))
@@ -172,38 +175,38 @@ def test_an_entry_that_is_repeated_ends_the_list(name):
         state = state.advance(ord("}"))
         assert [chr(id_) for id_ in state.choices] == ["]"]
         assert [m[:3] for m in state.advance(ord("]")).marked] == spans
-    # With another label it would stand before the last one.
+    # With another label, the entry would precede the last one.
     wrong = first.replace('"A"', '"c')
     with pytest.raises(ValueError, match="G102"):
         grammar.walk([ord(char) for char in f"{output[:-1]}, {wrong}"])
 
 
-def test_a_string_that_is_repeated_ends_its_list():
+def test_repeated_string_ends_its_list():
     grammar = grammar_of("grouped_json", ["x", "yy", "x", "z"])
 
-    def said(texts):
+    def walked(texts):
         output = json.dumps({"A": texts, "AB": ["z"], LABELS[2]: []})
         return grammar.walk([ord(char) for char in output])[-1]
 
-    marked = [m[:3] for m in said(["x", "yy", "yy"]).marked]
+    marked = [m[:3] for m in walked(["x", "yy", "yy"]).marked]
     assert marked == [(0, 1, 0), (1, 2, 0), (3, 4, 1)]
     for texts in (["yy", "yy", "z"], ["yy", "yy", "yy"]):
         with pytest.raises(ValueError, match="G102"):
-            said(texts)
+            walked(texts)
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_scores_take_the_choices_of_their_entry(name):
-    """The steps of an entry hold its text, its label and its place."""
+def test_steps_of_an_entry_cover_the_entry(name):
+    """The steps of an entry include its text, its label and its place."""
     grammar = grammar_of(name, ["x", "yy", "x"])
     ids = grammar.target([(0, 1, 0), (1, 2, 0)])
     state = grammar.walk(ids)[-1]
     output = output_text(ids)
     for entry, text in zip(state.marked, ["x", "yy"], strict=True):
-        said = "".join(output[step] for step in entry.steps)
-        assert f'"{text}"' in said
+        covered = "".join(output[step] for step in entry.steps)
+        assert f'"{text}"' in covered
         if name != "grouped_json":
-            assert '"label": "A"' in said
+            assert '"label": "A"' in covered
 
 
 @pytest.mark.parametrize("kind", ["bytelevel", "metaspace", "metaspace_prefix"])
@@ -230,35 +233,35 @@ def test_real_tokenizers(name, kind, tiny_tokenizers):
         assert json.loads(encode.tokenizer.decode(ids)) is not None
 
 
-def test_texts_that_look_alike_to_a_tokenizer_are_the_first():
-    def unknowing(text):
+def test_first_of_two_strings_with_the_same_ids_counts():
+    def lossy(text):
         return [0 if char in "éü" else ord(char) for char in text]
 
-    make = make_grammars(get_format("occurrence_json"), LABELS, unknowing, 2)
-    grammar = make(make_source(["é", "ü"], [True, False], unknowing))
+    make = make_grammars(get_format("occurrence_json"), LABELS, lossy, 2)
+    grammar = make(make_source(["é", "ü"], [True, False], lossy))
     state = grammar.walk(grammar.target([(1, 2, 0)]))[-1]
     assert [m[:3] for m in state.marked] == [(0, 1, 0)]
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_labels_that_look_alike_are_refused(name):
-    def unknowing(text):
+def test_labels_with_the_same_ids_raise(name):
+    def lossy(text):
         return [0 if char.isalpha() else ord(char) for char in text]
 
     if name == "grouped_json":
-        # Labels are never chosen there, so nothing has to be told apart.
-        make_grammars(get_format(name), ["A", "B"], unknowing, 2)
+        # The model never chooses a label, so no labels have to be distinguished.
+        make_grammars(get_format(name), ["A", "B"], lossy, 2)
     else:
         with pytest.raises(ValueError, match="G101"):
-            make_grammars(get_format(name), ["A", "B"], unknowing, 2)
+            make_grammars(get_format(name), ["A", "B"], lossy, 2)
 
 
-def test_a_long_text_is_walked_quickly():
+def test_long_text_is_walked_quickly():
     import time
 
     words = [f"w{number % 50}" for number in range(500)]
     grammar = grammar_of("occurrence_json", words)
-    spans = [(unit, unit + 1, 0) for unit in range(0, 500, 5)]
+    spans = [(word, word + 1, 0) for word in range(0, 500, 5)]
     started = time.process_time()
     assert grammar.walk(grammar.target(spans))[-1].finished
     assert time.process_time() - started < 5

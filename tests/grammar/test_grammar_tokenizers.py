@@ -1,4 +1,4 @@
-"""Sources and marks under real kinds of tokenizers."""
+"""Sources and markup with tokenizers of the common kinds."""
 
 import pytest
 from grammar_cases import BRACKETED, XML
@@ -27,15 +27,15 @@ def encode(request, tiny_tokenizers):
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_sources_copy_exactly(encode, name):
+def test_source_is_an_exact_copy(encode, name):
     words = TEXTS[name]
     source = make_source(words, [True] * len(words), encode)
     assert source.text == " ".join(words) + " "
     tokenizer = encode.tokenizer
     specials = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
     assert specials.isdisjoint(source.flat_ids)
-    for unit, token in enumerate(source.tokens):
-        start, end = source.starts[unit], source.ends[unit]
+    for word, token in enumerate(source.tokens):
+        start, end = source.starts[word], source.ends[word]
         assert source.text[start:end] == words[token]
     grammar = InlineGrammar(make_markup(BRACKETED, LABELS, encode), source, 3)
     assert grammar.walk(source.flat_ids)[-1].finished
@@ -43,7 +43,7 @@ def test_sources_copy_exactly(encode, name):
 
 @pytest.mark.parametrize("fmt", [BRACKETED, XML], ids=lambda fmt: fmt.name)
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_span_is_said_and_read_back(encode, fmt, name):
+def test_every_span_round_trips(encode, fmt, name):
     words = TEXTS[name]
     source = make_source(words, [True] * len(words), encode)
     grammar = InlineGrammar(make_markup(fmt, LABELS, encode), source, 3)
@@ -58,8 +58,8 @@ def test_every_span_is_said_and_read_back(encode, fmt, name):
                 assert [span[:3] for span in state.marked] == spans
 
 
-def test_text_is_decoded_as_it_was(encode):
-    """Pieces put together say the text, whatever the tokenizer puts before them."""
+def test_source_is_decoded_to_its_text(encode):
+    """Words encoded separately decode to the text, with any prefix of the tokenizer."""
     words = ["Lisbon", ",", "the", "University", "of", "Lisbon", "."]
     spaces = [False, True, True, True, True, False, False]
     source = make_source(words, spaces, encode)
@@ -68,26 +68,26 @@ def test_text_is_decoded_as_it_was(encode):
 
 
 def test_labels_share_their_first_tokens(encode):
-    marks = make_markup(BRACKETED, LABELS, encode)
-    first = {ids[0] for ids in marks.close_ids}
+    markup = make_markup(BRACKETED, LABELS, encode)
+    first = {ids[0] for ids in markup.close_ids}
     assert len(first) == 1
-    assert set(marks.closing.children) == first
-    assert marks.closing.below == {0, 1, 2, 3}
+    assert set(markup.closing.children) == first
+    assert markup.closing.below == {0, 1, 2, 3}
 
 
-def test_marks_that_look_alike_are_refused():
-    def unknowing(text):
+def test_tags_with_the_same_ids_raise():
+    def lossy(text):
         return [0 if character.isalpha() else ord(character) for character in text]
 
     with pytest.raises(ValueError, match="G101"):
-        make_markup(BRACKETED, ["A", "B"], unknowing)
+        make_markup(BRACKETED, ["A", "B"], lossy)
 
 
-def test_tokens_without_ids_are_part_of_the_text_but_no_unit():
-    def forgetful(text):
+def test_tokens_without_ids_are_part_of_no_word():
+    def dropping(text):
         return [ord(character) for character in text if character != "\u200b"]
 
-    source = make_source(["a", "\u200b", "b"], [False, False, False], forgetful)
+    source = make_source(["a", "\u200b", "b"], [False, False, False], dropping)
     assert source.text == "a\u200bb"
     assert source.tokens == (0, 2)
     assert source.units_of(0, 3) == (0, 2)

@@ -1,6 +1,7 @@
-"""`python -m spacy genner ...`: loading this module adds the commands to spaCy's own.
+"""The command line: `python -m spacy genner ...`. Importing this package adds the
+commands to the command line of spaCy.
 
-What a command needs is imported when it runs, so that `--help` is quick.
+Each command imports what it needs when it runs, so that `--help` is fast.
 """
 
 from spacy.cli import app as spacy_app

@@ -1,4 +1,4 @@
-"""Read the texts that `annotate` is given and write its annotations."""
+"""Read the input texts of `annotate` and write the annotated texts."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,21 +11,29 @@ from spacy.vocab import Vocab
 from wasabi import msg
 
 from ..corpora.docbin import load_docs
+from ..distillation import group_scores, span_records
 from ..errors import Errors, Warnings
 from ..io import has_lone_surrogate, json_objects, numbered_lines, replaced_file
 from ..pipeline.tolerant import FaultTolerantPipe, PipeResult
-from ._util import fail, find_spans_key, load_pipeline, progress_bar, warn_on_stderr
+from ._util import (
+    check_suffix,
+    find_spans_key,
+    load_pipeline,
+    progress_bar,
+    warn_on_stderr,
+)
 
-INPUTS = (".txt", ".jsonl", ".spacy")
+INPUT_SUFFIXES = (".txt", ".jsonl", ".spacy")
+OUTPUT_SUFFIXES = (".jsonl", ".spacy")
 
 
 class InputText(NamedTuple):
-    """One text to annotate.
+    """A text to annotate.
 
     text (str): The text.
-    fields (Dict[str, Any]): The keys of its JSON object, else none.
-    doc (Optional[Doc]): The Doc, where the input holds Docs.
-    number (int): Which of the input's texts it is, from 1.
+    fields (dict[str, Any]): Its JSON object; empty for other inputs.
+    doc (Doc | None): The Doc, if the input has Docs.
+    number (int): The number of the text in the input, from 1.
     """
 
     text: str
@@ -34,110 +42,7 @@ class InputText(NamedTuple):
     number: int = 1
 
 
-def read_texts(path: Path, vocab: Vocab) -> Iterator[InputText]:
-    """Read the texts of a file, by its ending.
-
-    path (Path): A `.txt` file, where every line is a text, also an empty one; a
-        `.jsonl` file; or a `.spacy` file.
-    vocab (Vocab): The vocabulary of the Docs.
-    YIELDS (InputText): The texts.
-    RAISES (ValueError): The file is not well formed.
-    """
-    if path.suffix == ".txt":
-        for number, line in numbered_lines(path):
-            yield InputText(line, {}, None, number)
-    elif path.suffix == ".jsonl":
-        for number, (line_number, record) in enumerate(json_objects(path), 1):
-            yield InputText(_text_of(record, path, line_number), record, None, number)
-    elif path.suffix == ".spacy":
-        for number, doc in enumerate(load_docs(path, vocab), 1):
-            yield InputText(doc.text, {}, doc, number)
-    else:
-        raise ValueError(
-            Errors.G525.format(path=path, found=path.suffix, expected=", ".join(INPUTS))
-        )
-
-
-def count_texts(path: Path, vocab: Vocab) -> int:
-    """Read a file through once, so that a bad line is met before hours of work.
-
-    path (Path): The file.
-    vocab (Vocab): The vocabulary of the Docs.
-    RETURNS (int): How many texts it holds.
-    RAISES (ValueError): The file is not well formed.
-    """
-    return sum(1 for _ in read_texts(path, vocab))
-
-
-def _text_of(record: dict[str, Any], path: Path, line: int) -> str:
-    text = record.get("text")
-    if not isinstance(text, str):
-        raise ValueError(Errors.G516.format(path=path, line=line, found=text))
-    if has_lone_surrogate(json.dumps(record, ensure_ascii=False)):
-        found = ascii(record)[:80]
-        raise ValueError(Errors.G769.format(path=path, line=line, found=found))
-    return text
-
-
-# One text with what was found in it.
-Annotation = PipeResult[InputText]
-
-
-class TextAnnotator:
-    """Runs a pipeline over texts.
-
-    nlp (Language): The pipeline.
-    spans_key (str): The group of `doc.spans` that is the result.
-    """
-
-    def __init__(self, nlp: Language, spans_key: str):
-        self._pipe: FaultTolerantPipe[InputText] = FaultTolerantPipe(nlp, spans_key)
-
-    def __call__(
-        self, texts: Iterable[InputText], batch_size: int | None = None
-    ) -> Iterator[Annotation]:
-        """Annotate texts.
-
-        texts (Iterable[InputText]): The texts.
-        batch_size (Optional[int]): How many go through the pipeline at once.
-        YIELDS (Annotation): One for each, in order: also for a text that some
-            component failed on or dropped.
-        """
-        pairs = ((text.text if text.doc is None else text.doc, text) for text in texts)
-        return self._pipe(pairs, batch_size)
-
-
-def to_record(annotation: Annotation, spans_key: str) -> dict[str, Any]:
-    """Make the JSON object of an annotated text.
-
-    annotation (Annotation): The text and its Doc.
-    spans_key (str): The group of `doc.spans`.
-    RETURNS (Dict[str, Any]): The input's keys, with `text`, `spans`, `status` and
-        `issues`.
-    """
-    group = annotation.doc.spans[spans_key]
-    scores = group.attrs.get("scores")
-    spans: list[dict[str, Any]] = []
-    for index, span in enumerate(group):
-        score = None if scores is None else round(float(scores[index]), 6)
-        spans.append(
-            {
-                "start": span.start_char,
-                "end": span.end_char,
-                "label": span.label_,
-                "score": score,
-            }
-        )
-    return {
-        **annotation.source.fields,
-        "text": annotation.source.text,
-        "spans": spans,
-        "status": group.attrs.get("status", "ok"),
-        "issues": list(group.attrs.get("issues", ())),
-    }
-
-
-OUTPUTS = (".jsonl", ".spacy")
+AnnotatedText = PipeResult[InputText]
 
 
 def annotate_texts(
@@ -147,68 +52,161 @@ def annotate_texts(
     spans_key: str | None = None,
     batch_size: int | None = None,
 ) -> None:
-    """Find the spans of texts with a pipeline, and write a record of each.
+    """Annotate texts with a pipeline and write a record of each.
 
-    model (str): The pipeline: its folder, or its package's name.
+    model (str): The folder of the pipeline, or the name of its package.
     source (Path): The texts.
-    output (Path): What to write: a `.jsonl` or `.spacy` file.
-    spans_key (Optional[str]): The group of `doc.spans`; None to find it.
-    batch_size (Optional[int]): Documents at once; None for the pipeline's own number.
+    output (Path): The `.jsonl` or `.spacy` file to write.
+    spans_key (str | None): The key of the span group. Defaults to that of the
+        generative component.
+    batch_size (int | None): The batch size. Defaults to that of the pipeline.
+    RAISES (ValueError): The input is malformed, or the pipeline can't be used.
     """
-    if output.suffix not in OUTPUTS:
-        expected = ", ".join(OUTPUTS)
-        fail(Errors.G525.format(path=output, found=output.suffix, expected=expected))
+    check_suffix(output, *OUTPUT_SUFFIXES)
     nlp = load_pipeline(model)
     key = spans_key or find_spans_key(nlp, model)
     total = count_texts(source, nlp.vocab)
-    annotator = TextAnnotator(nlp, key)
     progress = progress_bar("documents", total)
-    stream = annotator(read_texts(source, nlp.vocab), batch_size)
-    failed = Failures()
+    stream = annotate_stream(nlp, key, read_texts(source, nlp.vocab), batch_size)
+    failures = _Failures()
     write = _write_jsonl if output.suffix == ".jsonl" else _write_docbin
     with replaced_file(output) as fresh:
-        write(failed.watch(progress(stream)), key, fresh)
+        write(failures.count_in(progress(stream)), key, fresh)
     msg.good(f"{total} documents -> {output}")
-    if failed.count:
+    if failures.count:
         warn_on_stderr(
-            Warnings.W502.format(count=failed.count, total=total, first=failed.first)
+            Warnings.W502.format(
+                count=failures.count, total=total, first=failures.first
+            )
         )
 
 
-class Failures:
-    """Counts the failed documents of a stream, and keeps the first reason."""
+def annotate_stream(
+    nlp: Language,
+    spans_key: str,
+    texts: Iterable[InputText],
+    batch_size: int | None = None,
+) -> Iterator[AnnotatedText]:
+    """Run a pipeline over texts.
+
+    nlp (Language): The pipeline.
+    spans_key (str): The key of the span group.
+    texts (Iterable[InputText]): The texts.
+    batch_size (int | None): The batch size. Defaults to that of the pipeline.
+    YIELDS (AnnotatedText): One result for each text, in order, including texts that a
+        component failed on or dropped.
+    """
+    pairs = ((text.text if text.doc is None else text.doc, text) for text in texts)
+    return FaultTolerantPipe[InputText](nlp, spans_key)(pairs, batch_size)
+
+
+class _Failures:
+    """Counts the failed documents of a stream and keeps the first reason."""
 
     def __init__(self) -> None:
         self.count = 0
         self.first = ""
 
-    def watch(self, stream: Iterable[Annotation]) -> Iterator[Annotation]:
-        """Pass a stream on.
-
-        stream (Iterable[Annotation]): The stream.
-        YIELDS (Annotation): The same.
-        """
-        for annotation in stream:
-            if annotation.error is not None:
-                self.first = self.first or annotation.error
+    def count_in(self, stream: Iterable[AnnotatedText]) -> Iterator[AnnotatedText]:
+        for annotated in stream:
+            if annotated.error is not None:
+                self.first = self.first or annotated.error
                 self.count += 1
-            yield annotation
+            yield annotated
 
 
-def _write_jsonl(stream: Iterable[Annotation], spans_key: str, path: Path) -> None:
+def read_texts(path: Path, vocab: Vocab) -> Iterator[InputText]:
+    """Read the texts of a file.
+
+    path (Path): A `.txt` file, in which each line is a text, even an empty line; a
+        `.jsonl` file; or a `.spacy` file.
+    vocab (Vocab): The vocabulary of the Docs.
+    YIELDS (InputText): The texts.
+    RAISES (ValueError): The file has another suffix or is malformed.
+    """
+    check_suffix(path, *INPUT_SUFFIXES)
+    if path.suffix == ".txt":
+        for number, line in numbered_lines(path):
+            yield InputText(line, {}, None, number)
+    elif path.suffix == ".jsonl":
+        for number, (line_number, record) in enumerate(json_objects(path), 1):
+            yield InputText(_get_text(record, path, line_number), record, None, number)
+    else:
+        for number, doc in enumerate(load_docs(path, vocab), 1):
+            yield InputText(doc.text, {}, doc, number)
+
+
+def count_texts(path: Path, vocab: Vocab) -> int:
+    """Count the texts of a file. This reads the whole file, so that a malformed line is
+    found before hours of work.
+
+    path (Path): The file.
+    vocab (Vocab): The vocabulary of the Docs.
+    RETURNS (int): The number of texts.
+    RAISES (ValueError): The file has another suffix or is malformed.
+    """
+    return sum(1 for _ in read_texts(path, vocab))
+
+
+def _get_text(record: dict[str, Any], path: Path, line: int) -> str:
+    text = record.get("text")
+    if not isinstance(text, str):
+        raise ValueError(Errors.G516.format(path=path, line=line, found=text))
+    if has_lone_surrogate(json.dumps(record, ensure_ascii=False)):
+        found = ascii(record)[:80]
+        raise ValueError(Errors.G769.format(path=path, line=line, found=found))
+    return text
+
+
+def other_fields(source: InputText) -> dict[str, Any]:
+    """Get the fields of a text's JSON object other than the text.
+
+    source (InputText): The text.
+    RETURNS (dict[str, Any]): The fields.
+    """
+    return {key: value for key, value in source.fields.items() if key != "text"}
+
+
+def set_record(doc: Doc, record: dict[str, Any]) -> None:
+    """Store the other fields of the input in `doc.user_data`. A Doc from a cache may
+    have those of an earlier run, which are replaced.
+
+    doc (Doc): The document.
+    record (dict[str, Any]): The fields.
+    """
+    doc.user_data.pop("record", None)
+    if record:
+        doc.user_data["record"] = record
+
+
+def to_record(annotated: AnnotatedText, spans_key: str) -> dict[str, Any]:
+    """Create the JSON object of an annotated text.
+
+    annotated (AnnotatedText): The text and its Doc.
+    spans_key (str): The key of the span group.
+    RETURNS (dict[str, Any]): The fields of the input, with `text`, `spans`, `status`
+        and `issues`.
+    """
+    group = annotated.doc.spans[spans_key]
+    return {
+        **annotated.source.fields,
+        "text": annotated.source.text,
+        "spans": span_records(list(group), group_scores(group)),
+        "status": group.attrs.get("status", "ok"),
+        "issues": list(group.attrs.get("issues", ())),
+    }
+
+
+def _write_jsonl(stream: Iterable[AnnotatedText], spans_key: str, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for annotation in stream:
-            record = to_record(annotation, spans_key)
+        for annotated in stream:
+            record = to_record(annotated, spans_key)
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def _write_docbin(stream: Iterable[Annotation], spans_key: str, path: Path) -> None:
+def _write_docbin(stream: Iterable[AnnotatedText], spans_key: str, path: Path) -> None:
     docbin = DocBin(store_user_data=True)
-    for annotation in stream:
-        others = {k: v for k, v in annotation.source.fields.items() if k != "text"}
-        # A Doc out of a cache has what an earlier run said of it.
-        annotation.doc.user_data.pop("record", None)
-        if others:
-            annotation.doc.user_data["record"] = others
-        docbin.add(annotation.doc)
+    for annotated in stream:
+        set_record(annotated.doc, other_fields(annotated.source))
+        docbin.add(annotated.doc)
     path.write_bytes(docbin.to_bytes())

@@ -1,9 +1,9 @@
-"""Options, error reporting and helpers that the commands share."""
+"""Shared parts of the commands: options, error reporting, pipelines and progress."""
 
 import errno
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
@@ -18,18 +18,27 @@ from wasabi import Printer
 
 from ..errors import Errors
 
-HELP = """Generative named entity recognition: corpora, training, annotation, scores.
+HELP = """Generative named entity recognition: convert corpora, train pipelines,
+annotate texts and evaluate.
 
 \b
-A first round:
+To get started:
   python -m spacy genner convert corpus/train.txt corpus/train.spacy --from bracketed
   python -m spacy train configs/demo.cfg --output training/demo
   python -m spacy genner evaluate training/demo/model-best corpus/test.spacy --output
       metrics/demo.json
 """
+BAD_INPUT = 1
+# The factory of the generative component.
+FACTORY = "generative_ner"
+_ENTITY_GROUP_FACTORY = "genner_entities_as_group"
+# The codes of this project and of spaCy.
+_CODED = re.compile(r"\[[GE]\d{3,4}\] ")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 app = typer.Typer(name="genner", help=HELP, no_args_is_help=True, rich_markup_mode=None)
-
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A saved or installed pipeline.")
@@ -39,7 +48,7 @@ SpansKey = Annotated[
     typer.Option(
         "--spans-key",
         "-k",
-        help="The group of doc.spans. Default: that of the component.",
+        help="The key of the group in doc.spans. Default: that of the component.",
         show_default=False,
     ),
 ]
@@ -49,20 +58,20 @@ Code = Annotated[
         "--code",
         "-c",
         metavar="FILE",
-        help="Python file with registered functions.",
+        help="A Python file with registered functions.",
         show_default=False,
     ),
 ]
 
 
-def choice(*flags: str, allowed: Collection[str], **more: Any) -> Any:
-    """Make an option that takes one of a few values, and refuses others as wrong usage
-    (exit code 2).
+def choice(*flags: str, allowed: Collection[str], **settings: Any) -> Any:
+    """Create an option with a fixed set of values. Other values are wrong usage (exit
+    code 2).
 
-    *flags (str): The option's names.
-    allowed (Collection[str]): The values, which `--help` shows.
-    **more: What else `typer.Option` takes.
-    RETURNS (OptionInfo): The option. None passes, where that is its default.
+    *flags (str): The names of the option.
+    allowed (Collection[str]): The values, which `--help` lists.
+    **settings (Any): Further arguments of `typer.Option`.
+    RETURNS (OptionInfo): The option. It accepts None as its default.
     """
 
     def check(value: str | None) -> str | None:
@@ -73,24 +82,49 @@ def choice(*flags: str, allowed: Collection[str], **more: Any) -> Any:
         return value
 
     metavar = f"[{'|'.join(sorted(allowed))}]"
-    return typer.Option(*flags, metavar=metavar, callback=check, **more)
+    return typer.Option(*flags, metavar=metavar, callback=check, **settings)
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
+def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """Parse overrides of config values, as spaCy does. The environment variable that
+    spaCy reads may contain overrides, too.
 
-BAD_INPUT = 1
-# This project's codes, and spaCy's.
-_CODED = re.compile(r"\[[GE]\d{3,4}\] ")
+    arguments (Sequence[str]): `--section.key=value`, or two arguments for each.
+    RETURNS (dict[str, Any]): The values by section and key.
+    RAISES (BadParameter): An argument is not an override.
+    """
+    from click import NoSuchOption
+    from spacy.cli._util import parse_config_overrides
+
+    try:
+        return parse_config_overrides(list(arguments))
+    except NoSuchOption as error:
+        # spaCy raises the exception of click, which some versions of typer do not
+        # report as wrong usage.
+        raise typer.BadParameter(error.message) from None
+
+
+def check_suffix(path: Path, *allowed: str) -> None:
+    """Check the suffix of a file.
+
+    path (Path): The file.
+    *allowed (str): The allowed suffixes.
+    RAISES (ValueError): The file has another suffix.
+    """
+    if path.suffix not in allowed:
+        expected = ", ".join(allowed)
+        raise ValueError(
+            Errors.G525.format(path=path, found=path.suffix, expected=expected)
+        )
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Give a command its exit codes: 1 for bad input, with a message on stderr.
+    """Decorate a command to report bad input: a message on stderr and exit code 1.
 
-    An error without a code is a fault of the program and keeps its traceback.
+    An exception without a code is a bug of the program and keeps its traceback.
 
     command (Callable): The command.
-    RETURNS (Callable): The same, with the same signature.
+    RETURNS (Callable): The decorated command, with the same signature.
     """
 
     @wraps(command)
@@ -100,42 +134,33 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
                 warnings.showwarning = _show_warning
                 return command(*args, **kwargs)
         except ConfigValidationError as error:
-            fail(without_values(error))
+            _exit(without_values(error))
         except OSError as error:
-            fail(_os_message(error))
+            _exit(_os_message(error))
         except Exception as error:
-            # KeyError shows its message in quotes.
+            # str() of a KeyError is the repr of its message.
             message = str(error.args[0]) if error.args else str(error)
             if not _CODED.match(message):
                 raise
-            fail(message)
+            _exit(message)
 
     return run
 
 
 def without_values(error: Exception) -> str:
-    """What an error says. One of a config that does not fit would show the whole block,
-    in which a key may stand.
+    """Get the message of an error, without the values of a config. spaCy's message for
+    an invalid config shows the whole block, which may contain an API key.
 
     error (Exception): The error.
-    RETURNS (str): Its message, without the values of a config.
+    RETURNS (str): The message.
     """
     if isinstance(error, ConfigValidationError):
         error = ConfigValidationError.from_error(error, show_config=False)
     return str(error)
 
 
-def fail(message: str) -> NoReturn:
-    """Print a message on stderr and end with the exit code for bad input.
-
-    message (str): The message.
-    """
-    typer.echo(Printer(no_print=True).fail(message), err=True)
-    raise typer.Exit(BAD_INPUT)
-
-
 def warn_on_stderr(message: str) -> None:
-    """Print a warning on stderr: stdout is for results.
+    """Print a warning to stderr. Stdout is for results.
 
     message (str): The message.
     """
@@ -144,6 +169,11 @@ def warn_on_stderr(message: str) -> None:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     warn_on_stderr(str(message))
+
+
+def _exit(message: str) -> NoReturn:
+    typer.echo(Printer(no_print=True).fail(message), err=True)
+    raise typer.Exit(BAD_INPUT)
 
 
 def _os_message(error: OSError) -> str:
@@ -162,10 +192,10 @@ def _os_message(error: OSError) -> str:
 
 
 def choose_gpu(gpu_id: int) -> int:
-    """Choose the GPU for torch, and for thinc where it can use one.
+    """Select the GPU for torch, and for thinc if thinc can use a GPU.
 
-    gpu_id (int): The GPU, or -1.
-    RETURNS (int): The same where thinc uses it, else -1.
+    gpu_id (int): The number of the GPU, or -1 for none.
+    RETURNS (int): The same number if thinc uses the GPU, else -1.
     RAISES (ValueError): torch finds no such GPU.
     """
     if gpu_id < 0:
@@ -184,14 +214,10 @@ def choose_gpu(gpu_id: int) -> int:
     return gpu_id
 
 
-_FACTORY = "generative_ner"
-_ENTITIES = "genner_entities_as_group"
-
-
 def load_pipeline(name: str) -> Language:
     """Load a saved or installed pipeline.
 
-    name (str): Its folder, or its package's name.
+    name (str): Its folder, or the name of its package.
     RETURNS (Language): The pipeline.
     RAISES (ValueError): It can't be loaded.
     """
@@ -205,12 +231,12 @@ def load_pipeline(name: str) -> Language:
 
 
 def find_spans_key(nlp: Language, name: str) -> str:
-    """Find the group that a pipeline's generative component writes to.
+    """Find the span group of a pipeline's generative component.
 
     nlp (Language): The pipeline.
-    name (str): What it was loaded from, for the message.
-    RETURNS (str): The key of `doc.spans`.
-    RAISES (ValueError): There is no such component, or more than one.
+    name (str): The folder or package of the pipeline, for the error message.
+    RETURNS (str): The key of the group.
+    RAISES (ValueError): There is no generative component, or more than one.
     """
     return str(nlp.get_pipe_config(_only_component(nlp, name))["spans_key"])
 
@@ -219,61 +245,63 @@ def find_component(nlp: Language, name: str) -> Any:
     """Find the generative component of a pipeline.
 
     nlp (Language): The pipeline.
-    name (str): What it was loaded from, for the message.
+    name (str): The folder or package of the pipeline, for the error message.
     RETURNS (GenerativeNER): The component.
-    RAISES (ValueError): There is no such component, or more than one.
+    RAISES (ValueError): There is no generative component, or more than one.
     """
     return nlp.get_pipe(_only_component(nlp, name))
 
 
 def _only_component(nlp: Language, name: str) -> str:
     found = [
-        pipe for pipe in nlp.pipe_names if nlp.get_pipe_meta(pipe).factory == _FACTORY
+        pipe for pipe in nlp.pipe_names if nlp.get_pipe_meta(pipe).factory == FACTORY
     ]
     if len(found) != 1:
         raise ValueError(Errors.G526.format(path=name, found=len(found)))
     return found[0]
 
 
-def add_group_of_entities(nlp: Language, key: str) -> bool:
-    """Have a pipeline that finds nothing but entities, as one with spaCy's `ner` does,
-    put them into a group too, so that they are scored as any other spans.
+def add_entity_group(nlp: Language, key: str) -> bool:
+    """Add a component that copies `doc.ents` into a span group, if the pipeline assigns
+    entities but no span groups, as one with spaCy's `ner` does. Its entities are then
+    treated like any other spans.
 
-    nlp (Language): The pipeline; it gets one more component.
-    key (str): The group of `doc.spans`.
-    RETURNS (bool): Whether it is such a pipeline: one component says that it writes
-        `doc.ents`, and none that it writes `doc.spans`.
+    nlp (Language): The pipeline.
+    key (str): The key of the group.
+    RETURNS (bool): Whether the component was added.
     """
-    written = {
+    assigned = {
         target for pipe in nlp.pipe_names for target in nlp.get_pipe_meta(pipe).assigns
     }
-    if "doc.ents" not in written or "doc.spans" in written:
+    if "doc.ents" not in assigned or "doc.spans" in assigned:
         return False
-    nlp.add_pipe(_ENTITIES, config={"spans_key": key})
+    nlp.add_pipe(_ENTITY_GROUP_FACTORY, config={"spans_key": key})
     return True
 
 
-@Language.factory(_ENTITIES, assigns=["doc.spans"], default_config={"spans_key": "sc"})
-def _entities_as_group(
+@Language.factory(
+    _ENTITY_GROUP_FACTORY, assigns=["doc.spans"], default_config={"spans_key": "sc"}
+)
+def _make_entity_group(
     nlp: Language, name: str, spans_key: str
 ) -> Callable[[Doc], Doc]:
-    def fill(doc: Doc) -> Doc:
+    def copy_entities(doc: Doc) -> Doc:
         if spans_key not in doc.spans:
             doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=list(doc.ents))
         return doc
 
-    return fill
+    return copy_entities
 
 
 def progress_bar(
     unit: str, total: int | None = None
 ) -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """Make a wrapper that shows how far a stream has been read, on stderr.
+    """Create a wrapper that shows the progress over a stream on stderr.
 
-    unit (str): What is counted.
-    total (Optional[int]): How many there will be, where that is known.
-    RETURNS (Callable[[Iterable[Any]], Iterable[Any]]): The wrapper. It shows nothing
-        where stderr is no terminal.
+    unit (str): The name of the items.
+    total (int | None): The number of items, if known.
+    RETURNS (Callable[[Iterable[Any]], Iterable[Any]]): The wrapper. It shows nothing if
+        stderr is not a terminal.
     """
 
     def wrap(items: Iterable[Any]) -> Iterable[Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 from wasabi import msg
@@ -11,6 +11,7 @@ from ..corpora.convert import TOKENIZERS, convert_file
 from ..corpora.documents import (
     DISCONTINUOUS,
     EXTENTS,
+    ConversionCounts,
     ConvertOptions,
     WriteOptions,
     read_document_list,
@@ -20,125 +21,30 @@ from ..corpora.labels import labels_in_file, read_labels
 from ..errors import Errors
 from ..formats import FORMATS, get_format
 from ..io import has_lone_surrogate
-from ._util import app, choice, fail, progress_bar, reports_errors
-
-if TYPE_CHECKING:
-    from ..corpora.documents import ConversionCounts
+from ._util import app, check_suffix, choice, progress_bar, reports_errors
 
 
-def print_summary(
-    counts: "ConversionCounts", output: Path, form: str, tokenizer: str
-) -> None:
-    """Print what a conversion has met, and what it could not say.
+class Applicability(NamedTuple):
+    """The corpus formats to which an option applies.
 
-    counts (ConversionCounts): What it has met.
-    output (Path): What was written.
-    form (str): The form of the output.
-    tokenizer (str): The tokenizer that parted texts that come without tokens.
-    """
-    msg.good(f"{counts.documents} documents, {counts.spans} spans -> {output}")
-    rows = [(label, count) for label, count in sorted(counts.labels.items())]
-    if counts.sentences:
-        rows.insert(0, ("(sentences)", counts.sentences))
-    if counts.duplicates:
-        rows.append(("(said twice, kept once)", counts.duplicates))
-    if counts.empty:
-        rows.append(("(documents without text, left out)", counts.empty))
-    msg.table(rows, aligns=("l", "r"))
-    if counts.unaligned and form in ("spacy", "docbin", "jsonl"):
-        kept = "without token numbers" if form == "jsonl" else "in doc.user_data"
-        remedy = "--tokenizer fine may fit them. " if tokenizer == "blank" else ""
-        msg.warn(
-            f"{counts.unaligned} of {counts.spans} spans fit no token boundary; they "
-            f"are kept {kept}. {remedy}The first:",
-            _listed(counts.examples),
-        )
-    for kind, count in counts.remarks.items():
-        msg.warn(
-            f"{count} times in the source: {kind}. The first:",
-            _listed(counts.listed[kind]),
-        )
-    for reason, count in counts.left_out.items():
-        msg.warn(
-            f"{count} of {counts.spans} spans are left out, as the form {form!r} can't "
-            f"say them (a span that {reason}). The first:",
-            _listed(counts.listed[reason]),
-        )
-    for kind, count in counts.changed.items():
-        msg.warn(f"{count} {kind}. The first:", _listed(counts.listed[kind]))
-
-
-def _listed(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-class Forms(NamedTuple):
-    """The forms that an option is for.
-
-    read (Tuple[str, ...]): Forms to read.
-    written (Tuple[str, ...]): Forms to write.
+    read (tuple[str, ...]): Formats to read.
+    written (tuple[str, ...]): Formats to write.
     """
 
     read: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
 
 
-# By the name of the parameter. All other options are for every form, or refused by a
-# form's reader.
+# By parameter name. Other options apply to every format, or the reader of a format
+# refuses them.
 OPTIONS = {
-    "detokenize": Forms(read=("alpaca", "conll", "conll-2012", "conll-nested")),
-    "discontinuous": Forms(read=("brat",)),
-    "extent": Forms(read=("ace2005",)),
-    "labels": Forms(written=("alpaca",)),
-    "output_format": Forms(read=("alpaca",), written=("alpaca",)),
-    "triggers": Forms(read=("brat",)),
+    "detokenize": Applicability(read=("alpaca", "conll", "conll-2012", "conll-nested")),
+    "discontinuous": Applicability(read=("brat",)),
+    "extent": Applicability(read=("ace2005",)),
+    "labels": Applicability(written=("alpaca",)),
+    "output_format": Applicability(read=("alpaca",), written=("alpaca",)),
+    "triggers": Applicability(read=("brat",)),
 }
-
-
-def check_options(context: typer.Context, form: str, to: str) -> None:
-    """Refuse options that would do nothing as wrong usage (exit code 2).
-
-    context (Context): What the command was given.
-    form (str): The form to read.
-    to (str): The form to write.
-    RAISES (BadParameter): An option is for other forms.
-    """
-    for param in context.command.params:
-        name = param.name or ""
-        source = context.get_parameter_source(name)
-        # The class of sources is click's, or typer's own, by typer's version.
-        if source is None or source.name != "COMMANDLINE":
-            continue
-        forms = OPTIONS.get(name)
-        if forms is None or form in forms.read or to in forms.written:
-            continue
-        ways = {"--from": forms.read, "--to": forms.written}
-        expected = [f"{flag} {each}" for flag, all_ in ways.items() for each in all_]
-        raise typer.BadParameter(
-            f"with --from {form} and --to {to} it would do nothing. It is for "
-            f"{', '.join(expected)}: leave it out.",
-            param_hint=param.opts[0],
-        )
-
-
-def read_labels_file(path: Path, output_format: str) -> dict[str, str]:
-    """Read labels, for the instruction of a corpus.
-
-    path (Path): A JSON file: an object of labels with their definitions, or a list.
-    output_format (str): The format that has to carry them.
-    RETURNS (Dict[str, str]): Label to definition, which may be empty.
-    RAISES (ValueError): The file holds no labels, or one that the format can't carry.
-    """
-    try:
-        content = labels_in_file(path)
-    except ValueError as error:
-        raise ValueError(Errors.G561.format(path=path, reason=error)) from error
-    labels = read_labels(content, get_format(output_format))
-    for text in (*labels, *labels.values()):
-        if has_lone_surrogate(text):
-            reason = f"it holds half of a character (a lone surrogate) in {text!r}"
-            raise ValueError(Errors.G561.format(path=path, reason=reason))
-    return labels
 
 
 @app.command("convert")
@@ -149,30 +55,24 @@ def convert(
         Path, typer.Argument(metavar="INPUT", help="The corpus: a file or a folder.")
     ],
     output: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="What to write, as --to says.")
+        Path, typer.Argument(metavar="OUTPUT", help="The file or folder to write.")
     ],
-    form: Annotated[
+    name: Annotated[
         str,
         choice(
-            "--from",
-            "-f",
-            allowed=CONVERTERS,
-            help="The form of the corpus.",
+            "--from", "-f", allowed=CONVERTERS, help="The corpus format of the input."
         ),
     ],
     to: Annotated[
         str,
-        choice(
-            "--to",
-            allowed=WRITERS,
-            help="The form to write.",
-        ),
+        choice("--to", allowed=WRITERS, help="The corpus format of the output."),
     ] = "spacy",
     lang: Annotated[
-        str, typer.Option("--lang", "-l", help="The language, as a code.")
+        str, typer.Option("--lang", "-l", help="The language code.")
     ] = "en",
     spans_key: Annotated[
-        str, typer.Option("--spans-key", "-k", help="The group of doc.spans.")
+        str,
+        typer.Option("--spans-key", "-k", help="The key of the group in doc.spans."),
     ] = "sc",
     tokenizer: Annotated[
         str,
@@ -180,16 +80,17 @@ def convert(
             "--tokenizer",
             "-t",
             allowed=TOKENIZERS,
-            help="'blank' is the language's own; 'fine' parts every change between "
-            "letters, digits and other characters (spacy-genner.FineTokenizer.v1).",
+            help="'blank' is the tokenizer of the language; 'fine' splits at every "
+            "change between letters, digits and other characters "
+            "(spacy-genner.FineTokenizer.v1).",
         ),
     ] = "blank",
     join_sentences: Annotated[
         bool | None,
         typer.Option(
             "--join-sentences/--split-sentences",
-            help="One Doc a document, or one a sentence, where the corpus parts both. "
-            "By default as the form is best known.",
+            help="Create one Doc for each document or for each sentence, if the corpus "
+            "marks both. The default depends on the corpus format.",
             show_default=False,
         ),
     ] = None,
@@ -197,7 +98,8 @@ def convert(
         Path | None,
         typer.Option(
             "--documents",
-            help="A file with the ids of the documents to take, one a line: a split.",
+            help="A file with the ids of the documents to read, one a line, such as "
+            "those of a split.",
             show_default=False,
         ),
     ] = None,
@@ -206,9 +108,9 @@ def convert(
         choice(
             "--format",
             allowed=FORMATS,
-            help="The format of the outputs: those that --to alpaca writes (default: "
-            "inline_bracketed), else those that --from alpaca reads (default: told by "
-            "looking at them).",
+            help="The output format that --to alpaca writes (default: "
+            "inline_bracketed), or else that --from alpaca reads (default: detected "
+            "from the outputs).",
             show_default=False,
         ),
     ] = None,
@@ -225,8 +127,8 @@ def convert(
         choice(
             "--discontinuous",
             allowed=DISCONTINUOUS,
-            help="An entity in several parts is an error, one span from the first to "
-            "the last, or a span each.",
+            help="The treatment of an entity in several parts: an error, one span from "
+            "the first part to the last, or one span for each part.",
         ),
     ] = "refuse",
     extent: Annotated[
@@ -234,53 +136,51 @@ def convert(
         choice(
             "--extent",
             allowed=EXTENTS,
-            help="The whole mention, or its head, where the corpus has both.",
+            help="Read the full mention or its head, if the corpus marks both.",
         ),
     ] = "full",
     triggers: Annotated[
         bool,
-        typer.Option(
-            "--triggers", help="Read the words that stand for events as spans, too."
-        ),
+        typer.Option("--triggers", help="Read event triggers as spans, too."),
     ] = False,
     detokenize: Annotated[
         bool,
         typer.Option(
             "--detokenize",
-            help="Take out the spaces that only part tokens: 'Lisbon .'",
+            help="Remove the spaces that tokenization inserted, as in 'Lisbon .'",
         ),
     ] = False,
 ) -> None:
-    """Convert an annotated corpus, by default to spaCy's format.
+    """Convert an annotated corpus, by default to the format of spaCy.
 
-    Nothing is lost silently. Spans that no token boundary fits are counted, listed,
-    and kept in doc.user_data, so that an evaluation counts them as missed; what the
-    form of the output can't say is counted and listed. Examples of each form, and
-    what each can't say: docs/corpora.md.
+    No annotation is lost silently. Spans that fit no token boundary are counted, listed
+    and kept in doc.user_data, so that an evaluation counts them as missed. Anything
+    that the output format can't represent is counted and listed. docs/corpora.md has an
+    example of each corpus format and its limits.
 
     \b
-    Forms to read:
+    Formats to read:
       bracketed     the [University of [Oslo | GPE] | ORG]; one sentence a line,
-                    documents parted by empty lines
+                    documents separated by empty lines
       jsonl         {"text": ..., "spans": [{"start", "end", "label"}]} on each line,
-                    as Prodigy writes it; 'entities' and 'type' are as good
+                    as written by Prodigy; 'entities' and 'type' are accepted, too
       conll         a token and its tag on each line (IOB1, IOB2, BILUO, BIOES)
-      conll-nested  a token and one tag a level on each line
-      conll-2012    OntoNotes 5 as CoNLL-2012 has it: a file or a folder of them
+      conll-nested  a token and one tag for each level on each line
+      conll-2012    OntoNotes 5 in the format of CoNLL-2012: a file or a folder
       genia-xml     GENIA 3.02: the XML file or its archive
       ace2005       ACE 2005: a folder of .sgm with .apf.xml
       brat          a folder of .txt with .ann (or .a1)
-      pubtator      titles and abstracts, then lines with offsets
+      pubtator      titles and abstracts, followed by lines with offsets
       alpaca        {"instruction", "input", "output"}: a JSON list, or one a line
       docbin        a .spacy file
 
     \b
-    Forms to write:
+    Formats to write:
       spacy         a .spacy file; 'docbin' is the same
-      jsonl         with tokens, as Prodigy loads it
-      alpaca        a JSON list, for instruction tuning elsewhere
-      conll         one tag a token: of spans that overlap the longest is kept
-      conll-nested  as many columns of tags as there are levels
+      jsonl         with tokens, for Prodigy
+      alpaca        a JSON list, for instruction tuning with other tools
+      conll         one tag for each token; of overlapping spans the longest is kept
+      conll-nested  one column of tags for each level
       brat          a folder of .txt with .ann
       bracketed     one sentence a line; not for texts with brackets
 
@@ -290,15 +190,14 @@ def convert(
       python -m spacy genner convert dev.spacy dev.json --from docbin --to alpaca
           --format inline_xml
     """
-    check_options(context, form, to)
-    ending = ENDINGS.get(to)
-    if ending and output.suffix != ending:
-        fail(Errors.G525.format(path=output, found=output.suffix, expected=ending))
+    refuse_unused_options(context, name, to)
+    if to in ENDINGS:
+        check_suffix(output, ENDINGS[to])
     writes_outputs = to == "alpaca"
     counts = convert_file(
         source,
         output,
-        form,
+        name,
         options=ConvertOptions(
             join_sentences=join_sentences,
             spans_key=spans_key,
@@ -307,7 +206,8 @@ def convert(
             extent=extent,
             discontinuous=discontinuous,
             triggers=triggers,
-            # An input's own is told where it is the output's that is named.
+            # If --format names the format of the written outputs, the format of the
+            # outputs in the input is detected.
             format=None if writes_outputs else output_format,
             detokenize=detokenize,
         ),
@@ -319,7 +219,102 @@ def convert(
     print_summary(counts, output, to, tokenizer)
 
 
+def refuse_unused_options(context: typer.Context, name: str, to: str) -> None:
+    """Refuse options that have no effect for the given formats as wrong usage (exit
+    code 2).
+
+    context (Context): The context of the command.
+    name (str): The corpus format of the input.
+    to (str): The corpus format of the output.
+    RAISES (BadParameter): An option only applies to other formats.
+    """
+    for param in context.command.params:
+        option = param.name or ""
+        source = context.get_parameter_source(option)
+        # Compare by name: depending on the version of typer, the class is typer's own
+        # or that of click.
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        applies = OPTIONS.get(option)
+        if applies is None or name in applies.read or to in applies.written:
+            continue
+        flags = {"--from": applies.read, "--to": applies.written}
+        expected = [f"{flag} {each}" for flag, names in flags.items() for each in names]
+        raise typer.BadParameter(
+            f"with --from {name} and --to {to} it would do nothing. It applies to "
+            f"{', '.join(expected)}: leave it out.",
+            param_hint=param.opts[0],
+        )
+
+
 def _write_options(output_format: str | None, labels: Path | None) -> WriteOptions:
-    name = output_format or WriteOptions().format
-    definitions = {} if labels is None else read_labels_file(labels, name)
-    return WriteOptions(format=name, definitions=definitions)
+    chosen = output_format or WriteOptions().format
+    definitions = {} if labels is None else read_definitions(labels, chosen)
+    return WriteOptions(format=chosen, definitions=definitions)
+
+
+def read_definitions(path: Path, output_format: str) -> dict[str, str]:
+    """Read the labels and definitions for the instruction of a corpus.
+
+    path (Path): A JSON file with an object of labels and definitions, or with a list of
+        labels.
+    output_format (str): The output format, which must be able to represent the labels.
+    RETURNS (dict[str, str]): The definition of each label, which may be empty.
+    RAISES (ValueError): The file has no labels, or one that the format can't represent.
+    """
+    try:
+        content = labels_in_file(path)
+    except ValueError as error:
+        raise ValueError(Errors.G561.format(path=path, reason=error)) from error
+    definitions = read_labels(content, get_format(output_format))
+    for text in (*definitions, *definitions.values()):
+        if has_lone_surrogate(text):
+            reason = f"it holds half of a character (a lone surrogate) in {text!r}"
+            raise ValueError(Errors.G561.format(path=path, reason=reason))
+    return definitions
+
+
+def print_summary(
+    counts: ConversionCounts, output: Path, to: str, tokenizer: str
+) -> None:
+    """Print the counts of a conversion, and what the output does not represent.
+
+    counts (ConversionCounts): The counts.
+    output (Path): The output.
+    to (str): The corpus format of the output.
+    tokenizer (str): The tokenizer for texts without tokens.
+    """
+    msg.good(f"{counts.documents} documents, {counts.spans} spans -> {output}")
+    rows = [(label, count) for label, count in sorted(counts.labels.items())]
+    if counts.sentences:
+        rows.insert(0, ("(sentences)", counts.sentences))
+    if counts.duplicates:
+        rows.append(("(duplicate spans, kept once)", counts.duplicates))
+    if counts.empty:
+        rows.append(("(documents without text, left out)", counts.empty))
+    msg.table(rows, aligns=("l", "r"))
+    if counts.unaligned and to in ("spacy", "docbin", "jsonl"):
+        kept = "without token numbers" if to == "jsonl" else "in doc.user_data"
+        remedy = "--tokenizer fine may fit them. " if tokenizer == "blank" else ""
+        msg.warn(
+            f"{counts.unaligned} of {counts.spans} spans fit no token boundary; they "
+            f"are kept {kept}. {remedy}The first:",
+            _bullets(counts.examples),
+        )
+    for kind, count in counts.diagnostics.items():
+        msg.warn(
+            f"{count} times in the source: {kind}. The first:",
+            _bullets(counts.listed[kind]),
+        )
+    for reason, count in counts.left_out.items():
+        msg.warn(
+            f"{count} of {counts.spans} spans are left out, because the corpus format "
+            f"{to!r} can't represent them (a span that {reason}). The first:",
+            _bullets(counts.listed[reason]),
+        )
+    for kind, count in counts.changed.items():
+        msg.warn(f"{count} {kind}. The first:", _bullets(counts.listed[kind]))
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

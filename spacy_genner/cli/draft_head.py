@@ -1,4 +1,4 @@
-"""`genner draft-head`: make a trained pipeline faster."""
+"""`genner draft-head`: train a draft head for a trained pipeline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from ._util import Model, app, reports_errors
+from ..errors import Errors
+from ._util import (
+    Model,
+    app,
+    find_component,
+    load_pipeline,
+    progress_bar,
+    reports_errors,
+)
 
 
 @app.command("draft-head")
@@ -16,7 +24,8 @@ def draft_head(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA.spacy", help="Annotated documents, best those of training."
+            metavar="DATA.spacy",
+            help="Annotated documents, preferably the training data.",
         ),
     ],
     output: Annotated[
@@ -24,31 +33,33 @@ def draft_head(
     ],
     limit: Annotated[
         int,
-        typer.Option("--limit", min=0, help="Documents to take; 0 for all."),
+        typer.Option(
+            "--limit", min=0, help="The number of documents to use; 0 for all."
+        ),
     ] = 3000,
     learn_rate: Annotated[
-        float, typer.Option("--learn-rate", help="The highest learning rate.")
+        float, typer.Option("--learn-rate", help="The maximum learning rate.")
     ] = 5e-4,
     epochs: Annotated[
         int | None,
         typer.Option(
             "--epochs",
             min=1,
-            help="How often the head learns from each; by default 3 times, and more "
-            "often where documents are few.",
+            help="The number of epochs. Default: 3, and more for few documents.",
             show_default=False,
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Fixes the sample and its order.")
+        int, typer.Option("--seed", help="The random seed of the sample and its order.")
     ] = 0,
 ) -> None:
-    """Train a draft head for a pipeline whose adapter is trained already, as one that
-    was tuned elsewhere: it annotates in fewer passes, with the same result.
+    """Train a draft head for a pipeline with a trained adapter. With it, the pipeline
+    annotates in fewer forward passes, with the same result.
 
-    Training does it by itself, so this is for pipelines without
-    generative_ner/draft_head.safetensors. Texts are only read, not written, and once,
-    so it takes a small part of the time of training; what was read is held in memory.
+    Training already trains a draft head, so this command is for pipelines without
+    generative_ner/draft_head.safetensors, such as those with an adapter that was tuned
+    with other tools. It takes a small part of the time of training, because the base
+    model encodes each text only once. The hidden states are kept in memory.
 
     \b
     Example:
@@ -56,10 +67,8 @@ def draft_head(
           corpus/genia-train.spacy training/genia/faster
     """
     from ..corpora.corpus import make_corpus
-    from ..errors import Errors
     from ..io import check_unused
     from ..training.trainer import train_draft_head
-    from ._util import find_component, load_pipeline, progress_bar
 
     check_unused(output)
     nlp = load_pipeline(model)
@@ -80,6 +89,6 @@ def draft_head(
     nlp.to_disk(output)
     last = losses[-10:]
     msg.good(
-        f"{len(examples)} documents, loss {losses[0]:.2f} at first and "
-        f"{sum(last) / len(last):.2f} in the end -> {output}"
+        f"{len(examples)} documents, initial loss {losses[0]:.2f}, final loss "
+        f"{sum(last) / len(last):.2f} -> {output}"
     )

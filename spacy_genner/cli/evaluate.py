@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from ._util import Model, SpansKey, app, reports_errors
+from ..errors import Errors, Warnings
+from ._util import (
+    Model,
+    SpansKey,
+    add_entity_group,
+    app,
+    check_suffix,
+    choose_gpu,
+    find_spans_key,
+    load_pipeline,
+    progress_bar,
+    reports_errors,
+    warn_on_stderr,
+)
 
 
 @app.command("evaluate")
@@ -21,29 +34,35 @@ def evaluate(
     ],
     spans_key: SpansKey = None,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", "-b", min=1, help="Documents at once.")
+        int,
+        typer.Option(
+            "--batch-size", "-b", min=1, help="The number of documents in a batch."
+        ),
     ] = 64,
     train: Annotated[
         Path | None,
         typer.Option(
             "--train",
             metavar="FILE.spacy",
-            help="The training data: scores mentions it holds, and others, apart.",
+            help="The training data, to score seen and unseen mentions separately.",
             show_default=False,
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Fixes the bootstrap interval.")
+        int, typer.Option("--seed", help="The random seed of the bootstrap.")
     ] = 0,
     gpu_id: Annotated[
-        int, typer.Option("--gpu-id", "-g", help="A GPU, or -1 for the CPU.")
+        int,
+        typer.Option(
+            "--gpu-id", "-g", help="The number of the GPU, or -1 for the CPU."
+        ),
     ] = -1,
 ) -> None:
-    """Score a pipeline: exact spans with an interval, by label, nesting and length,
-    kinds of error, and how far span scores can be believed.
+    """Score a pipeline on annotated documents: exact spans with a confidence interval,
+    breakdowns by label, nesting and length, kinds of errors, and calibration.
 
-    The texts go through the pipeline as a user's would; beside the JSON file a
-    .spans.jsonl file with every document is written, which `report` reads.
+    The pipeline annotates the texts as in production. Beside the JSON file, the command
+    writes a .spans.jsonl file with every document, which `report` and `compare` read.
 
     \b
     Example:
@@ -51,7 +70,6 @@ def evaluate(
           --output metrics/demo.json
     """
     from ..corpora.docbin import load_docs
-    from ..errors import Errors, Warnings
     from ..evaluation.breakdowns import read_mentions
     from ..evaluation.evaluate import annotate, check_gold
     from ..evaluation.evaluate import evaluate as score
@@ -59,31 +77,21 @@ def evaluate(
     from ..evaluation.tables import format_table
     from ..pipeline.tolerant import FAILED
     from ..study.scores import study_scores
-    from ._util import (
-        add_group_of_entities,
-        choose_gpu,
-        fail,
-        find_spans_key,
-        load_pipeline,
-        progress_bar,
-        warn_on_stderr,
-    )
 
-    # What can be seen before the hours that the texts may take; `report` reads .json.
-    if output.suffix != ".json":
-        fail(Errors.G525.format(path=output, found=output.suffix, expected=".json"))
+    # Check the output first: annotation may take hours.
+    check_suffix(output, ".json")
     if output.is_dir():
-        fail(Errors.G521.format(path=output))
+        raise ValueError(Errors.G521.format(path=output))
     choose_gpu(gpu_id)
     nlp = load_pipeline(model)
     key = spans_key or find_spans_key(nlp, model)
-    if add_group_of_entities(nlp, key):
-        typer.echo(f"{model} writes no group of spans: its entities are scored")
+    if add_entity_group(nlp, key):
+        typer.echo(f"{model} writes no span group: its entities are scored")
     docs = list(load_docs(data, nlp.vocab))
     check_gold(docs, key)
     mentions = None if train is None else read_mentions(train, key)
-    shown = progress_bar("documents", len(docs))
-    rows = list(shown(annotate(nlp, docs, key, batch_size)))
+    progress = progress_bar("documents", len(docs))
+    rows = list(progress(annotate(nlp, docs, key, batch_size)))
     result = score(rows, seed, mentions, metrics=[study_scores])
     write_evaluation(result, rows, output)
     typer.echo(format_table(result))

@@ -1,4 +1,4 @@
-"""`export-base`: folders that peft and vLLM read."""
+"""`genner export-base`: write folders that peft and vLLM can load."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,23 +15,23 @@ def export_base(
     component: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="A saved pipeline, component or adapter folder."
+            metavar="DIR", help="The folder of a saved pipeline, component or adapter."
         ),
     ],
     output: Annotated[
         Path | None,
         typer.Argument(
             metavar="[OUTPUT]",
-            help="A new or empty folder. Default: DIR-export beside DIR.",
+            help="A new or empty folder. Default: DIR-export, beside DIR.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write the base model and the adapter as other tools read them.
+    """Write the base model and the adapter in the formats of other tools.
 
-    peft and vLLM need the base as a folder, which a base named 'pip:PACKAGE' is not.
-    OUTPUT/base gets config, safetensors and tokenizer, OUTPUT/adapter the adapter,
-    naming that base.
+    peft and vLLM load the base model from a folder, and a base such as 'pip:PACKAGE' is
+    not a folder. OUTPUT/base contains the config, the weights (safetensors) and the
+    tokenizer. OUTPUT/adapter contains the adapter, whose config names that base.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`init-config`: a training config for a corpus, a base and a budget."""
+"""`genner init-config`: write a training config for a corpus, a base and a budget."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
+from ..errors import Errors
 from ._util import app, reports_errors
 
 
@@ -19,7 +20,7 @@ def init_config(
         Path, typer.Argument(metavar="OUTPUT.cfg", help="The config to write.")
     ],
     dev: Annotated[
-        Path, typer.Option("--dev", "-d", help="The development corpus, .spacy.")
+        Path, typer.Option("--dev", "-d", help="The development corpus (.spacy).")
     ],
     base: Annotated[
         str,
@@ -32,26 +33,26 @@ def init_config(
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="Minutes that training may take, evaluations included.",
+            help="The time for training in minutes, including evaluations.",
             show_default=False,
         ),
     ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Training steps. Without --minutes and --steps: two epochs.",
+            help="The number of training steps. Default without --minutes: two epochs.",
             show_default=False,
         ),
     ] = None,
     lang: Annotated[
-        str, typer.Option("--lang", "-l", help="The language, as a code.")
+        str, typer.Option("--lang", "-l", help="The language code.")
     ] = "en",
     spans_key: Annotated[
         str | None,
         typer.Option(
             "--spans-key",
             "-k",
-            help="The group of doc.spans. Default: the only one there is.",
+            help="The key of the group in doc.spans. Default: the only group.",
             show_default=False,
         ),
     ] = None,
@@ -65,27 +66,25 @@ def init_config(
     ] = None,
     revision: Annotated[
         str | None,
-        typer.Option(help="Branch, tag or commit of a hub id.", show_default=False),
+        typer.Option(help="The branch, tag or commit of a hub id.", show_default=False),
     ] = None,
 ) -> None:
     """Write a complete, commented training config.
 
-    A few training steps and a few documents are run with the base, to see how fast
-    this machine is: the budget then gives the steps, how often is evaluated, and on
-    how many documents.
+    The command times a few training steps and a few documents with the base model on
+    this machine. From the budget it then computes the number of steps, the frequency of
+    evaluations and the number of documents to evaluate on.
 
     \b
     Example:
       python -m spacy genner init-config corpus/train.spacy demo.cfg
           --dev corpus/dev.spacy --minutes 10
     """
-    from ..errors import Errors
     from ..training.init_config import write_config
-    from ._util import fail
 
     for path in (corpus, dev, labels):
         if path is not None and not path.is_file():
-            fail(Errors.G520.format(path=path))
+            raise ValueError(Errors.G520.format(path=path))
     written = write_config(
         corpus,
         output,

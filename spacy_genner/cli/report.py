@@ -1,18 +1,23 @@
-"""`genner report`, `genner table` and `genner compare`: present evaluations."""
+"""`genner report`, `genner table` and `genner compare`: present evaluations.
+
+All three read the files that `genner evaluate` writes.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ._util import app, reports_errors
+from ..errors import Errors
+from ._util import app, check_suffix, reports_errors
 
 
 @app.command("report")
 @reports_errors
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Holds what `evaluate` wrote.")
+        Path,
+        typer.Argument(metavar="DIR", help="The folder with the files of `evaluate`."),
     ],
     output: Annotated[
         Path, typer.Argument(metavar="OUTPUT.html", help="The HTML file to write.")
@@ -26,7 +31,7 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write a report: scores, curves, and examples of what was missed and invented.
+    """Write an HTML report: scores, curves and examples of errors.
 
     \b
     Example:
@@ -43,7 +48,8 @@ def report(
 @reports_errors
 def table(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Holds what `evaluate` wrote.")
+        Path,
+        typer.Argument(metavar="DIR", help="The folder with the files of `evaluate`."),
     ],
     output: Annotated[
         Path, typer.Argument(metavar="OUTPUT.md", help="The Markdown file to write.")
@@ -53,31 +59,28 @@ def table(
         typer.Option(
             "--also",
             metavar="PATH",
-            help="Another folder, or a JSON file; may be given several times.",
+            help="Another folder or JSON file. May be given several times.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write a table of evaluations, a row each, the best F1 first.
+    """Write a table with one row for each evaluation, by descending F1.
 
     Scores are in percent. Evaluations of 'benchmarks/formats.py' have five columns
-    more. Three are of a sample under the grammar: well formed (the share of such
-    outputs), output tokens (of a document) and ms a document. Two are of the same
-    sample when nothing held the model to its format: well formed, free (the share of
-    answers that needed no repair) and F1, free (of all answers, as they were read).
+    more. Three are measured on a sample under the grammar: well formed (the share of
+    well-formed outputs), output tokens (of a document) and ms a document. Two are
+    measured on the same sample without the grammar: well formed, free (the share of
+    outputs that needed no repair) and F1, free (of all outputs, after repair).
 
     \b
     Example:
       python -m spacy genner table metrics/baselines reports/baselines.md
           --also metrics/genia/genia.json
     """
-    from ..errors import Errors
     from ..evaluation.tables import read_evaluations, side_by_side
     from ..io import replaced_file
-    from ._util import fail
 
-    if output.suffix != ".md":
-        fail(Errors.G525.format(path=output, found=output.suffix, expected=".md"))
+    check_suffix(output, ".md")
     results = read_evaluations([folder, *(also or [])])
     with replaced_file(output) as fresh:
         fresh.write_text(side_by_side(results, markdown=True), encoding="utf8")
@@ -88,42 +91,44 @@ def table(
 @reports_errors
 def compare(
     first: Annotated[
-        Path, typer.Argument(metavar="A.json", help="What `evaluate` wrote for one.")
+        Path,
+        typer.Argument(metavar="A.json", help="The evaluation of the first system."),
     ],
     second: Annotated[
-        Path, typer.Argument(metavar="B.json", help="And for the other.")
+        Path,
+        typer.Argument(metavar="B.json", help="The evaluation of the second system."),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="A JSON file to write.", show_default=False
+            "--output", "-o", help="The JSON file to write.", show_default=False
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", min=1, help="How many draws each test makes.")
+        int, typer.Option("--samples", min=1, help="The number of draws of each test.")
     ] = 10000,
-    seed: Annotated[int, typer.Option("--seed", help="Fixes the draws.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", help="The random seed of the draws.")
+    ] = 0,
 ) -> None:
-    """Compare two systems: the difference of F1, its interval, and if it is chance.
+    """Compare two systems: the difference in F1, its interval and its significance.
 
-    Reads the .spans.jsonl files that `evaluate` wrote beside the JSON files. Both have
-    to hold the same documents with the same reference, in the same order.
+    The command reads the .spans.jsonl files that `evaluate` wrote beside the JSON
+    files. Both must have the same documents with the same gold spans, in the same
+    order.
 
     \b
     Example:
       python -m spacy genner compare metrics/demo.json metrics/other.json
     """
-    from ..errors import Errors
     from ..evaluation.significance import compare_files
     from ..evaluation.tables import format_comparison
     from ..io import write_json
-    from ._util import fail
 
     if output is not None:
-        if output.suffix != ".json":
-            fail(Errors.G525.format(path=output, found=output.suffix, expected=".json"))
+        check_suffix(output, ".json")
         if output.resolve() in (first.resolve(), second.resolve()):
-            fail(Errors.G617.format(path=output))
+            raise ValueError(Errors.G617.format(path=output))
     result = compare_files(first, second, samples, seed)
     if output is not None:
         write_json(output, result)

@@ -1,4 +1,4 @@
-"""`train`: spaCy's training, which can be taken up again."""
+"""`genner train`: train a pipeline as `spacy train` does, with checkpoints."""
 
 import shutil
 import signal
@@ -12,7 +12,7 @@ import typer
 from wasabi import msg
 
 from ..errors import Errors
-from ._util import Code, app, choose_gpu, fail, reports_errors
+from ._util import Code, app, choose_gpu, parse_overrides, reports_errors
 
 
 @app.command(
@@ -27,15 +27,15 @@ def train(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Where the result goes."),
+        typer.Option("--output", "-o", metavar="DIR", help="The output folder."),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             "--resume",
             metavar="DIR",
-            help="The output folder of a run that stopped; it goes on from its last "
-            "checkpoint, in DIR or in --output.",
+            help="The output folder of an interrupted run. Training continues from its "
+            "last checkpoint, in DIR or in --output.",
         ),
     ] = None,
     code: Code = None,
@@ -44,35 +44,34 @@ def train(
         typer.Option(
             "--gpu-id",
             "-g",
-            help="The GPU; -1 leaves the choice to 'device' in the config. cupy is "
-            "not needed.",
+            help="The number of the GPU; -1 uses 'device' of the config. cupy is not "
+            "required.",
         ),
     ] = -1,
     checkpoint_minutes: Annotated[
         float,
         typer.Option(
-            help="Minutes between checkpoints, besides those of the evaluations."
+            help="Minutes between checkpoints. Each evaluation writes one, too."
         ),
     ] = 10.0,
 ) -> None:
     """Train a pipeline as 'spacy train' does, with checkpoints.
 
-    The result is the same as of 'spacy train' with the same config. DIR gets
-    model-best, model-last, training_log.jsonl and checkpoint. A run that goes on
-    with --resume ends as if it had never stopped; config and corpora must be the
-    same, apart from paths, max_steps, max_epochs, patience and eval_frequency.
-    Settings are overridden as in spaCy: --training.max_steps 100
+    The result is the same as that of 'spacy train' with the same config. DIR gets
+    model-best, model-last, training_log.jsonl and checkpoint. A run that continues
+    with --resume has the same result as an uninterrupted run. The config and the
+    corpora must be the same, except for paths, max_steps, max_epochs, patience and
+    eval_frequency. Settings are overridden as in spaCy: --training.max_steps 100
 
-    Where 'total_steps' of the schedule spacy-genner.CosineWarmup.v1 is 0, it is
-    counted from the corpus.
+    If 'total_steps' of the schedule spacy-genner.CosineWarmup.v1 is 0, it is computed
+    from the corpus.
 
     \b
     Example:
       python -m spacy genner train configs/demo.cfg --output training/demo
       python -m spacy genner train configs/demo.cfg --resume training/demo
     """
-    from click import NoSuchOption
-    from spacy.cli._util import import_code, parse_config_overrides
+    from spacy.cli._util import import_code
     from spacy.training.initialize import init_nlp
     from spacy.util import load_config_from_str
 
@@ -81,15 +80,13 @@ def train(
     from ..training.loop import Stop, check_training_config, fill_total_steps
     from ..training.loop import train as train_pipeline
 
-    try:
-        overrides = parse_config_overrides(ctx.args)
-    except NoSuchOption as error:
-        # spaCy's is click's own, which not every typer shows as wrong usage.
-        raise typer.BadParameter(error.message) from None
+    overrides = parse_overrides(ctx.args)
     if output is None and resume is None:
-        raise typer.BadParameter("Give --output DIR, or --resume DIR to go on.")
+        raise typer.BadParameter(
+            "Give --output DIR, or --resume DIR to continue a run."
+        )
     if not config_path.is_file():
-        fail(Errors.G520.format(path=config_path))
+        raise ValueError(Errors.G520.format(path=config_path))
     import_code(code)
     checkpoint = None if resume is None else Checkpoint.read(resume / FOLDER)
     target = output or resume
@@ -109,7 +106,7 @@ def train(
     msg.good("Initialized pipeline")
     msg.divider("Training pipeline")
     if checkpoint is not None and resume is not None and not _same(target, resume):
-        _take_over(resume, target)
+        _copy_results(resume, target)
     with stop_signals() as stopped:
         try:
             train_pipeline(
@@ -127,36 +124,39 @@ def train(
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Turn the first Ctrl-C or SIGTERM within the block into a wish to stop; the
-    second acts at once.
+    """Turn the first SIGINT or SIGTERM within the block into a graceful stop. The
+    second signal has its usual effect.
 
-    YIELDS (List[int]): Gets the signal's number.
+    YIELDS (list[int]): The number of the signal, once it has arrived.
     """
     stopped: list[int] = []
-    kept: dict[int, Any] = {}
+    previous: dict[int, Any] = {}
 
-    def note(number: int, frame: Any) -> None:
+    def handle(number: int, frame: Any) -> None:
         stopped.append(number)
-        msg.warn("Stopping after this step. Once more to stop at once.")
-        for each, handler in kept.items():
-            signal.signal(each, handler)
+        msg.warn("Stopping after this step. Send the signal again to stop immediately.")
+        _restore(previous)
 
-    handler: Callable[[int, Any], None] = note
+    handler: Callable[[int, Any], None] = handle
     for number in (signal.SIGINT, signal.SIGTERM):
-        kept[number] = signal.signal(number, handler)
+        previous[number] = signal.signal(number, handler)
     try:
         yield stopped
     finally:
-        for each, before in kept.items():
-            signal.signal(each, before)
+        _restore(previous)
+
+
+def _restore(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _take_over(source: Path, target: Path) -> None:
-    """Copy what a run has left: the best model may stay the best."""
+def _copy_results(source: Path, target: Path) -> None:
+    """Copy the models and the log of a run: its best model may remain the best."""
     from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
     from ..io import replaced_file, replaced_folder

@@ -1,29 +1,34 @@
-"""What a teacher found in raw texts, as a training corpus and a file for review."""
+"""Distillation: turn the annotations of a teacher into a training corpus and a review
+file, with a progress log from which an interrupted run resumes."""
 
 from .corpus import check_corpus_path, corpus_writer
 from .filtering import (
-    DOUBTFUL,
-    KEEP,
+    DOUBTFUL_CHOICES,
+    KEEP_CHOICES,
     FilterCounts,
-    Graded,
-    Review,
-    Rules,
-    grade,
+    FilterResult,
+    FilterRules,
+    ReviewWriter,
+    filter_entry,
+    group_scores,
     review_record,
+    span_records,
 )
 from .progress_log import Entry, ProgressLog
 
 __all__ = [
-    "DOUBTFUL",
-    "KEEP",
-    "FilterCounts",
+    "DOUBTFUL_CHOICES",
+    "KEEP_CHOICES",
     "Entry",
-    "Graded",
+    "FilterCounts",
+    "FilterResult",
+    "FilterRules",
     "ProgressLog",
-    "Review",
-    "Rules",
+    "ReviewWriter",
     "check_corpus_path",
     "corpus_writer",
-    "grade",
+    "filter_entry",
+    "group_scores",
     "review_record",
+    "span_records",
 ]

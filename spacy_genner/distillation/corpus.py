@@ -1,4 +1,5 @@
-"""Write a training corpus: a file, or a folder of files where it is large."""
+"""Write a training corpus: one `.spacy` file, or a folder of files for a large
+corpus."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,21 +11,20 @@ from spacy.tokens import Doc, DocBin
 from ..errors import Errors
 from ..io import replaced_file, replaced_folder
 
-SUFFIX = ".spacy"
-# Documents in a file of a folder.
-PART = 10_000
-_PART_NAME = re.compile(r"\d{5,}\.spacy")
+DOCBIN_SUFFIX = ".spacy"
+DOCS_PER_FILE = 10_000
+_FILE_NAME = re.compile(r"\d{5,}\.spacy")
 
 
 def check_corpus_path(path: Path) -> None:
-    """Check where a corpus is to be written, before any work is done.
+    """Check that a corpus can be written to a path, before any work is done.
 
-    path (Path): A `.spacy` file, or a folder, which has no ending.
-    RAISES (ValueError): It has another ending, is a folder where a file is meant or
-        the other way round, or the folder holds something else.
+    path (Path): A `.spacy` file, or a folder, whose name has no suffix.
+    RAISES (ValueError): The path has another suffix, is a folder with the suffix of a
+        file or a file without suffix, or is a folder with other files.
     """
-    if path.suffix not in (SUFFIX, ""):
-        expected = f"{SUFFIX}, or none for a folder"
+    if path.suffix not in (DOCBIN_SUFFIX, ""):
+        expected = f"{DOCBIN_SUFFIX}, or none for a folder"
         raise ValueError(
             Errors.G525.format(path=path, found=path.suffix, expected=expected)
         )
@@ -33,10 +33,10 @@ def check_corpus_path(path: Path) -> None:
             raise ValueError(Errors.G521.format(path=path))
         return
     if path.exists() and not path.is_dir():
-        expected = f"{SUFFIX}, or the name of a folder"
+        expected = f"{DOCBIN_SUFFIX}, or the name of a folder"
         raise ValueError(Errors.G525.format(path=path, found="", expected=expected))
     for file in sorted(path.iterdir()) if path.is_dir() else ():
-        if not _PART_NAME.fullmatch(file.name):
+        if not _FILE_NAME.fullmatch(file.name):
             raise ValueError(Errors.G771.format(path=path, found=file.name))
 
 
@@ -44,9 +44,9 @@ def check_corpus_path(path: Path) -> None:
 def corpus_writer(path: Path) -> Iterator[Callable[[Doc], None]]:
     """Write a corpus, all or nothing.
 
-    path (Path): A `.spacy` file, which is made in memory; or a folder, which gets
-        files of 10,000 documents each, of which one is held.
-    YIELDS (Callable[[Doc], None]): Takes the documents.
+    path (Path): A `.spacy` file, which is built in memory, or a folder, which gets
+        files of 10,000 documents each, of which one at a time is in memory.
+    YIELDS (Callable[[Doc], None]): Adds a document.
     """
     if path.suffix:
         docbin = DocBin(store_user_data=True)
@@ -55,25 +55,30 @@ def corpus_writer(path: Path) -> Iterator[Callable[[Doc], None]]:
             fresh.write_bytes(docbin.to_bytes())
     else:
         with replaced_folder(path) as folder:
-            parts = _Parts(folder)
-            yield parts.add
-            parts.write()
+            writer = _FolderWriter(folder)
+            yield writer.add
+            writer.flush()
 
 
-class _Parts:
+class _FolderWriter:
+    """Writes documents to numbered files of a folder.
+
+    folder (Path): The folder.
+    """
+
     def __init__(self, folder: Path):
         self._folder = folder
-        self._written = 0
+        self._files = 0
         self._docbin = DocBin(store_user_data=True)
 
     def add(self, doc: Doc) -> None:
         self._docbin.add(doc)
-        if len(self._docbin) == PART:
-            self.write()
+        if len(self._docbin) == DOCS_PER_FILE:
+            self.flush()
 
-    def write(self) -> None:
+    def flush(self) -> None:
         if len(self._docbin):
-            self._written += 1
-            part = self._folder / f"{self._written:05}{SUFFIX}"
-            part.write_bytes(self._docbin.to_bytes())
+            self._files += 1
+            file = self._folder / f"{self._files:05}{DOCBIN_SUFFIX}"
+            file.write_bytes(self._docbin.to_bytes())
             self._docbin = DocBin(store_user_data=True)

@@ -1,4 +1,5 @@
-"""Filter a teacher's annotations into a training corpus and a file for review."""
+"""Filter the annotations of a teacher: which documents and spans enter the training
+corpus, and which a person should review first."""
 
 import json
 from array import array
@@ -16,19 +17,21 @@ from ..io import replaced_file
 from ..pipeline.results import FAILED, OK, REPAIRED, WINDOWED
 from .progress_log import Entry
 
-# Of best to worst.
-KEEP = (OK, WINDOWED, REPAIRED)
-DOUBTFUL = ("document", "span")
+# From best to worst.
+KEEP_CHOICES = (OK, WINDOWED, REPAIRED)
+DOUBTFUL_CHOICES = ("document", "span")
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What is good enough.
+class FilterRules:
+    """The rules for the training corpus.
 
-    keep (str): The worst status that is: "ok", "windowed" or "repaired".
-    min_score (float): The probability below which a span is doubtful.
-    doubtful (str): What a doubtful span takes out of the corpus: its "document", or
-        the "span" alone, which is then learnt as text without an entity.
+    keep (str): The worst status of a document in the corpus: "ok", "windowed" or
+        "repaired".
+    min_score (float): A span with a lower score is doubtful.
+    doubtful (str): What a doubtful span removes from the corpus: its "document", or
+        only the "span". In the latter case the model learns the text of the span as
+        text without an entity.
     """
 
     keep: str = REPAIRED
@@ -37,19 +40,19 @@ class Rules:
 
 
 @dataclass
-class Graded:
-    """A document, and what the rules say of it.
+class FilterResult:
+    """A document after filtering.
 
-    number (int): Which of the input's documents it is, from 1.
-    doc (Doc): The document. Its group is as it goes into the corpus.
-    status (str): The status that the teacher gave it.
-    issues (List[Dict[str, Any]]): What was repaired or went wrong.
-    spans (List[Span]): The spans that are taken as they are.
-    scores (List[Optional[float]]): Their scores.
-    doubtful (List[Span]): The spans that were taken out of the group.
-    doubts (List[Optional[float]]): Their scores.
-    why (List[str]): What asks for a look, the gravest first.
-    usable (bool): Whether the document goes into the corpus.
+    number (int): The number of the document in the input, from 1.
+    doc (Doc): The document, with the span group as the corpus contains it.
+    status (str): The status from the teacher.
+    issues (list[dict[str, Any]]): The issues from the teacher.
+    spans (list[Span]): The spans of the group.
+    scores (list[float | None]): The scores of the spans.
+    doubtful (list[Span]): The spans that were removed from the group.
+    doubtful_scores (list[float | None]): The scores of the removed spans.
+    reasons (list[str]): Why the document needs a review, most severe first.
+    accepted (bool): Whether the document enters the corpus.
     """
 
     number: int
@@ -59,45 +62,46 @@ class Graded:
     spans: list[Span]
     scores: list[float | None]
     doubtful: list[Span]
-    doubts: list[float | None]
-    why: list[str]
-    usable: bool
+    doubtful_scores: list[float | None]
+    reasons: list[str]
+    accepted: bool
 
     @property
-    def least(self) -> float:
-        """RETURNS (float): The lowest score of a span; 1.0 without any."""
-        scores = [*self.scores, *self.doubts]
+    def lowest_score(self) -> float:
+        """RETURNS (float): The lowest score of all spans; 1.0 without any score."""
+        scores = [*self.scores, *self.doubtful_scores]
         return min((score for score in scores if score is not None), default=1.0)
 
 
-def grade(entry: Entry, key: str, rules: Rules) -> Graded:
-    """Say whether a document goes into the corpus, and how.
+def filter_entry(entry: Entry, key: str, rules: FilterRules) -> FilterResult:
+    """Apply the rules to a document.
 
-    entry (Entry): The document. With doubtful = "span" its group loses the spans.
-    key (str): The group of `doc.spans`.
-    rules (Rules): What is good enough.
-    RETURNS (Graded): The document, graded.
+    entry (Entry): The document. With `rules.doubtful` = "span", its doubtful spans are
+        removed from the group in place.
+    key (str): The key of the span group.
+    rules (FilterRules): The rules.
+    RETURNS (FilterResult): The result.
     """
     doc = entry.doc
     group = doc.spans[key]
-    spans, scores = list(group), _scores(group)
+    spans, scores = list(group), group_scores(group)
     status = FAILED if entry.error is not None else group.attrs.get("status", OK)
     issues = [dict(issue) for issue in group.attrs.get("issues", ())]
-    under = [score is not None and score < rules.min_score for score in scores]
-    why = []
+    is_doubtful = [score is not None and score < rules.min_score for score in scores]
+    reasons = []
     if status == FAILED:
-        why.append(f"{FAILED}: {entry.error}")
+        reasons.append(f"{FAILED}: {entry.error}")
     elif status == REPAIRED:
-        why.append(f"repaired: {_codes(issues)}")
+        reasons.append(f"repaired: {_count_codes(issues)}")
     elif status == WINDOWED and rules.keep == OK:
-        why.append("windowed: it was read in parts")
-    why += [
+        reasons.append("windowed: it was read in parts")
+    reasons += [
         f"{span.text!r} ({span.label_}) has the score {score:.2f}"
-        for span, score, doubted in zip(spans, scores, under, strict=True)
-        if doubted
+        for span, score, doubtful in zip(spans, scores, is_doubtful, strict=True)
+        if doubtful
     ]
-    good = status in KEEP[: KEEP.index(rules.keep) + 1]
-    graded = Graded(
+    kept = status in KEEP_CHOICES[: KEEP_CHOICES.index(rules.keep) + 1]
+    result = FilterResult(
         number=entry.number,
         doc=doc,
         status=status,
@@ -105,71 +109,74 @@ def grade(entry: Entry, key: str, rules: Rules) -> Graded:
         spans=spans,
         scores=scores,
         doubtful=[],
-        doubts=[],
-        why=why,
-        usable=good and not (any(under) and rules.doubtful == "document"),
+        doubtful_scores=[],
+        reasons=reasons,
+        accepted=kept and not (any(is_doubtful) and rules.doubtful == "document"),
     )
-    if any(under) and graded.usable:
-        _part(graded, under)
-        _replace_group(graded, key)
-    return graded
+    if any(is_doubtful) and result.accepted:
+        _remove_doubtful(result, is_doubtful, key)
+    return result
 
 
-def _scores(group: SpanGroup) -> list[float | None]:
-    scores = group.attrs.get("scores")
-    if scores is None or len(scores) != len(group):
-        return [None] * len(group)
-    return [float(score) for score in scores]
-
-
-def _codes(issues: Sequence[dict[str, Any]]) -> str:
+def _count_codes(issues: Sequence[dict[str, Any]]) -> str:
     counts = Counter(str(issue.get("code")) for issue in issues)
     return ", ".join(
         code if count == 1 else f"{code} ({count})" for code, count in counts.items()
     )
 
 
-def _part(graded: Graded, under: Sequence[bool]) -> None:
-    """Take the doubtful spans from the others."""
-    parts = list(zip(graded.spans, graded.scores, under, strict=True))
-    graded.spans = [span for span, _, doubted in parts if not doubted]
-    graded.scores = [score for _, score, doubted in parts if not doubted]
-    graded.doubtful = [span for span, _, doubted in parts if doubted]
-    graded.doubts = [score for _, score, doubted in parts if doubted]
-
-
-def _replace_group(graded: Graded, key: str) -> None:
-    doc = graded.doc
+def _remove_doubtful(
+    result: FilterResult, is_doubtful: Sequence[bool], key: str
+) -> None:
+    scored = list(zip(result.spans, result.scores, is_doubtful, strict=True))
+    result.spans = [span for span, _, doubtful in scored if not doubtful]
+    result.scores = [score for _, score, doubtful in scored if not doubtful]
+    result.doubtful = [span for span, _, doubtful in scored if doubtful]
+    result.doubtful_scores = [score for _, score, doubtful in scored if doubtful]
+    doc = result.doc
     attrs = dict(doc.spans[key].attrs)
-    attrs["scores"] = numpy.asarray(graded.scores, dtype="float32")
-    doc.spans[key] = SpanGroup(doc, name=key, spans=graded.spans, attrs=attrs)
+    attrs["scores"] = numpy.asarray(result.scores, dtype="float32")
+    doc.spans[key] = SpanGroup(doc, name=key, spans=result.spans, attrs=attrs)
+
+
+def group_scores(group: SpanGroup) -> list[float | None]:
+    """Get the score of each span of a group.
+
+    group (SpanGroup): The group.
+    RETURNS (list[float | None]): The scores; None for each span if the group has no
+        scores.
+    """
+    scores = group.attrs.get("scores")
+    if scores is None or len(scores) != len(group):
+        return [None] * len(group)
+    return [float(score) for score in scores]
 
 
 @dataclass
 class FilterCounts:
     """Counts over the documents of a run.
 
-    total (int): Documents of the input, blank ones too.
-    graded (int): Those that are not blank.
-    usable (int): Those in the corpus.
-    failed (int): Those that failed.
-    with_issues (int): Those with an issue, failed ones too.
+    total (int): Documents of the input, including blank ones.
+    annotated (int): Documents that are not blank.
+    accepted (int): Documents in the corpus.
+    failed (int): Documents that failed.
+    with_issues (int): Documents with an issue, including failed ones.
     spans (int): Spans in the corpus.
-    scored (int): Those of all spans whose score is not 1.
-    taken_out (int): Doubtful spans that were taken out of documents in the corpus.
-    labels (Counter[str]): Spans in the corpus, by label.
-    statuses (Counter[str]): Documents, by status.
-    first_failure (str): Why the first failed.
+    scored (int): Spans of all documents with a score other than 1.
+    removed (int): Doubtful spans removed from documents in the corpus.
+    labels (Counter[str]): Spans in the corpus by label.
+    statuses (Counter[str]): Documents by status.
+    first_failure (str): Why the first failed document failed.
     """
 
     total: int
-    graded: int = 0
-    usable: int = 0
+    annotated: int = 0
+    accepted: int = 0
     failed: int = 0
     with_issues: int = 0
     spans: int = 0
     scored: int = 0
-    taken_out: int = 0
+    removed: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     first_failure: str = ""
@@ -177,49 +184,47 @@ class FilterCounts:
     @property
     def blank(self) -> int:
         """RETURNS (int): Documents without text."""
-        return self.total - self.graded
+        return self.total - self.annotated
 
     @property
     def left_out(self) -> int:
-        """RETURNS (int): Documents that did not fail, and are not in the corpus."""
-        return self.graded - self.failed - self.usable
+        """RETURNS (int): Documents that did not fail and are not in the corpus."""
+        return self.annotated - self.failed - self.accepted
 
-    def add(self, graded: Graded) -> None:
+    def add(self, result: FilterResult) -> None:
         """Count a document.
 
-        graded (Graded): The document.
+        result (FilterResult): The document.
         """
-        self.graded += 1
-        self.statuses[graded.status] += 1
-        self.with_issues += bool(graded.issues)
-        scores = [*graded.scores, *graded.doubts]
+        self.annotated += 1
+        self.statuses[result.status] += 1
+        self.with_issues += bool(result.issues)
+        scores = [*result.scores, *result.doubtful_scores]
         self.scored += sum(score not in (None, 1.0) for score in scores)
-        if graded.status == FAILED:
+        if result.status == FAILED:
             self.failed += 1
-            reason = graded.why[0].removeprefix(f"{FAILED}: ")
+            reason = result.reasons[0].removeprefix(f"{FAILED}: ")
             self.first_failure = self.first_failure or reason
-        if graded.usable:
-            self.usable += 1
-            self.spans += len(graded.spans)
-            self.taken_out += len(graded.doubtful)
-            self.labels.update(span.label_ for span in graded.spans)
+        if result.accepted:
+            self.accepted += 1
+            self.spans += len(result.spans)
+            self.removed += len(result.doubtful)
+            self.labels.update(span.label_ for span in result.spans)
 
 
-# What a person looks at first.
-_FIRST = (FAILED, REPAIRED)
+class ReviewWriter:
+    """Writes the review file: one JSON line for each document, sorted by urgency.
 
+    Failed documents come first, then repaired ones, then all others, each by the lowest
+    score, then by descending number of issues, then in the order in which they were
+    added. Until all documents are added, the lines are in an unnamed temporary file,
+    and 17 bytes of each document are in memory.
 
-class Review:
-    """A review in the making: its lines lie in a file without a name until all are
-    there and can be put in order. In memory are 17 bytes for each.
-
-    Failed documents come first, then repaired ones, then all others: of these the ones
-    with the least sure span first, of equals those with more issues, then in the order
-    in which they were added.
-
-    folder (Path): Where the lines lie meanwhile; made where it is missing.
-    key (str): The group of `doc.spans`.
+    folder (Path): The folder of the temporary file. Created if it does not exist.
+    key (str): The key of the span group.
     """
+
+    _FIRST = (FAILED, REPAIRED)
 
     def __init__(self, folder: Path, key: str):
         folder.mkdir(parents=True, exist_ok=True)
@@ -228,79 +233,86 @@ class Review:
         self._ranks = array("b")
         self._scores = array("f")
         self._issues = array("i")
-        self._places = array("Q")
+        self._offsets = array("Q")
 
-    def __enter__(self) -> "Review":
+    def __enter__(self) -> "ReviewWriter":
         return self
 
     def __exit__(self, *error: object) -> None:
         self._lines.close()
 
-    def add(self, graded: Graded) -> None:
-        """Take a document.
+    def add(self, result: FilterResult) -> None:
+        """Add a document.
 
-        graded (Graded): The document.
+        result (FilterResult): The document.
         """
-        status = graded.status
-        rank = _FIRST.index(status) if status in _FIRST else len(_FIRST)
-        self._ranks.append(rank)
-        self._scores.append(graded.least)
-        self._issues.append(-len(graded.issues))
-        self._places.append(self._lines.tell())
-        line = json.dumps(review_record(graded, self._key), ensure_ascii=False)
+        first, status = self._FIRST, result.status
+        self._ranks.append(first.index(status) if status in first else len(first))
+        self._scores.append(result.lowest_score)
+        self._issues.append(-len(result.issues))
+        self._offsets.append(self._lines.tell())
+        line = json.dumps(review_record(result, self._key), ensure_ascii=False)
         self._lines.write(line.encode("utf-8") + b"\n")
 
     def write(self, path: Path) -> None:
-        """Write the review, all or nothing.
+        """Write the review file, all or nothing.
 
         path (Path): The file.
         """
-        # The last key counts most.
-        keys = (self._places, self._issues, self._scores, self._ranks)
+        # lexsort sorts by the last key first.
+        keys = (self._offsets, self._issues, self._scores, self._ranks)
         order = numpy.lexsort([numpy.asarray(key) for key in keys])
         with replaced_file(path) as fresh, fresh.open("wb") as file:
             for index in order:
-                self._lines.seek(self._places[index])
+                self._lines.seek(self._offsets[index])
                 file.write(self._lines.readline())
 
 
-def review_record(graded: Graded, key: str) -> dict[str, Any]:
-    """Make the JSON object of a document.
+def review_record(result: FilterResult, key: str) -> dict[str, Any]:
+    """Create the JSON object of a document in the review file.
 
-    Read as it is by `convert --from jsonl`, it gives what the corpus has: a document
-    that is not in the corpus has the `answer` "ignore", as in Prodigy's files.
+    `convert --from jsonl` reads an unchanged review file as the content of the corpus:
+    a document that is not in the corpus has the `answer` "ignore", as in Prodigy's
+    files.
 
-    graded (Graded): The document.
-    key (str): The group of `doc.spans`.
-    RETURNS (Dict[str, Any]): The input's keys, with `text`, `spans`, `status`,
-        `issues`, `why`, `answer`, `doc_id` and `meta`; `doubtful` where spans were
-        taken out, and `raw`, the model's answer, where it was kept.
+    result (FilterResult): The document.
+    key (str): The key of the span group.
+    RETURNS (dict[str, Any]): The keys of the input record, with `text`, `spans`,
+        `status`, `issues`, `why`, `answer`, `doc_id` and `meta`; `doubtful` if spans
+        were removed; and `raw`, the answer of the model, if it was kept.
     """
-    doc = graded.doc
+    doc = result.doc
     fields = dict(doc.user_data.get("record", {}))
     meta = fields.get("meta")
     record: dict[str, Any] = {
         **fields,
         "text": doc.text,
-        "spans": _listed(graded.spans, graded.scores),
-        "status": graded.status,
-        "issues": graded.issues,
-        "why": "; ".join(graded.why),
-        "answer": "accept" if graded.usable else "ignore",
+        "spans": span_records(result.spans, result.scores),
+        "status": result.status,
+        "issues": result.issues,
+        "why": "; ".join(result.reasons),
+        "answer": "accept" if result.accepted else "ignore",
         "doc_id": doc.user_data["doc_id"],
-        "meta": {**(meta if isinstance(meta, dict) else {}), "index": graded.number},
+        "meta": {**(meta if isinstance(meta, dict) else {}), "index": result.number},
     }
-    if graded.doubtful:
-        record["doubtful"] = _listed(graded.doubtful, graded.doubts)
+    if result.doubtful:
+        record["doubtful"] = span_records(result.doubtful, result.doubtful_scores)
     raw = doc.spans[key].attrs.get("answer")
     if raw:
         record["raw"] = raw
     return record
 
 
-def _listed(
+def span_records(
     spans: Sequence[Span], scores: Sequence[float | None]
 ) -> list[dict[str, Any]]:
+    """Create the JSON objects of spans.
+
+    spans (Sequence[Span]): The spans.
+    scores (Sequence[float | None]): The score of each span.
+    RETURNS (list[dict[str, Any]]): Objects with `start` and `end` in characters,
+        `label` and `score`.
+    """
     return [
         {
             "start": span.start_char,

@@ -1,7 +1,9 @@
-"""What a run has done, kept beside its output until that is written.
+"""The progress log of a run: the finished documents, kept beside the output until the
+output is written.
 
-A line is a document. Each is on the disk before the next is begun, so that a run which
-is broken off, by whatever, goes on behind its last document.
+The first line identifies the run, and each further line is a document. Every line is
+written to the file before the next document starts, so that an interrupted run resumes
+after its last document.
 """
 
 import base64
@@ -16,16 +18,16 @@ from spacy.vocab import Vocab
 
 from ..errors import Errors
 
-# Another number is another layout.
+# The version of the file's layout.
 _LAYOUT = 1
 
 
 class Entry(NamedTuple):
-    """A document as a run has left it.
+    """A document of the log.
 
-    number (int): Which of the input's documents it is, from 1.
-    doc (Doc): The document, with its group of spans.
-    error (Optional[str]): Why it failed.
+    number (int): The number of the document in the input, from 1.
+    doc (Doc): The document, with its span group.
+    error (str | None): Why the document failed.
     """
 
     number: int
@@ -34,37 +36,38 @@ class Entry(NamedTuple):
 
 
 class ProgressLog:
-    """A file with the documents of a run, in the order in which they were done.
+    """A file with the documents of a run, in the order in which they were finished.
 
-    In memory are nine bytes for each document of the input. A failed document is not
-    done: it may be added again, and the last that was added counts.
+    A failed document is not done: it may be added again, and the last entry of a
+    document counts. The log keeps nine bytes in memory for each document of the input.
 
     path (Path): The file.
-    total (int): How many documents the input has.
+    total (int): The number of documents in the input.
     """
 
     def __init__(self, path: Path, total: int):
         self.path = path
-        # No document stands at 0, where the first line is.
-        self._places = array("Q", bytes(8 * (total + 1)))
+        # The byte offset of each document's line, by number. The first line is the
+        # header, so the offset 0 means that the document has no entry.
+        self._offsets = array("Q", bytes(8 * (total + 1)))
         self._failed = bytearray(total + 1)
-        # Where the last whole line ends.
+        # The end of the last complete line.
         self._end = 0
 
     def open(self, identity: Mapping[str, str], resume: bool | None = None) -> int:
-        """Take up what a run has left, or begin.
+        """Continue the log of an earlier run, or start a new one.
 
-        identity (Mapping[str, str]): What the results depend on: "input", and
-            "teacher".
-        resume (Optional[bool]): False begins anew. Else what was begun with the same
-            identity is taken up; where it is another teacher, only with True. Where
-            no document is done, nothing is.
-        RETURNS (int): How many documents are done.
-        RAISES (ValueError): The file is of another run, or damaged.
+        identity (Mapping[str, str]): Checksums of what the results depend on, under the
+            keys "input" and "teacher".
+        resume (bool | None): None continues the log of a run with the same identity,
+            True also that of a run with another teacher, and False starts a new log. A
+            log without a finished document is never continued.
+        RETURNS (int): The number of finished documents.
+        RAISES (ValueError): The file is damaged or belongs to another run.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if resume is not False and self.path.is_file():
-            self._take_up(identity, resume is True)
+            self._load(identity, resume is True)
         self._file = self.path.open("r+b" if self._end else "w+b")
         self._file.truncate(self._end)
         if not self._end:
@@ -76,32 +79,32 @@ class ProgressLog:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
-        if not any(self._places):
+        if not any(self._offsets):
             self.path.unlink(missing_ok=True)
 
     @property
     def done(self) -> int:
-        """RETURNS (int): How many documents are done."""
-        return sum(map(bool, self._places)) - sum(self._failed)
+        """RETURNS (int): The number of documents that are done."""
+        return sum(map(bool, self._offsets)) - sum(self._failed)
 
     def is_done(self, number: int) -> bool:
-        """Whether a document is there and has not failed.
+        """Check whether a document has an entry and did not fail.
 
-        number (int): The document.
-        RETURNS (bool): Whether it is.
+        number (int): The number of the document.
+        RETURNS (bool): Whether it is done.
         """
-        return bool(self._places[number]) and not self._failed[number]
+        return number in self and not self._failed[number]
 
-    def holds(self, number: int) -> bool:
-        """Whether a document is there, done or failed.
+    def __contains__(self, number: int) -> bool:
+        """Check whether a document has an entry, done or failed.
 
-        number (int): The document.
-        RETURNS (bool): Whether it is.
+        number (int): The number of the document.
+        RETURNS (bool): Whether it has one.
         """
-        return bool(self._places[number])
+        return bool(self._offsets[number])
 
     def add(self, entry: Entry) -> None:
-        """Keep a document.
+        """Add a document.
 
         entry (Entry): The document.
         """
@@ -111,82 +114,82 @@ class ProgressLog:
             "error": entry.error,
             "doc": base64.b64encode(data).decode("ascii"),
         }
-        self._note(entry.number, self._append(line), entry.error)
+        self._index(entry.number, self._append(line), entry.error)
 
     def read(self, number: int, vocab: Vocab) -> Entry:
-        """Read a document.
+        """Read the last entry of a document.
 
-        number (int): One that the journal holds.
+        number (int): The number of a document in the log.
         vocab (Vocab): The vocabulary of the document.
-        RETURNS (Entry): The document.
-        RAISES (ValueError): It is damaged.
+        RETURNS (Entry): The entry.
+        RAISES (ValueError): The entry is damaged.
         """
-        self._file.seek(self._places[number])
+        self._file.seek(self._offsets[number])
         try:
             line = json.loads(self._file.readline())
             docbin = DocBin().from_bytes(base64.b64decode(line["doc"]))
             [doc] = docbin.get_docs(vocab)
             return Entry(number, doc, line["error"])
-        # zlib, msgpack and spaCy each have errors of their own for this.
+        # zlib, msgpack and spaCy raise different errors for damaged data.
         except Exception as error:
             raise self._damaged(repr(error)) from error
 
     def remove(self) -> None:
-        """Remove the file: the output has all that it holds."""
+        """Remove the file, once the output contains all documents."""
         self._file.close()
         self.path.unlink()
 
     def _append(self, line: Mapping[str, Any]) -> int:
-        """Write a line, and give its place."""
-        place = self._end
-        self._file.seek(place)
+        """Write a line and return its offset."""
+        offset = self._end
+        self._file.seek(offset)
         written = json.dumps(line).encode("ascii") + b"\n"
         self._file.write(written)
         self._file.flush()
-        self._end = place + len(written)
-        return place
+        self._end = offset + len(written)
+        return offset
 
-    def _note(self, number: int, place: int, error: str | None) -> None:
-        self._places[number] = place
+    def _index(self, number: int, offset: int, error: str | None) -> None:
+        self._offsets[number] = offset
         self._failed[number] = error is not None
 
-    def _take_up(self, identity: Mapping[str, str], whatever: bool) -> None:
-        """Find the documents of a file, up to a last line that was cut off."""
-        begun: dict[str, Any] = {}
+    def _load(self, identity: Mapping[str, str], any_teacher: bool) -> None:
+        """Index the entries of the file, up to an incomplete last line."""
+        header: dict[str, Any] = {}
         with self.path.open("rb") as file:
             for raw in file:
                 if not raw.endswith(b"\n"):
                     break
                 try:
                     line = json.loads(raw)
-                    if begun:
-                        self._note(line["number"], self._end, line["error"])
+                    if header:
+                        self._index(line["number"], self._end, line["error"])
                     elif line["layout"] == _LAYOUT:
-                        begun = line
+                        header = line
                     else:
                         raise ValueError(f"its layout is {line['layout']}")
                 except (ValueError, KeyError, TypeError, IndexError) as error:
-                    # A longer input has documents that this one lacks.
-                    if begun.get("input", identity["input"]) != identity["input"]:
-                        raise self._of_others() from None
+                    # The log of a longer input has numbers that this input lacks.
+                    if header.get("input", identity["input"]) != identity["input"]:
+                        raise self._other_input() from None
                     raise self._damaged(repr(error)) from error
                 self._end += len(raw)
-        same = {key: begun.get(key) == value for key, value in identity.items()}
+        same = {key: header.get(key) == value for key, value in identity.items()}
         if not self.done:
-            self._forget(len(self._failed))
+            self._clear()
         elif not same["input"]:
-            # Its documents would be taken for others.
-            raise self._of_others()
-        elif not same["teacher"] and not whatever:
+            raise self._other_input()
+        elif not same["teacher"] and not any_teacher:
             what = "another teacher, or one with other settings"
             raise ValueError(Errors.G767.format(path=self.path, what=what))
 
-    def _forget(self, size: int) -> None:
-        self._places = array("Q", bytes(8 * size))
+    def _clear(self) -> None:
+        size = len(self._failed)
+        self._offsets = array("Q", bytes(8 * size))
         self._failed = bytearray(size)
         self._end = 0
 
-    def _of_others(self) -> ValueError:
+    def _other_input(self) -> ValueError:
         return self._damaged("it was begun with another input")
 
     def _damaged(self, reason: str) -> ValueError:

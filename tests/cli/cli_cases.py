@@ -1,11 +1,11 @@
-"""Pipelines that need no model."""
+"""Components that need no model."""
 
 import numpy
 from spacy.tokens import Doc, Span, SpanGroup
 
 
 def marks_first_word(label: str, score: float):
-    """A component that writes what `generative_ner` does: the first word's span."""
+    """A component that writes a span group like `generative_ner`: the first word."""
 
     def mark(doc: Doc) -> Doc:
         spans = [Span(doc, 0, 1, label=label)] if len(doc) else []

@@ -1,3 +1,5 @@
+"""`annotate`: records, failures and bad input."""
+
 import json
 from pathlib import Path
 
@@ -41,7 +43,7 @@ def records(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def test_every_line_of_a_text_file_gets_its_record(tmp_path, model):
+def test_each_line_of_a_text_file_has_a_record(tmp_path, model):
     source, output = tmp_path / "in.txt", tmp_path / "out" / "out.jsonl"
     source.write_text("Åse came.\n\nBo left.\n", encoding="utf-8")
     result = run(model, source, output)
@@ -59,7 +61,7 @@ def test_every_line_of_a_text_file_gets_its_record(tmp_path, model):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_none_is_lost_and_other_keys_stay(tmp_path, model, batch_size):
+def test_no_text_is_lost_and_other_keys_are_kept(tmp_path, model, batch_size):
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     texts = ["boom", "a", "b", "boom again", "c", "boom", "boom"]
     rows = [{"id": i, "meta": {"x": "ü"}, "text": t} for i, t in enumerate(texts)]
@@ -78,20 +80,19 @@ def test_none_is_lost_and_other_keys_stay(tmp_path, model, batch_size):
     assert "[W502] 4 of 7" in " ".join(result.stderr.split())
 
 
-def test_a_text_that_the_tokenizer_refuses_is_kept(tmp_path, model):
+def test_a_text_that_the_tokenizer_refuses_fails(tmp_path, model):
     nlp = spacy.load(model)
     nlp.max_length = 10
-    from spacy_genner.cli._texts import InputText, TextAnnotator, to_record
+    from spacy_genner.cli._texts import InputText, annotate_stream, to_record
 
-    annotator = TextAnnotator(nlp, "sc")
     texts = [InputText(t, {}, None) for t in ("short", "far too long for it", "end")]
-    found = [to_record(a, "sc") for a in annotator(texts)]
+    found = [to_record(a, "sc") for a in annotate_stream(nlp, "sc", texts)]
     assert [row["status"] for row in found] == ["ok", "failed", "ok"]
     assert found[1]["text"] == "far too long for it"
     assert "E088" in found[1]["issues"][0]["message"]
 
 
-def test_docs_go_in_and_out(tmp_path, model):
+def test_the_input_and_the_output_may_be_docs(tmp_path, model):
     nlp = spacy.blank("en")
     docs = [nlp("Åse came."), nlp("boom"), nlp("Bo left.")]
     docs[0].spans["gold"] = [docs[0][0:2]]
@@ -108,7 +109,7 @@ def test_docs_go_in_and_out(tmp_path, model):
     assert not first.user_data
 
 
-def test_keys_of_objects_go_into_user_data(tmp_path, model):
+def test_other_keys_are_stored_in_user_data(tmp_path, model):
     source, output = tmp_path / "in.jsonl", tmp_path / "out.spacy"
     source.write_text('{"text": "Bo left.", "id": 7}\n')
     assert run(model, source, output).exit_code == 0
@@ -127,7 +128,7 @@ def test_keys_of_objects_go_into_user_data(tmp_path, model):
         ("in.spacy", "a", "out.jsonl", "G515"),
     ],
 )
-def test_bad_input(tmp_path, model, name, content, output, code):
+def test_bad_input_exits_with_1(tmp_path, model, name, content, output, code):
     if content is not None:
         (tmp_path / name).write_text(content)
     result = run(model, tmp_path / name, tmp_path / output)

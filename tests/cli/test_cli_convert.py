@@ -1,3 +1,5 @@
+"""`convert`: the summary, exit codes and help."""
+
 import errno
 import subprocess
 import sys
@@ -24,7 +26,7 @@ def corpus(tmp_path) -> Path:
     return path
 
 
-def test_it_writes_and_tells(tmp_path, corpus):
+def test_the_corpus_is_written_and_summarized(tmp_path, corpus):
     output = tmp_path / "corpus.spacy"
     result = run(
         "convert", corpus, output, "--from", "bracketed", "--spans-key", "names"
@@ -38,7 +40,7 @@ def test_it_writes_and_tells(tmp_path, corpus):
     assert [span.label_ for span in doc.spans["names"]] == ["PERSON"]
 
 
-def test_the_fine_tokenizer_fits_all(tmp_path, corpus):
+def test_the_fine_tokenizer_aligns_all_spans(tmp_path, corpus):
     output = tmp_path / "corpus.spacy"
     result = run(
         "convert", corpus, output, "--from", "bracketed", "--tokenizer", "fine"
@@ -47,7 +49,7 @@ def test_the_fine_tokenizer_fits_all(tmp_path, corpus):
     assert "fit no token boundary" not in result.output
 
 
-def test_a_remedy_that_was_tried_is_not_named(tmp_path, corpus):
+def test_a_remedy_in_use_is_not_suggested(tmp_path, corpus):
     corpus.write_text("[Mar | PERSON]a met nobody.\n", encoding="utf-8")
     options = ("--from", "bracketed", "--tokenizer", "fine")
     result = run("convert", corpus, tmp_path / "corpus.spacy", *options)
@@ -64,7 +66,7 @@ def test_a_remedy_that_was_tried_is_not_named(tmp_path, corpus):
         ["corpus.txt", "out.spacy", "--from", "bracketed", "--tokenizer", "no"],
     ],
 )
-def test_wrong_usage_is_2(args):
+def test_wrong_usage_exits_with_2(args):
     assert run("convert", *args).exit_code == 2
 
 
@@ -78,7 +80,7 @@ def test_wrong_usage_is_2(args):
         ("corpus.txt", "corpus.txt/out.spacy", "G524"),
     ],
 )
-def test_bad_input_is_1_with_a_message_on_stderr(
+def test_bad_input_exits_with_1_and_a_message_on_stderr(
     tmp_path, corpus, source, output, code
 ):
     (tmp_path / "bad.txt").write_text("a [b\n")
@@ -89,7 +91,7 @@ def test_bad_input_is_1_with_a_message_on_stderr(
     assert result.stdout == ""
 
 
-def test_a_full_disk_is_1(tmp_path, corpus, monkeypatch):
+def test_a_full_disk_exits_with_1(tmp_path, corpus, monkeypatch):
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
@@ -100,7 +102,7 @@ def test_a_full_disk_is_1(tmp_path, corpus, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["corpus.txt"]
 
 
-def test_a_fault_of_the_program_keeps_its_traceback(tmp_path, corpus, monkeypatch):
+def test_a_bug_keeps_its_traceback(tmp_path, corpus, monkeypatch):
     def broken(*args, **kwargs):
         raise ValueError("no code")
 
@@ -123,14 +125,14 @@ def test_it_is_a_command_of_spacy(tmp_path, corpus):
 
 
 @pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.name)
-def test_help_teaches_with_an_example(command):
+def test_help_has_an_example(command):
     result = run(command.name, "--help")
     assert result.exit_code == 0
     assert f"python -m spacy genner {command.name}" in result.output
 
 
 @pytest.mark.filterwarnings("always")
-def test_a_warning_is_one_message_on_stderr(tmp_path):
+def test_a_warning_is_printed_to_stderr(tmp_path):
     source = tmp_path / "in.jsonl"
     source.write_text(
         '{"text": "a", "spans": []}\n{"text": "b", "spans": [], "answer": "reject"}\n'

@@ -1,4 +1,4 @@
-"""What every command does with wrong usage, bad input and a full disk."""
+"""The exit codes of every command: wrong usage, bad input and a full disk."""
 
 import errno
 import json
@@ -28,7 +28,7 @@ def run(line):
 
 
 @pytest.fixture
-def room(tmp_path, monkeypatch):
+def workdir(tmp_path, monkeypatch):
     """A working directory with a pipeline, a corpus and texts."""
     nlp = spacy.blank("en")
     nlp.add_pipe("exit_codes_first_word")
@@ -43,17 +43,17 @@ def room(tmp_path, monkeypatch):
 
 
 def listing(folder):
-    """Every file with its bytes: what a failed command must leave as it was."""
+    """The content of every file, which a failed command must not change."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def refused(line, code, *words):
-    """The command ends with 1, a coded message on stderr, and nothing else."""
+    """Check that a command exits with 1 and a coded message on stderr."""
     result = run(line)
     assert result.exit_code == 1, (line, result.output, result.exception)
     assert isinstance(result.exception, SystemExit), repr(result.exception)
-    # The message is wrapped to the terminal's width.
+    # The message is wrapped at the width of the terminal.
     message = " ".join(result.stderr.split())
     assert f"[{code}]" in message, (line, message)
     for word in words:
@@ -79,8 +79,8 @@ def test_the_commands_of_the_contract():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_wrong_usage_is_2(room, name):
-    before = listing(room)
+def test_wrong_usage_exits_with_2(workdir, name):
+    before = listing(workdir)
     assert run(name).exit_code == 2
     required = {
         "annotate": "model texts.txt out.jsonl",
@@ -98,7 +98,7 @@ def test_wrong_usage_is_2(room, name):
     if name != "train":
         assert run(f"{name} {required} one-too-many").exit_code == 2
     assert run("nothing").exit_code == 2
-    assert listing(room) == before
+    assert listing(workdir) == before
 
 
 @pytest.mark.parametrize(
@@ -119,16 +119,16 @@ def test_wrong_usage_is_2(room, name):
         ("bad.spacy", "docbin", "no DocBin", "G515", ""),
     ],
 )
-def test_convert_names_file_and_line(room, name, form, text, code, line):
-    (room / name).write_text(text)
-    (room / "out.spacy").write_bytes(b"what was there")
-    before = listing(room)
+def test_convert_names_the_file_and_the_line(workdir, name, form, text, code, line):
+    (workdir / name).write_text(text)
+    (workdir / "out.spacy").write_bytes(b"what was there")
+    before = listing(workdir)
     refused(f"convert {name} out.spacy --from {form}", code, name, line)
-    assert listing(room) == before
+    assert listing(workdir) == before
 
 
-def test_convert_of_what_is_no_text(room):
-    (room / "latin.txt").write_bytes("fine\nÅse\n".encode("latin-1"))
+def test_convert_names_the_line_that_is_not_utf8(workdir):
+    (workdir / "latin.txt").write_bytes("fine\nÅse\n".encode("latin-1"))
     refused("convert latin.txt out.spacy --from bracketed", "G510", "line 2")
 
 
@@ -166,8 +166,8 @@ def test_convert_of_what_is_no_text(room):
         ("train none.cfg --output out", "G520"),
     ],
 )
-def test_bad_input_is_1_and_leaves_nothing(room, line, code):
-    before = listing(room)
+def test_bad_input_exits_with_1_and_writes_nothing(workdir, line, code):
+    before = listing(workdir)
     if line.startswith(("annotate", "evaluate")):
         line += "" if "--spans-key" in line else " --spans-key sc"
     if code == "G":
@@ -175,7 +175,7 @@ def test_bad_input_is_1_and_leaves_nothing(room, line, code):
         assert result.exit_code == 1 and "[G" in result.stderr, result.exception
     else:
         refused(line, code)
-    assert listing(room) == before
+    assert listing(workdir) == before
 
 
 @pytest.mark.parametrize(
@@ -192,22 +192,22 @@ def test_bad_input_is_1_and_leaves_nothing(room, line, code):
         ("vocab/strings.json", b"["),
     ],
 )
-def test_a_damaged_pipeline_is_bad_input(room, file, content):
-    path = room / "model" / file
+def test_a_damaged_pipeline_is_bad_input(workdir, file, content):
+    path = workdir / "model" / file
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    before = listing(room)
+    before = listing(workdir)
     refused("annotate model texts.txt out.jsonl --spans-key sc", "G527", "model")
-    assert listing(room) == before
+    assert listing(workdir) == before
 
 
 @pytest.mark.parametrize("content", [b"{", b"{}", b"[]", b"\xff\xfe"])
-def test_report_of_a_damaged_evaluation(room, content):
-    (room / "metrics").mkdir()
-    (room / "metrics" / "bad.json").write_bytes(content)
+def test_report_of_a_damaged_evaluation(workdir, content):
+    (workdir / "metrics").mkdir()
+    (workdir / "metrics" / "bad.json").write_bytes(content)
     refused("report metrics out.html", "G605", "bad.json")
-    assert not (room / "out.html").exists()
+    assert not (workdir / "out.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -222,18 +222,18 @@ def test_report_of_a_damaged_evaluation(room, content):
         (b"\xff\xfe\n", "G510"),
     ],
 )
-def test_report_with_a_damaged_log(room, content, code):
+def test_report_with_a_damaged_log(workdir, content, code):
     line = "evaluate model data.spacy --spans-key sc --output metrics/demo.json"
     assert run(line).exit_code == 0
-    (room / "log.jsonl").write_bytes(content)
+    (workdir / "log.jsonl").write_bytes(content)
     refused("report metrics out.html --training-log log.jsonl", code, "log.jsonl")
     refused("report metrics out.html --training-log none.jsonl", "G606", "none.jsonl")
-    assert not (room / "out.html").exists()
+    assert not (workdir / "out.html").exists()
 
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """After the call every file takes some bytes, and then the disk is full."""
+    """After the call, each write stores half of its data and then fails."""
 
     def fill():
         opened = Path.open
@@ -246,7 +246,7 @@ def full_disk(monkeypatch):
 
             def full(data):
                 write(data[: len(data) // 2])
-                # As the system says it: without a name.
+                # The operating system gives no file name.
                 raise OSError(errno.ENOSPC, "No space left on device")
 
             file.write = full
@@ -269,67 +269,69 @@ def full_disk(monkeypatch):
     ],
 )
 @pytest.mark.parametrize("old", [None, b"what was there"])
-def test_a_full_disk_is_1_and_names_the_file(room, full_disk, line, output, old):
+def test_a_full_disk_exits_with_1_and_names_the_file(
+    workdir, full_disk, line, output, old
+):
     made = "evaluate model data.spacy --spans-key sc --output metrics/demo.json"
     assert run(made).exit_code == 0
-    (room / "out").mkdir()
+    (workdir / "out").mkdir()
     if old is not None:
-        (room / "out" / line.split("out/")[1].split()[0]).write_bytes(old)
-    before = listing(room)
+        (workdir / "out" / line.split("out/")[1].split()[0]).write_bytes(old)
+    before = listing(workdir)
     full_disk()
     refused(line, "G523", output)
-    assert listing(room) == before
+    assert listing(workdir) == before
 
 
-def test_training_on_a_full_disk_names_the_folder(room, full_disk, tiny_base):
-    write_config(room / "tiny.cfg", make_config(tiny_base("llama"), "data.spacy"))
-    before = listing(room)
+def test_training_on_a_full_disk_names_the_folder(workdir, full_disk, tiny_base):
+    write_config(workdir / "tiny.cfg", make_config(tiny_base("llama"), "data.spacy"))
+    before = listing(workdir)
     full_disk()
     refused("train tiny.cfg --output out", "G523", "out/model-last")
-    assert listing(room) == before
+    assert listing(workdir) == before
 
 
-def test_training_on_bad_data(room, tiny_base):
+def test_training_on_bad_data(workdir, tiny_base):
     other = [*TEXTS, ("Maria came .", [(0, 1, "PERSON")])]
-    write_corpus(room / "other.spacy", other)
+    write_corpus(workdir / "other.spacy", other)
     own = list(docs())
     for doc in own:
         doc.spans["own"] = doc.spans.pop("sc")
-    DocBin(docs=own).to_disk(room / "own.spacy")
-    (room / "broken.spacy").write_bytes(b"no DocBin")
-    config = make_config(tiny_base("llama"), room / "data.spacy")
-    write_config(room / "tiny.cfg", config)
-    before = listing(room)
+    DocBin(docs=own).to_disk(workdir / "own.spacy")
+    (workdir / "broken.spacy").write_bytes(b"no DocBin")
+    config = make_config(tiny_base("llama"), workdir / "data.spacy")
+    write_config(workdir / "tiny.cfg", config)
+    before = listing(workdir)
     train = "train tiny.cfg --output out"
     refused(f"{train} --paths.train other.spacy", "G303", "'PERSON'")
     refused(f"{train} --paths.train none.spacy", "G520", "none.spacy")
     refused(f"{train} --paths.train broken.spacy", "G515", "broken.spacy")
     refused(f"{train} --paths.dev broken.spacy", "G515", "broken.spacy")
-    # Labels are given, so nothing else would tell of a group that is not there.
+    # The labels are given, so no other check would report the missing group.
     refused(f"{train} --paths.train own.spacy", "G307", "'sc'")
     refused(f'{train} --components.generative_ner.spans_key ""', "G435", "spans_key")
-    assert listing(room) == before
+    assert listing(workdir) == before
 
 
-def test_a_damaged_corpus_is_named(room):
-    """With a sample, too, for which the documents are counted first."""
+def test_the_path_of_a_damaged_corpus_is_reported(workdir):
+    """Also for a sample, which counts the documents first."""
     from spacy_genner.corpora.corpus import make_corpus
 
-    (room / "broken.spacy").write_bytes(b"no DocBin")
+    (workdir / "broken.spacy").write_bytes(b"no DocBin")
     for limit in (0, 2):
-        corpus = make_corpus(str(room / "broken.spacy"), limit)
+        corpus = make_corpus(str(workdir / "broken.spacy"), limit)
         with pytest.raises(ValueError, match=r"\[G515\].*broken\.spacy"):
             list(corpus(spacy.blank("en")))
 
 
-def test_annotate_names_file_and_line(room):
-    (room / "bad.jsonl").write_text(json.dumps({"text": "a"}) + "\n[1]\n")
+def test_annotate_names_the_file_and_the_line(workdir):
+    (workdir / "bad.jsonl").write_text(json.dumps({"text": "a"}) + "\n[1]\n")
     refused("annotate model bad.jsonl out.jsonl --spans-key sc", "G512", "line 2")
-    assert not (room / "out.jsonl").exists()
+    assert not (workdir / "out.jsonl").exists()
 
 
-def test_what_is_written_is_whole(room):
-    """The tests above see failures: here is the same without any."""
+def test_the_output_is_complete(workdir):
+    """The same as the tests above, without a failure."""
     line = "annotate model data.spacy out.spacy --spans-key sc"
     assert run(line).exit_code == 0
     made = list(DocBin().from_disk("out.spacy").get_docs(spacy.blank("en").vocab))

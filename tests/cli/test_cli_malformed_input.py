@@ -1,4 +1,4 @@
-"""Input that no reader can hold: coded errors with file and line, and no traceback."""
+"""Malformed input: coded errors with file and line, and no traceback."""
 
 import json
 
@@ -12,21 +12,21 @@ from spacy_genner.cli import app
 RUNNER = CliRunner()
 HUGE = "9" * 5000
 DEEP = "[" * 1000 + "]" * 1000
-# Python itself reads this, and could not write it again.
+# Python can parse this, but can't serialize it.
 HALF_DEEP = "[" * 300 + "]" * 300
 HALF = r"\ud800"
 TASK = '{"instruction": "x", "input": "Oslo", "output": %s}'
 
 
 @pytest.fixture
-def room(tmp_path, monkeypatch):
+def workdir(tmp_path, monkeypatch):
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def refused(code, *words):
-    """A command's message, after exit code 1."""
+    """Run a command that exits with 1, and return its message."""
     result = RUNNER.invoke(app, list(map(str, words)))
     assert result.exit_code == 1, (result.output, result.exception)
     assert isinstance(result.exception, SystemExit), repr(result.exception)
@@ -72,20 +72,20 @@ def xml(encoding):
         ("pubtator", f"1|t|Oslo\n1\t{HUGE}\t4\tOslo\tGPE", "G547", "line 2"),
     ],
 )
-def test_a_corpus_that_is_malformed(room, form, content, code, place):
-    (room / "bad").write_text(content, encoding="utf-8")
+def test_a_malformed_corpus(workdir, form, content, code, place):
+    (workdir / "bad").write_text(content, encoding="utf-8")
     message = refused(code, "convert", "bad", "o.spacy", "--from", form)
     assert f"bad, {place}: " in message
-    assert [path.name for path in room.iterdir()] == ["bad"]
+    assert [path.name for path in workdir.iterdir()] == ["bad"]
 
 
-def test_numbers_of_standoff(room):
-    (room / "d.txt").write_text("Oslo")
-    (room / "d.ann").write_text(f"T1\tGPE 0 {HUGE}\tOslo\n")
+def test_malformed_offsets_in_standoff(workdir):
+    (workdir / "d.txt").write_text("Oslo")
+    (workdir / "d.ann").write_text(f"T1\tGPE 0 {HUGE}\tOslo\n")
     message = refused("G544", "convert", "d.txt", "o.spacy", "--from", "brat")
     assert "d.ann, line 1: " in message
-    (room / "a.sgm").write_text("<TEXT>Oslo</TEXT>")
-    (room / "a.apf.xml").write_text(
+    (workdir / "a.sgm").write_text("<TEXT>Oslo</TEXT>")
+    (workdir / "a.apf.xml").write_text(
         '<d>\n<entity TYPE="GPE"><entity_mention><extent>\n'
         f'<charseq START="0" END="{HUGE}">Oslo</charseq>'
         "</extent></entity_mention></entity></d>"
@@ -96,16 +96,16 @@ def test_numbers_of_standoff(room):
 
 @pytest.mark.parametrize("output", ["[" * 1000, DEEP, HALF_DEEP, HUGE, f"[{HUGE}]"])
 @pytest.mark.parametrize("name", [None, "grouped_json", "offset_json"])
-def test_an_output_for_tuning_that_says_nothing(room, output, name):
-    # One that says what it is comes first.
+def test_an_output_that_cannot_be_parsed(workdir, output, name):
+    # The first output has a format that can be detected.
     first = TASK % json.dumps('{"GPE": ["Oslo"]}')
-    (room / "a.json").write_text(f"{first}\n{TASK % json.dumps(output)}\n")
+    (workdir / "a.json").write_text(f"{first}\n{TASK % json.dumps(output)}\n")
     more = [] if name is None else ["--format", name]
     line = ["convert", "a.json", "o.spacy", "--from", "alpaca", *more]
     result = RUNNER.invoke(app, line)
     assert result.exit_code == 0, (result.output, result.exception)
     assert "2 documents" in result.output
-    (room / "a.json").write_text(TASK % json.dumps(output))
+    (workdir / "a.json").write_text(TASK % json.dumps(output))
     if name is None:
         message = refused("G560", *line)
         assert "a.json, line 1: " in message
@@ -114,30 +114,30 @@ def test_an_output_for_tuning_that_says_nothing(room, output, name):
 @pytest.mark.parametrize(
     "content", [DEEP, HALF_DEEP, HUGE, f'{{"{HALF}": "x"}}', f'{{"A": "{HALF}"}}']
 )
-def test_labels(room, content):
-    (room / "c.txt").write_text("[Oslo | GPE]")
-    (room / "l.json").write_text(content)
+def test_malformed_labels(workdir, content):
+    (workdir / "c.txt").write_text("[Oslo | GPE]")
+    (workdir / "l.json").write_text(content)
     line = ["convert", "c.txt", "o.json", "--from", "bracketed", "--to", "alpaca"]
     assert "l.json contains no labels" in refused("G561", *line, "--labels", "l.json")
 
 
 @pytest.mark.parametrize("content", [DEEP, HALF_DEEP, HUGE])
-def test_evaluations(room, content):
-    (room / "m").mkdir()
-    (room / "m" / "x.json").write_text(content)
+def test_malformed_evaluations(workdir, content):
+    (workdir / "m").mkdir()
+    (workdir / "m" / "x.json").write_text(content)
     assert "x.json" in refused("G605", "table", "m", "t.md")
     assert "x.json" in refused("G605", "report", "m", "r.html")
     assert "x.json" in refused("G605", "compare", "m/x.json", "m/x.json")
 
 
 @pytest.mark.parametrize("content", [DEEP, HUGE])
-def test_rows_of_an_evaluation(room, content):
-    (room / "m").mkdir()
+def test_malformed_documents_of_an_evaluation(workdir, content):
+    (workdir / "m").mkdir()
     shares = ("micro_p", "micro_r", "nested_f", "nested_r", "flat_f", "micro_f")
     more = {"gold": 0, "predicted": 0, "correct": 0, "interval": {}}
     scores = dict.fromkeys(shares, 0.5) | more
-    (room / "m" / "x.json").write_text(json.dumps(scores))
-    (room / "m" / "x.spans.jsonl").write_text(f"{content}\n")
+    (workdir / "m" / "x.json").write_text(json.dumps(scores))
+    (workdir / "m" / "x.spans.jsonl").write_text(f"{content}\n")
     message = refused("G605", "compare", "m/x.json", "m/x.json")
     assert "x.spans.jsonl" in message and "line 1" in message
 
@@ -158,7 +158,7 @@ def test_rows_of_an_evaluation(room, content):
         [[-1, 2, "GPE"]],
     ],
 )
-def test_spans_off_the_tokens_of_another_shape(room, found):
+def test_malformed_unaligned_spans(workdir, found):
     doc = spacy.blank("en")("Oslo")
     doc.user_data |= {"doc_id": "d7", "genner_unaligned": found}
     doc.spans["sc"] = []

@@ -96,9 +96,8 @@ def test_the_error_handlers_are_restored(nlp):
 
 
 def test_the_command_warns_of_failed_documents(nlp, tmp_path, monkeypatch):
-    import spacy_genner.cli._util as util
-
-    monkeypatch.setattr(util, "load_pipeline", lambda name: nlp)
+    target = "spacy_genner.cli.evaluate.load_pipeline"
+    monkeypatch.setattr(target, lambda name: nlp)
     DocBin(docs=gold(nlp)).to_disk(tmp_path / "data.spacy")
     output = tmp_path / "scores.json"
     line = ["evaluate", "model", str(tmp_path / "data.spacy"), "--output", str(output)]

@@ -4,9 +4,8 @@ import pytest
 
 
 @pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a teacher's config and texts; the teacher's answers as they are
-    in most tests."""
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the config of a teacher, whose answers are the default ones."""
     from teacher_cases import ANSWERS, CONFIG, Answers
 
     monkeypatch.setattr(Answers, "by_text", dict(ANSWERS))

@@ -1,4 +1,4 @@
-"""`annotate --teacher`: what stands in the corpus, and what in the review."""
+"""`annotate --teacher`: the contents of the corpus and of the review file."""
 
 import json
 
@@ -32,16 +32,16 @@ ANAGRAMS = "Porto beats Lisbon .", "Lisbon beats Porto ."
 
 
 def scored(written, *scores):
-    """An answer whose spans have probabilities, in the order of the text."""
+    """An answer whose spans have scores, in the order of the text."""
     made = []
     for (start, end), score in scores:
         made.append((CharSpan(start, end, "GPE"), score))
     return Completion(written, scored=made)
 
 
-def convert(room, name="corpus.review.jsonl"):
-    output = room / "fixed.spacy"
-    arguments = ["convert", str(room / name), str(output), "--from", "jsonl"]
+def convert(workdir, name="corpus.review.jsonl"):
+    output = workdir / "fixed.spacy"
+    arguments = ["convert", str(workdir / name), str(output), "--from", "jsonl"]
     result = RUNNER.invoke(app, arguments)
     assert result.exit_code == 0, result.output
     return corpus(output)
@@ -51,18 +51,18 @@ def content(docs):
     return sorted((doc.user_data["doc_id"], doc.text, spans(doc)) for doc in docs)
 
 
-def test_what_failed_is_in_the_review_alone(room):
-    write_texts(room, PLAIN, OK, "", FAILED, REPAIRED)
-    result = teach(room)
+def test_failed_documents_are_only_in_the_review(workdir):
+    write_texts(workdir, PLAIN, OK, "", FAILED, REPAIRED)
+    result = teach(workdir)
     assert result.exit_code == 0, result.output
-    docs = corpus(room / "corpus.spacy")
+    docs = corpus(workdir / "corpus.spacy")
     assert [doc.text for doc in docs] == [PLAIN, OK, REPAIRED]
     assert [spans(doc) for doc in docs] == [[], NESTED, [(15, 20, "GPE")]]
     attrs = [doc.spans["sc"].attrs for doc in docs]
     assert [each["status"] for each in attrs] == ["ok", "ok", "repaired"]
     assert attrs[1]["scores"].tolist() == [1, 1, 1]
     assert [doc.user_data["doc_id"] for doc in docs] == ["1", "2", "5"]
-    rows = reviewed(room)
+    rows = reviewed(workdir)
     assert [row["text"] for row in rows] == [FAILED, REPAIRED, PLAIN, OK]
     assert [row["meta"]["index"] for row in rows] == [4, 5, 1, 2]
     failed, repaired, plain, _ = rows
@@ -74,16 +74,16 @@ def test_what_failed_is_in_the_review_alone(room):
     assert (plain["why"], plain["answer"]) == ("", "accept")
     assert "[W760] 1 of 5 documents failed" in said(result)
     assert "The first: the server is tired" in said(result)
-    # Nothing else is left behind.
-    assert len(list(room.iterdir())) == 4
+    # No other files remain.
+    assert len(list(workdir.iterdir())) == 4
 
 
-def test_the_summary_counts(room):
+def test_the_summary_shows_the_counts(workdir):
     Answers.usage = Usage(
         requests=7, from_cache=2, prompt_tokens=300, completion_tokens=45, cost=0.5
     )
-    write_texts(room, PLAIN, OK, "", FAILED, REPAIRED)
-    printed = said(teach(room))
+    write_texts(workdir, PLAIN, OK, "", FAILED, REPAIRED)
+    printed = said(teach(workdir))
     for words in (
         "3 of 5 documents, 4 spans",
         "GPE 3",
@@ -101,35 +101,35 @@ def test_the_summary_counts(room):
         assert words in printed, printed
 
 
-def test_the_review_as_it_is_gives_the_corpus(room):
-    write_texts(room, PLAIN, OK, "", FAILED, REPAIRED, OK)
-    assert teach(room).exit_code == 0
+def test_an_unchanged_review_has_the_content_of_the_corpus(workdir):
+    write_texts(workdir, PLAIN, OK, "", FAILED, REPAIRED, OK)
+    assert teach(workdir).exit_code == 0
     with pytest.warns(UserWarning, match="W501"):
-        fixed = convert_in_process(room)
-    assert content(fixed) == content(corpus(room / "corpus.spacy"))
+        fixed = convert_in_process(workdir)
+    assert content(fixed) == content(corpus(workdir / "corpus.spacy"))
 
 
-def convert_in_process(room):
-    """As the command does, with warnings that a test can see."""
+def convert_in_process(workdir):
+    """Convert as the command does, but let the test catch the warnings."""
     from spacy_genner.corpora.convert import convert_file
 
-    convert_file(room / "corpus.review.jsonl", room / "fixed.spacy", "jsonl")
-    return corpus(room / "fixed.spacy")
+    convert_file(workdir / "corpus.review.jsonl", workdir / "fixed.spacy", "jsonl")
+    return corpus(workdir / "fixed.spacy")
 
 
-def test_a_corrected_review_is_read_back(room):
-    write_texts(room, PLAIN, OK, FAILED, REPAIRED)
-    assert teach(room).exit_code == 0
-    rows = {row["text"]: row for row in reviewed(room)}
+def test_a_corrected_review_is_converted(workdir):
+    write_texts(workdir, PLAIN, OK, FAILED, REPAIRED)
+    assert teach(workdir).exit_code == 0
+    rows = {row["text"]: row for row in reviewed(workdir)}
     del rows[PLAIN]
-    # A span without a score is added to a document that failed, which is accepted.
+    # Accept a failed document and add a span without a score.
     rows[FAILED]["spans"].append({"start": 18, "end": 23, "label": "GPE"})
     rows[FAILED]["answer"] = "accept"
     rows[OK]["spans"].pop(0)
-    (room / "corrected.jsonl").write_text(
+    (workdir / "corrected.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in rows.values()), encoding="utf-8"
     )
-    assert content(convert(room, "corrected.jsonl")) == [
+    assert content(convert(workdir, "corrected.jsonl")) == [
         ("2", OK, NESTED[1:]),
         ("3", FAILED, [(18, 23, "GPE")]),
         ("4", REPAIRED, [(15, 20, "GPE")]),
@@ -145,156 +145,158 @@ def give_doubts():
     }
 
 
-def test_a_doubtful_span_takes_its_document_out(room):
+def test_a_doubtful_span_removes_its_document(workdir):
     give_doubts()
-    write_texts(room, SURE, PLAIN, DOUBTED)
-    result = teach(room, "--min-score", "0.5")
-    assert [doc.text for doc in corpus(room / "corpus.spacy")] == [SURE, PLAIN]
-    first, *others = reviewed(room)
+    write_texts(workdir, SURE, PLAIN, DOUBTED)
+    result = teach(workdir, "--min-score", "0.5")
+    assert [doc.text for doc in corpus(workdir / "corpus.spacy")] == [SURE, PLAIN]
+    first, *others = reviewed(workdir)
     assert [row["text"] for row in others] == [SURE, PLAIN]
     assert (first["text"], first["answer"]) == (DOUBTED, "ignore")
     assert first["why"] == "'Porto' (GPE) has the score 0.25"
-    # All of its spans are there to be corrected.
+    # The review has all its spans, for correction.
     assert [span["score"] for span in first["spans"]] == [0.25, 0.75]
     assert "doubtful" not in first
     assert "(documents left out) 1" in said(result)
     assert "W761" not in said(result)
 
 
-def test_or_it_is_taken_out_of_its_document(room):
+def test_a_doubtful_span_is_removed_from_its_document(workdir):
     give_doubts()
-    write_texts(room, SURE, PLAIN, DOUBTED)
-    result = teach(room, "--min-score", "0.5", "--doubtful", "span")
-    docs = corpus(room / "corpus.spacy")
+    write_texts(workdir, SURE, PLAIN, DOUBTED)
+    result = teach(workdir, "--min-score", "0.5", "--doubtful", "span")
+    docs = corpus(workdir / "corpus.spacy")
     assert [doc.text for doc in docs] == [SURE, PLAIN, DOUBTED]
     assert spans(docs[2]) == [(10, 16, "GPE")]
     assert docs[2].spans["sc"].attrs["scores"].tolist() == [0.75]
-    first = reviewed(room)[0]
+    first = reviewed(workdir)[0]
     assert first["answer"] == "accept"
     assert [span["start"] for span in first["spans"]] == [10]
     doubted = {"start": 0, "end": 5, "label": "GPE", "score": 0.25}
     assert first["doubtful"] == [doubted]
     assert "(doubtful spans taken out) 1" in said(result)
-    assert content(convert(room)) == content(docs)
+    assert content(convert(workdir)) == content(docs)
 
 
-def test_a_score_that_is_the_least_is_kept(room):
-    # As the review shows it, and as it is stored.
+def test_a_score_equal_to_the_threshold_is_kept(workdir):
+    # Scores are stored as float32.
     given = float(numpy.float32(0.25))
     give_doubts()
-    write_texts(room, DOUBTED)
-    assert teach(room, "--min-score", given).exit_code == 0
-    assert len(corpus(room / "corpus.spacy")) == 1
+    write_texts(workdir, DOUBTED)
+    assert teach(workdir, "--min-score", given).exit_code == 0
+    assert len(corpus(workdir / "corpus.spacy")) == 1
 
 
-def test_a_threshold_without_probabilities_is_told(room):
-    write_texts(room, OK)
-    result = teach(room, "--min-score", "0.5")
+def test_a_threshold_without_probabilities_warns(workdir):
+    write_texts(workdir, OK)
+    result = teach(workdir, "--min-score", "0.5")
     assert result.exit_code == 0
     assert "[W761] --min-score 0.5 has no effect" in said(result)
 
 
-def test_keep_leaves_repaired_documents_out(room):
-    write_texts(room, OK, REPAIRED)
-    assert teach(room, "--keep", "ok").exit_code == 0
-    assert [doc.text for doc in corpus(room / "corpus.spacy")] == [OK]
-    answers = {row["text"]: row["answer"] for row in reviewed(room)}
+def test_keep_excludes_repaired_documents(workdir):
+    write_texts(workdir, OK, REPAIRED)
+    assert teach(workdir, "--keep", "ok").exit_code == 0
+    assert [doc.text for doc in corpus(workdir / "corpus.spacy")] == [OK]
+    answers = {row["text"]: row["answer"] for row in reviewed(workdir)}
     assert answers == {REPAIRED: "ignore", OK: "accept"}
 
 
-def test_windowed_documents_are_kept_or_not(room):
+def test_keep_excludes_windowed_documents(workdir):
     long = " ".join(["It rains ."] * 60)
-    write_texts(room, long, OK)
-    config = (room / "teacher.cfg").read_text()
-    (room / "teacher.cfg").write_text(config.replace("length = 10000", "length = 400"))
+    write_texts(workdir, long, OK)
+    config = (workdir / "teacher.cfg").read_text()
+    (workdir / "teacher.cfg").write_text(
+        config.replace("length = 10000", "length = 400")
+    )
     Answers.context_length = 400
     try:
-        assert teach(room).exit_code == 0
+        assert teach(workdir).exit_code == 0
         assert len(Answers.asked) > 2
-        statuses = {row["meta"]["index"]: row["status"] for row in reviewed(room)}
+        statuses = {row["meta"]["index"]: row["status"] for row in reviewed(workdir)}
         assert statuses == {1: "windowed", 2: "ok"}
-        assert len(corpus(room / "corpus.spacy")) == 2
-        assert teach(room, "--keep", "ok").exit_code == 0
-        assert [doc.text for doc in corpus(room / "corpus.spacy")] == [OK]
-        rows = {row["status"]: row for row in reviewed(room)}
+        assert len(corpus(workdir / "corpus.spacy")) == 2
+        assert teach(workdir, "--keep", "ok").exit_code == 0
+        assert [doc.text for doc in corpus(workdir / "corpus.spacy")] == [OK]
+        rows = {row["status"]: row for row in reviewed(workdir)}
         assert rows["windowed"]["why"] == "windowed: it was read in parts"
         assert rows["windowed"]["raw"].count("It rains") >= 60
     finally:
         Answers.context_length = 10_000
 
 
-def test_keys_of_the_input_are_kept(room):
+def test_keys_of_the_input_are_kept(workdir):
     rows = [
         {"text": OK, "doc_id": "a-1", "meta": {"source": "ü"}, "n": [1, {"x": None}]},
         {"text": REPAIRED, "answer": "reject", "spans": [[0, 1, "X"]]},
     ]
     lines = "\n".join(json.dumps(row) for row in rows)
-    (room / "in.jsonl").write_text(lines, encoding="utf-8")
-    assert teach(room, source="in.jsonl").exit_code == 0
-    first, second = corpus(room / "corpus.spacy")
+    (workdir / "in.jsonl").write_text(lines, encoding="utf-8")
+    assert teach(workdir, source="in.jsonl").exit_code == 0
+    first, second = corpus(workdir / "corpus.spacy")
     assert first.user_data["doc_id"] == "a-1"
     assert second.user_data["doc_id"] == "2"
     assert first.user_data["record"]["meta"] == {"source": "ü"}
-    repaired, kept = reviewed(room)
+    repaired, kept = reviewed(workdir)
     assert kept["n"] == [1, {"x": None}]
     assert kept["meta"] == {"source": "ü", "index": 1}
-    # What the input said of its spans is none of the teacher's.
+    # The spans of the input are not spans of the teacher.
     assert repaired["answer"] == "accept"
     assert [span["label"] for span in repaired["spans"]] == ["GPE"]
 
 
-def test_docs_go_in(room):
+def test_the_input_may_be_docs(workdir):
     nlp = spacy.blank("en")
     doc = nlp(OK)
     doc.spans["sc"] = [doc.char_span(0, 6, "GOLD")]
     doc.user_data |= {"doc_id": "d7", "genner_unaligned": [[1, 3, "GOLD"]], "own": 1}
-    DocBin(docs=[doc], store_user_data=True).to_disk(room / "in.spacy")
-    assert teach(room, source="in.spacy").exit_code == 0
-    [made] = corpus(room / "corpus.spacy")
+    DocBin(docs=[doc], store_user_data=True).to_disk(workdir / "in.spacy")
+    assert teach(workdir, source="in.spacy").exit_code == 0
+    [made] = corpus(workdir / "corpus.spacy")
     assert spans(made) == NESTED
     assert made.user_data == {"doc_id": "d7", "own": 1}
 
 
-def test_a_large_corpus_is_a_folder(room, monkeypatch):
-    monkeypatch.setattr("spacy_genner.distillation.corpus.PART", 2)
+def test_a_large_corpus_is_a_folder(workdir, monkeypatch):
+    monkeypatch.setattr("spacy_genner.distillation.corpus.DOCS_PER_FILE", 2)
     texts = [f"{OK} {number}" for number in range(5)]
-    source = write_texts(room, *texts)
-    arguments = ["--teacher", room / "teacher.cfg", source, room / "corpus"]
+    source = write_texts(workdir, *texts)
+    arguments = ["--teacher", workdir / "teacher.cfg", source, workdir / "corpus"]
     from teacher_cases import run
 
     assert run(*arguments).exit_code == 0
     names = ["00001.spacy", "00002.spacy", "00003.spacy"]
-    assert sorted(path.name for path in (room / "corpus").iterdir()) == names
+    assert sorted(path.name for path in (workdir / "corpus").iterdir()) == names
     from spacy_genner.corpora.corpus import make_corpus
 
-    read = make_corpus(str(room / "corpus"))(spacy.blank("en"))
+    read = make_corpus(str(workdir / "corpus"))(spacy.blank("en"))
     assert sorted(example.reference.text for example in read) == texts
-    assert len(reviewed(room)) == 5
+    assert len(reviewed(workdir)) == 5
     # Its own files are replaced, others never.
-    write_texts(room, OK)
+    write_texts(workdir, OK)
     assert run(*arguments).exit_code == 0
-    assert [path.name for path in (room / "corpus").iterdir()] == names[:1]
-    (room / "corpus" / "mine.txt").write_text("mine")
+    assert [path.name for path in (workdir / "corpus").iterdir()] == names[:1]
+    (workdir / "corpus" / "mine.txt").write_text("mine")
     result = run(*arguments)
     assert (result.exit_code, "[G771]" in result.output) == (1, True)
-    assert (room / "corpus" / "mine.txt").read_text() == "mine"
+    assert (workdir / "corpus" / "mine.txt").read_text() == "mine"
 
 
-def test_the_cache_of_spacy_llm_gives_each_text_its_own(room):
-    """Documents out of the cache come with what an earlier run said of them, and one
-    document stands for all texts with the same words."""
-    with (room / "teacher.cfg").open("a") as file:
-        file.write(f'\n[components.llm.cache]\npath = "{room / "cache"}"\n')
+def test_cached_docs_of_spacy_llm_are_assigned_to_their_texts(workdir):
+    """Docs from the cache have the data of an earlier run, and one Doc is returned for
+    all texts with the same words."""
+    with (workdir / "teacher.cfg").open("a") as file:
+        file.write(f'\n[components.llm.cache]\npath = "{workdir / "cache"}"\n')
         file.write('@llm_misc = "spacy.BatchCache.v1"\n')
         file.write("batch_size = 3\nmax_batches_in_mem = 4\n")
-    write_texts(room, PLAIN, OK, *ANAGRAMS, SURE, PLAIN)
-    assert teach(room).exit_code == 0
+    write_texts(workdir, PLAIN, OK, *ANAGRAMS, SURE, PLAIN)
+    assert teach(workdir).exit_code == 0
     asked = len(Answers.asked)
-    write_texts(room, OK, PLAIN, *ANAGRAMS, OK, PLAIN, OK)
-    result = teach(room)
+    write_texts(workdir, OK, PLAIN, *ANAGRAMS, OK, PLAIN, OK)
+    result = teach(workdir)
     assert result.exit_code == 0, result.output
     assert len(Answers.asked) == asked
-    rows = {row["meta"]["index"]: row for row in reviewed(room)}
+    rows = {row["meta"]["index"]: row for row in reviewed(workdir)}
     for index, text in enumerate((OK, PLAIN, *ANAGRAMS, OK, PLAIN, OK), 1):
         assert rows[index]["text"] == text
         assert rows[index]["doc_id"] == str(index)

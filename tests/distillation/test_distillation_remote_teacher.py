@@ -1,4 +1,4 @@
-"""A teacher behind a server: `annotate --teacher` with failures and the cache."""
+"""`annotate --teacher` with a server: failures and the cache."""
 
 import json
 
@@ -67,7 +67,7 @@ def environment(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def write_room(folder, url, config=LLM):
+def write_inputs(folder, url, config=LLM):
     values = {"NAME": MODEL, "URL": url, "ENV": ENV, "CACHE": str(folder / "cache")}
     for key, value in values.items():
         config = config.replace(f'"{key}"', f'"{value}"')
@@ -92,7 +92,7 @@ def asked_about(call):
 
 
 @pytest.mark.parametrize("config", [LLM, COMPONENT], ids=["llm", "component"])
-def test_a_second_run_asks_for_what_failed_alone(tmp_path, config):
+def test_a_second_run_only_requests_what_failed(tmp_path, config):
     def script(call):
         text = asked_about(call)
         if text in TEXTS[::20] and call.attempt == 1:
@@ -100,7 +100,7 @@ def test_a_second_run_asks_for_what_failed_alone(tmp_path, config):
         return mark(text)
 
     with Server(script) as server:
-        write_room(tmp_path, server.url, config)
+        write_inputs(tmp_path, server.url, config)
         result, printed = teach(tmp_path)
         assert result.exit_code == 0, result.output
         assert "[W760] 2 of 40 documents failed" in printed
@@ -118,14 +118,14 @@ def test_a_second_run_asks_for_what_failed_alone(tmp_path, config):
     assert KEY not in (tmp_path / "out.review.jsonl").read_text()
 
 
-def test_a_server_that_is_gone_ends_the_run_and_loses_nothing(tmp_path):
+def test_a_server_outage_ends_the_run_without_losses(tmp_path):
     def script(call):
         gone = not restored and TEXTS.index(asked_about(call)) >= 20
         return Fail(503, "gone") if gone else mark(asked_about(call))
 
     restored = []
     with Server(script) as server:
-        write_room(tmp_path, server.url)
+        write_inputs(tmp_path, server.url)
         arguments = ("--stop-after", 8, "--batch-size", 8)
         result, printed = teach(tmp_path, *arguments)
         assert (result.exit_code, "[G765]" in printed) == (1, True)
@@ -133,7 +133,7 @@ def test_a_server_that_is_gone_ends_the_run_and_loses_nothing(tmp_path):
         assert KEY not in (tmp_path / "out.spacy.part").read_text()
         restored.append(True)
         calls = len(server.calls)
-        # With another setting it is another teacher.
+        # A changed setting makes another teacher.
         result, printed = teach(tmp_path, "--components.llm.model.timeout", 30)
         assert (result.exit_code, "[G767]" in printed) == (1, True)
         result, printed = teach(tmp_path, *arguments)

@@ -1,4 +1,4 @@
-"""`convert` from any form and to any form, with the options of each."""
+"""`convert` from and to each corpus format, with the options of each."""
 
 import json
 from pathlib import Path
@@ -27,12 +27,12 @@ def convert(*args):
 
 
 def said(result) -> str:
-    """Stdout, or all that was printed, without line ends."""
+    """The output of a command as one line."""
     return " ".join(result.output.split())
 
 
 @pytest.fixture
-def room(tmp_path, monkeypatch) -> Path:
+def workdir(tmp_path, monkeypatch) -> Path:
     """A working directory with a small corpus."""
     (tmp_path / "c.txt").write_text(
         "[Mara | PERSON] left the [University of [Oslo | GPE] | ORG].\n\nShe paid.\n",
@@ -42,19 +42,19 @@ def room(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_help_lists_every_form():
+def test_help_lists_every_format():
     assert (set(CONVERTERS), set(WRITERS)) == (set(FORMS_IN), set(FORMS_OUT))
     text = convert("--help").output
-    forms_in, forms_out = text.split("Forms to read:")[1].split("Forms to write:")
-    for form in FORMS_IN:
-        assert f"\n    {form} " in forms_in or f"\n  {form} " in forms_in, form
-    for form in set(FORMS_OUT) - {"docbin"}:
-        assert f"\n    {form} " in forms_out or f"\n  {form} " in forms_out, form
+    readable, writable = text.split("Formats to read:")[1].split("Formats to write:")
+    for name in FORMS_IN:
+        assert f"\n    {name} " in readable or f"\n  {name} " in readable, name
+    for name in set(FORMS_OUT) - {"docbin"}:
+        assert f"\n    {name} " in writable or f"\n  {name} " in writable, name
     for name in FORMATS:
         assert name in text
 
 
-def test_the_docs_have_every_form_and_option():
+def test_the_docs_describe_every_format_and_option():
     docs = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text("utf-8")
     command = typer.main.get_command(app).commands["convert"]
     options = [param.opts[0] for param in command.params]
@@ -75,7 +75,7 @@ def test_the_docs_have_every_form_and_option():
         ("spacy", "o.spacy"),
     ],
 )
-def test_to_and_from(room, to, output):
+def test_a_written_corpus_can_be_read(workdir, to, output):
     result = convert("c.txt", output, "--from", "bracketed", "--to", to)
     assert result.exit_code == 0, result.output
     assert "2 documents, 3 spans" in said(result)
@@ -85,7 +85,7 @@ def test_to_and_from(room, to, output):
     assert f"2 documents, {2 if to == 'conll' else 3} spans" in said(result)
 
 
-def test_what_is_left_out_is_told(room):
+def test_omitted_spans_are_listed(workdir):
     result = convert("c.txt", "o.conll", "--from", "bracketed", "--to", "conll")
     assert result.exit_code == 0
     assert "1 of 3 spans are left out" in said(result)
@@ -93,18 +93,18 @@ def test_what_is_left_out_is_told(room):
     assert "'Oslo' (GPE), document 1" in said(result)
 
 
-def test_the_format_is_the_outputs_or_the_inputs(room):
+def test_the_output_format_is_that_of_the_output_or_else_of_the_input(workdir):
     line = ["c.txt", "a.json", "--from", "bracketed", "--to", "alpaca"]
     assert convert(*line, "--format", "inline_xml").exit_code == 0
-    rows = json.loads((room / "a.json").read_text("utf-8"))
+    rows = json.loads((workdir / "a.json").read_text("utf-8"))
     assert "<PERSON>Mara</PERSON>" in rows[0]["output"]
     line = ["a.json", "b.json", "--from", "alpaca", "--to", "alpaca"]
     assert convert(*line, "--format", "offset_json").exit_code == 0
-    rows = json.loads((room / "b.json").read_text("utf-8"))
+    rows = json.loads((workdir / "b.json").read_text("utf-8"))
     assert json.loads(rows[0]["output"])[0]["end"] == 4
     line = ["b.json", "o.spacy", "--from", "alpaca"]
     assert "2 documents, 3 spans" in said(convert(*line))
-    # Read in the wrong one, the outputs say nothing: that is told.
+    # Reading the outputs in a wrong format finds no spans, which is reported.
     result = convert(*line, "--format", "inline_xml")
     assert result.exit_code == 0
     assert "2 documents, 0 spans" in said(result)
@@ -112,43 +112,43 @@ def test_the_format_is_the_outputs_or_the_inputs(room):
     assert "b.json, line " in said(result)
 
 
-def test_labels_are_for_the_instruction(room):
+def test_labels_are_written_to_the_instruction(workdir):
     labels = {"GPE": "a city or country", "VEH": "a vehicle"}
-    (room / "labels.json").write_text(json.dumps(labels))
+    (workdir / "labels.json").write_text(json.dumps(labels))
     line = ["c.txt", "a.json", "--from", "bracketed", "--to", "alpaca"]
     assert convert(*line, "--labels", "labels.json").exit_code == 0
-    rows = json.loads((room / "a.json").read_text("utf-8"))
+    rows = json.loads((workdir / "a.json").read_text("utf-8"))
     assert "- GPE: a city or country\n- VEH: a vehicle\n- ORG" in rows[0]["instruction"]
 
 
 @pytest.mark.parametrize("content", ["{", "3", "[]", "{}"])
-def test_labels_that_are_none(room, content):
-    (room / "labels.json").write_text(content)
+def test_files_without_labels(workdir, content):
+    (workdir / "labels.json").write_text(content)
     line = ["c.txt", "a.json", "--from", "bracketed", "--to", "alpaca"]
     result = convert(*line, "--labels", "labels.json")
     assert (result.exit_code, "[G561]" in result.stderr) == (1, True)
 
 
-def test_documents_choose_a_split(room):
-    (room / "ids").write_text("2\n")
+def test_documents_selects_a_split(workdir):
+    (workdir / "ids").write_text("2\n")
     line = ["c.txt", "o.jsonl", "--from", "bracketed", "--to", "jsonl"]
     result = convert(*line, "--documents", "ids")
     assert result.exit_code == 0, result.output
     assert "1 documents, 0 spans" in said(result)
-    (room / "ids").write_text("7\n")
+    (workdir / "ids").write_text("7\n")
     result = convert(*line, "--documents", "ids")
     assert (result.exit_code, "[G532]" in result.stderr) == (1, True)
-    (room / "ids").write_text("\n")
+    (workdir / "ids").write_text("\n")
     result = convert(*line, "--documents", "ids")
     assert (result.exit_code, "[G531]" in result.stderr) == (1, True)
     result = convert(*line, "--documents", "none")
     assert (result.exit_code, "[G520]" in result.stderr) == (1, True)
 
 
-def test_entities_in_several_parts(room):
-    (room / "b").mkdir()
-    (room / "b" / "d.txt").write_text("north and south Oslo")
-    (room / "b" / "d.ann").write_text("T1\tGPE 0 5;16 20\tnorth Oslo\n")
+def test_discontinuous_entities(workdir):
+    (workdir / "b").mkdir()
+    (workdir / "b" / "d.txt").write_text("north and south Oslo")
+    (workdir / "b" / "d.ann").write_text("T1\tGPE 0 5;16 20\tnorth Oslo\n")
     line = ["b", "o.jsonl", "--from", "brat", "--to", "jsonl"]
     result = convert(*line)
     assert (result.exit_code, "[G545]" in result.stderr) == (1, True)
@@ -157,10 +157,10 @@ def test_entities_in_several_parts(room):
         assert f"1 documents, {count} spans" in said(result)
 
 
-def test_documents_are_parted_into_sentences(room):
+def test_documents_are_split_into_sentences(workdir):
     line = ["c.txt", "o.jsonl", "--from", "bracketed", "--to", "jsonl"]
-    text = (room / "c.txt").read_text("utf-8").replace("\n\n", "\n")
-    (room / "c.txt").write_text(text, encoding="utf-8")
+    text = (workdir / "c.txt").read_text("utf-8").replace("\n\n", "\n")
+    (workdir / "c.txt").write_text(text, encoding="utf-8")
     assert "1 documents" in said(convert(*line))
     line = ["o.jsonl", "a.json", "--from", "jsonl", "--to", "alpaca"]
     assert "2 documents, 3 spans" in said(convert(*line, "--split-sentences"))
@@ -169,10 +169,10 @@ def test_documents_are_parted_into_sentences(room):
         assert (result.exit_code, f"[{code}]" in result.stderr) == (1, True)
 
 
-def test_sentences_that_can_not_be_parted_or_joined_are_told(room):
+def test_sentences_that_cannot_be_split_or_joined_are_reported(workdir):
     rows = [{"text": "In Oslo.", "spans": []}, {"text": "To Bergen.", "spans": []}]
     rows[1]["doc_id"] = None
-    (room / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (workdir / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     line = ["a.jsonl", "b.spacy", "--from", "jsonl"]
     assert "no_" not in said(convert(*line))
     result = said(convert(*line, "--split-sentences"))
@@ -183,7 +183,7 @@ def test_sentences_that_can_not_be_parted_or_joined_are_told(room):
     assert "- a.jsonl, line 1" in result
 
 
-# A form that each option is for, and one that it is not for.
+# The values of each option.
 GIVEN = {
     "--detokenize": [],
     "--triggers": [],
@@ -195,32 +195,32 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("name", GIVEN)
-def test_an_option_that_would_do_nothing_is_wrong_usage(room, name):
-    (room / "labels.json").write_text('{"GPE": "a city"}')
+def test_an_option_without_effect_is_wrong_usage(workdir, name):
+    (workdir / "labels.json").write_text('{"GPE": "a city"}')
     row = {"text": "Oslo", "spans": []}
-    (room / "a.jsonl").write_text(json.dumps(row) + "\n")
+    (workdir / "a.jsonl").write_text(json.dumps(row) + "\n")
     line = ["a.jsonl", "o.jsonl", "--from", "jsonl", "--to", "jsonl"]
     result = convert(*line, name, *GIVEN[name])
     assert result.exit_code == 2
     assert name in result.output and "would do nothing" in said(result)
-    assert not (room / "o.jsonl").exists()
+    assert not (workdir / "o.jsonl").exists()
     assert convert(*line).exit_code == 0
 
 
-def test_every_option_is_for_the_forms_that_heed_it(room, monkeypatch):
-    """An option outside its forms is refused before anything is read."""
+def test_each_option_applies_to_the_formats_that_use_it(workdir, monkeypatch):
+    """An option that does not apply is refused before the input is read."""
     params = typer.main.get_command(app).commands["convert"].params
     flags = {param.name: param.opts[0] for param in params}
     assert {flags[name] for name in OPTIONS} == set(GIVEN)
     monkeypatch.setattr("spacy_genner.cli.convert.convert_file", stopped)
-    (room / "labels.json").write_text('{"GPE": "a city"}')
-    for name, forms in OPTIONS.items():
+    (workdir / "labels.json").write_text('{"GPE": "a city"}')
+    for name, applies in OPTIONS.items():
         given = [flags[name], *GIVEN[flags[name]]]
         for form in FORMS_IN:
             for to in ("jsonl", "alpaca"):
                 output = "o.jsonl" if to == "jsonl" else "o.json"
                 line = ["in", output, "--from", form, "--to", to, *given]
-                fits = form in forms.read or to in forms.written
+                fits = form in applies.read or to in applies.written
                 assert convert(*line).exit_code == (1 if fits else 2), line
 
 
@@ -229,7 +229,7 @@ def stopped(*args, **kwargs):
 
 
 def make_docbin(*docs):
-    """A `.spacy` file of Docs with these groups and entities (all "Oslo")."""
+    """Write a `.spacy` file of Docs with the given groups and entities (all "Oslo")."""
     nlp = spacy.blank("en")
     made = []
     for number, (groups, ents) in enumerate(docs, 1):
@@ -242,19 +242,19 @@ def make_docbin(*docs):
     DocBin(docs=made, store_user_data=True).to_disk("in.spacy")
 
 
-def test_a_group_that_no_document_has_is_an_error(room):
+def test_a_missing_group_is_an_error(workdir):
     make_docbin(((), False), (("sc", "other"), False))
     line = ["in.spacy", "o.jsonl", "--from", "docbin", "--to", "jsonl"]
     result = convert(*line, "--spans-key", "sx")
     assert (result.exit_code, "[G603]" in result.stderr) == (1, True)
     assert "['other', 'sc']" in " ".join(result.stderr.split())
-    assert not (room / "o.jsonl").exists()
+    assert not (workdir / "o.jsonl").exists()
     result = convert(*line)
     assert "2 documents, 1 spans" in said(result)
     assert "times in the source" not in said(result)
 
 
-def test_entities_for_a_missing_group_are_told(room):
+def test_entities_for_a_missing_group_are_reported(workdir):
     make_docbin(((), True), (("sc",), True), (("sc",), False), ((), False))
     line = ["in.spacy", "o.jsonl", "--from", "docbin", "--to", "jsonl"]
     result = said(convert(*line, "--spans-key", "sx"))
@@ -266,26 +266,26 @@ def test_entities_for_a_missing_group_are_told(room):
     assert "- document d3: no doc.spans['sx'], there are ['sc']" in result
 
 
-def test_texts_without_annotation_are_no_error(room):
+def test_texts_without_annotation_are_not_an_error(workdir):
     make_docbin(((), False), ((), False))
     result = convert("in.spacy", "o.spacy", "--from", "docbin")
     assert "2 documents, 0 spans" in said(result)
     assert "times in the source" not in said(result)
 
 
-def test_sentences_of_a_docbin_are_joined_on_request(room):
+def test_join_sentences_joins_the_sentences_of_a_docbin(workdir):
     line = ["c.txt", "a.spacy", "--from", "bracketed", "--split-sentences"]
-    text = (room / "c.txt").read_text("utf-8").replace("\n\n", "\n")
-    (room / "c.txt").write_text(text, encoding="utf-8")
+    text = (workdir / "c.txt").read_text("utf-8").replace("\n\n", "\n")
+    (workdir / "c.txt").write_text(text, encoding="utf-8")
     assert "2 documents, 3 spans" in said(convert(*line))
     line = ["a.spacy", "o.jsonl", "--from", "docbin", "--to", "jsonl"]
     assert "2 documents, 3 spans" in said(convert(*line))
     result = said(convert(*line, "--join-sentences"))
     assert "1 documents, 3 spans" in result and "(sentences) 2" in result
-    row = json.loads((room / "o.jsonl").read_text("utf-8"))
+    row = json.loads((workdir / "o.jsonl").read_text("utf-8"))
     assert row["text"] == "Mara left the University of Oslo. She paid."
     assert row["sentence_starts"] == [0, 34]
-    # Documents that have no names are not of one document.
+    # Docs without ids are not joined.
     nlp = spacy.blank("en")
     DocBin(docs=[nlp("One."), nlp("Two.")]).to_disk("a.spacy")
     result = said(convert(*line, "--join-sentences"))
@@ -293,11 +293,11 @@ def test_sentences_of_a_docbin_are_joined_on_request(room):
     assert "2 times in the source: no_doc_id" in result
 
 
-def test_tokens_are_put_together(room):
-    (room / "c.conll").write_text("In\tO\nOslo\tB-GPE\n.\tO\n")
+def test_detokenize_removes_spaces(workdir):
+    (workdir / "c.conll").write_text("In\tO\nOslo\tB-GPE\n.\tO\n")
     line = ["c.conll", "o.jsonl", "--from", "conll", "--to", "jsonl"]
     assert convert(*line, "--detokenize").exit_code == 0
-    assert json.loads((room / "o.jsonl").read_text())["text"] == "In Oslo."
+    assert json.loads((workdir / "o.jsonl").read_text())["text"] == "In Oslo."
 
 
 @pytest.mark.parametrize(
@@ -309,9 +309,9 @@ def test_tokens_are_put_together(room):
         ["--discontinuous", "nothing"],
     ],
 )
-def test_wrong_usage_is_2(room, args):
+def test_wrong_usage_exits_with_2(workdir, args):
     assert convert("c.txt", "o.json", "--from", "bracketed", *args).exit_code == 2
-    assert [path.name for path in room.iterdir()] == ["c.txt"]
+    assert [path.name for path in workdir.iterdir()] == ["c.txt"]
 
 
 @pytest.mark.parametrize(
@@ -326,23 +326,23 @@ def test_wrong_usage_is_2(room, args):
         ("bad.txt", ["--to", "bracketed"], "G553"),
     ],
 )
-def test_bad_input_is_1_and_leaves_what_was_there(room, output, args, code):
-    (room / "full").mkdir()
-    (room / "full" / "notes.md").write_text("mine")
+def test_bad_input_exits_with_1_and_changes_nothing(workdir, output, args, code):
+    (workdir / "full").mkdir()
+    (workdir / "full" / "notes.md").write_text("mine")
     row = {"text": "see [3]", "spans": []}
-    (room / "bad.jsonl").write_text(json.dumps(row) + "\n")
+    (workdir / "bad.jsonl").write_text(json.dumps(row) + "\n")
     source = ["bad.jsonl", "jsonl"] if code == "G553" else ["c.txt", "bracketed"]
-    before = {path: path.is_file() and path.read_bytes() for path in room.rglob("*")}
+    before = {path: path.is_file() and path.read_bytes() for path in workdir.rglob("*")}
     result = convert(source[0], output, "--from", source[1], *args)
     assert result.exit_code == 1, result.output
     assert f"[{code}]" in result.stderr
     assert "Traceback" not in result.output
-    after = {path: path.is_file() and path.read_bytes() for path in room.rglob("*")}
+    after = {path: path.is_file() and path.read_bytes() for path in workdir.rglob("*")}
     assert after == before
 
 
-def test_a_bad_entry_of_a_list_is_named(room):
-    (room / "a.json").write_text('[\n{"instruction": "x", "input": "y"}\n]')
+def test_a_malformed_entry_of_a_list_is_located(workdir):
+    (workdir / "a.json").write_text('[\n{"instruction": "x", "input": "y"}\n]')
     result = convert("a.json", "o.spacy", "--from", "alpaca")
     message = " ".join(result.stderr.split())
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""A language model that says what a test tells it, as a teacher."""
+"""A teacher whose answers are set by the test."""
 
 import json
 from collections.abc import Callable
@@ -46,10 +46,10 @@ NESTED = [(0, 6, "GPE"), (17, 37, "ORG"), (31, 37, "GPE")]
 
 
 class Answers:
-    """Answers texts from a dict; a text that is not in it has no entities."""
+    """A language model that answers from a dict. Other texts have no entities."""
 
-    # What each text is answered with, an error to be raised for all of the batch, or
-    # an error for it alone, within an Answer. Set by a test.
+    # The answer to each text. A ValueError fails only this text, and any other
+    # exception is raised for the whole batch. Set by a test.
     by_text: dict[str, Any] = {}
     asked: list[str] = []
     usage: Any = None
@@ -63,12 +63,12 @@ class Answers:
 
         text = prompt.subject.text
         Answers.asked.append(text)
-        said = Answers.by_text.get(text, text)
-        if isinstance(said, ValueError):
-            return Completion(error=said)
-        if isinstance(said, BaseException):
-            raise said
-        return said
+        answer = Answers.by_text.get(text, text)
+        if isinstance(answer, ValueError):
+            return Completion(error=answer)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
 
 @registry.llm_models("cli_test.Answers.v1")
@@ -82,20 +82,20 @@ def run(*args: Any) -> Any:
     return RUNNER.invoke(app, ["annotate", *map(str, args)])
 
 
-def teach(room: Path, *args: Any, source: str = "in.txt") -> Any:
-    """Label the texts of a folder with its teacher."""
-    paths = (room / source, room / "corpus.spacy")
-    return run("--teacher", room / "teacher.cfg", *paths, *args)
+def teach(workdir: Path, *args: Any, source: str = "in.txt") -> Any:
+    """Annotate the texts of a folder with its teacher."""
+    paths = (workdir / source, workdir / "corpus.spacy")
+    return run("--teacher", workdir / "teacher.cfg", *paths, *args)
 
 
-def write_texts(room: Path, *texts: str) -> Path:
-    path = room / "in.txt"
+def write_texts(workdir: Path, *texts: str) -> Path:
+    path = workdir / "in.txt"
     path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     return path
 
 
-def reviewed(room: Path, name: str = "corpus.review.jsonl") -> list[dict[str, Any]]:
-    lines = (room / name).read_text("utf-8").splitlines()
+def reviewed(workdir: Path, name: str = "corpus.review.jsonl") -> list[dict[str, Any]]:
+    lines = (workdir / name).read_text("utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -108,5 +108,5 @@ def spans(doc: Doc) -> list[tuple[int, int, str]]:
 
 
 def said(result: Any) -> str:
-    """What was printed, as one line."""
+    """The output of a command as one line."""
     return " ".join(result.output.split())

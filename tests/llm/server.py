@@ -51,6 +51,7 @@ class Raw:
     content: bytes
     content_type: str = "application/json"
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Call:
     prompt: str
     number: int
     attempt: int
+    headers: dict[str, str]
 
 
 Script = Callable[[Call], Any]
@@ -119,11 +121,13 @@ class Server:
         self._thread.join()
         self._http.server_close()
 
-    def call(self, kind: str, body: dict[str, Any]) -> Call:
+    def call(self, kind: str, body: dict[str, Any], headers: dict[str, str]) -> Call:
         prompt = body["messages"][-1]["content"] if kind == "chat" else body["prompt"]
         with self.lock:
             self._attempts[prompt] += 1
-            call = Call(kind, body, prompt, len(self.calls) + 1, self._attempts[prompt])
+            attempt = self._attempts[prompt]
+            number = len(self.calls) + 1
+            call = Call(kind, body, prompt, number, attempt, headers)
             self.calls.append(call)
         return call
 
@@ -191,7 +195,8 @@ class _Handler(BaseHTTPRequestHandler):
         if body["model"] != MODEL:
             message = f"The model `{body['model']}` does not exist"
             return self._refuse(404, message, "model_not_found")
-        call = owner.call(kind, body)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        call = owner.call(kind, body, headers)
         action = owner.script(call)
         if isinstance(action, str):
             action = Say(action)
@@ -202,7 +207,9 @@ class _Handler(BaseHTTPRequestHandler):
             content = _error(action.message, action.code)
             return self._send(action.status, content, headers=action.headers)
         if isinstance(action, Raw):
-            return self._send(action.status, action.content, action.content_type)
+            return self._send(
+                action.status, action.content, action.content_type, action.headers
+            )
         if isinstance(action, Cut):
             content = json.dumps(_response(call, Say(action.text))).encode()
             self._send(200, content[: len(content) // 2], length=len(content))

@@ -1,4 +1,4 @@
-"""Completions cached on disk."""
+"""The response cache: responses on disk, found by their requests."""
 
 import hashlib
 import json
@@ -12,38 +12,38 @@ from .protocol import ParsedResponse
 from .settings import RemoteSettings
 
 FILE = "answers.sqlite3"
-# Written into the file; another number is another layout.
-_LAYOUT = 1
-# Seconds that one process waits for another to have written.
-_PATIENCE = 60.0
+# The version of the file's layout, stored in the file.
+_VERSION = 1
+# Seconds that a process waits for the lock of another one.
+_LOCK_TIMEOUT = 60.0
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, reply TEXT NOT NULL)"
 )
 
 
 class CacheError(Exception):
-    """The cache can't be read or written; the message is one of `Errors`."""
+    """The cache can't be read or written. The message is one of `Errors`."""
 
 
 def request_key(settings: RemoteSettings, body: dict[str, Any]) -> str:
-    """The key of a request's answer.
+    """Compute the key that a response is stored under.
 
     settings (RemoteSettings): The settings.
-    body (Dict[str, Any]): What the request says: model, prompt and all settings.
-    RETURNS (str): The SHA-256, as hexadecimal digits, of address, call and body.
+    body (dict[str, Any]): The request body, with model, prompt and parameters.
+    RETURNS (str): The SHA-256 of address, call and body in hexadecimal digits.
     """
-    whole = json.dumps([settings.base_url, settings.path, body])
-    return hashlib.sha256(whole.encode()).hexdigest()
+    content = json.dumps([settings.base_url, settings.path, body])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 class ResponseCache:
-    """Answers in an SQLite file, for several threads and processes at a time.
+    """Responses in an SQLite file, shared by threads and processes.
 
-    Of a request it holds the hash of address and body, of a response the answer: no
-    header, no key of a server, no failure.
+    The file holds a hash of each request and the parsed response. It holds no headers,
+    no API keys and no failed requests.
 
-    folder (str): The folder; made where it is missing.
-    RAISES (CacheError): The file is damaged, or can't be opened.
+    folder (str): The folder. It is created if it does not exist.
+    RAISES (CacheError): The file is damaged or can't be opened.
     """
 
     def __init__(self, folder: str):
@@ -52,7 +52,7 @@ class ResponseCache:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
-                self.path, timeout=_PATIENCE, check_same_thread=False
+                self.path, timeout=_LOCK_TIMEOUT, check_same_thread=False
             )
         except (OSError, sqlite3.Error) as error:
             raise CacheError(Errors.G723.format(path=self.path, reason=error)) from None
@@ -63,35 +63,35 @@ class ResponseCache:
             raise
 
     def get(self, key: str) -> ParsedResponse | None:
-        """Look an answer up.
+        """Look up a response.
 
-        key (str): That of its request.
-        RETURNS (Optional[ParsedResponse]): The answer, if it is there.
-        RAISES (CacheError): The file is damaged, or can't be read.
+        key (str): The key of its request.
+        RETURNS (ParsedResponse | None): The response, or None if there is none.
+        RAISES (CacheError): The file is damaged or can't be read.
         """
         row = self._run("SELECT reply FROM answers WHERE key = ?", key)
         if row is None:
             return None
         try:
-            # Earlier ones don't say what was conceded.
+            # Rows of earlier versions have no list of dropped parameters.
             text, truncated, logprobs, prompt, completion, *more = json.loads(row[0])
-            conceded = tuple(str(key) for keys in more for key in keys)
+            dropped = tuple(str(name) for names in more for name in names)
         except (TypeError, ValueError) as error:
             raise self._damaged(error) from None
         if not isinstance(text, str) or not isinstance(truncated, bool):
-            raise self._damaged("an answer is no text")
-        return ParsedResponse(text, truncated, logprobs, prompt, completion, conceded)
+            raise self._damaged("an answer is not a text")
+        return ParsedResponse(text, truncated, logprobs, prompt, completion, dropped)
 
-    def put(self, key: str, reply: ParsedResponse) -> None:
-        """Keep an answer.
+    def put(self, key: str, response: ParsedResponse) -> None:
+        """Store a response.
 
-        key (str): That of its request.
-        reply (ParsedResponse): The answer.
-        RAISES (CacheError): The file is damaged, or can't be written.
+        key (str): The key of its request.
+        response (ParsedResponse): The response.
+        RAISES (CacheError): The file is damaged or can't be written.
         """
-        # Two processes may have asked the same; both answers are right.
+        # Two processes may have sent the same request. Either response is valid.
         self._run(
-            "INSERT OR REPLACE INTO answers VALUES (?, ?)", key, json.dumps(reply)
+            "INSERT OR REPLACE INTO answers VALUES (?, ?)", key, json.dumps(response)
         )
 
     def close(self) -> None:
@@ -100,17 +100,18 @@ class ResponseCache:
             self._connection.close()
 
     def _prepare(self) -> None:
-        # Readers and a writer don't wait for each other, where the file system can.
+        # With a write-ahead log, readers and a writer don't block each other, if the
+        # file system supports it.
         self._run("PRAGMA journal_mode = WAL")
         self._run("PRAGMA synchronous = NORMAL")
-        layout = self._run("PRAGMA user_version")
-        if layout not in ((0,), (_LAYOUT,)):
-            raise self._damaged(f"its layout is {layout}, expected {_LAYOUT}")
-        if layout == (0,):
+        version = self._run("PRAGMA user_version")
+        if version not in ((0,), (_VERSION,)):
+            raise self._damaged(f"its layout is {version}, expected {_VERSION}")
+        if version == (0,):
             if self._run("SELECT name FROM sqlite_master") not in (None, ("answers",)):
                 raise self._damaged("it is the file of another program")
             self._run(_TABLE)
-            self._run(f"PRAGMA user_version = {_LAYOUT}")
+            self._run(f"PRAGMA user_version = {_VERSION}")
 
     def _run(self, statement: str, *values: str) -> Any:
         try:

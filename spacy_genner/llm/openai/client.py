@@ -1,10 +1,15 @@
-"""The client: sends prompts concurrently, with cache, retries and limits."""
+"""The client: sends prompts concurrently, with a cache, retries and limits.
+
+`RemoteClient` answers prompts in order. Each of its calls opens a `_Session`, which
+owns an event loop in a thread, and a `_Sender`, which repeats failed requests. The
+openai SDK sends them, in `_Transport`.
+"""
 
 import asyncio
 import json
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -13,20 +18,20 @@ from ..alignment import thought_before
 from ..messages import Completion, Prompt
 from .cache import CacheError, ResponseCache, request_key
 from .protocol import (
-    APIError,
-    NoTextError,
+    EmptyAnswerError,
+    ErrorResponse,
+    MalformedResponseError,
     ParsedResponse,
     Request,
-    UnreadableError,
     YesNoProbability,
-    ask,
-    ask_yes_no,
     check_options,
-    hidden_refusal,
-    read_refusal,
-    read_reply,
-    read_yes_no,
-    unwrapped,
+    make_request,
+    make_yes_no_request,
+    parse_error,
+    parse_response,
+    unwrap_answer,
+    valid_unicode,
+    yes_no_probability,
 )
 from .retry import (
     CapabilityFallback,
@@ -36,301 +41,270 @@ from .retry import (
     RateLimiter,
     RemoteError,
     RetryBudget,
-    asked_wait,
-    conceded,
-    is_misnamed,
+    classify_error,
+    dropped_parameters,
+    exhausted_wait,
+    is_format_error,
     is_too_long,
-    judge,
-    spent_wait,
-    too_long_a_wait,
+    requested_wait,
 )
 from .settings import RemoteSettings, Secret, read_secret
 from .usage import Usage, UsageTracker
 
-# More than any answer has; a server may go on for ever.
-MOST_BYTES = 32 * 1024 * 1024
-
-
-class Response(NamedTuple):
-    """A response in whole.
-
-    status (int): Its HTTP status.
-    headers (Dict[str, str]): Its headers, with small letters.
-    content (bytes): Its body.
-    """
-
-    status: int
-    headers: dict[str, str]
-    content: bytes
-
-
-class CutError(Exception):
-    """A try that got no whole response; the message says why."""
-
-
-class Connection:
-    """Connections to a server, for use in one event loop.
-
-    settings (RemoteSettings): The settings.
-    secret (Secret): The key.
-    RAISES (ImportError): httpx is missing.
-    """
-
-    def __init__(self, settings: RemoteSettings, secret: Secret):
-        try:
-            import httpx
-        except ImportError:
-            raise ImportError(Errors.G707) from None
-        self._httpx = httpx
-        self._settings = settings
-        self._secret = secret
-        self._client: Any = None
-
-    async def post(self, body: dict[str, Any]) -> Response:
-        """Send a request.
-
-        body (Dict[str, Any]): What it says.
-        RETURNS (Response): The response, whatever its status.
-        RAISES (CutError): There is none, or not all of it, in time.
-        """
-        timeout = self._settings.timeout
-        try:
-            # The time-outs of httpx are for each read; a server that sends a byte now
-            # and then would never reach them.
-            return await asyncio.wait_for(self._post(body), timeout)
-        except (asyncio.TimeoutError, self._httpx.TimeoutException):
-            reason = f"no whole response within {timeout:g} seconds"
-        except CutError:
-            raise
-        except Exception as error:
-            # Whatever goes wrong below: one question must not take the others along.
-            said = self._secret.scrubbed(str(error) or "connection cut")
-            reason = f"{type(error).__name__}: {said}"
-        # Outside of the handler: the error of httpx holds the request with the key.
-        raise CutError(reason)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
-
-    async def _post(self, body: dict[str, Any]) -> Response:
-        if self._client is None:
-            # Made where it is used, for it belongs to the event loop.
-            self._client = self._httpx.AsyncClient(
-                timeout=None,
-                limits=self._httpx.Limits(
-                    max_connections=self._settings.max_concurrent
-                ),
-            )
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if self._secret.header:
-            headers["Authorization"] = self._secret.header
-        url = f"{self._settings.base_url}/{self._settings.path}"
-        content = json.dumps(body).encode()
-        async with self._client.stream(
-            "POST", url, content=content, headers=headers
-        ) as response:
-            parts, size = [], 0
-            async for part in response.aiter_bytes():
-                parts.append(part)
-                size += len(part)
-                if size > MOST_BYTES:
-                    raise CutError(f"the response has more than {MOST_BYTES} bytes")
-        named = {key.lower(): value for key, value in response.headers.items()}
-        return Response(response.status_code, named, b"".join(parts))
-
-
-# Seconds: the longest wait that a server may ask for; beyond it, a person decides.
-_LONGEST_WAIT = 300.0
-# Seconds: how long all wait at most where an answer says that nothing is left for now.
-_LONGEST_PAUSE = 60.0
-# Tokens: a guessed limit that is refused is halved down to this.
-_LEAST_LIMIT = 128
-
-
-class SendResult(NamedTuple):
-    """What became of a question: one of the two is there.
-
-    reply (Optional[ParsedResponse]): The answer.
-    error (Optional[Exception]): Why there is none.
-    """
-
-    reply: ParsedResponse | None
-    error: Exception | None = None
-
-
-class Shared(NamedTuple):
-    """What the calls of one client have in common.
-
-    settings (RemoteSettings): The settings.
-    timing (Clock): Time and chance.
-    gate (RateLimiter): Holds all back while the server asks for it.
-    meter (UsageTracker): Counts.
-    concessions (CapabilityFallback): What the server has refused.
-    """
-
-    settings: RemoteSettings
-    timing: Clock
-    gate: RateLimiter
-    meter: UsageTracker
-    concessions: CapabilityFallback
-
-
-class Sender:
-    """Sends questions, some at a time, for use in one event loop.
-
-    shared (Shared): What the calls of a client have in common.
-    secret (Secret): The key.
-    connection (Connection): The server.
-    """
-
-    def __init__(self, shared: Shared, secret: Secret, connection: Connection):
-        self._shared = shared
-        self._settings = shared.settings
-        self._secret = secret
-        self._connection = connection
-        self._places = asyncio.Semaphore(self._settings.max_concurrent)
-        self._stopped: RemoteError | None = None
-        self._streak = CircuitBreaker(shared.timing, self._settings.max_concurrent)
-
-    async def send(self, request: Request) -> SendResult:
-        """Send a question until it is answered or fails for good.
-
-        request (Request): The question.
-        RETURNS (SendResult): The answer, or why there is none.
-        """
-        async with self._places:
-            # Where every question would fail, no other is sent.
-            found = self._stopped or await self._answer(request)
-        if isinstance(found, ParsedResponse):
-            return SendResult(found)
-        self._shared.meter.add(failures=1)
-        return SendResult(None, found)
-
-    async def _answer(self, request: Request) -> ParsedResponse | RemoteError:
-        settings, timing, gate, meter, concessions = self._shared
-        patience = RetryBudget(timing, settings.max_tries)
-        body, sends = request.body, 0
-        while True:
-            await gate.wait()
-            if self._stopped is not None:
-                return self._stopped
-            sent = concessions.applied(body)
-            meter.add(requests=1, retries=int(sends > 0))
-            sends += 1
-            headers, found = await self._try(sent)
-            if isinstance(found, ParsedResponse):
-                self._streak.end(answered=True)
-                return found._replace(conceded=conceded(request.body, sent))
-            limited = False
-            if isinstance(found, APIError):
-                limited = found.status == 429
-                other = self._conceded(request, body, sent, found)
-                if other is not None:
-                    body = other
-                    continue
-                found = judge(found, settings)
-            if not found.again:
-                return self._given(found)
-            asked = asked_wait(headers, timing.now(), limited)
-            if asked and asked > _LONGEST_WAIT:
-                return self._given(too_long_a_wait(asked, found, settings))
-            own = patience.failed(asked, limited, self._streak.failed())
-            if patience.is_over:
-                return self._exhausted(found, sends)
-            if asked or limited:
-                gate.close_for(asked or own)
-                await gate.wait()
-            if asked or not limited:
-                # Not all at once when the gate opens.
-                await timing.sleep(own)
-
-    async def _try(
-        self, sent: dict[str, Any]
-    ) -> tuple[dict[str, str], ParsedResponse | APIError | Failure]:
-        try:
-            response = await self._connection.post(sent)
-        except CutError as cut:
-            return {}, Failure(str(cut), again=True)
-        refusal = None
-        if not 200 <= response.status < 300:
-            refusal = read_refusal(response.content)._replace(status=response.status)
-        else:
-            refusal = hidden_refusal(response.content)
-        if refusal is not None:
-            scrub = self._secret.scrubbed
-            message, code = scrub(refusal.message), scrub(refusal.code)
-            return response.headers, APIError(message, code, refusal.status)
-        pause = spent_wait(response.headers, self._shared.timing.now())
-        if pause:
-            self._shared.gate.close_for(min(pause, _LONGEST_PAUSE))
-        return response.headers, self._read(response)
-
-    def _conceded(
-        self,
-        request: Request,
-        body: dict[str, Any],
-        sent: dict[str, Any],
-        refusal: APIError,
-    ) -> dict[str, Any] | None:
-        """What to send in place of a refused request, if that may help."""
-        if refusal.status not in (400, 422) and not is_misnamed(refusal):
-            return None
-        self._shared.concessions.learn(sent, refusal)
-        if self._shared.concessions.applied(body) != sent:
-            return body
-        if not (request.guessed and "max_tokens" in body and is_too_long(refusal)):
-            return None
-        # The prompt fits, only not with all that its answer may have.
-        if self._settings.call == "chat":
-            return {key: body[key] for key in body if key != "max_tokens"}
-        # Without a limit, a completion has 16 tokens at most servers.
-        limit = body["max_tokens"] // 2
-        return {**body, "max_tokens": limit} if limit >= _LEAST_LIMIT else None
-
-    def _read(self, response: Response) -> ParsedResponse | Failure:
-        kind = response.headers.get("content-type", "")
-        try:
-            reply = read_reply(response.content, kind)
-        except UnreadableError as error:
-            return Failure(self._secret.scrubbed(str(error)), again=True)
-        except NoTextError as error:
-            # It is paid for, too.
-            self._shared.meter.add_tokens(*error.tokens)
-            known = {"url": self._settings.base_url, "model": self._settings.name}
-            if error.finish == "content_filter":
-                return Failure(Errors.G720.format(**known))
-            said = self._secret.scrubbed(error.said)
-            finish = self._secret.scrubbed(error.finish)
-            return Failure(Errors.G719.format(**known, finish=finish, said=said))
-        self._shared.meter.add_tokens(reply.prompt_tokens, reply.completion_tokens)
-        return reply
-
-    def _given(self, failure: Failure) -> RemoteError:
-        error = RemoteError(failure.reason)
-        if failure.stops and not (failure.doubtful and self._streak.has_answered):
-            self._stopped = error
-        self._streak.end(answered=False)
-        return error
-
-    def _exhausted(self, failure: Failure, tries: int) -> RemoteError:
-        known = {"url": self._settings.base_url, "reason": failure.reason}
-        self._streak.given_up += 1
-        if self._streak.is_hopeless:
-            count = self._streak.given_up
-            self._stopped = RemoteError(Errors.G718.format(**known, count=count))
-        return RemoteError(Errors.G717.format(**known, tries=tries))
-
-
 THREAD_NAME = "spacy-genner-remote"
-# Seconds.
-_CANCEL_AGAIN = 0.2
+# Larger than any answer. A faulty server may never stop sending.
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+# Prompts, for each request in flight, that are read ahead or wait behind a slower one.
+_READ_AHEAD = 4
+# Seconds: the longest wait that a server may ask for. The run ends if it asks for more.
+_MAX_REQUESTED_WAIT = 300.0
+# Seconds: the longest pause after an answer that exhausted a rate limit.
+_MAX_PAUSE = 60.0
+# Tokens: an estimated limit that the server refuses is halved down to this.
+_MIN_TOKEN_LIMIT = 128
+# Seconds between attempts to cancel tasks.
+_CANCEL_INTERVAL = 0.2
+# The arguments that the SDK requires. All others may be unknown to it.
+_REQUIRED = {"chat": ("model", "messages"), "completion": ("model", "prompt")}
 
 
-class LoopThread:
-    """An event loop in a thread of its own, which works where another is running, as
-    in a notebook, and whose requests can be broken off at any moment."""
+class RemoteClient:
+    """Sends prompts to a model behind a server that speaks the OpenAI protocol.
+
+    Several requests are in flight at a time, and answers come in the order of the
+    prompts. A prompt that fails has an answer with its error and does not affect the
+    others. The client works in a notebook, where an event loop is running, and may be
+    used by several threads.
+
+    settings (RemoteSettings): The settings.
+    clock (Clock | None): The clock and random source.
+    RAISES (ValueError): On the first request, the API key is missing.
+    RAISES (ImportError): On the first request, the openai package is not installed.
+    RAISES (CacheError): On any call, the cache can't be used.
+    """
+
+    def __init__(self, settings: RemoteSettings, clock: Clock | None = None):
+        self.settings = settings
+        self._state = _State(settings, clock or Clock())
+        self._has_warned_of_truncation = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.settings!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The copy in another process has its own counts.
+        return type(self), (self.settings,)
+
+    @property
+    def usage(self) -> Usage:
+        """Requests, tokens and cost since the client was made."""
+        return self._state.tracker.usage
+
+    def answer(self, prompts: Sequence[str]) -> list[Completion]:
+        """Answer prompts.
+
+        prompts (Sequence[str]): The prompts. A `Prompt` has its text and output format.
+        RETURNS (list[Completion]): The answers in the same order, each with a text or
+            an error.
+        """
+        return list(self.stream(prompts))
+
+    def stream(self, prompts: Iterable[str]) -> Iterator[Completion]:
+        """Answer any number of prompts, of which a few are held at a time.
+
+        prompts (Iterable[str]): The prompts. A `Prompt` has its text and output format.
+        YIELDS (Completion): The answers in the same order, each with a text or an
+            error.
+        """
+        requests = ((prompt, make_request(self.settings, prompt)) for prompt in prompts)
+        for prompt, request, result in self._send(requests):
+            yield self._make_completion(prompt, request, result)
+
+    def probabilities(
+        self, prompts: Iterable[str], options: Sequence[str] = ("yes", "no")
+    ) -> list[YesNoProbability]:
+        """Answer questions with one of two words.
+
+        prompts (Iterable[str]): The prompts.
+        options (Sequence[str]): The words, whose first letters differ.
+        RETURNS (list[YesNoProbability]): The probability of the first word for each
+            prompt, or its error.
+        RAISES (ValueError): The options are not valid.
+        """
+        words = check_options(options)
+        requests = ((p, make_yes_no_request(self.settings, p)) for p in prompts)
+        return [
+            YesNoProbability(None, result)
+            if isinstance(result, RemoteError)
+            else YesNoProbability(yes_no_probability(result, words))
+            for _, _, result in self._send(requests)
+        ]
+
+    def _make_completion(
+        self, prompt: str, request: Request, result: "_Result"
+    ) -> Completion:
+        if isinstance(result, RemoteError):
+            return Completion(error=result)
+        text = result.text
+        if not isinstance(prompt, Prompt):
+            # For a `Prompt`, the format's parser reports a truncated answer.
+            if result.truncated and not self._has_warned_of_truncation:
+                self._has_warned_of_truncation = True
+                warn(Warnings.W702.format(model=self.settings.name))
+            return Completion(text)
+        subject = prompt.subject.text
+        begin = thought_before(text, subject, prompt.layout.labels)
+        thought, answer = text[:begin], text[begin:]
+        if request.schema is not None:
+            answer = unwrap_answer(answer, request.schema)
+        # Line breaks around an answer are noise unless the text has some as well.
+        if not subject.startswith("\n"):
+            answer = answer.lstrip("\n")
+        if not subject.endswith("\n"):
+            answer = answer.rstrip("\n")
+        return Completion(thought + answer)
+
+    def _send(
+        self, requests: Iterable[tuple[str, Request]]
+    ) -> Iterator[tuple[str, Request, "_Result"]]:
+        limit = _READ_AHEAD * self.settings.max_concurrent
+        pending: deque[tuple[str, Request, Future[_Result]]] = deque()
+
+        def take() -> tuple[str, Request, _Result]:
+            prompt, request, future = pending.popleft()
+            result = future.result()
+            for message in self._state.fallback.take_warnings():
+                warn(message)
+            return prompt, request, result
+
+        last = []
+        with _Session(self._state) as session:
+            for prompt, request in requests:
+                pending.append((prompt, request, session.start(request)))
+                while pending and (len(pending) >= limit or pending[0][2].done()):
+                    yield take()
+            while len(pending) > 1:
+                yield take()
+            if pending:
+                last.append(take())
+        # After the session is closed, so that a caller who takes as many answers as
+        # there are prompts leaves no thread behind.
+        yield from last
+
+
+# The result of a request.
+_Result = ParsedResponse | RemoteError
+
+
+class _State:
+    """The state that all calls of a client share."""
+
+    def __init__(self, settings: RemoteSettings, clock: Clock):
+        self.settings = settings
+        self.clock = clock
+        self.rate_limiter = RateLimiter(clock)
+        self.tracker = UsageTracker(settings.prices)
+        self.fallback = CapabilityFallback(settings)
+
+
+class _Session:
+    """The requests of one call. When it is closed, at any moment, neither threads nor
+    connections are left."""
+
+    def __init__(self, state: _State):
+        self._state = state
+        folder = state.settings.cache
+        self._cache = None if folder is None else ResponseCache(folder)
+        self._thread: _EventLoopThread | None = None
+        self._sender: _Sender | None = None
+        self._in_flight: dict[str, Future[_Result]] = {}
+        # Writing may wait for other processes and must not block the event loop.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix=THREAD_NAME)
+
+    def __enter__(self) -> "_Session":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            if self._thread is not None:
+                assert self._sender is not None
+                self._thread.close(self._sender.close())
+        finally:
+            # Responses that have arrived are still written.
+            self._writer.shutdown()
+            if self._cache is not None:
+                self._cache.close()
+
+    def start(self, request: Request) -> "Future[_Result]":
+        """Send a request, or find its response in the cache."""
+        # The key has all parameters, including those that the server refuses: a later
+        # run has not learned of them when it looks up its requests.
+        key = request_key(self._state.settings, request.body)
+        if self._cache is None:
+            return self._begin(request, key)
+        # Before the cache: a response is in the cache before it is no longer in flight.
+        first = self._in_flight.get(key)
+        if first is not None:
+            assert self._thread is not None
+            return self._thread.start(self._share(first))
+        found = self._cache.get(key)
+        if found is not None and not self._lacks_schema(found):
+            if "logprobs" in request.body and found.logprobs is None:
+                self._state.fallback.note_missing_logprobs()
+            cached: Future[_Result] = Future()
+            cached.set_result(self._count_cached(found))
+            return cached
+        started = self._in_flight[key] = self._begin(request, key)
+        started.add_done_callback(lambda _: self._in_flight.pop(key, None))
+        return started
+
+    def _lacks_schema(self, response: ParsedResponse) -> bool:
+        """Whether the settings require a schema that the response was made without."""
+        is_required = self._state.settings.structured is True
+        return is_required and "response_format" in response.dropped
+
+    def _begin(self, request: Request, key: str) -> "Future[_Result]":
+        if self._thread is None:
+            self._sender = _Sender(self._state)
+            self._thread = _EventLoopThread()
+        return self._thread.start(self._send(request, key))
+
+    async def _share(self, first: "Future[_Result]") -> _Result:
+        """Wait for the result of an identical request in flight."""
+        result = await asyncio.wrap_future(first)
+        if isinstance(result, RemoteError):
+            self._state.tracker.add(failures=1)
+            return result
+        return self._count_cached(result)
+
+    def _count_cached(self, response: ParsedResponse) -> ParsedResponse:
+        self._state.tracker.add(from_cache=1, truncated=int(response.truncated))
+        return response
+
+    async def _send(self, request: Request, key: str) -> _Result:
+        assert self._sender is not None
+        result = await self._sender.send(request)
+        if isinstance(result, RemoteError):
+            self._state.tracker.add(failures=1)
+            return result
+        self._state.tracker.add(truncated=int(result.truncated))
+        if self._cache is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._writer, self._store, key, result)
+        return result
+
+    def _store(self, key: str, response: ParsedResponse) -> None:
+        assert self._cache is not None
+        try:
+            self._cache.put(key, response)
+        except CacheError as error:
+            # The answer can be used all the same.
+            self._state.fallback.add_warning(Warnings.W704.format(reason=error))
+
+
+class _EventLoopThread:
+    """An event loop in a thread. It works if the caller has a running event loop, as in
+    a notebook, and its tasks can be cancelled at any moment."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -340,276 +314,290 @@ class LoopThread:
         self._thread.start()
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> "Future[Any]":
-        """Run something in the loop.
-
-        coroutine (Coroutine): What to run.
-        RETURNS (Future): Its result.
-        """
+        """Run a coroutine in the event loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self, last: Coroutine[Any, Any, Any]) -> None:
-        """Break off what is running, and end the thread.
-
-        last (Coroutine): What to run at the end.
-        """
-        self.start(_cancel_others()).result()
+        """Cancel all tasks, run a last coroutine and end the thread."""
+        self.start(_cancel_other_tasks()).result()
         self.start(last).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
-class ClientRun:
-    """The questions of one call. Nothing of it is left when it is closed: neither
-    threads nor connections, wherever it is broken off.
-
-    shared (Shared): What the calls of a client have in common.
-    RAISES (CacheError): The cache is damaged, or can't be opened.
-    """
-
-    def __init__(self, shared: Shared):
-        self._shared = shared
-        folder = shared.settings.cache
-        self._cache = None if folder is None else ResponseCache(folder)
-        self._thread: LoopThread | None = None
-        self._connection: Connection | None = None
-        self._sender: Sender | None = None
-        self._under_way: dict[str, Future[SendResult]] = {}
-        # Writes wait for other processes, and must not hold up the loop.
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix=THREAD_NAME)
-
-    def __enter__(self) -> "ClientRun":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            if self._thread is not None:
-                assert self._connection is not None
-                self._thread.close(self._connection.close())
-        finally:
-            # Answers that are there are still written.
-            self._writer.shutdown()
-            if self._cache is not None:
-                self._cache.close()
-
-    def start(self, request: Request) -> "SendResult | Future[SendResult]":
-        """Ask a question, or find its answer in the cache.
-
-        request (Request): The question.
-        RETURNS (Union[SendResult, Future[SendResult]]): What became of it.
-        RAISES (ValueError): There is no key. (ImportError): httpx is missing.
-            (CacheError): The cache is damaged.
-        """
-        # By the request as it would be, not as the server takes it: so that a second
-        # run, which does not know of refusals yet, finds it too.
-        key = request_key(self._shared.settings, request.body)
-        if self._cache is None:
-            return self._begin(request, key)
-        # Looked up before the cache, in which an answer is before it leaves here.
-        first = self._under_way.get(key)
-        if first is not None:
-            assert self._thread is not None
-            return self._thread.start(self._shared_with(first))
-        found = self._cache.get(key)
-        if found is not None and not self._lacks_schema(found):
-            if "logprobs" in request.body and found.logprobs is None:
-                self._shared.concessions.read_without_logprobs()
-            return self._kept(found)
-        started = self._under_way[key] = self._begin(request, key)
-        started.add_done_callback(lambda _: self._under_way.pop(key, None))
-        return started
-
-    def _lacks_schema(self, kept: ParsedResponse) -> bool:
-        """Whether an answer was made without the schema that the settings insist on."""
-        required = self._shared.settings.structured is True
-        return required and "response_format" in kept.conceded
-
-    def _begin(self, request: Request, key: str) -> "Future[SendResult]":
-        if self._thread is None:
-            secret = read_secret(self._shared.settings)
-            self._connection = Connection(self._shared.settings, secret)
-            self._sender = Sender(self._shared, secret, self._connection)
-            self._thread = LoopThread()
-        return self._thread.start(self._send(request, key))
-
-    async def _shared_with(self, first: "Future[SendResult]") -> SendResult:
-        """What becomes of the same question, which is under way."""
-        outcome = await asyncio.wrap_future(first)
-        if outcome.reply is None:
-            self._shared.meter.add(failures=1)
-            return outcome
-        return self._kept(outcome.reply)
-
-    def _kept(self, reply: ParsedResponse) -> SendResult:
-        self._shared.meter.add(from_cache=1, truncated=int(reply.truncated))
-        return SendResult(reply)
-
-    async def _send(self, request: Request, key: str) -> SendResult:
-        assert self._sender is not None
-        outcome = await self._sender.send(request)
-        if outcome.reply is not None:
-            self._shared.meter.add(truncated=int(outcome.reply.truncated))
-            if self._cache is not None:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._writer, self._keep, key, outcome)
-        return outcome
-
-    def _keep(self, key: str, outcome: SendResult) -> None:
-        assert self._cache is not None and outcome.reply is not None
-        try:
-            self._cache.put(key, outcome.reply)
-        except CacheError as error:
-            # The answer is there all the same.
-            self._shared.concessions.note(Warnings.W704.format(reason=error))
-
-
-async def _cancel_others() -> None:
-    own = asyncio.current_task()
-    while others := [task for task in asyncio.all_tasks() if task is not own]:
+async def _cancel_other_tasks() -> None:
+    current = asyncio.current_task()
+    while others := [task for task in asyncio.all_tasks() if task is not current]:
         for task in others:
             task.cancel()
-        # What a task calls may swallow a cancellation that meets one of its own.
-        await asyncio.wait(others, timeout=_CANCEL_AGAIN)
+        # A library may swallow a cancellation that coincides with one of its own.
+        await asyncio.wait(others, timeout=_CANCEL_INTERVAL)
 
 
-# How many questions, for each that is under way, are read ahead or wait to be given
-# back behind a slower one.
-_AHEAD = 4
+class _Sender:
+    """Sends requests, a limited number at a time, and repeats those that fail. It is
+    used in one event loop."""
+
+    def __init__(self, state: _State):
+        self._state = state
+        self._settings = state.settings
+        self._secret = read_secret(state.settings)
+        self._transport = _Transport(state.settings, self._secret)
+        self._slots = asyncio.Semaphore(self._settings.max_concurrent)
+        self._circuit = CircuitBreaker(state.clock, self._settings.max_concurrent)
+        # The reason why no more requests are sent.
+        self._fatal: RemoteError | None = None
+
+    async def send(self, request: Request) -> _Result:
+        """Send a request until it is answered or can't succeed."""
+        async with self._slots:
+            return self._fatal or await self._send_repeatedly(request)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    async def _send_repeatedly(self, request: Request) -> _Result:
+        clock, rate_limiter = self._state.clock, self._state.rate_limiter
+        budget = RetryBudget(clock, self._settings.max_tries)
+        body, attempts = request.body, 0
+        while True:
+            await rate_limiter.wait()
+            if self._fatal is not None:
+                return self._fatal
+            adapted = self._state.fallback.adapt(body)
+            self._state.tracker.add(requests=1, retries=int(attempts > 0))
+            attempts += 1
+            response, result = await self._try(adapted)
+            if isinstance(result, ParsedResponse):
+                self._circuit.reset(answered=True)
+                return result._replace(
+                    dropped=dropped_parameters(request.body, adapted)
+                )
+            is_rate_limit = False
+            if isinstance(result, ErrorResponse):
+                is_rate_limit = result.status == 429
+                other = self._adapt(request, body, adapted, result)
+                if other is not None:
+                    body = other
+                    continue
+                result = classify_error(result, self._settings)
+            headers = {} if response is None else response.headers
+            wait = requested_wait(headers, clock.now(), is_rate_limit)
+            if result.retry and wait and wait > _MAX_REQUESTED_WAIT:
+                values = {"url": self._settings.base_url, "reason": result.reason}
+                message = Errors.G721.format(**values, wait=wait)
+                result = Failure(message, is_fatal=True)
+            if not result.retry:
+                return self._fail(result)
+            outage = self._circuit.record_failure()
+            backoff = budget.record_failure(wait, is_rate_limit, outage)
+            if budget.is_exhausted:
+                return self._fail_after_retries(result, attempts)
+            if wait or is_rate_limit:
+                rate_limiter.pause(wait or backoff)
+                await rate_limiter.wait()
+            if wait or not is_rate_limit:
+                # Spreads the requests that a pause has held back.
+                await clock.sleep(backoff)
+
+    async def _try(
+        self, body: dict[str, Any]
+    ) -> "tuple[_Response | None, ParsedResponse | ErrorResponse | Failure]":
+        try:
+            response = await self._transport.post(body)
+        except _TransportError as error:
+            return None, Failure(str(error), retry=True)
+        result: ParsedResponse | ErrorResponse | Failure
+        if 200 <= response.status < 300:
+            result = self._parse(response)
+        else:
+            result = parse_error(response.content, response.status)
+        if isinstance(result, ErrorResponse):
+            redact = self._secret.redact
+            message, code = redact(result.message), redact(result.code)
+            result = ErrorResponse(message, code, result.status)
+        elif pause := exhausted_wait(response.headers, self._state.clock.now()):
+            self._state.rate_limiter.pause(min(pause, _MAX_PAUSE))
+        return response, result
+
+    def _parse(self, response: "_Response") -> ParsedResponse | ErrorResponse | Failure:
+        redact = self._secret.redact
+        try:
+            content_type = response.headers.get("content-type", "")
+            result = parse_response(response.content, content_type)
+        except MalformedResponseError as error:
+            return Failure(redact(str(error)), retry=True)
+        except EmptyAnswerError as error:
+            # Thoughts are paid for as well.
+            self._state.tracker.add_tokens(*error.tokens)
+            values = {"url": self._settings.base_url, "model": self._settings.name}
+            if error.finish_reason == "content_filter":
+                return Failure(Errors.G720.format(**values))
+            said, finish = redact(error.explanation), redact(error.finish_reason)
+            return Failure(Errors.G719.format(**values, finish=finish, said=said))
+        if isinstance(result, ParsedResponse):
+            self._state.tracker.add_tokens(
+                result.prompt_tokens, result.completion_tokens
+            )
+        return result
+
+    def _adapt(
+        self,
+        request: Request,
+        body: dict[str, Any],
+        sent: dict[str, Any],
+        error: ErrorResponse,
+    ) -> dict[str, Any] | None:
+        """The body to send after an error, or None if no other body may succeed."""
+        if error.status not in (400, 422) and not is_format_error(error):
+            return None
+        self._state.fallback.learn(sent, error)
+        if self._state.fallback.adapt(body) != sent:
+            return body
+        if not (request.has_estimated_limit and "max_tokens" in body):
+            return None
+        if not is_too_long(error):
+            return None
+        # The prompt may fit, though not with all tokens that the answer may have.
+        if self._settings.call == "chat":
+            return {key: body[key] for key in body if key != "max_tokens"}
+        # Most servers limit a completion to 16 tokens by default.
+        limit = body["max_tokens"] // 2
+        return {**body, "max_tokens": limit} if limit >= _MIN_TOKEN_LIMIT else None
+
+    def _fail(self, failure: Failure) -> RemoteError:
+        error = RemoteError(failure.reason)
+        is_proven = failure.unless_proven and self._circuit.has_answered
+        if failure.is_fatal and not is_proven:
+            self._fatal = error
+        self._circuit.reset(answered=False)
+        return error
+
+    def _fail_after_retries(self, failure: Failure, attempts: int) -> RemoteError:
+        values = {"url": self._settings.base_url, "reason": failure.reason}
+        self._circuit.failed_prompts += 1
+        if self._circuit.is_open:
+            count = self._circuit.failed_prompts
+            self._fatal = RemoteError(Errors.G718.format(**values, count=count))
+        return RemoteError(Errors.G717.format(**values, tries=attempts))
 
 
-class RemoteClient:
-    """Asks a model behind a server that speaks the OpenAI protocol.
+class _Response(NamedTuple):
+    """A complete response of any status. Names of headers may be in any case."""
 
-    Some questions are under way at a time; answers come in the order of the questions.
-    A question that fails for good has an answer with its error, and takes no other
-    along. It can be used in a notebook, where an event loop is running, and from
-    several threads.
+    status: int
+    headers: Any
+    content: bytes
 
-    settings (RemoteSettings): Which model is asked, where, and how.
-    timing (Clock): Time and chance.
+
+class _TransportError(Exception):
+    """There is no complete response. The message gives the reason, without any key."""
+
+
+class _Transport:
+    """Sends requests with the openai SDK. It is used in one event loop.
+
+    The SDK is used for connections and errors only. Its retries are disabled. Responses
+    are not parsed by it, since many servers deviate from OpenAI's types.
     """
 
-    def __init__(self, settings: RemoteSettings, timing: Clock | None = None):
-        self.settings = settings
-        timing = timing or Clock()
-        self._shared = Shared(
-            settings,
-            timing,
-            RateLimiter(timing),
-            UsageTracker(settings.prices),
-            CapabilityFallback(settings),
+    def __init__(self, settings: RemoteSettings, secret: Secret):
+        try:
+            import openai
+        except ImportError:
+            raise ImportError(Errors.G707) from None
+
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+
+        class Client(openai.AsyncOpenAI):
+            # The SDK would add headers from the environment (OPENAI_ORG_ID,
+            # OPENAI_PROJECT_ID, OPENAI_CUSTOM_HEADERS) and headers about the platform.
+            @property
+            def default_headers(self) -> dict[str, str | openai.Omit]:
+                return dict(headers)
+
+        client = Client(
+            # Without a key, the SDK would read one from the environment.
+            api_key=secret.value or "none",
+            base_url=settings.base_url,
+            timeout=settings.timeout,
+            max_retries=0,
+            http_client=openai.DefaultAsyncHttpxClient(
+                # A redirect may lead to another server, which must not get the prompt.
+                follow_redirects=False,
+                event_hooks={"response": [self._raise_for_status]},
+            ),
         )
-        self._told_of_cut = False
+        # Otherwise the SDK starts threads to detect the platform, for a header that is
+        # not sent. They would outlive the event loop.
+        client._platform = "Unknown"
+        calls: dict[str, Any] = {
+            "chat": client.chat.completions,
+            "completion": client.completions,
+        }
+        self._openai = openai
+        self._settings = settings
+        self._secret = secret
+        self._client = client
+        self._create = calls[settings.call].with_streaming_response.create
+        self._extra_headers = {} if secret.value else {"Authorization": openai.Omit()}
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.settings!r})"
+    async def post(self, body: dict[str, Any]) -> _Response:
+        """Send a request body. Raises a `_TransportError` if there is no complete
+        response within the time limit."""
+        openai, timeout = self._openai, self._settings.timeout
+        try:
+            # The SDK limits the time of each read, which a server that sends a byte now
+            # and then never exceeds.
+            return await asyncio.wait_for(self._post(body), timeout)
+        except Exception as error:
+            # Nothing that goes wrong with one request may end the others.
+            cause: BaseException = error
+            if isinstance(error, openai.APIConnectionError) and error.__cause__:
+                cause = error.__cause__
+            if isinstance(cause, openai.APIStatusError):
+                content = cause.body if isinstance(cause.body, bytes) else b""
+                return _Response(cause.status_code, cause.response.headers, content)
+            if isinstance(error, (asyncio.TimeoutError, openai.APITimeoutError)):
+                reason = f"no complete response within {timeout:g} seconds"
+            elif isinstance(cause, _TransportError):
+                reason = str(cause)
+            else:
+                text = self._secret.redact(str(cause) or "connection cut")
+                reason = f"{type(cause).__name__}: {text}"
+        # Outside of the handler: the SDK's errors hold the request with the key.
+        raise _TransportError(reason)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Another process begins with counts of its own.
-        return type(self), (self.settings,)
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
 
-    @property
-    def usage(self) -> Usage:
-        """What was asked for since the client was made."""
-        return self._shared.meter.usage
+    async def _post(self, body: dict[str, Any]) -> _Response:
+        # The SDK can't encode lone surrogates.
+        body = json.loads(valid_unicode(json.dumps(body, ensure_ascii=False)))
+        required = {key: body[key] for key in _REQUIRED[self._settings.call]}
+        async with self._create(
+            **required, extra_body=body, extra_headers=self._extra_headers
+        ) as response:
+            content = await _read(response.iter_bytes())
+            return _Response(response.status_code, response.headers, content)
 
-    def answer(self, questions: Sequence[str]) -> list[Completion]:
-        """Ask questions.
-
-        questions (Sequence[str]): The prompts; that of a `Prompt` knows its text.
-        RETURNS (List[Completion]): The answers in the same order, each with its text or an
-            error.
-        RAISES (ValueError): The key is missing. (ImportError): httpx is missing.
-            (CacheError): The cache can't be used.
-        """
-        return list(self.stream(questions))
-
-    def stream(self, questions: Iterable[str]) -> Iterator[Completion]:
-        """Ask any number of questions, of which a few are held at a time.
-
-        questions (Iterable[str]): The prompts; that of a `Prompt` knows its text.
-        YIELDS (Completion): The answers in the same order, each with its text or an error.
-        RAISES (ValueError): The key is missing. (ImportError): httpx is missing.
-            (CacheError): The cache can't be used.
-        """
-        asked = ((question, ask(self.settings, question)) for question in questions)
-        for question, request, outcome in self._outcomes(asked):
-            yield self._read(question, request, outcome)
-
-    def probabilities(
-        self, questions: Iterable[str], options: Sequence[str] = ("yes", "no")
-    ) -> list[YesNoProbability]:
-        """Ask questions that one of two words answers.
-
-        questions (Iterable[str]): The prompts.
-        options (Sequence[str]): The words, which differ in their first letter.
-        RETURNS (List[YesNoProbability]): The probability of the first word for each question, or
-            its error.
-        RAISES (ValueError): The options can't be told apart, or the key is missing.
-            (ImportError): httpx is missing. (CacheError): The cache can't be used.
-        """
-        words = check_options(options)
-        asked = ((q, ask_yes_no(self.settings, q)) for q in questions)
-        return [
-            YesNoProbability(None, outcome.error)
-            if outcome.reply is None
-            else YesNoProbability(read_yes_no(outcome.reply, words))
-            for _, _, outcome in self._outcomes(asked)
-        ]
-
-    def _read(self, question: str, request: Request, outcome: SendResult) -> Completion:
-        if outcome.reply is None:
-            return Completion(error=outcome.error)
-        text, truncated = outcome.reply.text, outcome.reply.truncated
-        if not isinstance(question, Prompt):
-            # Of others the format's parser reports that they were cut.
-            if truncated and not self._told_of_cut:
-                self._told_of_cut = True
-                warn(Warnings.W702.format(model=self.settings.name))
-            return Completion(text)
-        asked = question.subject.text
-        begin = thought_before(text, asked, question.layout.labels)
-        thought, text = text[:begin], text[begin:]
-        if request.schema is not None:
-            text = unwrapped(text, request.schema)
-        return Completion(thought + _without_line_breaks(text, asked))
-
-    def _outcomes(
-        self, asked: Iterable[tuple[str, Request]]
-    ) -> Iterator[tuple[str, Request, SendResult]]:
-        limit = _AHEAD * self.settings.max_concurrent
-        pending: deque[tuple[str, Request, SendResult | Future[SendResult]]] = deque()
-        last = []
-        with ClientRun(self._shared) as run:
-            for question, request in asked:
-                pending.append((question, request, run.start(request)))
-                while len(pending) >= limit or (pending and _is_done(pending[0][2])):
-                    yield self._settled(*pending.popleft())
-            while len(pending) > 1:
-                yield self._settled(*pending.popleft())
-            if pending:
-                last.append(self._settled(*pending.popleft()))
-        # Whoever takes no more than the answers there are leaves no thread behind.
-        yield from last
-
-    def _settled(
-        self,
-        question: str,
-        request: Request,
-        started: "SendResult | Future[SendResult]",
-    ) -> tuple[str, Request, SendResult]:
-        outcome = started.result() if isinstance(started, Future) else started
-        for note in self._shared.concessions.take_notes():
-            warn(note)
-        return question, request, outcome
+    async def _raise_for_status(self, response: Any) -> None:
+        """Raise the SDK's error for a status other than success. The SDK itself would
+        read the body of an error without a size limit."""
+        if not response.is_success:
+            content = await _read(response.aiter_bytes())
+            raise self._openai.APIStatusError("", response=response, body=content)
 
 
-def _is_done(started: "SendResult | Future[SendResult]") -> bool:
-    return not isinstance(started, Future) or started.done()
-
-
-def _without_line_breaks(written: str, text: str) -> str:
-    """Leave out the line breaks around an answer, unless the text has some itself."""
-    if not text.startswith("\n"):
-        written = written.lstrip("\n")
-    return written if text.endswith("\n") else written.rstrip("\n")
+async def _read(parts: AsyncIterator[bytes]) -> bytes:
+    content = bytearray()
+    async for part in parts:
+        content += part
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise _TransportError(
+                f"the response has more than {MAX_RESPONSE_BYTES} bytes"
+            )
+    return bytes(content)

@@ -1,4 +1,8 @@
-"""Requests, responses, schemas and log-probabilities of the OpenAI protocol."""
+"""The OpenAI protocol: request bodies, JSON schemas, responses and log-probabilities.
+
+Nothing here sends anything. Servers differ in the details of their responses, so every
+part of a response is checked before it is used.
+"""
 
 import json
 import math
@@ -13,27 +17,151 @@ from ..alignment import thought_before
 from ..messages import Prompt
 from .settings import RemoteSettings
 
-# What a model may say around its answer.
+# The key of the list in an answer. Structured output must be an object.
+WRAPPER = "entities"
+_POSITION_KEYS = {
+    "occurrence_json": ("occurrence_index",),
+    "offset_json": ("start", "end"),
+}
+# Python's types of the JSON types in schemas.
+_TYPES = {"object": "dict", "array": "list", "string": "str", "integer": "int"}
+_PYTHON_TYPES = {
+    "object": "dict",
+    "array": "list",
+    "string": "str",
+    "integer": "int",
+}
+# Bytes of text that a model may write around its answer.
 _AROUND = 256
-# Two offsets of an entry, beside the digits that the sample has.
-_NUMBERS = 2
+# Two offsets of an entry, in addition to the digits of the sample entry.
+_OFFSETS = 2
+# Tokens of a yes-no answer. A chat model may begin with a line break or markup.
+YES_NO_TOKENS = 4
+# The largest number of alternative tokens that OpenAI returns.
+TOP_LOGPROBS = {"chat": 20, "completion": 5}
+_EXCERPT_LENGTH = 200
+# A probability above which two words are the likely ones at a position.
+_MAJORITY = 0.5
 
 
-def most_tokens(question: Prompt) -> int:
-    """A limit that no right answer reaches, so that one that does not end does.
+class Request(NamedTuple):
+    """A request for an answer.
 
-    It is the bytes of an answer with a mark, or an entry, for each word: no token is
-    shorter than a byte, and where spans are nested as well, words make up for it.
-
-    question (Prompt): The question.
-    RETURNS (int): Tokens.
+    body (dict[str, Any]): The request body, with all parameters that are wanted. A
+        server may support fewer.
+    schema (dict[str, Any] | None): The JSON schema of the answer, if it has one.
+    has_estimated_limit (bool): Whether the token limit is an estimate, so that it may
+        be lowered.
     """
-    layout, words = question.layout, question.subject.words
+
+    body: dict[str, Any]
+    schema: dict[str, Any] | None = None
+    has_estimated_limit: bool = False
+
+
+def make_request(settings: RemoteSettings, prompt: str) -> Request:
+    """Make the request for an answer to a prompt.
+
+    settings (RemoteSettings): The settings.
+    prompt (str): The prompt. A `Prompt` has its text and output format.
+    RETURNS (Request): The request.
+    """
+    body = _prompt_body(settings, prompt)
+    schema = None
+    limit = settings.max_tokens or _estimated_limit(settings, prompt)
+    if limit is not None and "max_completion_tokens" not in settings.extra:
+        body["max_tokens"] = limit
+    if isinstance(prompt, Prompt):
+        layout = prompt.layout
+        if settings.structured is not False:
+            schema = answer_schema(layout.format, layout.labels)
+        if schema is not None:
+            body["response_format"] = response_format(schema)
+        stop = _next_cue(prompt) if settings.call == "completion" else None
+        if stop is not None:
+            body["stop"] = [stop]
+    return Request({**body, **settings.extra}, schema, settings.max_tokens is None)
+
+
+def make_yes_no_request(settings: RemoteSettings, prompt: str) -> Request:
+    """Make the request for one of two words and its log-probability.
+
+    The answer is limited to a few tokens, or to those that the settings allow.
+
+    settings (RemoteSettings): The settings.
+    prompt (str): The prompt.
+    RETURNS (Request): The request.
+    """
+    body = {**_prompt_body(settings, prompt), **settings.extra}
+    extra_limit = body.get("max_completion_tokens")
+    key = "max_tokens" if extra_limit is None else "max_completion_tokens"
+    # A higher limit leaves a model room to think before it answers.
+    body[key] = max(YES_NO_TOKENS, extra_limit or settings.max_tokens or 0)
+    alternatives = TOP_LOGPROBS[settings.call]
+    if settings.call == "chat":
+        body.update(logprobs=True, top_logprobs=alternatives)
+    else:
+        body["logprobs"] = alternatives
+    return Request(body)
+
+
+def _prompt_body(settings: RemoteSettings, prompt: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": settings.name}
+    text = str.__str__(prompt)
+    if settings.call == "chat":
+        messages = [{"role": "user", "content": text}]
+        if settings.system is not None:
+            messages.insert(0, {"role": "system", "content": settings.system})
+        body["messages"] = messages
+    else:
+        body["prompt"] = text
+    if settings.temperature is not None:
+        body["temperature"] = settings.temperature
+    return body
+
+
+def _next_cue(prompt: Prompt) -> str | None:
+    """The line before a text, after which a completion would continue with a new one.
+    None if the text itself has such a line."""
+    before = prompt.layout.prefix + prompt.layout.around()[0]
+    line = before.rstrip().rpartition("\n")[2]
+    return None if not line or line in prompt.subject.text else "\n" + line
+
+
+def _estimated_limit(settings: RemoteSettings, prompt: str) -> int | None:
+    if isinstance(prompt, Prompt):
+        limit = answer_limit(prompt)
+    elif settings.call == "completion":
+        # Most servers limit a completion to 16 tokens by default.
+        limit = _size(prompt) // 2 + 256
+    else:
+        return None
+    if settings.context_length is not None:
+        # Imported here, since making a model needs no spaCy.
+        from ..sharding import estimated
+
+        room = settings.context_length - estimated(prompt)
+        limit = min(limit, room if room > 0 else settings.context_length)
+    return limit
+
+
+def answer_limit(prompt: Prompt) -> int:
+    """Compute a token limit that no correct answer reaches, so that only an endless one
+    is cut off.
+
+    The limit is the size in bytes of an answer with one span for each word, since a
+    token has at least one byte. Nested spans are covered as well: not every word is a
+    span.
+
+    prompt (Prompt): The prompt.
+    RETURNS (int): The number of tokens.
+    """
+    layout, words = prompt.layout, prompt.subject.words
     label = max(layout.labels, key=_size, default="x")
     spans = [CharSpan(0, 1, label), CharSpan(2, 3, label)]
     render = get_format(layout.format).render
     one, two = (_size(render("x x", some, [label])) for some in (spans[:1], spans))
-    entry = two - one + _NUMBERS * len(str(len(question.subject.text)))
+    entry = two - one + _OFFSETS * len(str(len(prompt.subject.text)))
     text = sum(_size(word) + 1 for word in words)
     labels = sum(_size(name) + len('"": [], ') for name in layout.labels)
     return text + entry * len(words) + labels + _AROUND
@@ -43,71 +171,25 @@ def _size(text: str) -> int:
     return len(text.encode("utf8", "replace"))
 
 
-WRAPPER = "entities"
-_PLACES = {"occurrence_json": ("occurrence_index",), "offset_json": ("start", "end")}
-
-
 def answer_schema(format_name: str, labels: Sequence[str]) -> dict[str, Any] | None:
-    """The schema of an answer.
-
-    format_name (str): The output format.
-    labels (Sequence[str]): The labels.
-    RETURNS (Optional[Dict[str, Any]]): The schema; None for a format that is not JSON,
-        and where there are no labels.
-    """
+    """Make the JSON schema of answers in an output format. None if the format is not
+    JSON or there are no labels."""
     if not labels:
         return None
     if format_name == "grouped_json":
         texts = {"type": "array", "items": {"type": "string"}}
-        return _object({label: texts for label in labels})
-    if format_name not in _PLACES:
+        return _object_schema({label: texts for label in labels})
+    if format_name not in _POSITION_KEYS:
         return None
     entry = {
         "text": {"type": "string"},
         "label": {"type": "string", "enum": list(labels)},
-        **{key: {"type": "integer"} for key in _PLACES[format_name]},
+        **{key: {"type": "integer"} for key in _POSITION_KEYS[format_name]},
     }
-    return _object({WRAPPER: {"type": "array", "items": _object(entry)}})
+    return _object_schema({WRAPPER: {"type": "array", "items": _object_schema(entry)}})
 
 
-def response_format(schema: dict[str, Any]) -> dict[str, Any]:
-    """How a request asks for answers of a schema.
-
-    schema (Dict[str, Any]): The schema.
-    RETURNS (Dict[str, Any]): The value of `response_format`.
-    """
-    named = {"name": WRAPPER, "strict": True, "schema": schema}
-    return {"type": "json_schema", "json_schema": named}
-
-
-def as_json_object(asked: dict[str, Any]) -> dict[str, Any]:
-    """How servers of llama.cpp's kind are asked for the same.
-
-    asked (Dict[str, Any]): What `response_format` gave.
-    RETURNS (Dict[str, Any]): The value of `response_format` there.
-    """
-    return {"type": "json_object", "schema": asked["json_schema"]["schema"]}
-
-
-def unwrapped(written: str, schema: dict[str, Any]) -> str:
-    """Write an answer that fits its schema as the format has it: without the wrapper,
-    keys in their order, spaced as `json.dumps` does.
-
-    written (str): The answer.
-    schema (Dict[str, Any]): The schema that was asked for.
-    RETURNS (str): The answer in its format; as it was where it does not fit, which is
-        for the format's parser to report.
-    """
-    try:
-        value = _arranged(json.loads(written, object_pairs_hook=_pairs), schema)
-        if list(schema["properties"]) == [WRAPPER] and _is_list(schema, WRAPPER):
-            value = value[WRAPPER]
-        return json.dumps(value, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return written
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def _object_schema(properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
@@ -116,154 +198,73 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_list(schema: dict[str, Any], key: str) -> bool:
-    # A label may be named as the wrapper is; its list holds strings.
-    return bool(schema["properties"][key]["items"]["type"] == "object")
+def response_format(schema: dict[str, Any]) -> dict[str, Any]:
+    """Make the parameter `response_format` of a request from a JSON schema."""
+    named = {"name": WRAPPER, "strict": True, "schema": schema}
+    return {"type": "json_schema", "json_schema": named}
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError("a key stands twice")
-    return made
+def json_object_format(value: dict[str, Any]) -> dict[str, Any]:
+    """Convert a value of `response_format` to the form that llama-cpp-python's server
+    supports."""
+    return {"type": "json_object", "schema": value["json_schema"]["schema"]}
 
 
-def _arranged(value: Any, schema: dict[str, Any]) -> Any:
-    kind = schema["type"]
-    if kind == "object":
-        keys = list(schema["properties"])
-        if not isinstance(value, dict) or set(value) != set(keys):
-            raise ValueError("other keys")
-        return {key: _arranged(value[key], schema["properties"][key]) for key in keys}
-    if kind == "array":
-        if not isinstance(value, list):
-            raise ValueError("no list")
-        return [_arranged(item, schema["items"]) for item in value]
-    expected = str if kind == "string" else int
-    if type(value) is not expected:
-        raise ValueError(f"no {kind}")
+def unwrap_answer(answer: str, schema: dict[str, Any]) -> str:
+    """Convert an answer that matches its schema to the output format: without the
+    wrapper, with keys in the format's order, spaced as by `json.dumps`.
+
+    answer (str): The answer.
+    schema (dict[str, Any]): The schema of the request.
+    RETURNS (str): The answer in its format. An answer that does not match the schema is
+        returned as it is, and the format's parser reports the fault.
+    """
+    try:
+        value = _match(json.loads(answer, object_pairs_hook=_unique_keys), schema)
+        # A label may have the wrapper's name. The items of its list are strings.
+        properties = schema["properties"]
+        if (
+            list(properties) == [WRAPPER]
+            and properties[WRAPPER]["items"]["type"] == "object"
+        ):
+            value = value[WRAPPER]
+        return json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return answer
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("duplicate key")
     return value
 
 
-# A chat model may begin with a line break or a mark of its own.
-YES_NO_TOKENS = 4
-MOST_ALTERNATIVES = {"chat": 20, "completion": 5}
-
-
-class Request(NamedTuple):
-    """A question as it is sent.
-
-    body (Dict[str, Any]): What the request says, before a server has refused any.
-    schema (Optional[Dict[str, Any]]): The schema of the answer, where there is one.
-    guessed (bool): Whether the limit of tokens is a guess that can be changed.
-    """
-
-    body: dict[str, Any]
-    schema: dict[str, Any] | None = None
-    guessed: bool = False
-
-
-def ask(settings: RemoteSettings, question: str) -> Request:
-    """Ask for an answer in text.
-
-    settings (RemoteSettings): The settings.
-    question (str): The prompt; that of a `Prompt` knows its text and format.
-    RETURNS (Request): The request.
-    """
-    body = _prompt(settings, question)
-    schema = None
-    limit = settings.max_tokens or _limit(settings, question)
-    if limit is not None and "max_completion_tokens" not in settings.extra:
-        body["max_tokens"] = limit
-    if isinstance(question, Prompt):
-        layout = question.layout
-        if settings.structured is not False:
-            schema = answer_schema(layout.format, layout.labels)
-        if schema is not None:
-            body["response_format"] = response_format(schema)
-        stop = _next_cue(question) if settings.call == "completion" else None
-        if stop is not None:
-            body["stop"] = [stop]
-    guessed = settings.max_tokens is None
-    return Request({**body, **settings.extra}, schema, guessed)
-
-
-def ask_yes_no(settings: RemoteSettings, question: str) -> Request:
-    """Ask for one of two words, and its probability.
-
-    A few tokens are enough, unless the settings allow an answer more.
-
-    settings (RemoteSettings): The settings.
-    question (str): The prompt.
-    RETURNS (Request): The request.
-    """
-    body = {**_prompt(settings, question), **settings.extra}
-    own = body.get("max_completion_tokens")
-    key = "max_tokens" if own is None else "max_completion_tokens"
-    # Who sets a limit may ask a model that thinks before it answers.
-    body[key] = max(YES_NO_TOKENS, own or settings.max_tokens or 0)
-    alternatives = MOST_ALTERNATIVES[settings.call]
-    if settings.call == "chat":
-        body.update(logprobs=True, top_logprobs=alternatives)
-    else:
-        body["logprobs"] = alternatives
-    return Request(body)
-
-
-def _prompt(settings: RemoteSettings, question: str) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": settings.name}
-    # A plain string, whatever its class.
-    prompt = str.__str__(question)
-    if settings.call == "chat":
-        messages = [{"role": "user", "content": prompt}]
-        if settings.system is not None:
-            messages.insert(0, {"role": "system", "content": settings.system})
-        body["messages"] = messages
-    else:
-        body["prompt"] = prompt
-    if settings.temperature is not None:
-        body["temperature"] = settings.temperature
-    return body
-
-
-def _next_cue(question: Prompt) -> str | None:
-    """What stands before a text, with which a completion goes on to another one."""
-    before = question.layout.prefix + question.layout.around()[0]
-    line = before.rstrip().rpartition("\n")[2]
-    return None if not line or line in question.subject.text else "\n" + line
-
-
-def _limit(settings: RemoteSettings, question: str) -> int | None:
-    """What an answer may have where the settings don't say it."""
-    if isinstance(question, Prompt):
-        limit = most_tokens(question)
-    elif settings.call == "completion":
-        # Without a limit, it has 16 tokens at most servers.
-        limit = len(question.encode("utf8", "replace")) // 2 + 256
-    else:
-        return None
-    if settings.context_length is not None:
-        # Making a model needs no spaCy.
-        from ..sharding import estimated
-
-        room = settings.context_length - estimated(question)
-        limit = min(limit, room if room > 0 else settings.context_length)
-    return limit
-
-
-_SHOWN = 200
+def _match(value: Any, schema: dict[str, Any]) -> Any:
+    """The value with keys in the schema's order. ValueError if it does not match."""
+    kind = schema["type"]
+    if type(value).__name__ != _PYTHON_TYPES[kind]:
+        raise ValueError(f"not of the type {kind}")
+    if kind == "array":
+        return [_match(item, schema["items"]) for item in value]
+    if kind != "object":
+        return value
+    properties = schema["properties"]
+    if set(value) != set(properties):
+        raise ValueError("missing or unknown keys")
+    return {key: _match(value[key], properties[key]) for key in properties}
 
 
 class ParsedResponse(NamedTuple):
-    """An answer as the server gave it.
+    """A response with an answer.
 
-    text (str): What the model wrote.
-    truncated (bool): Whether it was cut at the limit of tokens.
-    logprobs (Any): Log-probabilities of tokens, as JSON; None without.
-    prompt_tokens (Optional[int]): Tokens of the prompt; None where it is not told.
-    completion_tokens (Optional[int]): Tokens of the answer.
-    conceded (Tuple[str, ...]): What the request did not say, because the server
-        refuses it.
+    text (str): The text that the model wrote.
+    truncated (bool): Whether the text was cut off at the token limit.
+    logprobs (Any): The log-probabilities of the tokens, as JSON, if any.
+    prompt_tokens (int | None): The tokens in the prompt. None if not reported.
+    completion_tokens (int | None): The tokens in the answer. None if not reported.
+    dropped (tuple[str, ...]): Parameters left out of the request since the server
+        refuses them.
     """
 
     text: str
@@ -271,15 +272,15 @@ class ParsedResponse(NamedTuple):
     logprobs: Any = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    conceded: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
-class APIError(NamedTuple):
-    """What a server says where it gives no answer.
+class ErrorResponse(NamedTuple):
+    """A response with an error.
 
-    message (str): Its message, on one line.
-    code (str): Its code and the parameter it names, as far as it does.
-    status (int): The HTTP status, which may stand inside of the response alone.
+    message (str): The server's message, on one line.
+    code (str): The code, the type and the parameter at fault, if the server names them.
+    status (int): The HTTP status.
     """
 
     message: str
@@ -287,131 +288,82 @@ class APIError(NamedTuple):
     status: int = 500
 
     @property
-    def words(self) -> str:
-        """All that is said, in small letters."""
+    def description(self) -> str:
+        """Code and message in lower case."""
         return f"{self.code} {self.message}".lower()
 
 
-class UnreadableError(Exception):
-    """A response that is no answer: cut off, or of another protocol."""
+class MalformedResponseError(Exception):
+    """A response that is truncated or not of the protocol."""
 
 
-class NoTextError(Exception):
-    """A response whose answer has no text.
+class EmptyAnswerError(Exception):
+    """A response without an answer text.
 
-    finish (str): Why the model stopped.
-    said (str): What it said in place of an answer.
-    tokens (Tuple[Optional[int], Optional[int]]): Those of the prompt and of what it
-        wrote or thought; None where it is not told.
+    finish_reason (str): Why the model stopped.
+    explanation (str): The model's refusal, if there is one.
+    tokens (tuple[int | None, int | None]): The tokens in the prompt and in the answer.
+        None if not reported.
     """
 
-    def __init__(self, finish: str, said: str, tokens: tuple[int | None, int | None]):
-        super().__init__(finish, said)
-        self.finish = finish
-        self.said = said
+    def __init__(
+        self,
+        finish_reason: str,
+        explanation: str,
+        tokens: tuple[int | None, int | None],
+    ):
+        super().__init__(finish_reason, explanation)
+        self.finish_reason = finish_reason
+        self.explanation = explanation
         self.tokens = tokens
 
 
-def read_json(content: bytes) -> Any:
-    """Read JSON from a stranger.
+def parse_response(content: bytes, content_type: str) -> ParsedResponse | ErrorResponse:
+    """Parse the body of a response with a status of success.
 
-    content (bytes): The content.
-    RETURNS (Any): The value.
-    RAISES (ValueError): It is none.
+    content (bytes): The body.
+    content_type (str): Its content type, for the message of an error.
+    RETURNS (ParsedResponse | ErrorResponse): The first choice, or the error that some
+        servers send with a status of success.
+    RAISES (MalformedResponseError): There are no choices.
+    RAISES (EmptyAnswerError): The first choice has no text.
     """
     try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-
-
-def read_reply(content: bytes, kind: str) -> ParsedResponse:
-    """Read the response to a request.
-
-    content (bytes): Its body.
-    kind (str): Its content type, for the message.
-    RETURNS (ParsedResponse): The first choice.
-    RAISES (UnreadableError, NoTextError): There is none, or it has no text.
-    """
-    try:
-        value = read_json(content)
+        value = _parse_json(content)
     except ValueError:
-        begins = shown(content.decode("utf8", "replace"))
-        raise UnreadableError(
-            f"the response is no JSON ({kind or 'no content type'}): {begins!r}"
+        begin = excerpt(content.decode("utf8", "replace"))
+        raise MalformedResponseError(
+            f"the response is not JSON ({content_type or 'no content type'}): {begin!r}"
         ) from None
     choices = value.get("choices") if isinstance(value, dict) else None
+    if not choices and isinstance(value, dict) and value.get("error"):
+        return parse_error(content)
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise UnreadableError(f"the response has no choices: {shown(str(value))!r}")
+        raise MalformedResponseError(
+            f"the response has no choices: {excerpt(str(value))!r}"
+        )
     choice = choices[0]
-    finish = choice.get("finish_reason")
     message = choice.get("message", choice)
-    text = _text(message)
+    text = _answer_text(message)
+    finish_reason = choice.get("finish_reason")
     usage = value.get("usage")
-    tokens = _tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens")
-    if text is None or finish == "content_filter":
-        refusal = message.get("refusal") if isinstance(message, dict) else None
-        said = shown(str(refusal or "content is null"))
-        raise NoTextError(str(finish), said, tokens)
+    tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if text is None or finish_reason == "content_filter":
+        refusal = message.get("refusal") or "content is null"
+        raise EmptyAnswerError(str(finish_reason), excerpt(str(refusal)), tokens)
     return ParsedResponse(
-        # Half of a surrogate pair can't be written to any file.
-        text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
-        finish == "length",
-        choice.get("logprobs"),
-        *tokens,
+        valid_unicode(text), finish_reason == "length", choice.get("logprobs"), *tokens
     )
 
 
-def read_refusal(content: bytes) -> APIError:
-    """Read the response to a request that failed.
-
-    content (bytes): Its body.
-    RETURNS (APIError): What it says.
-    """
-    try:
-        value = read_json(content)
-    except ValueError:
-        return APIError(shown(content.decode("utf8", "replace")) or "no message")
-    if not isinstance(value, dict):
-        return APIError(shown(str(value)))
-    error = value.get("error") or value
-    if not isinstance(error, dict):
-        return APIError(shown(str(error)))
-    message = error.get("message") or error.get("detail") or error
-    code, param = error.get("code"), error.get("param")
-    codes = " ".join(str(part) for part in (code, error.get("type"), param) if part)
-    status = code if type(code) is int and 400 <= code < 600 else 500
-    return APIError(shown(str(message)), shown(codes), status)
-
-
-def hidden_refusal(content: bytes) -> APIError | None:
-    """The error in a response whose status says that there is none.
-
-    content (bytes): Its body.
-    RETURNS (Optional[APIError]): The error, if there is one.
-    """
-    try:
-        value = read_json(content)
-    except ValueError:
-        return None
-    if isinstance(value, dict) and value.get("error") and not value.get("choices"):
-        return read_refusal(content)
-    return None
-
-
-def shown(text: str) -> str:
-    """RETURNS (str): The beginning of a stranger's text, on one line."""
-    line = " ".join(text[: 10 * _SHOWN].split())
-    line = "".join(char if char.isprintable() else "?" for char in line)
-    return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
-
-
-def _text(message: Any) -> str | None:
+def _answer_text(message: Any) -> str | None:
     if not isinstance(message, dict):
-        raise UnreadableError(f"the message of the response is {shown(str(message))!r}")
+        raise MalformedResponseError(
+            f"the message of the response is {excerpt(str(message))!r}"
+        )
     content = message.get("content") if "content" in message else message.get("text")
     if isinstance(content, list):
-        # Some servers part what the model thought from what it says.
+        # Some servers separate the model's thoughts from its answer.
         content = "".join(
             part["text"]
             for part in content
@@ -421,37 +373,82 @@ def _text(message: Any) -> str | None:
         )
     if content is None or isinstance(content, str):
         return content
-    raise UnreadableError(f"the content of the response is {shown(str(content))!r}")
+    raise MalformedResponseError(
+        f"the content of the response is {excerpt(str(content))!r}"
+    )
 
 
-def _tokens(usage: Any, key: str) -> int | None:
+def _count(usage: Any, key: str) -> int | None:
     count = usage.get(key) if isinstance(usage, dict) else None
     return count if type(count) is int and count >= 0 else None
 
 
-# A token with what could have stood there, and how probable each was.
-_Place = tuple[str, list[tuple[str, float]]]
-_MOST = 0.5
+def parse_error(content: bytes, status: int | None = None) -> ErrorResponse:
+    """Parse the body of an error.
+
+    content (bytes): The body.
+    status (int | None): The HTTP status. None reads it from the body.
+    RETURNS (ErrorResponse): The error.
+    """
+    try:
+        value = _parse_json(content)
+    except ValueError:
+        value = content.decode("utf8", "replace").strip() or "no message"
+    error = (value.get("error") or value) if isinstance(value, dict) else value
+    if not isinstance(error, dict):
+        return ErrorResponse(excerpt(str(error)), status=status or 500)
+    message = error.get("message") or error.get("detail") or error
+    code, param = error.get("code"), error.get("param")
+    codes = " ".join(str(part) for part in (code, error.get("type"), param) if part)
+    if status is None:
+        status = code if type(code) is int and 400 <= code < 600 else 500
+    return ErrorResponse(excerpt(str(message)), excerpt(codes), status)
+
+
+def _parse_json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text from an untrusted source, on one line."""
+    line = " ".join(text[: 10 * _EXCERPT_LENGTH].split())
+    line = "".join(char if char.isprintable() else "?" for char in line)
+    return line if len(line) <= _EXCERPT_LENGTH else line[:_EXCERPT_LENGTH] + "..."
+
+
+def valid_unicode(text: str) -> str:
+    """Replace lone surrogates, which can't be encoded, by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class YesNoProbability(NamedTuple):
     """The answer to a yes-no question.
 
-    probability (Optional[float]): That of the first word, against the second; None
-        where the answer says neither.
-    error (Optional[Exception]): Why there is no answer.
+    probability (float | None): The probability of the first word, relative to both.
+        None if the answer has neither word.
+    error (Exception | None): The reason if there is no answer.
     """
 
     probability: float | None
     error: Exception | None = None
 
 
+class _Position(NamedTuple):
+    """A token of an answer, and the log-probabilities of it and its alternatives."""
+
+    token: str
+    logprobs: dict[str, float]
+
+
 def check_options(options: Sequence[str]) -> tuple[str, str]:
-    """Check the two words, one of which answers a question.
+    """Check the two words that answer a yes-no question.
 
     options (Sequence[str]): The words.
-    RETURNS (Tuple[str, str]): The same, stripped and in small letters.
-    RAISES (ValueError): They are not two, or begin with the same letter.
+    RETURNS (tuple[str, str]): The words, stripped and in lower case.
+    RAISES (ValueError): There are not two, or their first letters are the same.
     """
     words = [str(option).strip().lower() for option in options]
     if len(words) != 2 or not all(words) or words[0][0] == words[1][0]:
@@ -459,37 +456,40 @@ def check_options(options: Sequence[str]) -> tuple[str, str]:
     return words[0], words[1]
 
 
-def read_yes_no(reply: ParsedResponse, options: tuple[str, str]) -> float | None:
-    """The probability of the first word.
+def yes_no_probability(
+    response: ParsedResponse, options: tuple[str, str]
+) -> float | None:
+    """Compute the probability of the first word.
 
-    It is that of the tokens that begin it, of all that begin either, at the first place
-    where such a token was taken or they hold most of the probability. Where there is no
-    such place, or the server gives no probabilities, it is 1 or 0 by the word that
-    comes first in the answer. What the model thought before is no part of it.
+    It is the share of the tokens that begin the first word among those that begin
+    either word. It is computed at the first position where the model wrote such a token
+    or where these tokens have most of the probability. If there is no such position, or
+    the server returned no log-probabilities, the probability is 1 or 0 by the word that
+    comes first in the answer. Thoughts before the answer are ignored.
 
-    reply (ParsedResponse): The answer.
-    options (Tuple[str, str]): The two words, in small letters.
-    RETURNS (Optional[float]): The probability; None where there is neither word.
+    response (ParsedResponse): The response.
+    options (tuple[str, str]): The two words, in lower case.
+    RETURNS (float | None): The probability. None if the answer has neither word.
     """
-    for token, alternatives in _behind_thought(list(_positions(reply.logprobs))):
+    for token, logprobs in _without_thoughts(list(_positions(response.logprobs))):
         if not any(char.isalnum() for char in token):
-            # A line break or a mark before the word.
+            # A line break or markup before the word.
             continue
-        first, second = (_mass(alternatives, option) for option in options)
-        # At any other place the two have a trace of probability, which says nothing.
-        taken = any(_begins(token, option) for option in options)
-        if first + second > (0 if taken else _MOST):
+        first, second = (_mass(logprobs, option) for option in options)
+        # At other positions the two words have a negligible probability, and its shares
+        # are meaningless.
+        is_written = any(_begins(token, option) for option in options)
+        if first + second > (0 if is_written else _MAJORITY):
             return first / (first + second)
-    answer = reply.text[thought_before(reply.text) :].lower()
+    answer = response.text[thought_before(response.text) :].lower()
     found = re.search("|".join(rf"\b{re.escape(o)}\b" for o in options), answer)
     return None if found is None else float(found[0] == options[0])
 
 
-def _behind_thought(places: list[_Place]) -> list[_Place]:
-    written = "".join(token for token, _ in places)
-    begin = thought_before(written)
-    ends = accumulate(len(token) for token, _ in places)
-    return [place for place, end in zip(places, ends, strict=True) if end > begin]
+def _without_thoughts(positions: list[_Position]) -> list[_Position]:
+    begin = thought_before("".join(token for token, _ in positions))
+    ends = accumulate(len(token) for token, _ in positions)
+    return [p for p, end in zip(positions, ends, strict=True) if end > begin]
 
 
 def _begins(token: str, option: str) -> bool:
@@ -497,26 +497,30 @@ def _begins(token: str, option: str) -> bool:
     return bool(start) and option.startswith(start)
 
 
-def _mass(alternatives: Sequence[tuple[str, float]], option: str) -> float:
-    total = 0.0
-    for token, logprob in alternatives:
-        if _begins(token, option):
-            total += math.exp(min(logprob, 0.0))
-    return total
+def _mass(logprobs: dict[str, float], option: str) -> float:
+    return sum(
+        math.exp(min(logprob, 0.0))
+        for token, logprob in logprobs.items()
+        if _begins(token, option)
+    )
 
 
-def _positions(logprobs: Any) -> Iterator[_Place]:
-    """Each token of an answer with what could have stood there, as either call of the
-    protocol has it."""
+def _positions(logprobs: Any) -> Iterator[_Position]:
+    """The positions of an answer, in the form of the chat or the completion call."""
     if not isinstance(logprobs, dict):
         return
     content = logprobs.get("content")
     if isinstance(content, list):
-        for place in content:
-            if isinstance(place, dict):
-                top = place.get("top_logprobs")
-                pairs = [_pair(item) for item in (top if isinstance(top, list) else [])]
-                yield str(place.get("token")), _usable([_pair(place), *pairs])
+        for item in content:
+            if isinstance(item, dict):
+                top = item.get("top_logprobs")
+                items = [item, *(top if isinstance(top, list) else [])]
+                pairs = [
+                    (each.get("token"), each.get("logprob"))
+                    for each in items
+                    if isinstance(each, dict)
+                ]
+                yield _Position(str(item.get("token")), _valid_logprobs(pairs))
         return
     tokens, tops = logprobs.get("tokens"), logprobs.get("top_logprobs")
     if not isinstance(tokens, list) or not isinstance(tops, list):
@@ -525,20 +529,15 @@ def _positions(logprobs: Any) -> Iterator[_Place]:
     chosen = chosen if isinstance(chosen, list) else [None] * len(tokens)
     for token, logprob, top in zip(tokens, chosen, tops, strict=False):
         pairs = list(top.items()) if isinstance(top, dict) else []
-        yield str(token), _usable([(token, logprob), *pairs])
+        yield _Position(str(token), _valid_logprobs([(token, logprob), *pairs]))
 
 
-def _pair(item: Any) -> tuple[Any, Any]:
-    if not isinstance(item, dict):
-        return None, None
-    return item.get("token"), item.get("logprob")
-
-
-def _usable(pairs: Sequence[tuple[Any, Any]]) -> list[tuple[str, float]]:
-    """Each token once: the one that was taken stands among the others too."""
-    known: dict[str, float] = {}
-    for token, logprob in pairs:
-        if isinstance(token, str) and isinstance(logprob, (int, float)):
-            if not math.isnan(logprob):
-                known[token] = float(logprob)
-    return list(known.items())
+def _valid_logprobs(pairs: Sequence[tuple[Any, Any]]) -> dict[str, float]:
+    """Each token once: the alternatives include the token that was written."""
+    return {
+        token: float(logprob)
+        for token, logprob in pairs
+        if isinstance(token, str)
+        and isinstance(logprob, (int, float))
+        and not math.isnan(logprob)
+    }

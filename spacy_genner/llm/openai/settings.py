@@ -4,266 +4,131 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
+
+from ...config.base import ErrorCode, Settings
 from ...errors import Errors
 
-CALLS = ("chat", "completion")
-PATHS = {"chat": "chat/completions", "completion": "completions"}
 AUTO = "auto"
-# By convention; a key that is put here by mistake mostly has small letters.
+HIDDEN = "(hidden)"
+PATHS = {"chat": "chat/completions", "completion": "completions"}
+
+# Environment variables are written in capitals by convention. An API key that is put
+# in place of the name mostly has lower-case letters.
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-_PRICES = ("input", "output")
+_HEADER_VALUE = re.compile(r"[!-~]+")
+# Names of values that may be keys: in lower case, without punctuation.
+_PUNCTUATION = re.compile(r"[\W_]+")
+_KEY_NAME = re.compile(
+    r"key|token|auth|bearer|.*(authorization|apikey|cookie|credentials?|passw(or)?d|"
+    r"secret|(access|auth|bearer|refresh|security|session)token|"
+    r"(access|private|secret|subscription)key)"
+)
+# The parts of a key that a message may show. Shorter ones reveal nothing.
+_SHOWN_LENGTH = 8
+
 _OWN_SETTING = "it has a setting of its own"
-_TAKEN = {
+_RESERVED = {
     "model": "it is the setting 'name'",
     "messages": "it is the prompt",
     "prompt": "it is the prompt",
     "temperature": _OWN_SETTING,
     "max_tokens": _OWN_SETTING,
     "response_format": "it is the setting 'structured'",
-    "stream": "answers are read in whole",
-    "stream_options": "answers are read in whole",
-    "n": "a question has one answer",
-    "best_of": "a question has one answer",
+    "stream": "answers are not streamed",
+    "stream_options": "answers are not streamed",
+    "n": "a prompt has one answer",
+    "best_of": "a prompt has one answer",
 }
-# Names of what holds a key: in small letters, without the signs between words.
-_SIGNS = re.compile(r"[\W_]+")
-_KEY_NAME = re.compile(
-    r"key|token|auth|bearer|.*(authorization|apikey|cookie|credentials?|passw(or)?d|"
-    r"secret|(access|auth|bearer|refresh|security|session)token|"
-    r"(access|private|secret|subscription)key)"
-)
 
 
-@dataclass(frozen=True)
-class RemoteSettings:
-    """Which model is asked, where, and how.
-
-    name (str): The model, as the server calls it.
-    base_url (str): The address that the paths of the API follow.
-    api_key_env (Optional[str]): The environment variable that holds the key; None for
-        a server that asks for none.
-    call (str): "chat" or "completion".
-    max_concurrent (int): How many requests are under way at a time.
-    timeout (float): Seconds that one try may take in all.
-    max_tries (int): How often a question is sent before it counts as failed. Where the
-        server's rate limit names a wait, that is no try, for ten minutes in all.
-    temperature (Optional[float]): 0 for the likeliest answer; None leaves it to the
-        server.
-    max_tokens (Optional[int]): Limit of an answer; None decides by the length of the
-        text.
-    structured (Union[str, bool]): Whether answers in JSON are held to a schema:
-        "auto" does where the server can.
-    cache (Optional[str]): The folder in which answers are kept.
-    prices (Mapping[str, float]): Prices of a million tokens, "input" and "output";
-        empty where none are known.
-    extra (Mapping[str, Any]): Put into every request, such as {"seed": 0}.
-    system (Optional[str]): A system message, for chat alone.
-    context_length (Optional[int]): How many tokens prompt and answer may have.
-    """
-
-    name: str
-    base_url: str = "https://api.openai.com/v1"
-    api_key_env: str | None = "OPENAI_API_KEY"
-    call: str = "chat"
-    max_concurrent: int = 8
-    timeout: float = 60.0
-    max_tries: int = 5
-    temperature: float | None = 0.0
-    max_tokens: int | None = None
-    structured: str | bool = AUTO
-    cache: str | None = None
-    prices: Mapping[str, float] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    system: str | None = None
-    context_length: int | None = None
-
-    def __post_init__(self) -> None:
-        checks: dict[str, Callable[[Any], Any]] = {
-            "name": _text,
-            "base_url": _url,
-            "api_key_env": _optional(_env_name),
-            "call": _one_of(*CALLS),
-            "max_concurrent": _count,
-            "timeout": _positive,
-            "max_tries": _count,
-            "temperature": _optional(_not_negative),
-            "max_tokens": _optional(_count),
-            "structured": _one_of(AUTO, True, False),
-            "cache": _optional(_folder),
-            "prices": _prices,
-            "extra": _extra,
-            "system": _optional(_text),
-            "context_length": _optional(_count),
-        }
-        for key, check in checks.items():
-            value = getattr(self, key)
-            try:
-                object.__setattr__(self, key, check(value))
-            except _Unlike as unlike:
-                # 'extra' may hold a key.
-                shown = type(value).__name__ if key == "extra" else repr(value)
-                raise ValueError(
-                    Errors.G701.format(key=key, value=shown, expected=unlike)
-                ) from None
-        if self.system is not None and self.call != "chat":
-            expected = 'null, for a completion has no system message, or call = "chat"'
-            raise ValueError(
-                Errors.G701.format(
-                    key="system", value=repr(self.system), expected=expected
-                )
-            )
-
-    @property
-    def path(self) -> str:
-        """The path of the call, after `base_url`."""
-        return PATHS[self.call]
-
-
-def refuse_key(api_key: Any) -> None:
-    """Refuse a key that stands in a config, without showing it. Where the factories
-    did not know the name, the config system would show it with the rest of its block.
-
-    api_key (Any): What stands there; None for nothing.
-    RAISES (ValueError): Something does.
-    """
-    if api_key is not None:
-        raise ValueError(Errors.G700)
-
-
-class _Unlike(Exception):
-    """A value is not what is expected, which the error says."""
-
-
-def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def checked(value: Any) -> Any:
-        try:
-            return None if value is None else check(value)
-        except _Unlike as unlike:
-            raise _Unlike(f"{unlike}, or null") from None
-
-    return checked
-
-
-def _one_of(*allowed: Any) -> Callable[[Any], Any]:
-    def checked(value: Any) -> Any:
-        # 1 equals true, and is none of the words.
-        for choice in allowed:
-            if type(value) is type(choice) and value == choice:
-                return value
-        raise _Unlike("one of " + ", ".join(json.dumps(choice) for choice in allowed))
-
-    return checked
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise _Unlike("a text that is not empty")
-    return value
-
-
-def _folder(value: Any) -> str:
-    return _text(str(value) if isinstance(value, Path) else value)
-
-
-def _number(value: Any) -> float:
+def _to_number(value: Any) -> float:
     try:
         return math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+    except (TypeError, OverflowError) as error:
+        raise ValueError from error
 
 
-def _count(value: Any) -> int:
-    number = _number(value)
-    if not 1 <= number < math.inf or number != int(number):
-        raise _Unlike("a whole number of at least 1")
-    return int(number)
+def _to_string(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
 
 
-def _positive(value: Any) -> float:
-    if not 0 < _number(value) < math.inf:
-        raise _Unlike("a number above 0")
-    return _number(value)
+def _none_to_dict(value: Any) -> Any:
+    return {} if value is None else value
 
 
-def _not_negative(value: Any) -> float:
-    if not 0 <= _number(value) < math.inf:
-        raise _Unlike("a number of at least 0")
-    return _number(value)
+def _check_prices(prices: dict[str, float]) -> dict[str, float]:
+    if prices and set(prices) != {"input", "output"}:
+        raise ValueError
+    return prices
 
 
-def _env_name(value: Any) -> str:
-    if not isinstance(value, str) or not _ENV_NAME.fullmatch(value):
+def _check_env_name(value: Any) -> str | None:
+    if value is not None and not (
+        isinstance(value, str) and _ENV_NAME.fullmatch(value)
+    ):
         raise ValueError(Errors.G702)
     return value
 
 
-def _url(value: Any) -> str:
-    address = _text(value).strip().rstrip("/")
+def _check_url(value: str) -> str:
+    address = value.strip().rstrip("/")
     try:
         parts = urlsplit(address)
-        known = parts.scheme in ("http", "https") and parts.hostname
-        # A port that is none is noticed only where it is read.
+        is_http = parts.scheme in ("http", "https") and parts.hostname
+        # A port is only parsed when it is read.
         _ = parts.port
     except ValueError as error:
         raise ValueError(Errors.G703.format(reason=error)) from None
     reason = ""
     if parts.username is not None or parts.query or parts.fragment:
-        # Not shown: each may hold a key.
-        reason = "it has a user, a query or a fragment, which is no place for a key"
-    elif not known or re.search(r"\s", address):
-        reason = f"{value!r} is no address with http:// or https://"
+        # The address is not shown: each of these may hold a key.
+        reason = "it has a user, a query or a fragment, any of which may hold a key"
+    elif not is_http or re.search(r"\s", address):
+        reason = f"{value!r} is not an address with http:// or https://"
     elif address.endswith(tuple("/" + path for path in PATHS.values())):
-        reason = f"{value!r} ends in the path of a call, which is added to it"
+        reason = f"{value!r} ends with the path of a call, which is added to it"
     if reason:
         raise ValueError(Errors.G703.format(reason=reason))
     return address
 
 
-def _prices(value: Any) -> dict[str, float]:
-    expected = 'null, or {"input": PRICE, "output": PRICE} of a million tokens'
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping) or (value and set(value) != set(_PRICES)):
-        raise _Unlike(expected)
+def _copy_json(value: Any) -> Any:
     try:
-        return {key: _not_negative(price) for key, price in value.items()}
-    except _Unlike:
-        raise _Unlike(expected) from None
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, RecursionError) as error:
+        raise ValueError from error
 
 
-def _extra(value: Any) -> dict[str, Any]:
-    try:
-        extra = {} if value is None else json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
-        extra = None
-    if not isinstance(extra, dict):
-        raise _Unlike("null, or a dict of what JSON can hold")
+def _check_extra(extra: dict[str, Any]) -> dict[str, Any]:
     for key in extra:
-        if key.lower() in _TAKEN:
-            raise ValueError(Errors.G704.format(found=key, reason=_TAKEN[key.lower()]))
-    name = _key_inside(extra)
+        if key.lower() in _RESERVED:
+            reason = _RESERVED[key.lower()]
+            raise ValueError(Errors.G704.format(found=key, reason=reason))
+    name = _find_key(extra)
     if name is not None:
-        reason = "keys come from the environment alone"
+        reason = "API keys are only read from the environment"
         raise ValueError(Errors.G704.format(found=name, reason=reason))
     return extra
 
 
-def _key_inside(value: Any) -> str | None:
-    """The first name in nested JSON whose value looks like a key of a server."""
+def _find_key(value: Any) -> str | None:
+    """The first name in nested JSON whose value may be an API key."""
+    found: Iterable[str | None]
     if isinstance(value, list):
-        found = (_key_inside(item) for item in value)
+        found = map(_find_key, value)
     elif isinstance(value, dict):
+        # A JSON schema may have properties of any name, so an object is not a key.
         found = (
-            # A schema may have a property of any name.
-            _key_inside(item)
-            if isinstance(item, dict)
-            else (name if _KEY_NAME.fullmatch(_plain(name)) else _key_inside(item))
+            name
+            if not isinstance(item, dict)
+            and _KEY_NAME.fullmatch(_PUNCTUATION.sub("", name).lower())
+            else _find_key(item)
             for name, item in value.items()
         )
     else:
@@ -271,69 +136,213 @@ def _key_inside(value: Any) -> str | None:
     return next((name for name in found if name is not None), None)
 
 
-def _plain(name: str) -> str:
-    return _SIGNS.sub("", name).lower()
+_Text = Annotated[str, Field(strict=True, pattern=r"\S")]
+_Count = Annotated[int, Field(ge=1), BeforeValidator(_to_number)]
+_Number = Annotated[
+    float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_to_number)
+]
+_TEXT = "a string that is not empty"
+_COUNT = "a whole number of at least 1"
+
+Text = Annotated[_Text, ErrorCode("G701", _TEXT)]
+OptionalText = Annotated[_Text | None, ErrorCode("G701", f"{_TEXT}, or null")]
+Folder = Annotated[
+    _Text | None, BeforeValidator(_to_string), ErrorCode("G701", f"{_TEXT}, or null")
+]
+Count = Annotated[_Count, ErrorCode("G701", _COUNT)]
+OptionalCount = Annotated[_Count | None, ErrorCode("G701", f"{_COUNT}, or null")]
+Timeout = Annotated[_Number, Field(gt=0), ErrorCode("G701", "a number above 0")]
+Temperature = Annotated[
+    _Number | None, ErrorCode("G701", "a number of at least 0, or null")
+]
+Call = Annotated[
+    Literal["chat", "completion"], ErrorCode("G701", 'one of "chat", "completion"')
+]
+Structured = Annotated[
+    # Not Literal[True]: 1 equals it.
+    StrictBool | Literal["auto"],
+    ErrorCode("G701", 'one of "auto", true, false'),
+]
+EnvName = Annotated[str | None, BeforeValidator(_check_env_name)]
+Url = Annotated[Text, AfterValidator(_check_url)]
+Prices = Annotated[
+    dict[str, _Number],
+    AfterValidator(_check_prices),
+    BeforeValidator(_none_to_dict),
+    ErrorCode("G701", 'null, or {"input": PRICE, "output": PRICE} of a million tokens'),
+]
+Extra = Annotated[
+    dict[str, Any],
+    BeforeValidator(_copy_json),
+    BeforeValidator(_none_to_dict),
+    ErrorCode("G701", "null, or a dict of JSON values"),
+    AfterValidator(_check_extra),
+]
 
 
-HIDDEN = "(hidden)"
-# A message may show part of a key. Shorter parts than this say nothing of it.
-_PART = 8
-_SENDABLE = re.compile(r"[!-~]+")
+class RemoteSettings(Settings):
+    """Settings of a model behind a server that speaks the OpenAI protocol.
+
+    A number may be given as a string, as in the variables of a config.
+
+    RAISES (ValueError): A setting can't be used. The message shows no API key.
+    """
+
+    name: Text = Field(description="The model's name on the server.")
+    base_url: Url = Field(
+        "https://api.openai.com/v1",
+        description="The address that the paths of the API are appended to.",
+    )
+    api_key_env: EnvName = Field(
+        "OPENAI_API_KEY",
+        description="The environment variable that holds the API key. None for a "
+        "server that needs no key.",
+    )
+    call: Call = Field("chat", description='"chat" or "completion".')
+    max_concurrent: Count = Field(
+        8, description="The maximum number of requests in flight."
+    )
+    timeout: Timeout = Field(
+        60.0, description="The time limit of one attempt in seconds, in total."
+    )
+    max_tries: Count = Field(
+        5,
+        description="The number of failed attempts after which a prompt fails. If a "
+        "rate limit names a waiting time, the attempt is not counted, for up to ten "
+        "minutes of waiting.",
+    )
+    temperature: Temperature = Field(
+        0.0,
+        description="The sampling temperature: 0 for the most likely answer, None for "
+        "the server's default.",
+    )
+    max_tokens: OptionalCount = Field(
+        None,
+        description="The maximum number of tokens in an answer. None derives it from "
+        "the length of the text.",
+    )
+    structured: Structured = Field(
+        "auto",
+        description="Whether answers in JSON are constrained to a schema. "
+        '"auto" does so if the server supports it.',
+    )
+    cache: Folder = Field(None, description="The folder of the response cache.")
+    prices: Prices = Field(
+        {},
+        description='The prices of a million tokens, "input" and "output". Empty if '
+        "unknown.",
+    )
+    extra: Extra = Field(
+        {}, description='Values added to every request, such as {"seed": 0}.'
+    )
+    system: OptionalText = Field(None, description="The system message. Only for chat.")
+    context_length: OptionalCount = Field(
+        None, description="The maximum number of tokens of prompt and answer."
+    )
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> "RemoteSettings":
+        """Read the settings from the arguments of a registered function.
+
+        arguments (Mapping[str, Any]): The arguments. Those that are no settings are
+            ignored, except for `api_key`. The registered functions declare it, since
+            the config system would show the value of an undeclared one in its error.
+        RETURNS (RemoteSettings): The settings.
+        RAISES (ValueError): A setting can't be used, or `api_key` is set.
+        """
+        if arguments.get("api_key") is not None:
+            raise ValueError(Errors.G700)
+        known = {key: arguments[key] for key in cls.model_fields if key in arguments}
+        return cls(**known)
+
+    @property
+    def path(self) -> str:
+        """The path of the call, relative to `base_url`."""
+        return PATHS[self.call]
+
+    @classmethod
+    def explain(cls, values: dict[str, Any], problems: Sequence[Any]) -> str:
+        """Write the message for settings that can't be used. Only the value of the
+        setting at fault is shown, and never that of `extra` or an unknown setting,
+        which may hold a key.
+
+        values (dict[str, Any]): The values of all settings.
+        problems (Sequence[ErrorDetails]): The errors that pydantic found.
+        RETURNS (str): A message with its code.
+        """
+        context = problems[0].get("ctx", {})
+        if "error" in context:
+            return str(context["error"])
+        key = str(problems[0]["loc"][0])
+        expected = context.get("expected", _TEXT)
+        value = values.get(key)
+        shown = type(value).__name__ if key == "extra" else repr(value)
+        if key not in cls.model_fields:
+            shown, expected = "unknown", f"one of {', '.join(cls.model_fields)}"
+        return Errors.G701.format(key=key, value=shown, expected=expected)
+
+    @model_validator(mode="after")
+    def _check_system(self) -> "RemoteSettings":
+        if self.system is not None and self.call != "chat":
+            expected = 'null, as completions have no system message, or call = "chat"'
+            raise ValueError(
+                Errors.G701.format(
+                    key="system", value=repr(self.system), expected=expected
+                )
+            )
+        return self
 
 
 class Secret:
-    """A key that shows itself only where it is asked for by name.
+    """An API key that is not shown by `repr` and not copied by `pickle`.
 
-    value (str): The key; empty for a server that asks for none.
+    value (str): The key. Empty for a server that needs none.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("value",)
 
     def __init__(self, value: str):
-        self._value = value
+        self.value = value
 
     def __repr__(self) -> str:
         return f"Secret({HIDDEN})"
 
     def __reduce__(self) -> tuple[type["Secret"], tuple[str]]:
-        # A copy that leaves the process has no key.
         return Secret, ("",)
 
-    @property
-    def header(self) -> str:
-        """What the header says, empty where there is no key."""
-        return f"Bearer {self._value}" if self._value else ""
+    def redact(self, text: str) -> str:
+        """Hide the key and long parts of it.
 
-    def scrubbed(self, text: str) -> str:
-        """Hide the key, and any long part of it.
-
-        text (str): What someone else wrote.
-        RETURNS (str): The same without the key.
+        text (str): A text of the server's or a library's.
+        RETURNS (str): The text without the key.
         """
-        key = self._value
+        key = self.value
         if not key:
             return text
-        if len(key) <= _PART:
-            # A short one may be part of any word: "x" for a server that wants some key.
+        if len(key) <= _SHOWN_LENGTH:
+            # A short key, such as "x" for a server that accepts any, may be part of a
+            # word.
             return re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", HIDDEN, text)
-        parts = {key[i : i + _PART] for i in range(len(key) - _PART + 1)}
+        parts = {
+            key[i : i + _SHOWN_LENGTH] for i in range(len(key) - _SHOWN_LENGTH + 1)
+        }
         shown: list[str] = []
         end = 0
-        for at in range(len(text) - _PART + 1):
-            if text[at : at + _PART] not in parts:
+        for start in range(len(text) - _SHOWN_LENGTH + 1):
+            if text[start : start + _SHOWN_LENGTH] not in parts:
                 continue
-            if at > end or not shown:
-                shown += [text[end:at], HIDDEN]
-            end = at + _PART
+            if start > end or not shown:
+                shown += [text[end:start], HIDDEN]
+            end = start + _SHOWN_LENGTH
         return "".join(shown) + text[end:]
 
 
 def read_secret(settings: RemoteSettings) -> Secret:
-    """Read the key from the environment.
+    """Read the API key from the environment.
 
-    settings (RemoteSettings): The settings, which name its variable.
+    settings (RemoteSettings): The settings, which name the variable.
     RETURNS (Secret): The key.
-    RAISES (ValueError): The variable is not set, or holds no key.
+    RAISES (ValueError): The variable is not set, or its value is not a valid key.
     """
     env = settings.api_key_env
     if env is None:
@@ -341,6 +350,6 @@ def read_secret(settings: RemoteSettings) -> Secret:
     value = os.environ.get(env, "").strip()
     if not value:
         raise ValueError(Errors.G705.format(env=env, url=settings.base_url))
-    if not _SENDABLE.fullmatch(value):
+    if not _HEADER_VALUE.fullmatch(value):
         raise ValueError(Errors.G706.format(env=env))
     return Secret(value)

@@ -1,4 +1,4 @@
-"""Usage of a client: requests, tokens and cost."""
+"""Usage of a remote model: requests, tokens and cost."""
 
 import threading
 from collections.abc import Mapping
@@ -7,23 +7,24 @@ from typing import Any
 
 from spacy.language import Language
 
-_MILLION = 1_000_000
+_PRICED_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Usage:
     """Counts since a client was made.
 
-    requests (int): Requests sent, repeated ones too.
-    from_cache (int): Answers that came from the cache on disk, or that the same
-        question got at that moment.
-    retries (int): Requests that were sent again after a failure.
-    failures (int): Questions that got no answer.
-    truncated (int): Answers that were cut at the limit of tokens.
-    prompt_tokens (int): Tokens of prompts, as the server counts them.
-    completion_tokens (int): Tokens of answers.
-    uncounted (int): Answers whose tokens the server did not tell; they are in no sum.
-    cost (Optional[float]): What the tokens cost; None without prices.
+    requests (int): Requests sent, including retries.
+    from_cache (int): Answers from the cache on disk, or shared with an identical
+        request in flight.
+    retries (int): Requests that were sent again.
+    failures (int): Prompts without an answer.
+    truncated (int): Answers cut off at the token limit.
+    prompt_tokens (int): Tokens in prompts, as counted by the server.
+    completion_tokens (int): Tokens in answers.
+    uncounted (int): Answers for which the server reported no token counts. They are
+        not in the sums.
+    cost (float | None): The cost of the tokens. None without prices.
     """
 
     requests: int = 0
@@ -38,10 +39,10 @@ class Usage:
 
 
 class UsageTracker:
-    """Counts from several threads.
+    """Counts usage in several threads.
 
-    prices (Mapping[str, float]): Prices of a million tokens, "input" and "output";
-        empty where none are known.
+    prices (Mapping[str, float]): The prices of a million tokens, "input" and "output".
+        Empty if unknown.
     """
 
     def __init__(self, prices: Mapping[str, float]):
@@ -51,30 +52,29 @@ class UsageTracker:
 
     @property
     def usage(self) -> Usage:
-        """The counts of this moment."""
+        """The current counts."""
         with self._lock:
             usage = self._usage
         if not self._prices:
             return usage
         cost = usage.prompt_tokens * self._prices["input"]
         cost += usage.completion_tokens * self._prices["output"]
-        return replace(usage, cost=cost / _MILLION)
+        return replace(usage, cost=cost / _PRICED_TOKENS)
 
     def add(self, **counts: int) -> None:
-        """Add to some counts.
+        """Increase some of the counts.
 
-        counts (int): By their names in `Usage`.
+        counts (int): The increases, by their names in `Usage`.
         """
         with self._lock:
-            old = {key: getattr(self._usage, key) for key in counts}
-            new = {key: old[key] + count for key, count in counts.items()}
-            self._usage = replace(self._usage, **new)
+            sums = {key: getattr(self._usage, key) + n for key, n in counts.items()}
+            self._usage = replace(self._usage, **sums)
 
     def add_tokens(self, prompt: int | None, completion: int | None) -> None:
-        """Add the tokens of an answer.
+        """Add the tokens of a response.
 
-        prompt (Optional[int]): Those of its prompt; None where it is not told.
-        completion (Optional[int]): Those of the answer.
+        prompt (int | None): The tokens in its prompt. None if not reported.
+        completion (int | None): The tokens in its answer. None if not reported.
         """
         self.add(
             prompt_tokens=prompt or 0,
@@ -84,20 +84,20 @@ class UsageTracker:
 
 
 def usage_of(nlp: Language) -> dict[str, Usage]:
-    """Count requests, tokens and cost since the pipeline was made or loaded.
+    """Report requests, tokens and cost since a pipeline was made or loaded.
 
     nlp (Language): The pipeline.
-    RETURNS (Dict[str, Usage]): The counts of each component with a model behind a
-        server, of the factory `generative_ner` or `llm`, by its name.
+    RETURNS (dict[str, Usage]): The usage of each component with a remote model, of the
+        factory `generative_ner` or `llm`, by the component's name.
     """
     found = {}
     for name, pipe in nlp.pipeline:
-        # spacy-llm's component shows its model in no other way.
+        # spacy-llm's component has no public attribute for its model.
         models: list[Any] = [getattr(pipe, "_model", None)]
         models.append(getattr(getattr(pipe, "lm", None), "client", None))
         for model in models:
             usage = getattr(model, "usage", None)
-            # Models of others may count in ways of their own.
+            # Other models may have usage of another kind.
             if isinstance(usage, Usage):
                 found[name] = usage
     return found

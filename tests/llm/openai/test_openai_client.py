@@ -19,7 +19,7 @@ from spacy_genner.formats import FORMATS, CharSpan, get_format
 from spacy_genner.llm.alignment import aligned
 from spacy_genner.llm.messages import Completion
 from spacy_genner.llm.openai.client import THREAD_NAME
-from spacy_genner.llm.openai.protocol import ask
+from spacy_genner.llm.openai.protocol import make_request
 from spacy_genner.llm.openai.retry import RemoteError
 from spacy_genner.llm.openai.settings import RemoteSettings
 
@@ -196,7 +196,7 @@ def test_no_right_answer_reaches_the_limit(name, format):
         for word, end in zip(question.subject.words, ends, strict=True)
     ]
     right = get_format(format).render(text, spans, question.layout.labels)
-    limit = ask(RemoteSettings("gpt"), question).body["max_tokens"]
+    limit = make_request(RemoteSettings(name="gpt"), question).body["max_tokens"]
     # A token has a byte at least.
     assert len(right.encode()) < limit < 3 * len(right.encode()) + 400
 
@@ -205,8 +205,8 @@ def test_the_limit_leaves_room_for_the_prompt():
     question = make_question("Lisbon " * 200 + "end", "offset_json")
 
     def limit(length):
-        settings = RemoteSettings("gpt", context_length=length)
-        return ask(settings, question).body["max_tokens"]
+        settings = RemoteSettings(name="gpt", context_length=length)
+        return make_request(settings, question).body["max_tokens"]
 
     assert limit(100_000) == limit(None) > 8000
     assert 1000 < limit(4096) < 4096 - 400

@@ -1,5 +1,6 @@
 """What may go wrong with a response, of which no question is lost."""
 
+import gzip
 import os
 import time
 
@@ -8,6 +9,7 @@ from remote_cases import ENV, FakeTime, make_client, make_question
 from server import KEY, Cut, Drip, Fail, Hang, Raw, Say, Server
 
 from spacy_genner.errors import GennerWarning
+from spacy_genner.llm.openai import client as client_module
 from spacy_genner.llm.openai.retry import RemoteError
 
 
@@ -26,11 +28,11 @@ def environment(monkeypatch):
         (Fail(409), "409"),
         (Fail(425), "425"),
         (Cut(), "RemoteProtocolError"),
-        (Raw(b'{"choices": [{"mess'), "no JSON"),
+        (Raw(b'{"choices": [{"mess'), "not JSON"),
         (Raw(b"<html>Welcome</html>", "text/html"), "(text/html): '<html>Welcome"),
         (Raw(b'{"choices": []}'), "no choices"),
         (Raw(b'{"object": "list"}'), "no choices"),
-        (Raw(b"[" * 100_000), "no JSON"),
+        (Raw(b"[" * 100_000), "not JSON"),
         (Raw(b'{"choices": [{"message": 3}]}'), "message"),
         (Raw(b'{"choices": [{"message": {"content": 3}}]}'), "content"),
         (Raw(b'{"error": {"message": "busy"}}'), "busy"),
@@ -178,16 +180,17 @@ def test_content_in_parts():
         assert make_client(server).answer(["question"]) == ["yes"]
 
 
-def test_a_response_without_end():
-    from spacy_genner.llm.openai import client
-
-    with Server(lambda call: "x" * 10_000) as server:
-        client = make_client(server, max_tries=1)
-        before, client.MOST_BYTES = client.MOST_BYTES, 1000
-        try:
-            (answer,) = client.answer(["question"])
-        finally:
-            client.MOST_BYTES = before
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_response_that_is_too_large(monkeypatch, status, encoding):
+    monkeypatch.setattr(client_module, "MAX_RESPONSE_BYTES", 1000)
+    content = b"x" * 10_000
+    if encoding == "gzip":
+        content = gzip.compress(content)
+        assert len(content) < 1000
+    raw = Raw(content, status=status, headers={"Content-Encoding": encoding})
+    with Server(lambda call: raw) as server:
+        (answer,) = make_client(server, max_tries=1).answer(["question"])
         assert "more than 1000 bytes" in str(answer.error)
 
 

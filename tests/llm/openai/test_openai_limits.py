@@ -4,7 +4,7 @@ import pytest
 from remote_cases import ENV, FakeTime, make_client
 from server import KEY, Fail, Say, Server
 
-from spacy_genner.llm.openai.retry import Clock, asked_wait, spent_wait
+from spacy_genner.llm.openai.retry import Clock, exhausted_wait, requested_wait
 
 NOW = 1_700_000_000.0
 
@@ -52,13 +52,13 @@ def environment(monkeypatch):
     ],
 )
 def test_what_a_server_asks_for(headers, limited, wait):
-    assert asked_wait(headers, NOW, limited) == pytest.approx(wait)
+    assert requested_wait(headers, NOW, limited) == pytest.approx(wait)
 
 
 def test_what_is_spent():
-    assert spent_wait({"x-ratelimit-reset-tokens": "3s"}, NOW) is None
+    assert exhausted_wait({"x-ratelimit-reset-tokens": "3s"}, NOW) is None
     headers = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "3s"}
-    assert spent_wait(headers, NOW) == 3.0
+    assert exhausted_wait(headers, NOW) == 3.0
 
 
 def test_back_off_grows_and_is_drawn():

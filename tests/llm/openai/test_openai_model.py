@@ -175,10 +175,18 @@ def test_a_task_of_spacy_llm(tmp_path):
         assert len(server.calls) == before
 
 
-def test_httpx_is_imported_where_it_is_needed():
-    program = (
+def run(program):
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_openai_package_is_imported_where_it_is_needed():
+    output = run(
         "import sys\n"
-        "sys.modules['httpx'] = None\n"
+        "sys.modules['openai'] = None\n"
         "from spacy_genner.llm.openai.models import make_remote_model\n"
         "model = make_remote_model('gpt', api_key_env=None)\n"
         "try:\n"
@@ -186,8 +194,15 @@ def test_httpx_is_imported_where_it_is_needed():
         "except ImportError as error:\n"
         "    print(error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    assert "[G707]" in output and "spacy-genner[llm]" in output
+
+
+def test_a_pipeline_is_made_without_the_openai_package():
+    output = run(
+        "import sys, spacy\n"
+        "nlp = spacy.blank('en')\n"
+        f"model = {{'@architectures': {NAME!r}, 'name': 'gpt'}}\n"
+        "nlp.add_pipe('generative_ner', config={'labels': ['A'], 'model': model})\n"
+        "print('openai' in sys.modules)\n"
     )
-    assert done.returncode == 0, done.stderr
-    assert "[G707]" in done.stdout and "spacy-genner[llm]" in done.stdout
+    assert output.strip() == "False"

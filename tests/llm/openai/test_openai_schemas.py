@@ -8,7 +8,11 @@ from server import Server
 from server_protocol import response_format_fault, schema_fault
 
 from spacy_genner.formats import FORMATS, CharSpan, get_format
-from spacy_genner.llm.openai.protocol import answer_schema, response_format, unwrapped
+from spacy_genner.llm.openai.protocol import (
+    answer_schema,
+    response_format,
+    unwrap_answer,
+)
 
 SPANS = [CharSpan(0, 6, "GPE"), CharSpan(17, 37, "ORG"), CharSpan(31, 37, "GPE")]
 JSON_FORMATS = list(SAID)
@@ -70,13 +74,13 @@ def test_an_answer_is_what_the_format_writes(name, indent):
     # Some servers write keys in an order of their own, and escape what they need not.
     answer = json.dumps(value, indent=indent, sort_keys=True, separators=(",", ":"))
     assert answer != written
-    assert unwrapped(answer, schema) == written
+    assert unwrap_answer(answer, schema) == written
     assert get_format(name).parse(written, TEXT, LABELS).issues == []
 
 
 def test_a_label_may_be_called_as_the_wrapper_is():
     schema = answer_schema("grouped_json", ["entities"])
-    assert unwrapped('{"entities":["é"]}', schema) == '{"entities": ["é"]}'
+    assert unwrap_answer('{"entities":["é"]}', schema) == '{"entities": ["é"]}'
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_a_label_may_be_called_as_the_wrapper_is():
 )
 def test_another_answer_stays_as_it_is(answer):
     schema = answer_schema("occurrence_json", LABELS)
-    assert unwrapped(answer, schema) == answer
+    assert unwrap_answer(answer, schema) == answer
 
 
 def test_no_schema():

@@ -101,18 +101,18 @@ def test_a_copy_in_another_process_asks_as_well():
 
 
 def test_a_secret_is_hidden():
-    secret = read_secret(RemoteSettings("gpt", api_key_env=ENV))
-    assert secret.header == f"Bearer {KEY}"
+    secret = read_secret(RemoteSettings(name="gpt", api_key_env=ENV))
+    assert secret.value == KEY
     assert not holds_key(repr(secret) + str(secret) + repr(pickle.dumps(secret)))
-    assert secret.scrubbed(f"a {KEY} b {KEY}") == f"a {HIDDEN} b {HIDDEN}"
-    assert secret.scrubbed(KEY + KEY) in (HIDDEN, HIDDEN + HIDDEN)
-    assert not holds_key(secret.scrubbed(f"a {KEY[3:20]} b"))
-    assert secret.scrubbed("nothing of it") == "nothing of it"
-    assert secret.scrubbed("") == ""
+    assert secret.redact(f"a {KEY} b {KEY}") == f"a {HIDDEN} b {HIDDEN}"
+    assert secret.redact(KEY + KEY) in (HIDDEN, HIDDEN + HIDDEN)
+    assert not holds_key(secret.redact(f"a {KEY[3:20]} b"))
+    assert secret.redact("nothing of it") == "nothing of it"
+    assert secret.redact("") == ""
     # A short key is a word of its own.
-    assert Secret("x").scrubbed("x-axis: extra x") == f"{HIDDEN}-axis: extra {HIDDEN}"
-    assert Secret("").scrubbed("anything") == "anything"
-    assert Secret("").header == ""
+    assert Secret("x").redact("x-axis: extra x") == f"{HIDDEN}-axis: extra {HIDDEN}"
+    assert Secret("").redact("anything") == "anything"
+    assert Secret("").value == ""
 
 
 def test_a_key_in_the_config_of_a_component_is_not_shown():
@@ -125,3 +125,62 @@ def test_a_key_in_the_config_of_a_component_is_not_shown():
     with pytest.raises(ValueError, match="G700.*'api_key_env'") as error:
         nlp.add_pipe("generative_ner", config={"labels": ["A"], "model": model})
     assert not holds_key(everything_of(error.value))
+
+
+ENVIRONMENT = {
+    "OPENAI_API_KEY": "sk-of-the-environment",
+    "OPENAI_ADMIN_KEY": "sk-of-an-admin",
+    "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
+    "OPENAI_ORG_ID": "my-organization",
+    "OPENAI_PROJECT_ID": "my-project",
+    "OPENAI_CUSTOM_HEADERS": "X-Mine: 1\nAuthorization: Bearer sk-of-a-header",
+}
+
+
+@pytest.mark.parametrize("call", ["chat", "completion"])
+@pytest.mark.parametrize("key", [KEY, None])
+def test_the_environment_of_the_sdk_is_not_read(monkeypatch, call, key):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with Server(key=key) as server:
+        client = make_client(server, call=call, api_key_env=key and ENV)
+        assert client.answer(["a"]) == ["answer to a"]
+        assert server.wrong == []
+        headers = server.calls[0].headers
+    assert headers.get("authorization") == (key and f"Bearer {key}")
+    assert {n for n in headers if n not in ("authorization", "host")} <= {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "user-agent",
+        "x-stainless-raw-response",
+        "x-stainless-read-timeout",
+        "x-stainless-retry-count",
+    }
+    for value in ENVIRONMENT.values():
+        assert value not in str(headers)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(status):
+    with Server() as other:
+        location = {"Location": f"{other.url}/chat/completions"}
+        redirect = Raw(b"", status=status, headers=location)
+        with Server(lambda call: redirect) as server:
+            (answer,) = make_client(server).answer(["question"])
+            assert "G712" in str(answer.error) and str(status) in str(answer.error)
+            assert len(server.calls) == 1
+        assert other.calls == other.wrong == []
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_a_proxy_of_the_environment_is_used(monkeypatch, variable):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Server() as proxy:
+        monkeypatch.setenv(variable, proxy.url.removesuffix("/v1"))
+        (answer,) = make_client("http://server.invalid/v1").answer(["question"])
+        assert "http://server.invalid/v1/chat/completions" in proxy.wrong[0]
+        assert "G712" in str(answer.error)

@@ -16,7 +16,7 @@ NAME = "spacy-genner.OpenAICompatible.v1"
 
 
 def test_defaults():
-    settings = RemoteSettings("gpt")
+    settings = RemoteSettings(name="gpt")
     assert settings.base_url == "https://api.openai.com/v1"
     assert settings.api_key_env == "OPENAI_API_KEY"
     assert (settings.call, settings.path) == ("chat", "chat/completions")
@@ -29,7 +29,7 @@ def test_defaults():
 
 def test_the_address_comes_from_the_settings_alone(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere/v1")
-    assert RemoteSettings("gpt").base_url == "https://api.openai.com/v1"
+    assert RemoteSettings(name="gpt").base_url == "https://api.openai.com/v1"
 
 
 def test_numbers_may_be_strings():
@@ -152,7 +152,7 @@ def test_a_key_in_the_wrong_place_is_not_shown(change):
     ],
 )
 def test_what_is_no_key(extra):
-    assert RemoteSettings("gpt", extra=extra).extra == extra
+    assert RemoteSettings(name="gpt", extra=extra).extra == extra
 
 
 MODEL = {"name": "gpt", "api_key": "sk-secret123"}
@@ -187,6 +187,6 @@ def test_the_documentation_has_every_setting_with_its_default(factory):
 
 def test_what_was_given_is_not_written():
     extra = {"seed": 1, "nested": {"a": [1]}}
-    settings = RemoteSettings("gpt", extra=extra)
+    settings = RemoteSettings(name="gpt", extra=extra)
     settings.extra["nested"]["a"].append(2)
     assert extra == {"seed": 1, "nested": {"a": [1]}}

@@ -449,8 +449,8 @@ class GenerativeNER(TrainablePipe):
 
         examples (Iterable[Example]): The examples.
         RETURNS (list[DraftHeadExample]): The hidden states and the spans of the texts.
-        RAISES (ValueError): The component has no adapter or no draft head, or an example
-            is invalid.
+        RAISES (ValueError): The component has no adapter or no draft head, or an
+            example is invalid.
         """
         sequences = self._training_sequences(examples, "read_for_draft_head")
         if not self.lm.drafting.wanted:
@@ -468,8 +468,8 @@ class GenerativeNER(TrainablePipe):
     ) -> float:
         """Train the draft head. The adapter does not change.
 
-        texts (Sequence[DraftHeadExample]): The result of `read_for_draft_head`, at least
-            one text.
+        texts (Sequence[DraftHeadExample]): The result of `read_for_draft_head`, at
+            least one text.
         sgd (Optimizer | None): Updates the head. None to accumulate gradients.
         RETURNS (float): The mean loss of a text.
         RAISES (ValueError): The component has no draft head.
@@ -485,7 +485,8 @@ class GenerativeNER(TrainablePipe):
 
     @property
     def target_builder(self) -> "TargetBuilder":
-        """RETURNS (TargetBuilder): Builds training targets from examples, and counts the
+        """RETURNS (TargetBuilder): Builds training targets from examples, and counts
+        the
         reference spans that cannot be used."""
         if self._target_builder is None:
             self._target_builder = self._trainable_predictor().target_builder(
@@ -494,7 +495,8 @@ class GenerativeNER(TrainablePipe):
         return self._target_builder
 
     def gold_counts(self) -> "TargetCounts | None":
-        """RETURNS (TargetCounts | None): The reference spans that training has seen since
+        """RETURNS (TargetCounts | None): The reference spans that training has seen
+        since
         `initialize`, and those that it could not use."""
         builder = self._target_builder
         return None if builder is None else builder.counts
@@ -625,7 +627,8 @@ class GenerativeNER(TrainablePipe):
             self._set_state(base=self.lm.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Settings and adapter, for `n_process` and copies. Locks and everything that is
+        """Settings and adapter, for `n_process` and copies. Locks and everything that
+        is
         made at first use are left out."""
         attrs = {**self.__dict__, "_predictor": None, "_target_builder": None}
         del attrs["_lock"]

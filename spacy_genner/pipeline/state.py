@@ -1,4 +1,4 @@
-"""What training fixes and saving keeps: labels, prompt and demonstrations."""
+"""The state that training fixes and saving keeps: labels, prompt, demonstrations."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from ..prompts import Demonstration, PromptLayout, PromptSettings, Selection
 from ..prompts.layout import INSTRUCTIONS, read_template
 
 VERSION = 2
-# Characters of a setting that a message shows.
+# The maximum number of characters of a setting in a message.
 _LENGTH = 60
 
 
 @dataclass(frozen=True)
 class ComponentState:
-    """What training has fixed. Settings of use are the config's alone.
+    """The settings that training fixes. All other settings come from the config.
 
-    labels (Dict[str, str]): Label to definition, which may be empty.
+    labels (dict[str, str]): Label to definition, which may be empty.
     format (str): The output format.
-    readings (int): How often the prompt holds the text.
-    prompt (PromptSettings): How the component asks.
-    base (str): The base's name.
-    demonstrations (Sequence[Demonstration]): What prompts may show as examples.
-    checksum (Optional[str]): The base's checksum, None as long as nobody has asked.
+    readings (int): How many times the prompt holds the text.
+    prompt (PromptSettings): The settings of the prompt.
+    base (str): The name of the base.
+    demonstrations (Sequence[Demonstration]): The pool of demonstrations.
+    checksum (str | None): The checksum of the base. None until it is computed.
     """
 
     labels: dict[str, str]
@@ -43,20 +43,20 @@ class ComponentState:
     checksum: str | None = None
 
     def layout(self, selection: Selection, tuned: bool) -> PromptLayout:
-        """The prompt.
+        """Make the layout of the prompt.
 
-        selection (Selection): Which demonstrations it shows.
-        tuned (bool): Whether the model has an adapter. One that is not tuned on the
-            marks has to be told of them.
-        RETURNS (PromptLayout): The prompt.
-        RAISES (ValueError): `readings` is neither 1 nor 2, or the template's file
+        selection (Selection): Selects the demonstrations.
+        tuned (bool): Whether the model has an adapter. Without one, the instruction
+            describes the output format in full.
+        RETURNS (PromptLayout): The layout.
+        RAISES (ValueError): `readings` is neither 1 nor 2, or the file of the template
             could not be read.
         """
-        own = "" if tuned else INSTRUCTIONS[self.format]
+        default = "" if tuned else INSTRUCTIONS[self.format]
         return PromptLayout(
             tuple(self.labels),
             self.labels,
-            instruction=self.prompt.instruction or own,
+            instruction=self.prompt.instruction or default,
             format=self.format,
             readings=self.readings,
             demonstrations=tuple(selection.shared(self.demonstrations)),
@@ -65,10 +65,10 @@ class ComponentState:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """RETURNS (Dict[str, Any]): The state as JSON holds it."""
+        """RETURNS (dict[str, Any]): The state as JSON."""
         return {
             "version": VERSION,
-            # A list of pairs: the order is part of the format.
+            # A list of pairs, since the order of the labels matters.
             "labels": [[label, text] for label, text in self.labels.items()],
             "format": self.format,
             "readings": self.readings,
@@ -82,29 +82,29 @@ class ComponentState:
         }
 
     def differences(self, saved: "ComponentState") -> Iterator[tuple[str, str, str]]:
-        """What a config says otherwise than training had it.
+        """Compare the settings of a config with the saved ones.
 
-        saved (ComponentState): What training had.
-        YIELDS (Tuple[str, str, str]): A setting, what the config has, and what was
-            saved, shortened.
+        saved (ComponentState): The saved state.
+        YIELDS (tuple[str, str, str]): A setting, its value in the config and its saved
+            value, both shortened.
         """
-        # Labels that the config leaves open are those of training.
+        # A config without labels takes the saved ones.
         if self.labels and list(self.labels) != list(saved.labels):
-            yield "labels", _shown(list(self.labels)), _shown(list(saved.labels))
+            yield "labels", _shorten(list(self.labels)), _shorten(list(saved.labels))
         if self.readings != saved.readings:
-            yield "readings", _shown(self.readings), _shown(saved.readings)
+            yield "readings", _shorten(self.readings), _shorten(saved.readings)
         for key in () if self.prompt.problem else ("template", "instruction", "chat"):
-            own, other = getattr(self.prompt, key), getattr(saved.prompt, key)
-            if own != other:
-                yield f"prompt.{key}", _shown(own), _shown(other)
+            found, other = getattr(self.prompt, key), getattr(saved.prompt, key)
+            if found != other:
+                yield f"prompt.{key}", _shorten(found), _shorten(other)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ComponentState":
-        """Read the JSON that is saved of what `to_json` gave.
+        """Read a saved state.
 
-        data (bytes): The JSON.
+        data (bytes): The result of `to_json`, as JSON.
         RETURNS (ComponentState): The state.
-        RAISES (ValueError): It is something else.
+        RAISES (ValueError): The data is no saved state.
         """
         try:
             content = parse_json(data.decode("utf8"))
@@ -117,7 +117,7 @@ class ComponentState:
                 labels={str(label): str(text) for label, text in content["labels"]},
                 format=str(content["format"]),
                 readings=int(content["readings"]),
-                prompt=_prompt(content.get("prompt")),
+                prompt=_read_prompt(content.get("prompt")),
                 demonstrations=[
                     Demonstration(str(text), str(output))
                     for text, output in content["demonstrations"]
@@ -129,14 +129,14 @@ class ComponentState:
             raise ValueError(Errors.G418.format(reason=repr(err))) from err
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}..."
 
 
-def _prompt(data: Any) -> PromptSettings:
+def _read_prompt(data: Any) -> PromptSettings:
     if data is None:
-        # Of the first version, which had one template.
+        # The first version had one template and did not save it.
         return PromptSettings(read_template("compact"))
     chat = data["chat"] if isinstance(data["chat"], bool) else "auto"
     return PromptSettings(str(data["template"]), str(data["instruction"]), chat)
@@ -148,18 +148,18 @@ def read_demonstrations(
     key: str,
     fmt: Format,
     labels: list[str],
-    own_layout: bool = True,
+    token_aligned: bool = True,
 ) -> list[Demonstration]:
-    """Write the documents of a file as the model is to write.
+    """Read annotated documents as demonstrations.
 
-    path (Optional[str]): A `.spacy` file; None for no demonstrations.
-    vocab (Vocab): The pipeline's vocabulary.
-    key (str): The group of `doc.spans` that holds the spans.
+    path (str | None): A `.spacy` file. None for no demonstrations.
+    vocab (Vocab): The vocabulary of the pipeline.
+    key (str): The group of `doc.spans` with the spans.
     fmt (Format): The output format.
-    labels (List[str]): The labels, in their order.
-    own_layout (bool): Whether the outputs are as a model writes them under the
-        grammar, with marks before white space; else as the format has them.
-    RETURNS (List[Demonstration]): Text and output of each document.
+    labels (list[str]): The labels, in order.
+    token_aligned (bool): Whether to place markup before white space, as a model does
+        under the grammar. Otherwise the outputs are as the format renders them.
+    RETURNS (list[Demonstration]): The text and the output of each document.
     RAISES (ValueError): The file is missing or no DocBin, a label is unknown, or spans
         cross.
     """
@@ -168,15 +168,15 @@ def read_demonstrations(
     if not Path(path).is_file():
         raise ValueError(Errors.G423.format(path=path))
     docs = load_docs(Path(path), vocab)
-    # White space after the last token is no part of what a model is given.
+    # The texts of documents are given to a model without trailing white space.
     return [
-        Demonstration(doc[:].text, _written(doc, key, fmt, labels, own_layout))
+        Demonstration(doc[:].text, _render(doc, key, fmt, labels, token_aligned))
         for doc in docs
     ]
 
 
-def _written(
-    doc: Doc, key: str, fmt: Format, labels: list[str], own_layout: bool
+def _render(
+    doc: Doc, key: str, fmt: Format, labels: list[str], token_aligned: bool
 ) -> str:
     spans = list(doc.spans[key]) if key in doc.spans else []
     for span in spans:
@@ -184,25 +184,26 @@ def _written(
             raise ValueError(
                 Errors.G303.format(label=span.label_, span=span.text, labels=labels)
             )
-    said = [CharSpan(s.start_char, s.end_char, s.label_) for s in spans]
-    if not (own_layout and isinstance(fmt, InlineFormat)):
-        return fmt.render(doc[:].text, said, labels)
-    crossed = crossings(said)
+    char_spans = [CharSpan(s.start_char, s.end_char, s.label_) for s in spans]
+    if not (token_aligned and isinstance(fmt, InlineFormat)):
+        return fmt.render(doc[:].text, char_spans, labels)
+    crossed = crossings(char_spans)
     if crossed:
         first, second = crossed[0]
         raise ValueError(Errors.G004.format(first=tuple(first), second=tuple(second)))
-    places = [(span.start, span.end, labels.index(span.label_)) for span in spans]
-    return _marked(doc, places, fmt, labels)
+    token_spans = [(s.start, s.end, labels.index(s.label_)) for s in spans]
+    return _render_token_aligned(doc, token_spans, fmt, labels)
 
 
-def _marked(
-    doc: Doc, places: list[tuple[int, int, int]], fmt: InlineFormat, labels: list[str]
+def _render_token_aligned(
+    doc: Doc, spans: list[tuple[int, int, int]], fmt: InlineFormat, labels: list[str]
 ) -> str:
-    """A marked document. Marks stand before the white space of the token after them:
-    what is copied in an output is then, id for id, what stands in the text."""
+    """Render a document with markup before the white space of the next token. The ids
+    of
+    the copied text are then equal to the ids of the text in the prompt."""
     text = before = ""
     for token, (closed, opened) in zip(
-        [*doc, None], markup_by_boundary(places, len(doc)), strict=True
+        [*doc, None], markup_by_boundary(spans, len(doc)), strict=True
     ):
         text += "".join(fmt.close_mark(labels[label]) for label in closed)
         text += "".join(fmt.open_mark(labels[label]) for label in opened)

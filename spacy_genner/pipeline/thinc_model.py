@@ -1,4 +1,8 @@
-"""The registered architecture: a thinc model around a language model."""
+"""The registered architecture `spacy-genner.LoraCausalLM.v1`.
+
+thinc runs the optimizer, averages weights and saves the adapter. Prediction and
+training do not go through thinc's forward pass.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,14 +39,14 @@ class LoraShim(PredictorShim):
         return LocalPredictor(self.lm, config)
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Let an optimizer change the adapter by its gradients, and clear these.
+        """Update the adapter by its gradients, and clear them.
 
-        optimizer (Optimizer): thinc's optimizer. It is called once a weight matrix,
-            with the shim's id and the matrix's name as key, so its clipping of
-            gradients (`grad_clip`) is one matrix at a time.
+        optimizer (Optimizer): thinc's optimizer. It is called once for each weight
+            matrix, with the id of the shim and the name of the matrix as key. Gradients
+            are therefore clipped (`grad_clip`) by matrix.
         """
         if not self.lm.is_loaded:
-            # Nothing has been trained since the adapter was read.
+            # Nothing has been trained since the adapter was loaded.
             return
         changed = False
         for name, parameter in self.lm.trainable_parameters().items():
@@ -54,8 +58,7 @@ class LoraShim(PredictorShim):
                 _to_array(parameter.grad),
             )
             _from_array(parameter, weights)
-            # None, not zero: the trainer's next backward pass then allocates it,
-            # and a layer that took no part is left alone by momentum.
+            # None instead of zero: momentum then skips a layer without gradients.
             parameter.grad = None
             changed = True
         if changed:
@@ -63,9 +66,9 @@ class LoraShim(PredictorShim):
 
     @contextmanager
     def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
-        """Use other weights within the block, such as the optimizer's averages.
+        """Use other weights within the block, such as the averages of the optimizer.
 
-        params (dict): (shim id, name) to array; what is not there stays.
+        params (dict[Any, Any]): (shim id, name) to array. Other weights stay.
         """
         if not self.lm.is_loaded:
             yield
@@ -88,14 +91,14 @@ class LoraShim(PredictorShim):
 
 
 def _to_array(tensor: Any) -> Any:
-    # A copy: thinc's optimizer works in place.
+    # A copy, since thinc's optimizer works in place.
     return tensor.detach().to("cpu", copy=True).contiguous().numpy()
 
 
 def _from_array(parameter: Any, array: Any) -> None:
     import torch
 
-    # Averages are cupy arrays where spaCy uses the GPU.
+    # Averages are CuPy arrays if spaCy uses the GPU.
     array = array.get() if hasattr(array, "get") else array
     with torch.no_grad():
         parameter.copy_(torch.from_numpy(array).reshape(parameter.shape))
@@ -111,28 +114,24 @@ def build_lora_causal_lm(
     draft_head: bool = True,
     gradient_checkpointing: bool = False,
 ) -> Model:
-    """A causal language model with a LoRA adapter, `spacy-genner.LoraCausalLM.v1`.
+    """Make a causal language model with a LoRA adapter. Registered as
+    `spacy-genner.LoraCausalLM.v1`. The weights are loaded at first use.
 
-    The weights are loaded at first use. Prediction and training do not go through
-    thinc's forward pass: the component's decoder and trainer take the networks of
-    its language model. What thinc does is the optimizer's step, the
-    averages of weights, and saving.
-
-    name (str): The base: a hub id, a folder, or `pip:PACKAGE` for GGUF weights that
-        an installed package carries.
-    revision (Optional[str]): Branch, tag or commit of a hub id.
-    lora (Optional[Dict[str, Any]]): Any of `rank` (32), `alpha` (64), `dropout` (0.0)
-        and `target_modules` ("all-linear") of a new adapter; null for the base alone.
+    name (str): The base: a hub id, a folder, or `pip:PACKAGE` for GGUF weights in an
+        installed package.
+    revision (str | None): Branch, tag or commit of a hub id.
+    lora (dict[str, Any] | None): Any of `rank` (32), `alpha` (64), `dropout` (0.0) and
+        `target_modules` ("all-linear") of a new adapter. None for the base alone.
     dtype (str): "auto", "float64", "float32", "bfloat16" or "float16".
     device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
-    merge (Union[bool, str]): Decode with merged copies of the adapted weights: true,
-        false, or "auto" by the free memory.
-    draft_head (bool): Whether training also trains a head that drafts outputs, for
-        speed alone.
-    gradient_checkpointing (bool): Whether training keeps the hidden states between
-        layers alone and computes the rest once more: less memory, more time.
-    RETURNS (Model[List[Ints1d], List[Floats2d]]): Token ids to last hidden states.
-    RAISES (ValueError): If a setting can't be used.
+    merge (bool | str): Whether to decode with merged copies of the adapted weights.
+        "auto" decides by the free memory.
+    draft_head (bool): Whether to train a head that drafts outputs. It changes the speed
+        of decoding, and not its results.
+    gradient_checkpointing (bool): Whether training recomputes the activations inside a
+        layer for the backward pass. This takes less memory and more time.
+    RETURNS (Model[list[Ints1d], list[Floats2d]]): Token ids to last hidden states.
+    RAISES (ValueError): A setting is invalid.
     """
     lm = LanguageModel(
         name,
@@ -148,12 +147,12 @@ def build_lora_causal_lm(
 
 
 def _forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable]:
-    """The last hidden states of sequences of token ids.
+    """Compute the last hidden states of sequences of token ids.
 
-    X (List[Ints1d]): The token ids of each sequence.
-    RETURNS (Tuple[List[Floats2d], Callable]): For each sequence an array of shape
-        (length, hidden size) in float32. No gradient passes through: the callback
-        raises.
+    X (list[Ints1d]): The token ids of each sequence.
+    RETURNS (tuple[list[Floats2d], Callable]): For each sequence an array of shape
+        (length, hidden size) in float32, and a callback that raises, since gradients do
+        not pass through.
     """
     import torch
 

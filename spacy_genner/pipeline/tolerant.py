@@ -1,4 +1,4 @@
-"""A fault-tolerant wrapper around a pipeline."""
+"""Run a pipeline over documents so that no failure loses a document."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 @dataclass
 class PipeResult(Generic[T]):
-    """One document with what became of it.
+    """An annotated document.
 
-    source (T): What it was given with.
-    doc (Doc): The Doc, with the group, whose attributes have the status.
-    error (Optional[str]): Why it failed.
-    written (bool): Whether the pipeline wrote the group; else it is empty.
+    source (T): The object that was passed with the document.
+    doc (Doc): The Doc, whose group of spans has the status as an attribute.
+    error (str | None): The reason of a failure.
+    written (bool): Whether the pipeline wrote the group. Otherwise it is empty.
     """
 
     source: T
@@ -33,11 +33,11 @@ class PipeResult(Generic[T]):
 
 
 class FaultTolerantPipe(Generic[T]):
-    """Runs a pipeline over documents. While it does, failures are noted, and none is
-    raised; then the pipeline's error handlers are what they were.
+    """Runs a pipeline over documents and collects failures instead of raising them. The
+    error handlers of the pipeline are replaced while it runs, and restored afterwards.
 
     nlp (Language): The pipeline.
-    spans_key (str): The group of `doc.spans` that is the result.
+    spans_key (str): The group of `doc.spans` with the result.
     """
 
     def __init__(self, nlp: Language, spans_key: str):
@@ -51,32 +51,32 @@ class FaultTolerantPipe(Generic[T]):
     ) -> Iterator[PipeResult[T]]:
         """Annotate documents.
 
-        texts (Iterable[Tuple[Union[str, Doc], T]]): Texts or Docs, each with what
-            comes back with it.
-        batch_size (Optional[int]): How many go through the pipeline at once.
-        YIELDS (PipeResult[T]): One for each, in order: also for a document that some
-            component failed on or dropped.
+        texts (Iterable[tuple[str | Doc, T]]): Texts or Docs, each with an object that
+            is returned with the result.
+        batch_size (int | None): The number of documents to process together.
+        YIELDS (PipeResult[T]): One result for each document, in order, even if a
+            component failed on the document or dropped it.
         """
-        with self._noting():
+        with self._collecting_errors():
             for doc in self.nlp.pipe(self._docs(texts), batch_size=batch_size):
                 while self._is_lost(doc):
-                    yield self._lost(*self._waiting.popleft())
-                yield self._done(*self._waiting.popleft(), doc)
+                    yield self._lost_result(*self._waiting.popleft())
+                yield self._result(*self._waiting.popleft(), doc)
             while self._waiting:
-                yield self._lost(*self._waiting.popleft())
+                yield self._lost_result(*self._waiting.popleft())
 
     @contextmanager
-    def _noting(self) -> Iterator[None]:
+    def _collecting_errors(self) -> Iterator[None]:
         nlp, default = self.nlp, self.nlp.default_error_handler
         before = [
             (pipe, pipe.get_error_handler())
             for _, pipe in nlp.pipeline
             if isinstance(pipe, Pipe)
         ]
-        # spaCy types handlers as if none ever came back.
-        nlp.default_error_handler = self._note  # type: ignore[assignment]
+        # In spaCy's types a handler never returns.
+        nlp.default_error_handler = self._collect  # type: ignore[assignment]
         for pipe, _ in before:
-            _set_handler(pipe, self._note)
+            _set_handler(pipe, self._collect)
         try:
             yield
         finally:
@@ -85,12 +85,12 @@ class FaultTolerantPipe(Generic[T]):
                 _set_handler(pipe, handler)
 
     def _is_lost(self, doc: Doc) -> bool:
-        """Whether the text that is next in order did not come out, but a later one."""
+        """Whether the pipeline returned a later document than the next in order."""
         place, waiting = self._waiting[0]
         if doc is waiting.doc or doc._context == place:
             return False
-        # A cache may give one Doc for several texts, and it knows the place of the
-        # last alone: then only what is known to have failed is lost.
+        # A cache may return one Doc for several texts, with the context of the last of
+        # them. Then a document is lost only if it is known to have failed.
         if any(doc is later.doc for _, later in self._waiting):
             return True
         return place in self._errors
@@ -103,36 +103,36 @@ class FaultTolerantPipe(Generic[T]):
                 try:
                     doc = self.nlp.make_doc(text)
                 except Exception as error:
-                    # One token, so that the text itself is kept.
+                    # A single token keeps the text.
                     words = [text] if text else []
                     doc = Doc(self.nlp.vocab, words=words, spaces=[False] * len(words))
                     self._errors[place] = str(error)
                     self._waiting.append((place, PipeResult(source, doc)))
                     continue
-            # What is in `user_data` does not come back where a component has a cache.
+            # A component with a cache does not return `user_data`.
             doc._context = place
             self._waiting.append((place, PipeResult(source, doc)))
             yield doc
 
-    def _note(self, name: str, _: Any, docs: list[Doc], error: Exception) -> None:
+    def _collect(self, name: str, _: Any, docs: list[Doc], error: Exception) -> None:
         for doc in docs:
             self._errors[doc._context] = f"{name}: {error}"
 
-    def _done(self, place: int, passed: PipeResult[T], doc: Doc) -> PipeResult[T]:
-        if doc.text != passed.doc.text:
+    def _result(self, place: int, result: PipeResult[T], doc: Doc) -> PipeResult[T]:
+        if doc.text != result.doc.text:
             self._errors[place] = Errors.G772.format(found=doc.text[:40])
-            return self._lost(place, passed)
-        passed.doc = doc
+            return self._lost_result(place, result)
+        result.doc = doc
         if self.spans_key not in doc.spans:
-            passed.written = False
+            result.written = False
             doc.spans[self.spans_key] = SpanGroup(doc, name=self.spans_key)
         error = self._errors.pop(place, None)
         if doc.spans[self.spans_key].attrs.get("status") == FAILED:
-            passed.error = error or _reason(doc, self.spans_key)
-        return passed
+            result.error = error or _reason(doc, self.spans_key)
+        return result
 
-    def _lost(self, place: int, passed: PipeResult[T]) -> PipeResult[T]:
-        doc = passed.doc
+    def _lost_result(self, place: int, result: PipeResult[T]) -> PipeResult[T]:
+        doc = result.doc
         reason = self._errors.pop(place, "no reason was given")
         issue = failure_issue(doc, Errors.G528.format(reason=reason))
         doc.spans[self.spans_key] = SpanGroup(
@@ -140,18 +140,18 @@ class FaultTolerantPipe(Generic[T]):
             name=self.spans_key,
             attrs={"status": FAILED, "issues": [issue]},
         )
-        passed.error = reason
-        return passed
+        result.error = reason
+        return result
 
 
 def _reason(doc: Doc, spans_key: str) -> str:
-    """Why a document failed whose component called no error handler."""
+    """The reason of a failure that was not passed to the error handler."""
     issues = doc.spans[spans_key].attrs.get("issues", ())
-    said = (issue["message"] for issue in issues if issue.get("code") == FAILED)
-    return str(next(said, FAILED))
+    messages = (issue["message"] for issue in issues if issue.get("code") == FAILED)
+    return str(next(messages, FAILED))
 
 
 def _set_handler(pipe: Pipe, handler: Callable[..., Any]) -> None:
-    # spaCy's parser and ner have no place for one.
+    # The parser and the ner of spaCy cannot store a handler.
     with suppress(AttributeError):
         pipe.set_error_handler(handler)

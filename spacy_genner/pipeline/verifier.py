@@ -39,14 +39,14 @@ class Verifier:
     Language Models", 2023. The probabilities of yes and no: Kadavath et al., "Language
     Models (Mostly) Know What They Know", 2022.
 
-    below (float): Spans with this score or a higher one are not verified. The default is
-        above 1, so that all spans are. The spans of a model without probabilities always
-        are.
+    below (float): Spans with this score or a higher one are not verified. The default
+        is above 1, so that all spans are. The spans of a model without probabilities
+        always are.
     keep (float): The minimum probability of "yes" to keep a span.
-    context (int): The number of tokens on either side of a span that the question shows,
-        within its sentence if the document has sentence boundaries.
-    template (str): "verify", or a file with a jinja template. The variable `text` is the
-        text with the span in markup.
+    context (int): The number of tokens on either side of a span that the question
+        shows, within its sentence if the document has sentence boundaries.
+    template (str): "verify", or a file with a jinja template. The variable `text` is
+        the text with the span in markup.
     RAISES (ValueError): A setting is invalid.
     """
 

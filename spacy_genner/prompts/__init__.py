@@ -1,4 +1,4 @@
-"""Instruction, label definitions, demonstrations; texts to model inputs."""
+"""Prompts: layout, demonstrations, windows, and their encoding as token ids."""
 
 from .encoder import Choice, Target, TaskEncoder
 from .examples import Demonstration, FirstDemonstrations, Selection

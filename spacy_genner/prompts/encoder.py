@@ -1,4 +1,8 @@
-"""Encode prompts and training targets."""
+"""Encode prompts and training targets as token ids.
+
+A `TaskEncoder` is bound to a tokenizer, an output format and a prompt. Prediction and
+training get their prompts and grammars from it, so that both see the same ids.
+"""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -16,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class Choice(NamedTuple):
-    """A place of a target where several tokens are legal.
+    """A position of a target at which several tokens are legal.
 
-    place (int): Its place in the target.
-    legal (Tuple[int, ...]): The legal ids.
-    right (int): Which of them the target has, as an index.
+    place (int): The position in the target.
+    legal (tuple[int, ...]): The legal ids.
+    right (int): The index of the target's id among the legal ids.
     """
 
     place: int
@@ -31,8 +35,8 @@ class Choice(NamedTuple):
 class Target(NamedTuple):
     """A reference output.
 
-    ids (Tuple[int, ...]): Its ids, without the one that ends an output.
-    choices (Tuple[Choice, ...]): The places where decoding has a choice.
+    ids (tuple[int, ...]): The ids, without the id that ends an output.
+    choices (tuple[Choice, ...]): The positions at which decoding has a choice.
     """
 
     ids: tuple[int, ...]
@@ -40,15 +44,18 @@ class Target(NamedTuple):
 
 
 class TaskEncoder:
-    """Makes prompts, grammars and targets.
+    """Encodes prompts, grammars and targets.
 
     fmt (Format): The output format.
-    layout (PromptLayout): The prompt's layout, which holds the labels.
-    encode (PieceEncoder): Encodes one piece of text as data.
-    begin_ids (Sequence[int]): What stands before every prompt.
-    max_depth (int): How many spans may be open at once.
-    after_ids (Sequence[int]): What stands between prompt and output.
-    limit (Optional[int]): The most positions of the model.
+    layout (PromptLayout): The layout of the prompt, including the labels.
+    encode (TokenAlignedEncoder): Encodes a string as data, without control tokens.
+    begin_ids (Sequence[int]): The ids before every prompt.
+    max_depth (int): The maximum depth of nested spans.
+    after_ids (Sequence[int]): The ids between prompt and output.
+    limit (int | None): The maximum number of positions of the model.
+
+    labels (tuple[str, ...]): The labels, in order.
+    prefix_ids (tuple[int, ...]): The start of the prompt that all documents share.
     """
 
     def __init__(
@@ -70,19 +77,19 @@ class TaskEncoder:
         self._grammar = make_grammars(fmt, layout.labels, encode, max_depth)
         self.prefix_ids: tuple[int, ...] = (*begin_ids, *encode(layout.prefix))
         self._after_ids = tuple(after_ids)
-        self._plain = self._encoded(layout.around())
+        self._plain = self._encode_parts(layout.around())
 
     def source(self, words: Sequence[str], spaces: Sequence[bool]) -> Source:
-        """Cut a tokenised text into units.
+        """Encode a tokenised text as the source of an output.
 
-        words (Sequence[str]): The tokens' texts.
+        words (Sequence[str]): The texts of the tokens.
         spaces (Sequence[bool]): Whether a single space follows each token.
         RETURNS (Source): The source.
         """
         return make_source(words, spaces, self.encode)
 
     def source_of(self, part: "Doc | Span") -> Source:
-        """The source of a document, or of a window of it.
+        """Encode a document, or a window of it, as the source of an output.
 
         part (Doc | Span): The tokens.
         RETURNS (Source): The source.
@@ -101,10 +108,10 @@ class TaskEncoder:
         return self._grammar(source)
 
     def prompt(self, source: Source) -> tuple[int, ...]:
-        """What stands between the shared prefix and the output.
+        """Encode the part of the prompt between the shared prefix and the output.
 
         source (Source): The source.
-        RETURNS (Tuple[int, ...]): The ids.
+        RETURNS (tuple[int, ...]): The ids.
         """
         text = source.flat_ids
         around = self._around(source.text.strip(), len(text))
@@ -114,12 +121,12 @@ class TaskEncoder:
         return tuple(ids)
 
     def unit_ends(self, source: Source, prompt: Sequence[int]) -> tuple[int, ...]:
-        """Where the last reading of a text has its units.
+        """Find the words of a source in the last reading of its prompt.
 
         source (Source): The source.
-        prompt (Sequence[int]): Its prompt.
-        RETURNS (Tuple[int, ...]): The place in the prompt of each unit's last id;
-            empty where the text is not before what stands behind every text.
+        prompt (Sequence[int]): The result of `prompt(source)`.
+        RETURNS (tuple[int, ...]): The position in the prompt of the last id of each
+            word. Empty if the prompt does not end with the text.
         """
         text = source.flat_ids
         start = len(prompt) - len(self._plain[-1]) - len(text)
@@ -129,7 +136,7 @@ class TaskEncoder:
         return tuple(ends)[1:]
 
     def prompt_length(self, text_ids: int) -> int:
-        """How long the prompt of a text is, without demonstrations of its own.
+        """The length of a prompt without demonstrations for its text.
 
         text_ids (int): The number of ids of the text.
         RETURNS (int): The number of ids between prefix and output.
@@ -138,38 +145,38 @@ class TaskEncoder:
 
     @property
     def readings(self) -> int:
-        """RETURNS (int): How often a prompt holds the text."""
+        """RETURNS (int): How many times a prompt holds the text."""
         return len(self._plain) - 1
 
     def _around(self, text: str, text_ids: int) -> list[tuple[int, ...]]:
-        """What stands around a text: with as many of its demonstrations, the nearest
-        first, as leave room for the output, the text with as much again in marks."""
+        """The ids around a text, with the demonstrations that fit."""
         if self.layout.neighbours is None:
             return self._plain
         needed = len(self.prefix_ids) + (self.readings + OUTPUT_FACTOR) * text_ids
 
         def size(shown: Sequence[Demonstration]) -> int:
-            return needed + sum(map(len, self._encoded(self.layout.around(shown))))
+            return needed + sum(map(len, self._encode_parts(self.layout.around(shown))))
 
         # One position stays free for the id that ends an output.
         limit = None if self.limit is None else self.limit - 1
         shown = self.layout.fit_neighbours(text, size, limit)
-        return self._encoded(self.layout.around(shown)) if shown else self._plain
+        return self._encode_parts(self.layout.around(shown)) if shown else self._plain
 
-    def _encoded(self, parts: Sequence[str]) -> list[tuple[int, ...]]:
+    def _encode_parts(self, parts: Sequence[str]) -> list[tuple[int, ...]]:
         ids = [tuple(self.encode(part)) if part else () for part in parts]
         return [*ids[:-1], (*ids[-1], *self._after_ids)]
 
     def target(
         self, grammar: Grammar, spans: Sequence[tuple[int, int, int]]
     ) -> tuple[Target, list[tuple[int, int, int]]]:
-        """The reference output for some spans, with its choices.
+        """Encode the reference output of some spans, with its choices.
 
-        grammar (Grammar): The legal outputs.
-        spans (Sequence[Tuple[int, int, int]]): First unit, unit after the last and
-            label index of each; none crosses another where the format is inline.
-        RETURNS (Tuple[Target, List[Tuple[int, int, int]]]): The output, and the spans
-            that no legal output says, which are left out of it.
+        grammar (Grammar): The legal outputs of the source.
+        spans (Sequence[tuple[int, int, int]]): The first word, the word after the last
+            and the index of the label of each span. In the inline formats no span may
+            cross another.
+        RETURNS (tuple[Target, list[tuple[int, int, int]]]): The output, and the spans
+            that no legal output represents. They are left out.
         """
         lost = grammar.unsayable(spans)
         kept = sorted(
@@ -187,25 +194,25 @@ class TaskEncoder:
                     choices.append(Choice(place, tuple(legal), legal.index(id_)))
                 state = state.advance(id_)
             else:
-                said = {(span.start, span.end, span.label) for span in state.marked}
-                if state.finished and said == set(kept):
+                found = {(span.start, span.end, span.label) for span in state.marked}
+                if state.finished and found == set(kept):
                     return Target(tuple(ids), tuple(choices)), lost
-            # The mark that the automaton refuses belongs to one of the spans; take
-            # out those that can't be said even alone, or else the shortest.
-            alone = [span for span in kept if not self._sayable(grammar, [span])]
+            # The tag that the automaton refuses belongs to one of the spans. Drop the
+            # spans that cannot be represented even alone, or else the shortest.
+            alone = [span for span in kept if not self._is_representable(grammar, span)]
             out = alone or [min(kept, key=lambda span: span[1] - span[0])]
             lost += out
             kept = [span for span in kept if span not in out]
 
-    def _sayable(self, grammar: Grammar, spans: list[tuple[int, int, int]]) -> bool:
-        ids = grammar.target(spans)
+    def _is_representable(self, grammar: Grammar, span: tuple[int, int, int]) -> bool:
+        ids = grammar.target([span])
         state = grammar.start()
         for id_ in ids:
             if id_ not in state.choices:
                 return False
             state = state.advance(id_)
-        said = [(span.start, span.end, span.label) for span in state.marked]
-        return state.finished and said == spans
+        found = [(span.start, span.end, span.label) for span in state.marked]
+        return state.finished and found == [span]
 
 
 def resolve_chat(

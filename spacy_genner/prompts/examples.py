@@ -1,4 +1,4 @@
-"""Demonstrations and how they are selected."""
+"""Demonstrations in the prompt, and how they are selected."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -10,12 +10,15 @@ import numpy
 from ..config.settings import check_count
 from ..errors import Errors
 
+# Returns vectors of texts, of shape (texts, width).
+Embed = Callable[[Sequence[str]], Any]
+
 
 class Demonstration(NamedTuple):
     """An annotated text.
 
     text (str): The text.
-    output (str): What is to be written for it.
+    output (str): The output that the model should write for it.
     """
 
     text: str
@@ -23,44 +26,49 @@ class Demonstration(NamedTuple):
 
 
 class Neighbours(Protocol):
-    """Demonstrations that are chosen for each text."""
+    """Selects demonstrations for one text."""
 
     def of(self, text: str) -> Sequence[Demonstration]:
-        """The demonstrations for a text.
+        """Select the demonstrations for a text.
 
         text (str): The text.
-        RETURNS (Sequence[Demonstration]): The best first. Never the text itself.
+        RETURNS (Sequence[Demonstration]): The best first. The text itself is never
+            among them.
         """
 
 
 class Selection(Protocol):
-    """A way to select demonstrations, as the config names it."""
+    """A registered way to select demonstrations from a pool."""
 
     def shared(self, pool: Sequence[Demonstration]) -> Sequence[Demonstration]:
-        """The demonstrations that every text gets, which the model then reads once.
+        """Select the demonstrations of all prompts. They are a part of the shared
+        prefix, which the model processes once.
 
-        pool (Sequence[Demonstration]): All there are.
-        RETURNS (Sequence[Demonstration]): The chosen.
+        pool (Sequence[Demonstration]): All demonstrations.
+        RETURNS (Sequence[Demonstration]): The selected ones.
         """
 
     def neighbours(self, pool: Sequence[Demonstration]) -> Neighbours | None:
-        """What chooses for each text.
+        """Prepare the selection for each text.
 
-        pool (Sequence[Demonstration]): All there are.
-        RETURNS (Optional[Neighbours]): It, None where all texts get the same.
+        pool (Sequence[Demonstration]): All demonstrations.
+        RETURNS (Neighbours | None): The selection. None if all prompts show the same
+            demonstrations.
         """
 
 
 class FirstDemonstrations:
-    """The first of the file, the same for all texts. Registered as
+    """The first demonstrations of the pool, the same for all texts. Registered as
     `spacy-genner.FirstDemonstrations.v1`.
 
-    count (Optional[int]): How many; None for all.
-    RAISES (ValueError): That is no whole number of at least 1.
+    count (int | None): The number of demonstrations. None for all.
+    RAISES (ValueError): `count` is not an integer of at least 1.
     """
 
     def __init__(self, count: int | None = None):
-        self.count = _counted(count)
+        self.count = (
+            None if count is None else check_count("demonstrations.count", count)
+        )
 
     def shared(self, pool: Sequence[Demonstration]) -> Sequence[Demonstration]:
         return pool[: self.count]
@@ -70,12 +78,12 @@ class FirstDemonstrations:
 
 
 class RandomDemonstrations:
-    """Drawn by chance, the same for all texts. Registered as
+    """A random sample of the pool, the same for all texts. Registered as
     `spacy-genner.RandomDemonstrations.v1`.
 
-    count (int): How many.
-    seed (int): Of the draw.
-    RAISES (ValueError): `count` is no whole number of at least 1.
+    count (int): The number of demonstrations.
+    seed (int): The random seed.
+    RAISES (ValueError): `count` is not an integer of at least 1.
     """
 
     def __init__(self, count: int = 5, seed: int = 0):
@@ -89,24 +97,20 @@ class RandomDemonstrations:
         return None
 
 
-def _counted(count: int | None) -> int | None:
-    return None if count is None else check_count("demonstrations.count", count)
-
-
-Embed = Callable[[Sequence[str]], Any]
-
-
 class NearestDemonstrations:
-    """For each text those whose texts are most like it, the most like it last in the
-    prompt. Registered as `spacy-genner.NearestDemonstrations.v1`.
+    """For each text, the demonstrations whose texts are most similar to it. The most
+    similar one is the last in the prompt. Registered as
+    `spacy-genner.NearestDemonstrations.v1`.
 
-    Liu et al., "What Makes Good In-Context Examples for GPT-3?", 2022. A demonstration
-    of the very text is never shown, so that training does not learn to look it up.
+    A demonstration of the text itself is never shown, so that training does not learn
+    to copy its answer.
 
-    count (int): How many.
-    embed (Optional[Callable[[Sequence[str]], Floats2d]]): Makes vectors of texts,
-        shape (texts, width); by default TF-IDF of words, Spärck Jones, 1972.
-    RAISES (ValueError): `count` is no whole number of at least 1.
+    Source: Liu et al., "What Makes Good In-Context Examples for GPT-3?", 2022.
+
+    count (int): The number of demonstrations.
+    embed (Callable[[Sequence[str]], Floats2d] | None): Returns vectors of texts, of
+        shape (texts, width). By default TF-IDF of words (Spärck Jones, 1972).
+    RAISES (ValueError): `count` is not an integer of at least 1.
     """
 
     def __init__(self, count: int = 5, embed: Any = None):
@@ -117,17 +121,17 @@ class NearestDemonstrations:
         return ()
 
     def neighbours(self, pool: Sequence[Demonstration]) -> Neighbours | None:
-        # A text without a word is like no other.
-        pool = [shown for shown in pool if shown.text.strip()]
+        # A text without words has no neighbours.
+        pool = [demonstration for demonstration in pool if demonstration.text.strip()]
         return NearestNeighbours(pool, self.count, self.embed) if pool else None
 
 
 class NearestNeighbours:
-    """Finds the demonstrations nearest to a text, by the cosine of their vectors.
+    """Finds the demonstrations nearest to a text, by cosine similarity.
 
-    pool (Sequence[Demonstration]): All there are.
-    count (int): How many are wanted.
-    embed (Optional[Callable[[Sequence[str]], Floats2d]]): Makes vectors of texts; None
+    pool (Sequence[Demonstration]): All demonstrations.
+    count (int): The number of demonstrations to select.
+    embed (Callable[[Sequence[str]], Floats2d] | None): Returns vectors of texts. None
         for TF-IDF.
     """
 
@@ -137,15 +141,15 @@ class NearestNeighbours:
         self._embed = embed
 
     def of(self, text: str) -> Sequence[Demonstration]:
-        """The demonstrations for a text.
+        """Select the demonstrations for a text.
 
         text (str): The text.
-        RETURNS (Sequence[Demonstration]): At most `count`, the nearest first; of
-            equals the earlier.
-        RAISES (ValueError): scikit-learn is wanted and not there.
+        RETURNS (Sequence[Demonstration]): At most `count`, the nearest first. Of
+            equally near ones the earlier comes first.
+        RAISES (ValueError): TF-IDF needs scikit-learn, which is not installed.
         """
         vectors, embed = self._index
-        query = _unit(embed([text]))
+        query = _normalize(embed([text]))
         cosines = vectors @ query.T
         dense = cosines.toarray() if hasattr(cosines, "toarray") else cosines
         order = numpy.argsort(-numpy.asarray(dense)[:, 0], kind="stable")
@@ -154,22 +158,22 @@ class NearestNeighbours:
 
     @cached_property
     def _index(self) -> tuple[Any, Embed]:
-        """The pool's vectors, of length 1, and what makes more of them."""
-        texts = [shown.text for shown in self.pool]
+        """The vectors of the pool, of length 1, and the function that embeds texts."""
+        texts = [demonstration.text for demonstration in self.pool]
         if self._embed is not None:
-            return _unit(self._embed(texts)), self._embed
+            return _normalize(self._embed(texts)), self._embed
         try:
             from sklearn.feature_extraction.text import TfidfVectorizer
         except ImportError as error:
             raise ValueError(Errors.G111) from error
-        # Words of any script, and marks that stand alone.
+        # Words of any script, and punctuation marks one by one.
         tfidf = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", sublinear_tf=True)
-        return _unit(tfidf.fit_transform(texts)), tfidf.transform
+        return _normalize(tfidf.fit_transform(texts)), tfidf.transform
 
 
-def _unit(vectors: Any) -> Any:
+def _normalize(vectors: Any) -> Any:
     if hasattr(vectors, "tocsr"):
-        # TF-IDF is of length 1 already.
+        # TF-IDF vectors have length 1 already.
         return vectors.tocsr()
     array = numpy.asarray(vectors, dtype="float32")
     lengths = numpy.linalg.norm(array, axis=1, keepdims=True)

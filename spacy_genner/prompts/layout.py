@@ -1,4 +1,8 @@
-"""The prompt: template, instruction, label definitions and demonstrations."""
+"""The prompt: template, instruction, label definitions and demonstrations.
+
+A prompt is rendered from a jinja template around its text. The part before the text
+that all documents share, the prefix, is processed by the model once.
+"""
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -14,21 +18,23 @@ from ..errors import Errors, Warnings, warn
 from .examples import Demonstration, Neighbours
 
 TEMPLATES = ("compact", "study")
-# A character for private use, which texts hold as good as never.
+# Stands for the text while a template is rendered: a private-use character that texts
+# hardly ever contain.
 _SLOT = "\ue0f8"
 
 
 def read_template(name: str, own: Sequence[str] = TEMPLATES) -> str:
-    """Find a template.
+    """Read a template.
 
-    name (str): One of the project's own, or a file that ends in `.jinja` or `.j2`.
-    own (Sequence[str]): The project's own that serve the purpose.
-    RETURNS (str): Its source.
-    RAISES (ValueError): That is no name of a template.
-    RAISES (OSError): The file can't be read.
+    name (str): The name of a built-in template, or a file that ends in `.jinja` or
+        `.j2`.
+    own (Sequence[str]): The built-in templates to choose from.
+    RETURNS (str): The source of the template.
+    RAISES (ValueError): There is no template of that name.
+    RAISES (OSError): The file cannot be read.
     """
     if name in own:
-        return _own(name)
+        return _read_built_in(name)
     path = Path(name)
     if path.suffix not in (".jinja", ".j2"):
         expected = ", ".join(own)
@@ -40,33 +46,33 @@ def read_template(name: str, own: Sequence[str] = TEMPLATES) -> str:
 
 
 def render_around(source: str, variables: Mapping[str, Any]) -> tuple[str, ...]:
-    """Render a template around its `{{ text }}`.
+    """Render a template, and split the result at its `{{ text }}`.
 
-    source (str): The template's source.
-    variables (Mapping[str, Any]): What it may name, besides `text`. None of it is a
-        template itself: braces in a definition or a demonstration stay braces.
-    RETURNS (Tuple[str, ...]): What stands before the text, between one reading of it
-        and the next, and after the last: one string more than it is read.
-    RAISES (ValueError): The template can't be rendered, or does not hold the text.
+    source (str): The source of the template.
+    variables (Mapping[str, Any]): The variables besides `text`. They are not templates
+        themselves: braces in a definition or a demonstration stay braces.
+    RETURNS (tuple[str, ...]): The strings before the text, between its readings, and
+        after the last one: one more than the number of readings.
+    RAISES (ValueError): The template cannot be rendered, or does not use `text`.
     """
     slot = _SLOT
-    # No string among the variables is as long a row of it as the longest, and one more.
-    held = "\n".join(_strings(variables))
-    while slot in held:
+    # A longer run of the character than any variable contains.
+    contents = "\n".join(_strings(variables))
+    while slot in contents:
         slot += _SLOT
     try:
-        written = _compiled(source).render({**variables, "text": slot})
+        rendered = _compile(source).render({**variables, "text": slot})
     except Exception as error:
-        # jinja2 raises whatever an expression raises.
+        # jinja2 raises any exception that an expression raises.
         raise ValueError(Errors.G109.format(reason=error)) from error
-    parts = tuple(written.split(slot))
+    parts = tuple(rendered.split(slot))
     if len(parts) < 2:
         raise ValueError(Errors.G110)
     return parts
 
 
 def _strings(value: Any) -> list[str]:
-    """All strings in a string, a mapping or a sequence of such."""
+    """All strings in nested mappings and sequences."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
@@ -77,14 +83,14 @@ def _strings(value: Any) -> list[str]:
 
 
 @cache
-def _own(name: str) -> str:
+def _read_built_in(name: str) -> str:
     folder = resources.files(__package__) / "templates"
     return (folder / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 @cache
-def _compiled(source: str) -> Any:
-    # Loaded by whoever renders: not by every pipeline that is made.
+def _compile(source: str) -> Any:
+    # Imported here, so that making a pipeline does not import jinja2.
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -97,9 +103,9 @@ def _compiled(source: str) -> Any:
     return environment.from_string(source)
 
 
-_LISTED = "List every named entity of the text, as"
+_LIST = "List every named entity of the text, as"
 
-# The form of the output in full, for a model that is not trained on these prompts.
+# The output format in full, for a model that is not trained on these prompts.
 INSTRUCTIONS: dict[str, str] = {
     "inline_bracketed": (
         "Copy the text and mark every named entity in it, in this "
@@ -110,21 +116,21 @@ INSTRUCTIONS: dict[str, str] = {
         "way: <LABEL>entity</LABEL>."
     ),
     "grouped_json": (
-        f"{_LISTED} a JSON object: under each label the list of its entities in the "
+        f"{_LIST} a JSON object: under each label the list of its entities in the "
         "order of the text, an empty list where there is none."
     ),
     "occurrence_json": (
-        f'{_LISTED} a JSON list of objects with "text", "label" and '
+        f'{_LIST} a JSON list of objects with "text", "label" and '
         '"occurrence_index": which occurrence of that string in the text is meant, '
         "counted from 1."
     ),
     "offset_json": (
-        f'{_LISTED} a JSON list of objects with "text", "label", "start" and "end": '
+        f'{_LIST} a JSON list of objects with "text", "label", "start" and "end": '
         "its first character, counted from 0, and the one after its last."
     ),
 }
 
-# A model that is tuned on it needs no word on the marks.
+# A tuned model needs no description of the markup.
 _COPY = "Copy the text and mark every named entity in it."
 SHORT_INSTRUCTIONS = {
     **INSTRUCTIONS,
@@ -135,13 +141,14 @@ SHORT_INSTRUCTIONS = {
 
 @dataclass(frozen=True)
 class PromptSettings:
-    """How a component asks.
+    """The settings of a component's prompt.
 
-    source (str): The source of a jinja template; empty where its file can't be read.
-    instruction (str): What is to be done; empty for the format's own words.
-    chat (Union[bool, str]): Whether the prompt is a turn of a chat, as the tokenizer's
-        chat template has it; "auto" for a model without an adapter that has one.
-    problem (str): Why the template's file can't be read.
+    source (str): The source of a jinja template. Empty if its file cannot be read.
+    instruction (str): The instruction. Empty for the default of the output format.
+    chat (bool | str): Whether the prompt is a turn of a chat, in the chat template of
+        the tokenizer. "auto" uses the chat template for a model without an adapter, if
+        there is one.
+    problem (str): The reason why the file of the template cannot be read.
     """
 
     source: str
@@ -151,8 +158,9 @@ class PromptSettings:
 
     @property
     def template(self) -> str:
-        """RETURNS (str): The template's source.
-        RAISES (ValueError): Its file can't be read, and no saved component holds it.
+        """RETURNS (str): The source of the template.
+        RAISES (ValueError): Its file cannot be read, and the component was not loaded
+            from a saved one, which holds the source.
         """
         if self.problem:
             raise ValueError(self.problem)
@@ -160,19 +168,19 @@ class PromptSettings:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "PromptSettings":
-        """Check what the config says.
+        """Read the block `prompt` of a config.
 
-        config (Dict[str, Any]): The block `prompt`: `template` is a name or a file.
-        RETURNS (PromptSettings): The settings.
-        RAISES (ValueError): A setting is unknown or can't be used. A file that can't
-            be read is a matter of whoever uses the template.
+        config (dict[str, Any]): The block. `template` is a name or a file.
+        RETURNS (PromptSettings): The settings. If the file cannot be read, the first
+            use of the template raises.
+        RAISES (ValueError): A setting is unknown or invalid.
         """
         settings = PromptConfig(**config)
         source, problem = "", ""
         try:
             source = read_template(settings.template)
         except OSError as error:
-            # A saved component brings the template itself, to wherever it is loaded.
+            # A saved component holds the source, so it loads without the file.
             problem = str(error)
         return cls(source, settings.instruction, settings.chat, problem)
 
@@ -194,24 +202,24 @@ def text_room(limit: int, fixed: int, readings: int) -> int:
 
 @dataclass(frozen=True)
 class PromptLayout:
-    """How instruction, demonstrations, text and output follow one another.
+    """The layout of a prompt: instruction, demonstrations, text.
 
-    What is the same for all documents, the prefix, is run through the model once.
-    After it come the text, `readings` times over, and the output. A causal model sees
-    what follows a word only from the second reading on (Springer et al., "Repetition
-    Improves Language Model Embeddings", 2024).
+    The prefix, which all documents share, is processed by the model once. It is
+    followed by the text, `readings` times, and the output. Without a second reading, a
+    causal model has not seen the words that follow a word when it copies that word
+    (Springer et al., "Repetition Improves Language Model Embeddings", 2024).
 
-    labels (Tuple[str, ...]): The labels, in their order.
-    definitions (Mapping[str, str]): What a label stands for; may lack some.
-    instruction (str): What is to be done; by default in the format's words.
+    labels (tuple[str, ...]): The labels, in order.
+    definitions (Mapping[str, str]): Label to definition. Labels may be missing.
+    instruction (str): The instruction. Empty for the default of the output format.
     format (str): The output format.
-    readings (int): How often the text stands in the prompt: 1 or 2.
-    demonstrations (Tuple[Tuple[str, str], ...]): Texts with their outputs that stand
-        in every prompt.
-    neighbours (Optional[Neighbours]): What chooses more of them for each text.
+    readings (int): How many times the prompt holds the text: 1 or 2.
+    demonstrations (tuple[tuple[str, str], ...]): Texts with their outputs, shown in all
+        prompts.
+    neighbours (Neighbours | None): Selects further demonstrations for each text.
     template (str): The source of a jinja template.
-    RAISES (ValueError): `readings` is something else. Where the prompt is first
-        rendered: the template is broken.
+    RAISES (ValueError): `readings` is neither 1 nor 2. When a prompt is first rendered:
+        the template is broken.
     """
 
     labels: tuple[str, ...]
@@ -229,33 +237,33 @@ class PromptLayout:
 
     @cached_property
     def prefix(self) -> str:
-        """What stands at the start of every prompt, whatever its text."""
-        alone = self._rendered(())[0]
+        """RETURNS (str): The start of the prompt that all documents share."""
+        alone = self._render(())[0]
         if self.neighbours is None:
             return alone
-        # As far as it goes without a demonstration, too, in whole lines.
+        # The whole lines that are the same with and without a demonstration.
         probe = Demonstration("\ue0f9", "\ue0f9")
-        shown = self._rendered([probe])[0].partition(probe.text)[0]
-        same = commonprefix([alone, shown])
-        return same[: same.rfind("\n") + 1]
+        shown = self._render([probe])[0].partition(probe.text)[0]
+        common = commonprefix([alone, shown])
+        return common[: common.rfind("\n") + 1]
 
     def around(self, more: Sequence[Demonstration] = ()) -> tuple[str, ...]:
-        """What stands around a text, behind the prefix.
+        """The parts of a prompt around its text, after the prefix.
 
         more (Sequence[Demonstration]): The demonstrations of this text, the nearest
-            first; they stand the other way round.
-        RETURNS (Tuple[str, ...]): What stands before the text, between one reading of
-            it and the next, and after the last.
+            first. The prompt shows them in reverse order.
+        RETURNS (tuple[str, ...]): The strings before the text, between its readings,
+            and after the last one.
         """
         if not more:
             return self._plain
-        first, *rest = self._rendered(more[::-1])
+        first, *rest = self._render(more[::-1])
         return (first[len(self.prefix) :], *rest)
 
     def written(self, text: str, more: Sequence[Demonstration] = ()) -> str:
-        """The whole prompt, for a model that is given text.
+        """The whole prompt as a string.
 
-        text (str): The text to be marked.
+        text (str): The text to annotate.
         more (Sequence[Demonstration]): The demonstrations of this text.
         RETURNS (str): The prompt.
         """
@@ -263,10 +271,10 @@ class PromptLayout:
 
     @cached_property
     def _plain(self) -> tuple[str, ...]:
-        first, *rest = self._rendered(())
+        first, *rest = self._render(())
         return (first[len(self.prefix) :], *rest)
 
-    def _rendered(self, more: Sequence[Demonstration]) -> tuple[str, ...]:
+    def _render(self, more: Sequence[Demonstration]) -> tuple[str, ...]:
         shown = [*self.demonstrations, *more]
         variables: dict[str, Any] = {
             "instruction": self.instruction,

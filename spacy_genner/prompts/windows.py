@@ -1,4 +1,9 @@
-"""Cut documents into windows that fit one model input."""
+"""Cut documents into windows, each of which is one model input.
+
+A unit is a sentence or a whole document. A unit that is too long for one window is cut
+into windows that overlap, and each span is decided on by the window whose centre is
+nearest. Training and prediction cut documents with the same `WindowCutter`.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,17 +14,21 @@ from ..config.settings import WindowSettings
 from ..errors import Errors
 from .layout import text_room
 
+# A single token with more model tokens is skipped, even if the model has room for it:
+# the memory of attention grows with the square of the length.
+LONGEST_TOKEN = 2048
+
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of spaCy tokens that is one model input.
+    """A range of spaCy tokens that is one model input.
 
-    start (int): Its first token.
-    end (int): The token after its last.
-    others (Tuple[Tuple[int, int], ...]): Start and end of the windows of its unit
-        that share tokens with it.
-    cut (bool): Whether its unit was too long for one window.
-    size (int): Its model tokens.
+    start (int): The first token.
+    end (int): The token after the last.
+    others (tuple[tuple[int, int], ...]): Start and end of the windows of the same unit
+        that share tokens with this one.
+    cut (bool): Whether the unit was too long for one window.
+    size (int): The number of model tokens.
     """
 
     start: int
@@ -29,149 +38,35 @@ class Window:
     size: int = 0
 
     def decides(self, start: int, end: int) -> bool:
-        """Whether this window decides of a span: of those that see it whole, the
-        one whose centre is nearest to the span's, of equals the first.
+        """Whether this window decides on a span.
 
-        start (int): The span's first token.
-        end (int): The token after its last.
-        RETURNS (bool): Whether it does.
+        Of the windows that contain the whole span, the one whose centre is nearest to
+        the centre of the span decides. Of equally near windows it is the first.
+
+        start (int): The first token of the span.
+        end (int): The token after the last.
+        RETURNS (bool): Whether this window decides.
         """
         if not (self.start <= start and end <= self.end):
             return False
-        whole = [
+        containing = [
             (first, last)
             for first, last in self.others
             if first <= start and end <= last
         ]
-        # Twice the distance of the centres, so that all numbers are whole.
+        # Twice the distance between the centres, which is an integer.
         own, *rest = (
             (abs(first + last - start - end), first)
-            for first, last in [(self.start, self.end), *whole]
+            for first, last in [(self.start, self.end), *containing]
         )
         return all(own < other for other in rest)
-
-
-def cut(
-    sizes: Sequence[int],
-    blank: Sequence[bool],
-    units: Sequence[tuple[int, int]],
-    max_tokens: int,
-    overlap: int,
-) -> list[Window]:
-    """Cut a document.
-
-    sizes (Sequence[int]): The number of model tokens of each spaCy token.
-    blank (Sequence[bool]): Whether a spaCy token is white space; at the edges of a
-        unit it is left out.
-    units (Sequence[Tuple[int, int]]): Sentences, or the document as one.
-    max_tokens (int): The most model tokens of a window. A spaCy token that alone has
-        more is a window by itself.
-    overlap (int): Model tokens that neighbours share, at most.
-    RETURNS (List[Window]): The windows, in order.
-    """
-    windows: list[Window] = []
-    for start, end in units:
-        while start < end and blank[start]:
-            start += 1
-        while start < end and blank[end - 1]:
-            end -= 1
-        if start < end:
-            pieces = list(_pieces(sizes, start, end, max_tokens, overlap))
-            windows += [
-                Window(
-                    *piece,
-                    _overlapping(piece, pieces),
-                    len(pieces) > 1,
-                    sum(sizes[slice(*piece)]),
-                )
-                for piece in pieces
-            ]
-    return windows
-
-
-def _pieces(
-    sizes: Sequence[int], start: int, end: int, max_tokens: int, overlap: int
-) -> list[tuple[int, int]]:
-    pieces = []
-    while True:
-        stop, total = start, 0
-        while stop < end and (stop == start or total + sizes[stop] <= max_tokens):
-            total += sizes[stop]
-            stop += 1
-        pieces.append((start, stop))
-        if stop >= end:
-            return pieces
-        back, shared = stop, 0
-        while back - 1 > start and shared + sizes[back - 1] <= overlap:
-            back -= 1
-            shared += sizes[back]
-        # Where the next token is long it has no room beside all that, and a window
-        # that ends where this one does would say nothing new.
-        while back < stop and shared + sizes[stop] > max_tokens:
-            shared -= sizes[back]
-            back += 1
-        start = back
-
-
-def _overlapping(
-    piece: tuple[int, int], pieces: Sequence[tuple[int, int]]
-) -> tuple[tuple[int, int], ...]:
-    return tuple(
-        other
-        for other in pieces
-        if other != piece and other[0] < piece[1] and piece[0] < other[1]
-    )
-
-
-# A token that alone has more model tokens is not run, wherever the model would hold it:
-# what attention takes grows with the square.
-LONGEST_TOKEN = 2048
-
-
-def token_sizes(doc: Doc, count: Callable[[str], int]) -> list[int]:
-    """How many model tokens each spaCy token takes, with the space before it.
-
-    doc (Doc): The document.
-    count (Callable[[str], int]): Counts the model tokens of a piece of text.
-    RETURNS (List[int]): The numbers.
-    """
-    sizes = []
-    before = ""
-    for token in doc:
-        sizes.append(count(before + token.text) if token.text else 0)
-        before = token.whitespace_
-    return sizes
-
-
-def blank_tokens(doc: Doc) -> list[bool]:
-    """Which tokens are white space, or nothing.
-
-    doc (Doc): The document.
-    RETURNS (List[bool]): Whether each is.
-    """
-    return [token.is_space or not token.text for token in doc]
-
-
-def units(doc: Doc, unit: str) -> list[tuple[int, int]]:
-    """The stretches of a document that are one input each, if they are not too long.
-
-    doc (Doc): The document.
-    unit (str): "auto", "sentence" or "doc".
-    RETURNS (List[Tuple[int, int]]): First token and the one after the last of each.
-    RAISES (ValueError): Sentences are wanted and there are none.
-    """
-    if unit != "doc" and doc.has_annotation("SENT_START"):
-        return [(sent.start, sent.end) for sent in doc.sents]
-    if unit == "sentence" and len(doc) > 1:
-        raise ValueError(Errors.G406.format(text=doc.text[:40]))
-    return [(0, len(doc))]
 
 
 class WindowCutter:
     """Cuts Docs into windows. Training and prediction use the same cutter.
 
     settings (WindowSettings): The settings.
-    count (Callable[[str], int]): Counts the model tokens of a piece of text.
+    count (Callable[[str], int]): Counts the model tokens of a string.
     limit (int | None): The maximum number of tokens of prompt and output. None for no
         limit.
     fixed (int): The number of tokens of a prompt without its text.
@@ -205,8 +100,8 @@ class WindowCutter:
         """Cut a document.
 
         doc (Doc): The document.
-        RETURNS (list[Window]): The windows. There is none if the document holds only
-            white space.
+        RETURNS (list[Window]): The windows, in order. A document that holds only white
+            space has none.
         RAISES (ValueError): The unit is "sentence" and no sentence boundaries are set.
         """
         return cut(
@@ -224,3 +119,115 @@ class WindowCutter:
         RETURNS (bool): False if the window is a single token that is too long.
         """
         return window.size <= self.longest
+
+
+def token_sizes(doc: Doc, count: Callable[[str], int]) -> list[int]:
+    """Count the model tokens of each spaCy token with the white space before it.
+
+    doc (Doc): The document.
+    count (Callable[[str], int]): Counts the model tokens of a string.
+    RETURNS (list[int]): One number for each spaCy token.
+    """
+    sizes = []
+    before = ""
+    for token in doc:
+        sizes.append(count(before + token.text) if token.text else 0)
+        before = token.whitespace_
+    return sizes
+
+
+def blank_tokens(doc: Doc) -> list[bool]:
+    """Whether each token is empty or white space.
+
+    doc (Doc): The document.
+    RETURNS (list[bool]): One value for each token.
+    """
+    return [token.is_space or not token.text for token in doc]
+
+
+def units(doc: Doc, unit: str) -> list[tuple[int, int]]:
+    """The units of a document.
+
+    doc (Doc): The document.
+    unit (str): "sentence", "doc", or "auto" for sentences if their boundaries are set.
+    RETURNS (list[tuple[int, int]]): The first token and the token after the last of
+        each unit.
+    RAISES (ValueError): The unit is "sentence" and no sentence boundaries are set.
+    """
+    if unit != "doc" and doc.has_annotation("SENT_START"):
+        return [(sent.start, sent.end) for sent in doc.sents]
+    if unit == "sentence" and len(doc) > 1:
+        raise ValueError(Errors.G406.format(text=doc.text[:40]))
+    return [(0, len(doc))]
+
+
+def cut(
+    sizes: Sequence[int],
+    blank: Sequence[bool],
+    units: Sequence[tuple[int, int]],
+    max_tokens: int,
+    overlap: int,
+) -> list[Window]:
+    """Cut the units of a document into windows.
+
+    sizes (Sequence[int]): The number of model tokens of each spaCy token.
+    blank (Sequence[bool]): Whether a spaCy token is white space. White space at the
+        edges of a unit is left out.
+    units (Sequence[tuple[int, int]]): The units.
+    max_tokens (int): The maximum number of model tokens in a window. A single spaCy
+        token with more is a window of its own.
+    overlap (int): The maximum number of model tokens that two neighbours share.
+    RETURNS (list[Window]): The windows, in order.
+    """
+    windows: list[Window] = []
+    for start, end in units:
+        while start < end and blank[start]:
+            start += 1
+        while start < end and blank[end - 1]:
+            end -= 1
+        if start < end:
+            ranges = _cut_unit(sizes, start, end, max_tokens, overlap)
+            windows += [
+                Window(
+                    *own,
+                    _overlapping(own, ranges),
+                    len(ranges) > 1,
+                    sum(sizes[slice(*own)]),
+                )
+                for own in ranges
+            ]
+    return windows
+
+
+def _cut_unit(
+    sizes: Sequence[int], start: int, end: int, max_tokens: int, overlap: int
+) -> list[tuple[int, int]]:
+    ranges = []
+    while True:
+        stop, total = start, 0
+        while stop < end and (stop == start or total + sizes[stop] <= max_tokens):
+            total += sizes[stop]
+            stop += 1
+        ranges.append((start, stop))
+        if stop >= end:
+            return ranges
+        back, shared = stop, 0
+        while back - 1 > start and shared + sizes[back - 1] <= overlap:
+            back -= 1
+            shared += sizes[back]
+        # A long next token may have no room beside the overlap. The next window has to
+        # end after this one, or it would contain no new token.
+        while back < stop and shared + sizes[stop] > max_tokens:
+            shared -= sizes[back]
+            back += 1
+        start = back
+
+
+def _overlapping(
+    own: tuple[int, int], ranges: Sequence[tuple[int, int]]
+) -> tuple[tuple[int, int], ...]:
+    return tuple(
+        other
+        for other in ranges
+        if other != own and other[0] < own[1] and own[0] < other[1]
+    )

@@ -2,26 +2,19 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Optional, Union  # noqa: UP035  # noqa: UP035
+from typing import Any, Dict, Iterable, Optional, Union  # noqa: UP035
 
 from thinc.api import Model
 
 from ...config.settings import check_flag
 from ...errors import Errors, Warnings, warn
-from ...models.language_model import LazyDraftHead
 from ...pipeline.predictor import PredictorConfig, PredictorShim
 from ..messages import Completion, Prompt
 from .client import RemoteClient
-from .predictor import RemotePredictor
+from .predictor import RemoteLanguageModel, RemotePredictor
 from .retry import RemoteError
 from .settings import RemoteSettings
 from .usage import Usage
-
-if TYPE_CHECKING:
-    from .client import RemoteClient
-
 
 # spacy-llm compares the annotations of registered functions with those of `typing`.
 
@@ -129,60 +122,6 @@ def make_remote_model(
             )
         )
     return RemoteModel(RemoteClient(settings), strict)
-
-
-class RemoteLanguageModel:
-    """What the component knows of a model that it asks in text. It has no adapter, so
-    it can't be trained, and nothing of it is saved.
-
-    settings (RemoteSettings): Which model is asked, where, and how.
-    keep_answers (bool): Whether what it writes is kept beside the spans.
-    """
-
-    lora = None
-    has_adapter = False
-    # Servers name models, and give no checksum of their weights.
-    checksum = ""
-
-    def __init__(self, settings: RemoteSettings, keep_answers: bool = False):
-        self.name = settings.name
-        self.settings = settings
-        self.keep_answers = keep_answers
-        self.drafting = LazyDraftHead(False)
-
-    @cached_property
-    def client(self) -> "RemoteClient":
-        """RETURNS (RemoteClient): Asks the model; made at first use."""
-        # Every pipeline that is made imports this module.
-        from .client import RemoteClient
-
-        return RemoteClient(self.settings)
-
-    def reset_adapter(self, seed: int | None = None) -> None:
-        """Does nothing: there is none."""
-
-    def load(self, folder: Path) -> None:
-        """RAISES (ValueError): Always: there is no place for an adapter."""
-        raise ValueError(Errors.G425.format(name=self.name, path=folder))
-
-    def save(self, folder: Path) -> None:
-        """RAISES (ValueError): Always. A remote model has no adapter."""
-        raise ValueError(Errors.G425.format(name=self.name, path=folder))
-
-    def to_bytes(self) -> bytes:
-        """RETURNS (bytes): Nothing."""
-        return b""
-
-    def from_bytes(self, bytes_data: bytes) -> "RemoteLanguageModel":
-        """Take what `to_bytes` gave.
-
-        bytes_data (bytes): Nothing.
-        RETURNS (RemoteLanguageModel): Itself.
-        RAISES (ValueError): It is an adapter.
-        """
-        if bytes_data:
-            raise ValueError(Errors.G425.format(name=self.name, path="the saved bytes"))
-        return self
 
 
 class RemoteShim(PredictorShim):

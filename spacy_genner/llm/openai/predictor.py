@@ -1,11 +1,15 @@
 """The predictor that sends prompts to a remote model and aligns its completions."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spacy.tokens import Doc
 
+from ...errors import Errors
+from ...models.language_model import LazyDraftHead
 from ...pipeline.predictor import PredictorConfig
 from ...pipeline.results import Prediction, failed_prediction
 from ...pipeline.verifier import Verdict
@@ -15,19 +19,72 @@ from ...prompts.windows import WindowCutter
 from ..alignment import aligned
 from ..messages import Completion, Prompt, make_prompt
 from ..sharding import Shards, estimated, merge_shards
+from .settings import RemoteSettings
 
 if TYPE_CHECKING:
-    from .models import RemoteLanguageModel
+    from .client import RemoteClient
+
+
+class RemoteLanguageModel:
+    """A remote model in the place of a language model of this process.
+
+    It has no adapter, so it cannot be trained, and none of it is saved.
+
+    settings (RemoteSettings): The settings of the model and its server.
+    keep_answers (bool): Whether to keep the completions beside the spans.
+    """
+
+    lora = None
+    has_adapter = False
+    # Servers do not tell the checksum of their weights.
+    checksum = ""
+
+    def __init__(self, settings: RemoteSettings, keep_answers: bool = False):
+        self.name = settings.name
+        self.settings = settings
+        self.keep_answers = keep_answers
+        self.drafting = LazyDraftHead(False)
+
+    @cached_property
+    def client(self) -> "RemoteClient":
+        """RETURNS (RemoteClient): The client, made at first use."""
+        from .client import RemoteClient
+
+        return RemoteClient(self.settings)
+
+    def reset_adapter(self, seed: int | None = None) -> None:
+        """Do nothing: there is no adapter."""
+
+    def load(self, folder: Path) -> None:
+        """RAISES (ValueError): Always. A remote model has no adapter."""
+        raise ValueError(Errors.G425.format(name=self.name, path=folder))
+
+    save = load
+
+    def to_bytes(self) -> bytes:
+        """RETURNS (bytes): Empty: there is no adapter."""
+        return b""
+
+    def from_bytes(self, bytes_data: bytes) -> "RemoteLanguageModel":
+        """Accept the result of `to_bytes`.
+
+        bytes_data (bytes): Empty.
+        RETURNS (RemoteLanguageModel): The model itself.
+        RAISES (ValueError): The bytes hold an adapter.
+        """
+        if bytes_data:
+            raise ValueError(Errors.G425.format(name=self.name, path="the saved bytes"))
+        return self
 
 
 class RemotePredictor:
-    """Predicts with a remote model, whose completions are aligned to the documents by the
-    tolerant parser of the output format.
+    """Predicts with a remote model. The tolerant parser of the output format aligns its
+    completions to the documents.
 
     lm (RemoteLanguageModel): The remote model.
-    config (PredictorConfig): The settings of the component. Tokens are estimated. If the
-        context length of the model is known, the prompt shows as many demonstrations as
-        leave room for text.
+    config (PredictorConfig): The settings of the component. Tokens are estimated. If
+        the context length of the model is known, the prompt shows as many
+        demonstrations as leave room for text.
     RAISES (ValueError): The prompt leaves no room for text.
 
     layout (PromptLayout): The prompt, with the demonstrations that fit.
@@ -36,7 +93,7 @@ class RemotePredictor:
 
     checksum = ""
 
-    def __init__(self, lm: "RemoteLanguageModel", config: PredictorConfig):
+    def __init__(self, lm: RemoteLanguageModel, config: PredictorConfig):
         self.lm = lm
         self.format = config.format
         limit = lm.settings.context_length

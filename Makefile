@@ -90,9 +90,9 @@ unit test-all: export OMP_NUM_THREADS ?= 1
 unit: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m pytest $(PYTEST_ARGS)
 
-test: lint typecheck unit
+test: lint typecheck imports unit
 
-test-all: lint typecheck $(TEST_VENV)/.installed-llama
+test-all: lint typecheck imports $(TEST_VENV)/.installed-llama
 	$(TEST_PYTHON) -m pytest -m "slow or not slow"
 
 docs: $(DOCS_VENV)/.installed

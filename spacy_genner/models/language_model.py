@@ -1,4 +1,11 @@
-"""A causal language model with a LoRA adapter, loaded at first use."""
+"""A causal language model with a LoRA adapter, loaded at first use.
+
+`LanguageModel` belongs to one component. It records the settings and the saved adapter,
+and imports torch and loads the base only if a network, the tokenizer or the device is
+needed. Pipelines can therefore be created, saved and copied without a base. The base is
+shared with the other components of the process (see `base_model`); the adapter and the
+draft head are the component's own.
+"""
 
 import copy
 import threading
@@ -18,32 +25,35 @@ if TYPE_CHECKING:
 
 
 class LazyDraftHead:
-    """Where a component keeps its draft head. Needs no torch as long as it is empty.
+    """The draft head of a component, created or loaded at first use.
 
-    wanted (bool): Whether training makes one.
-    RAISES (ValueError): `wanted` is neither true nor false.
+    It does not import torch before there is a head.
+
+    wanted (bool): Whether training creates a head.
     """
 
     def __init__(self, wanted: bool):
         self.wanted = wanted
         self._head: DraftHead | None = None
         self._saved = b""
-        self._where = ""
+        self._saved_where = ""
 
     def for_training(
         self, width: int, labels: int, device: "torch.device", seed: int
     ) -> "DraftHead | None":
-        """The head to train: a new one where there is none for so many labels.
+        """Get the head to train. A new one is created if there is none for this number
+        of labels.
 
         width (int): The size of a hidden state.
-        labels (int): How many labels there are.
-        device (torch.device): Where it is to be.
-        seed (int): Fixes the first weights of a new one.
-        RETURNS (Optional[DraftHead]): The head; None where none is wanted.
+        labels (int): The number of labels.
+        device (torch.device): The device of the head.
+        seed (int): The seed of the initial weights of a new head.
+        RETURNS (DraftHead | None): The head; None if training creates none.
+        RAISES (ValueError): The saved head is damaged.
         """
         if not self.wanted:
             return None
-        head = self._fitting(labels)
+        head = self._head_for(labels)
         if head is None:
             from .draft_head import DraftHead
 
@@ -51,20 +61,24 @@ class LazyDraftHead:
         return head.to(device)
 
     def for_decoding(self, labels: int, device: "torch.device") -> "DraftHead | None":
-        """The head to draft with.
+        """Get the head to draft with.
 
-        labels (int): How many labels there are.
-        device (torch.device): Where it is to be.
-        RETURNS (Optional[DraftHead]): The head; None where there is none that was
-            trained for so many labels.
+        labels (int): The number of labels.
+        device (torch.device): The device of the head.
+        RETURNS (DraftHead | None): The head; None if none was trained for this number
+            of labels.
+        RAISES (ValueError): The saved head is damaged.
         """
-        head = self._fitting(labels)
+        head = self._head_for(labels)
         return head.to(device) if head is not None and head.trained else None
 
     def parameters(self) -> "dict[str, nn.Parameter]":
-        """RETURNS (Dict[str, nn.Parameter]): Name to weight; none where there is no
-        head. Heads for other numbers of labels have other names."""
-        head = self._made()
+        """List the weights of the head.
+
+        RETURNS (dict[str, nn.Parameter]): The weights by name; empty if there is no
+            head. The names include the number of labels.
+        """
+        head = self._loaded()
         if head is None:
             return {}
         return {
@@ -73,58 +87,59 @@ class LazyDraftHead:
         }
 
     def clear(self) -> None:
-        """Have no head."""
+        """Remove the head."""
         self._head, self._saved = None, b""
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): The head's weights; empty where there is none that was
-        trained."""
+        """RETURNS (bytes): The weights of the head; empty if there is no trained
+        head."""
         if self._head is None:
             return self._saved
         return self._head.to_bytes() if self._head.trained else b""
 
     def from_bytes(self, data: bytes, where: str) -> None:
-        """Take what `to_bytes` gave. It is read at first use.
+        """Set the head to the result of `to_bytes`, which is read at first use.
 
         data (bytes): The weights, or nothing.
-        where (str): Where they come from, for messages.
+        where (str): Their origin, for messages.
         """
-        self._head, self._saved, self._where = None, data, where
+        self._head, self._saved, self._saved_where = None, data, where
 
-    def _made(self) -> "DraftHead | None":
+    def _loaded(self) -> "DraftHead | None":
         if self._head is None and self._saved:
             from .draft_head import DraftHead
 
-            self._head = DraftHead.from_bytes(self._saved, self._where)
+            self._head = DraftHead.from_bytes(self._saved, self._saved_where)
         return self._head
 
-    def _fitting(self, labels: int) -> "DraftHead | None":
-        head = self._made()
+    def _head_for(self, labels: int) -> "DraftHead | None":
+        head = self._loaded()
         return head if head is not None and head.labels == labels else None
 
 
 class LanguageModel:
     """A base model, loaded at first use, with the LoRA adapter of one component.
 
-    Any number of them can share a base: each has its own tree of modules over the
-    same tensors, which are never written.
+    Any number of language models can share a base. Each has its own tree of modules
+    over the same tensors, which are never written.
 
     name (str): `pip:PACKAGE`, a folder or a hub id.
-    revision (str | None): Branch, tag or commit of a hub id.
-    lora (dict | None): Any of rank, alpha, dropout and target_modules of a new
-        adapter, or None for the base as it is.
+    revision (str | None): The branch, tag or commit of a hub id.
+    lora (dict[str, Any] | None): Any of rank, alpha, dropout and target_modules of a
+        new adapter; None for the base as it is.
     dtype (str): "auto", "float64", "float32", "bfloat16" or "float16".
     device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
-    merge (bool | str): Whether to decode with copies of the adapted weights that
-        have the adapter merged in; "auto" decides by the free memory.
-    draft_head (bool): Whether a head that guesses spans is trained with the adapter;
-        decoding is faster with one, and its results are the same.
-    seed (int): Fixes the first weights of a new adapter.
-    gradient_checkpointing (bool): Whether training runs each layer once more for its
-        gradients instead of keeping what it needs for them.
-    RAISES (ValueError): If a setting can't be used.
+    merge (bool | str): Whether to decode with copies of the adapted weights that have
+        the adapter merged in; "auto" decides by the free memory.
+    draft_head (bool): Whether to train a head that proposes spans with the adapter.
+        Decoding is faster with one, and its results are the same.
+    seed (int): The seed of the initial weights of a new adapter.
+    gradient_checkpointing (bool): Whether training recomputes each layer in the
+        backward pass instead of storing its activations.
+    RAISES (ValueError): A setting can't be used.
 
-    drafting (LazyDraftHead): The draft head, where there is one.
+    drafting (LazyDraftHead): The draft head.
+    version (int): Changes with the weights of the adapter.
     """
 
     def __init__(
@@ -158,19 +173,18 @@ class LanguageModel:
         self.gradient_checkpointing = settings.gradient_checkpointing
         self.drafting = LazyDraftHead(settings.draft_head)
         self.version = 0
+        # The adapter that was loaded, until the training network holds it.
         self._saved: AdapterFiles | None = None
         self._saved_where = ""
-        self._forget()
-
-    def _forget(self) -> None:
         self._lock = threading.RLock()
         self._base: LoadedBase | None = None
         self._training: Any = None
+        # With the version of the adapter that the network was made from.
         self._decoding: tuple[int, Any] | None = None
 
     @property
     def base(self) -> "LoadedBase":
-        """RETURNS (LoadedBase): The shared base; loads it where nobody has."""
+        """RETURNS (LoadedBase): The shared base, loaded if necessary."""
         with self._lock:
             if self._base is None:
                 from .base_model import get_base
@@ -182,48 +196,49 @@ class LanguageModel:
 
     @property
     def checksum(self) -> str:
-        """RETURNS (str): That of the base's weights, found without loading them."""
+        """RETURNS (str): The checksum of the base's weights, without loading them."""
         from .base_model import resolve_base
 
         return resolve_base(self.name, self.revision).checksum
 
     @property
     def is_loaded(self) -> bool:
-        """RETURNS (bool): Whether the base is loaded for this model."""
+        """RETURNS (bool): Whether this model has loaded its base."""
         return self._base is not None
 
     @property
     def tokenizer(self) -> Any:
-        """RETURNS (PreTrainedTokenizerBase): The base's tokenizer."""
+        """RETURNS (PreTrainedTokenizerBase): The tokenizer of the base."""
         return self.base.tokenizer
 
     @property
     def device(self) -> "torch.device":
-        """RETURNS (torch.device): Where the base is."""
+        """RETURNS (torch.device): The device of the base."""
         return self.base.device
 
     @property
     def dtype(self) -> "torch.dtype":
-        """RETURNS (torch.dtype): The dtype of the base and of its products."""
+        """RETURNS (torch.dtype): The dtype of the base's weights and products."""
         return self.base.dtype
 
     @property
     def has_adapter(self) -> bool:
-        """RETURNS (bool): Whether there is an adapter: a new or a saved one."""
+        """RETURNS (bool): Whether there is an adapter, new or loaded."""
         return self.lora is not None or self._saved is not None
 
     @property
     def training_network(self) -> Any:
-        """The network to train: the base's modules with the adapter beside them.
+        """The network to train: modules over the tensors of the base, with the adapter
+        beside them.
 
-        RETURNS (PreTrainedModel): A causal language model whose only trainable
-            weights are the adapter's. Without an adapter, a tree that has none.
-        RAISES (ValueError): If a saved adapter does not fit the base, or gradient
-            checkpointing is wanted that the base does not have.
+        RETURNS (PreTrainedModel): A causal language model. The weights of the adapter
+            are the only trainable ones; there are none without an adapter.
+        RAISES (ValueError): The loaded adapter does not fit the base, or the base does
+            not support gradient checkpointing.
         """
         with self._lock:
             if self._training is None:
-                from .base_model import checkpoint_gradients, share_modules
+                from .base_model import enable_gradient_checkpointing, share_modules
                 from .rms_norm import freeze_norms
 
                 network = share_modules(self.base.model)
@@ -237,17 +252,18 @@ class LanguageModel:
 
                     add_lora(network, self.lora, self.name, self.revision, self.seed)
                 if self.gradient_checkpointing:
-                    checkpoint_gradients(network, self.name)
-                # From here on the network has the adapter's state.
+                    enable_gradient_checkpointing(network, self.name)
+                # From here on the network holds the state of the adapter.
                 self._training = network
             return self._training
 
     def decoding_network(self) -> Any:
-        """The network to decode with, as the adapter is now.
+        """Get the network to decode with, as the adapter is now.
 
-        RETURNS (PreTrainedModel): A causal language model in eval mode: the shared
-            base itself where there is no adapter, else one with the adapter merged
-            in or beside it. It is made anew after `touch`.
+        RETURNS (PreTrainedModel): A causal language model in eval mode: the shared base
+            without an adapter, otherwise a network with the adapter merged in or beside
+            the base. A call of `touch` makes it outdated.
+        RAISES (ValueError): The loaded adapter does not fit the base.
         """
         if not self.has_adapter:
             return self.base.model
@@ -255,7 +271,7 @@ class LanguageModel:
             if self._decoding is None or self._decoding[0] != self.version:
                 from .lora import merged, should_merge, unmerged
 
-                # The old copies go before the new ones are made.
+                # Release the old copies before making new ones.
                 self._decoding = None
                 network = self.training_network
                 merge = should_merge(self.merge, network, self.device)
@@ -264,9 +280,10 @@ class LanguageModel:
             return self._decoding[1]
 
     def adapter_parameters(self) -> "dict[str, nn.Parameter]":
-        """The adapter's trainable weights; loads the base.
+        """List the trainable weights of the adapter; loads the base.
 
-        RETURNS (dict[str, nn.Parameter]): Name to float32 weight, in a fixed order.
+        RETURNS (dict[str, nn.Parameter]): The float32 weights by name, in a fixed
+            order.
         """
         if not self.has_adapter:
             return {}
@@ -275,16 +292,17 @@ class LanguageModel:
         return adapter_parameters(self.training_network)
 
     def trainable_parameters(self) -> "dict[str, nn.Parameter]":
-        """The weights that training changes: the adapter's and the draft head's.
+        """List the weights that training changes: the adapter's and the draft head's.
 
-        RETURNS (dict[str, nn.Parameter]): Name to float32 weight, in a fixed order.
+        RETURNS (dict[str, nn.Parameter]): The float32 weights by name, in a fixed
+            order.
         """
         return {**self.adapter_parameters(), **self.drafting.parameters()}
 
     def set_dropout(self, rate: float) -> None:
-        """Set the dropout of training, where it is more than the config's.
+        """Set the dropout rate of training. The rate of `lora` is the minimum.
 
-        rate (float): From 0 to below 1.
+        rate (float): The rate, from 0 to below 1.
         """
         from .lora import set_dropout
 
@@ -292,14 +310,15 @@ class LanguageModel:
         set_dropout(self.training_network, max(rate, own))
 
     def touch(self) -> None:
-        """Say that the adapter's weights have changed."""
+        """Mark the weights of the adapter as changed."""
         with self._lock:
             self.version += 1
 
     def reset_adapter(self, seed: int | None = None) -> None:
-        """Start anew with an untrained adapter of the config's settings.
+        """Replace the adapter by an untrained one with the settings of `lora`.
 
-        seed (int | None): Fixes its first weights; None keeps the seed.
+        seed (int | None): The seed of the initial weights; None to keep the present
+            one.
         """
         with self._lock:
             if seed is not None:
@@ -309,11 +328,24 @@ class LanguageModel:
             self.drafting.clear()
             self.touch()
 
+    def use_adapter(self, files: AdapterFiles, where: str) -> None:
+        """Replace the adapter by a saved one. The base is not loaded.
+
+        files (AdapterFiles): The adapter. Its own settings replace those of `lora`.
+        where (str): The origin of the adapter, for messages.
+        """
+        with self._lock:
+            self._saved = files
+            self._saved_where = where
+            self._training = None
+            self.drafting.clear()
+            self.touch()
+
     def adapter_files(self) -> AdapterFiles:
-        """The adapter as peft would save it.
+        """Get the adapter as peft would save it.
 
         RETURNS (AdapterFiles): The content of peft's two files.
-        RAISES (ValueError): If there is no adapter.
+        RAISES (ValueError): There is no adapter.
         """
         with self._lock:
             if not self.has_adapter:
@@ -325,39 +357,26 @@ class LanguageModel:
 
             return adapter_files(self.training_network, self.name)
 
-    def use_adapter(self, files: AdapterFiles, where: str) -> None:
-        """Take an adapter, in the place of the one there is.
-
-        files (AdapterFiles): The adapter. Its own settings count, not `lora`.
-        where (str): Where it comes from, for messages.
-        """
-        with self._lock:
-            self._saved = files
-            self._saved_where = where
-            self._training = None
-            self.drafting.clear()
-            self.touch()
-
     def save(self, folder: Path) -> None:
-        """Write the adapter's folder, as a whole or not at all.
+        """Write the folder of the adapter, all or nothing.
 
         folder (Path): The folder to write or replace.
-        RAISES (ValueError): If there is no adapter.
+        RAISES (ValueError): There is no adapter.
         """
         write_adapter(self.adapter_files(), Path(folder))
 
     def load(self, folder: Path) -> None:
-        """Take the adapter of a folder. The base is not loaded by this.
+        """Use the adapter in a folder. The base is not loaded.
 
         folder (Path): A folder that `save` or peft wrote.
-        RAISES (ValueError): If it is incomplete, damaged or can't be honoured.
+        RAISES (ValueError): The adapter is incomplete, damaged or not supported.
         """
         folder = Path(folder)
         self.use_adapter(read_adapter(folder), str(folder))
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): The adapter; empty where there is none or where a new one
-        with the seed 0 was never used, as its settings say it all."""
+        """RETURNS (bytes): The adapter. Empty without one, and for a new adapter with
+        seed 0 that has not been used: the settings describe it completely."""
         with self._lock:
             unused = self._training is None and self._saved is None and not self.seed
             if not self.has_adapter or unused:
@@ -365,11 +384,12 @@ class LanguageModel:
             return self.adapter_files().to_bytes()
 
     def from_bytes(self, data: bytes) -> "LanguageModel":
-        """Take what `to_bytes` gave. The base is not loaded by this.
+        """Use the adapter that `to_bytes` returned. The base is not loaded.
 
-        data (bytes): The adapter.
-        RETURNS (LanguageModel): Itself.
-        RAISES (ValueError): If the bytes are something else.
+        data (bytes): The adapter, or nothing.
+        RETURNS (LanguageModel): This model.
+        RAISES (ValueError): The bytes are not an adapter, or the adapter is not
+            supported.
         """
         if data:
             self.use_adapter(
@@ -380,27 +400,29 @@ class LanguageModel:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Settings and adapter: another process loads the base for itself."""
+        """The settings, the adapter and the draft head. A process that unpickles them
+        loads the base again."""
         return {
-            "name": self.name,
-            "revision": self.revision,
-            "lora": None if self.lora is None else self.lora.to_config(),
-            "dtype": self.dtype_name,
-            "device": self.device_name,
-            "merge": self.merge,
-            "draft_head": self.drafting.wanted,
-            "seed": self.seed,
+            "settings": {
+                "name": self.name,
+                "revision": self.revision,
+                "lora": None if self.lora is None else self.lora.to_config(),
+                "dtype": self.dtype_name,
+                "device": self.device_name,
+                "merge": self.merge,
+                "draft_head": self.drafting.wanted,
+                "seed": self.seed,
+                "gradient_checkpointing": self.gradient_checkpointing,
+            },
             "adapter": self.to_bytes(),
-            "drafting": self.drafting.to_bytes(),
+            "draft_head": self.drafting.to_bytes(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        settings = dict(state)
-        adapter, drafting = settings.pop("adapter"), settings.pop("drafting")
-        self.__init__(**settings)  # type: ignore[misc]
-        if adapter:
-            self.from_bytes(adapter)
-        self.drafting.from_bytes(drafting, "the saved bytes")
+        self.__init__(**state["settings"])  # type: ignore[misc]
+        if state["adapter"]:
+            self.from_bytes(state["adapter"])
+        self.drafting.from_bytes(state["draft_head"], "the saved bytes")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LanguageModel":
         other = LanguageModel.__new__(LanguageModel)

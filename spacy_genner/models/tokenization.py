@@ -1,21 +1,31 @@
-"""Token-aligned encoding of text, and chat templates."""
+"""Token-aligned encoding of text, and chat templates.
+
+A model token must not straddle the boundary of a spaCy token, because spans start and
+end at these boundaries. Each spaCy token is therefore encoded separately, together with
+the white space before it. The same encoding serves the prompt and the output, so that
+the output copies the ids of the prompt.
+
+Text is data: the name of a control token in a document, such as `<eos>`, is encoded as
+its characters. Control tokens come from the tokenizer and its chat template only.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
-# More pieces than a large corpus has frequent ones; a cache that grew without
-# bound would leak in a service that never stops.
-MAX_CACHED = 200_000
-# Longer ones are no tokens but parts of prompts, which hardly come again.
-MAX_LENGTH = 200
+# More entries than a large corpus has frequent spaCy tokens. Without a limit the cache
+# would grow forever in a long-running service.
+MAX_CACHE_ENTRIES = 200_000
+# Longer texts are parts of prompts, which hardly occur again.
+MAX_CACHED_LENGTH = 200
+# Stand for the prompt and the answer in a chat template; no template contains them.
+_PROMPT, _ANSWER = "qzPROMPTzq", "qzANSWERzq"
 
 
 class TokenAlignedEncoder:
-    """Encodes pieces of text by themselves, so that pieces joined are text joined.
+    """Encodes texts separately, so that joined ids decode to the joined texts.
 
-    No control token is ever made of text: `<eos>` in a document is five characters.
-    Tokenizers that put a space before whatever they are given (SentencePiece with
-    a dummy prefix) are called with an anchor that is cut off again.
+    Some tokenizers put a space before every text (SentencePiece with a dummy prefix).
+    They encode the text behind an anchor whose ids are cut off again.
 
     tokenizer (PreTrainedTokenizerBase): The tokenizer.
     """
@@ -27,32 +37,33 @@ class TokenAlignedEncoder:
         self._cache: dict[str, tuple[int, ...]] = {}
         self._control = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
         self._anchor: tuple[int, ...] = ()
-        if self._raw("a") == self._raw(" a"):
-            self._anchor = self._raw(self.ANCHOR)
+        if self._tokenize("a") == self._tokenize(" a"):
+            self._anchor = self._tokenize(self.ANCHOR)
 
     def __call__(self, text: str) -> tuple[int, ...]:
-        """Encode one piece.
+        """Encode a text.
 
-        text (str): The piece.
-        RETURNS (Tuple[int, ...]): Its ids.
+        text (str): A spaCy token with the white space before it, or another part of a
+            prompt.
+        RETURNS (tuple[int, ...]): The token ids.
         """
         ids = self._cache.get(text)
         if ids is None:
-            ids = self._bare(text)
+            ids = self._encode(text)
             if len(text) > 1 and not self._control.isdisjoint(ids):
-                # The vocabulary of a Unigram model may hold the names of control
-                # tokens among its pieces.
-                ids = tuple(id_ for char in text for id_ in self._bare(char))
-            if len(self._cache) >= MAX_CACHED:
+                # The vocabulary of a Unigram model may contain the names of control
+                # tokens.
+                ids = tuple(id_ for char in text for id_ in self._encode(char))
+            if len(self._cache) >= MAX_CACHE_ENTRIES:
                 self._cache.clear()
-            if len(text) <= MAX_LENGTH:
+            if len(text) <= MAX_CACHED_LENGTH:
                 self._cache[text] = ids
         return ids
 
     @property
     def begin_ids(self) -> tuple[int, ...]:
-        """The ids that the tokenizer puts before a text of its own accord."""
-        plain = self._raw("a")
+        """RETURNS (tuple[int, ...]): The ids that the tokenizer puts before a text."""
+        plain = self._tokenize("a")
         full = tuple(self.tokenizer.encode("a"))
         for start in range(len(full) - len(plain) + 1):
             if full[start : start + len(plain)] == plain:
@@ -61,18 +72,19 @@ class TokenAlignedEncoder:
 
     @property
     def end_id(self) -> int | None:
-        """The id that ends an output, None where the tokenizer names none."""
+        """RETURNS (int | None): The id that ends an output; None if the tokenizer has
+        none."""
         end: int | None = self.tokenizer.eos_token_id
         return end
 
-    def _bare(self, text: str) -> tuple[int, ...]:
+    def _encode(self, text: str) -> tuple[int, ...]:
         if self._anchor:
-            joined = self._raw(self.ANCHOR + text)
+            joined = self._tokenize(self.ANCHOR + text)
             if joined[: len(self._anchor)] == self._anchor:
                 return joined[len(self._anchor) :]
-        return self._raw(text)
+        return self._tokenize(text)
 
-    def _raw(self, text: str) -> tuple[int, ...]:
+    def _tokenize(self, text: str) -> tuple[int, ...]:
         return tuple(
             self.tokenizer.encode(
                 text, add_special_tokens=False, split_special_tokens=True
@@ -80,17 +92,14 @@ class TokenAlignedEncoder:
         )
 
 
-# What stands in for the prompt, and for the answer: letters that no template has.
-_PROMPT, _ANSWER = "qzPROMPTzq", "qzANSWERzq"
-
-
 @dataclass(frozen=True)
 class ChatFrame:
-    """What stands around a prompt that is a turn of a chat.
+    """The ids around a prompt that is the user's turn of a chat.
 
-    before (Tuple[int, ...]): The ids before the prompt, with what begins a text.
-    after (Tuple[int, ...]): Those between prompt and answer.
-    end_id (Optional[int]): The id after an answer, None where the template has none.
+    before (tuple[int, ...]): The ids before the prompt, including those that begin a
+        text.
+    after (tuple[int, ...]): The ids between the prompt and the answer.
+    end_id (int | None): The id after an answer; None if the template has none.
     """
 
     before: tuple[int, ...]
@@ -99,41 +108,43 @@ class ChatFrame:
 
 
 def chat_frame(tokenizer: Any) -> ChatFrame | None:
-    """Read a tokenizer's chat template.
+    """Get the ids around a prompt from the chat template of a tokenizer.
 
-    The template alone may make control tokens: prompt and answer are put between its
-    parts as data.
+    Only the template yields control tokens. The prompt is not rendered with it but
+    encoded as data.
 
     tokenizer (PreTrainedTokenizerBase): The tokenizer.
-    RETURNS (Optional[ChatFrame]): The frame, None where it has no template, or one
-        that has no place for a prompt of one turn.
+    RETURNS (ChatFrame | None): The frame; None if the tokenizer has no template or its
+        template does not render a single turn of the user.
     """
     if not getattr(tokenizer, "chat_template", None):
         return None
     user = {"role": "user", "content": _PROMPT}
-    model = {"role": "assistant", "content": _ANSWER}
+    assistant = {"role": "assistant", "content": _ANSWER}
     try:
-        asked = _written(tokenizer, [user], add_generation_prompt=True)
-        answered = _written(tokenizer, [user, model], add_generation_prompt=False)
+        prompt = _render(tokenizer, [user], add_generation_prompt=True)
+        dialogue = _render(tokenizer, [user, assistant], add_generation_prompt=False)
     except Exception:
-        # A template raises what its author likes, such as on a first turn of a user's.
+        # Templates raise errors of any kind, for instance if the first turn is the
+        # user's.
         return None
-    before, found, after = asked.partition(_PROMPT)
+    before, found, after = prompt.partition(_PROMPT)
     if not found:
         return None
-    ends = _encoded(tokenizer, answered.partition(_ANSWER)[2])
+    end = _encode_template(tokenizer, dialogue.partition(_ANSWER)[2])
     control = set(tokenizer.all_special_ids)
     control |= set(getattr(tokenizer, "added_tokens_decoder", {}))
     return ChatFrame(
-        _encoded(tokenizer, before),
-        _encoded(tokenizer, after),
-        ends[0] if ends and ends[0] in control else None,
+        _encode_template(tokenizer, before),
+        _encode_template(tokenizer, after),
+        end[0] if end and end[0] in control else None,
     )
 
 
-def _written(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> str:
+def _render(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> str:
     return str(tokenizer.apply_chat_template(turns, tokenize=False, **options))
 
 
-def _encoded(tokenizer: Any, text: str) -> tuple[int, ...]:
+def _encode_template(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Encode a part of a template, with its control tokens."""
     return tuple(tokenizer.encode(text, add_special_tokens=False))

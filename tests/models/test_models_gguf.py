@@ -10,7 +10,7 @@ import gguf
 import pytest
 import torch
 
-from spacy_genner.models.base_model import BaseSource, _load
+from spacy_genner.models.base_model import BaseSource, load_base
 from spacy_genner.models.gguf import MANIFEST, convert_gguf, converted_folder
 
 
@@ -110,16 +110,16 @@ def test_rounded_weights_are_loaded_where_bfloat16_is_wanted(
     folder = converted_folder([tiny_gguf], "tiny", "1", checksum)
     source = BaseSource("pip:tiny", None, folder, checksum)
     cpu = torch.device("cpu")
-    plain = _load(source, torch.float32, cpu).model.state_dict()
+    plain = load_base(source, torch.float32, cpu).model.state_dict()
     # Nothing else can be read now.
     (folder / "model.safetensors").unlink()
-    rounded = _load(source, torch.bfloat16, cpu).model.state_dict()
+    rounded = load_base(source, torch.bfloat16, cpu).model.state_dict()
     assert set(rounded) == set(plain)
     for name, tensor in plain.items():
         assert rounded[name].dtype == torch.bfloat16
         assert torch.equal(rounded[name], tensor.to(torch.bfloat16)), name
     with pytest.raises(ValueError, match="G233"):
-        _load(source, torch.float32, cpu)
+        load_base(source, torch.float32, cpu)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Sets a limit of the system.")

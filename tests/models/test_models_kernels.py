@@ -5,9 +5,9 @@ import os
 import pytest
 
 from spacy_genner.models.base_model import (
-    CAPACITY,
-    VARIABLES,
-    _load,
+    ONEDNN_CACHE_CAPACITY,
+    ONEDNN_CACHE_VARIABLES,
+    load_base,
     limit_onednn_cache,
     resolve_base,
 )
@@ -15,7 +15,7 @@ from spacy_genner.models.base_model import (
 
 @pytest.fixture
 def unset(monkeypatch):
-    for name in VARIABLES:
+    for name in ONEDNN_CACHE_VARIABLES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 
@@ -24,11 +24,16 @@ def test_loading_a_base_limits_them(unset, tiny_base):
     import torch
 
     source = resolve_base(str(tiny_base("llama")), None)
-    _load(source, torch.float32, torch.device("cpu"))
-    assert [os.environ[name] for name in VARIABLES] == [str(CAPACITY)] * 2
+    load_base(source, torch.float32, torch.device("cpu"))
+    assert [os.environ[name] for name in ONEDNN_CACHE_VARIABLES] == [
+        str(ONEDNN_CACHE_CAPACITY)
+    ] * 2
 
 
 def test_what_is_set_stays(unset, monkeypatch):
-    monkeypatch.setenv(VARIABLES[0], "7")
+    monkeypatch.setenv(ONEDNN_CACHE_VARIABLES[0], "7")
     limit_onednn_cache()
-    assert [os.environ[name] for name in VARIABLES] == ["7", str(CAPACITY)]
+    assert [os.environ[name] for name in ONEDNN_CACHE_VARIABLES] == [
+        "7",
+        str(ONEDNN_CACHE_CAPACITY),
+    ]

@@ -50,9 +50,9 @@ def test_float64_and_float16(tiny_base):
 def test_threads_share(tiny_base, monkeypatch):
     name = str(tiny_base("llama", seed=12))
     loads = []
-    real = base_model._load
+    real = base_model.load_base
     monkeypatch.setattr(
-        base_model, "_load", lambda *args: loads.append(1) or real(*args)
+        base_model, "load_base", lambda *args: loads.append(1) or real(*args)
     )
     found = []
     start = threading.Barrier(4)

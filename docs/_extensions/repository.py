@@ -4,6 +4,9 @@
 site. Links are written for the repository, as code hosts show it. The hook turns a link
 to one of these files into a link between pages, and copies any other linked file of the
 repository into the site.
+
+In the API reference, the line `::: spacy_genner.formats.*` stands for all public
+modules of a package.
 """
 
 import posixpath
@@ -22,6 +25,7 @@ PAGES = {
 # The folder of the site that other files of the repository are copied to.
 FILES = "repository"
 
+_MODULES = re.compile(r"^::: (?P<package>[\w.]+)\.\*$", re.MULTILINE)
 _LINK = re.compile(r"(?P<before>\]\()(?P<target>[^()\s]+)(?P<after>\))")
 
 
@@ -71,6 +75,24 @@ def rewrite_links(markdown: str, page: str, root: Path) -> tuple[str, set[str]]:
     return _LINK.sub(rewritten, markdown), copied
 
 
+def expand_modules(markdown: str, root: Path) -> str:
+    """Replace each line for the modules of a package by one line for each module.
+
+    markdown (str): The page's text.
+    root (Path): The root of the repository.
+    RETURNS (str): The text with directives of mkdocstrings.
+    """
+
+    def expanded(match: re.Match[str]) -> str:
+        package = match["package"]
+        folder = root.joinpath(*package.split("."))
+        names = sorted(path.stem for path in folder.glob("*.py"))
+        public = [name for name in names if not name.startswith("_")]
+        return "\n\n".join(f"::: {package}.{name}" for name in public)
+
+    return _MODULES.sub(expanded, markdown)
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages from outside `docs/` and every file that a page links to.
 
@@ -93,12 +115,13 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Rewrite the links of a page.
+    """Rewrite the links of a page, and list the modules of packages.
 
     markdown (str): The page's text.
     page (mkdocs.structure.pages.Page): The page.
     config (MkDocsConfig): The configuration.
-    RETURNS (str): The text with links that are valid in the site.
+    RETURNS (str): The text that MkDocs renders.
     """
     root = Path(config.config_file_path).parent
-    return rewrite_links(markdown, page.file.src_uri, root)[0]
+    markdown, _ = rewrite_links(markdown, page.file.src_uri, root)
+    return expand_modules(markdown, root)

@@ -1,11 +1,12 @@
-"""Atomic files, and the check of a place before a file is written."""
+"""Atomic files, the check of a place before a file is written, and JSON lists."""
 
 import errno
+import json
 
 import pytest
 
 from spacy_genner import io
-from spacy_genner.io import check_place, replaced_file, write_bytes
+from spacy_genner.io import check_place, json_records, replaced_file, write_bytes
 from spacy_genner.training.logger import FILE, read_rows, write_row
 
 
@@ -84,3 +85,25 @@ def test_an_interrupted_write_leaves_the_log_whole(tmp_path, monkeypatch):
     # A run that resumes from a checkpoint removes the rows after it.
     write_row(path, {**INFO, "step": 4})
     assert [row["step"] for row in read_rows(path)] == [0, 4]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("indent, lines", [(None, [2, 2, 2]), (2, [3, 13, 14])])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_list_is_parsed_chunk_by_chunk(
+    tmp_path, monkeypatch, chunk, indent, lines, ascii_only
+):
+    rows = [
+        {"a": 'é\u2028\\ "[{', "b": {"c": [1, 2.5, True]}},
+        {},
+        {"d": "}]\n😀"},
+    ]
+    text = json.dumps(rows, ensure_ascii=ascii_only, indent=indent)
+    path = tmp_path / "c.json"
+    path.write_bytes(b"\xef\xbb\xbf \n" + text.encode("utf-8"))
+    monkeypatch.setattr("spacy_genner.io._CHUNK", chunk)
+    found = list(json_records(path))
+    assert [row for _, row in found] == rows
+    assert [line for line, _ in found] == lines
+    path.write_text("[]")
+    assert list(json_records(path)) == []

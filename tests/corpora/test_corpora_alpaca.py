@@ -9,7 +9,6 @@ from writer_cases import NESTED, OFF_GRID, PLAIN, SPANS, TEXT, make_docs, read, 
 from spacy_genner.corpora.convert import DocMaker
 from spacy_genner.corpora.documents import Annotated
 from spacy_genner.formats import FORMATS, CharSpan
-from spacy_genner.io import json_records
 from spacy_genner.prompts.layout import INSTRUCTIONS
 
 SENTENCE = "Oslo hosts the University of Oslo ."
@@ -220,28 +219,6 @@ def test_invalid_utf8_names_the_line(tmp_path):
     (tmp_path / "c.json").write_bytes(b'[\n{"input": "\xff"}]')
     with pytest.raises(ValueError, match=r"\[G510\].*line 2"):
         read(tmp_path / "c.json", "alpaca")
-
-
-@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])
-@pytest.mark.parametrize("indent, lines", [(None, [2, 2, 2]), (2, [3, 13, 14])])
-@pytest.mark.parametrize("ascii_only", [True, False])
-def test_a_list_is_parsed_chunk_by_chunk(
-    tmp_path, monkeypatch, chunk, indent, lines, ascii_only
-):
-    rows = [
-        {"a": 'é\u2028\\ "[{', "b": {"c": [1, 2.5, True]}},
-        {},
-        {"d": "}]\n😀"},
-    ]
-    text = json.dumps(rows, ensure_ascii=ascii_only, indent=indent)
-    path = tmp_path / "c.json"
-    path.write_bytes(b"\xef\xbb\xbf \n" + text.encode("utf-8"))
-    monkeypatch.setattr("spacy_genner.io._CHUNK", chunk)
-    found = list(json_records(path))
-    assert [row for _, row in found] == rows
-    assert [line for line, _ in found] == lines
-    path.write_text("[]")
-    assert list(json_records(path)) == []
 
 
 @pytest.mark.parametrize("name", FORMATS)

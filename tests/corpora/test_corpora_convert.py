@@ -7,6 +7,7 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
+from spacy_genner import corpora
 from spacy_genner.corpora.convert import DocMaker, convert_file
 from spacy_genner.corpora.docbin import UNALIGNED, unaligned_spans
 from spacy_genner.corpora.documents import Annotated, ConvertOptions
@@ -20,6 +21,15 @@ GOLD = [
     CharSpan(9, 23, "x"),
     CharSpan(0, 4, "PERSON"),
 ]
+
+
+def test_public_names_are_imported_at_first_use():
+    for name in corpora.__all__:
+        assert getattr(corpora, name) is not None
+    assert corpora.convert_file is convert_file
+    assert dir(corpora) == sorted(corpora.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        corpora.nothing  # noqa: B018
 
 
 def docs_of(path: Path):

@@ -1,7 +1,7 @@
 import pytest
 
 from spacy_genner.formats import CharSpan, get_format
-from spacy_genner.llm.examples import demonstrations, read_examples
+from spacy_genner.llm.tasks import demonstrations, read_examples
 
 TEXT = "May may visit May's house in Maya."
 

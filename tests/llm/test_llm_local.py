@@ -16,8 +16,7 @@ from spacy_llm.registry import registry
 from spacy_genner.decoding.decoder import DraftDecoder
 from spacy_genner.errors import GennerWarning
 from spacy_genner.formats import FORMATS, get_format
-from spacy_genner.llm.generators import in_own_layout
-from spacy_genner.llm.local import LocalLM
+from spacy_genner.llm.local import LocalLM, in_own_layout
 from spacy_genner.llm.messages import Completion, Prompt, PromptText
 from spacy_genner.prompts import PromptLayout
 from spacy_genner.prompts.layout import INSTRUCTIONS

@@ -151,7 +151,7 @@ def convert(
         ),
     ] = False,
 ) -> None:
-    """Convert an annotated corpus, by default to the format of spaCy.
+    """Convert an annotated corpus from one format to another.
 
     No annotation is lost silently. Spans that fit no token boundary are counted, listed
     and kept in doc.user_data, so that an evaluation counts them as missed. Anything

@@ -27,7 +27,7 @@ def export_base(
         ),
     ] = None,
 ) -> None:
-    """Write the base model and the adapter in the formats of other tools.
+    """Export the base model and the adapter for other tools.
 
     peft and vLLM load the base model from a folder, and a base such as 'pip:PACKAGE' is
     not a folder. OUTPUT/base contains the config, the weights (safetensors) and the

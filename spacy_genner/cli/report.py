@@ -64,13 +64,14 @@ def table(
         ),
     ] = None,
 ) -> None:
-    """Write a table with one row for each evaluation, by descending F1.
+    """Write a table of evaluations, by descending F1.
 
-    Scores are in percent. Evaluations of 'benchmarks/formats.py' have five columns
-    more. Three are measured on a sample under the grammar: well formed (the share of
-    well-formed outputs), output tokens (of a document) and ms a document. Two are
-    measured on the same sample without the grammar: well formed, free (the share of
-    outputs that needed no repair) and F1, free (of all outputs, after repair).
+    Each evaluation is a row. Scores are in percent. Evaluations of
+    'benchmarks/formats.py' have five columns more. Three are measured on a sample under
+    the grammar: well formed (the share of well-formed outputs), output tokens (of a
+    document) and ms a document. Two are measured on the same sample without the
+    grammar: well formed, free (the share of outputs that needed no repair) and F1, free
+    (of all outputs, after repair).
 
     \b
     Example:
@@ -111,11 +112,11 @@ def compare(
         int, typer.Option("--seed", help="The random seed of the draws.")
     ] = 0,
 ) -> None:
-    """Compare two systems: the difference in F1, its interval and its significance.
+    """Compare two systems on the same documents.
 
-    The command reads the .spans.jsonl files that `evaluate` wrote beside the JSON
-    files. Both must have the same documents with the same gold spans, in the same
-    order.
+    The comparison has the difference in F1, its interval and its significance. It reads
+    the .spans.jsonl files that `evaluate` wrote beside the JSON files. Both must have
+    the same documents with the same gold spans, in the same order.
 
     \b
     Example:

@@ -1,8 +1,6 @@
 """`convert`: the summary, exit codes and help."""
 
 import errno
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -109,19 +107,6 @@ def test_a_bug_keeps_its_traceback(tmp_path, corpus, monkeypatch):
     monkeypatch.setattr("spacy_genner.cli.convert.convert_file", broken)
     result = run("convert", corpus, tmp_path / "out.spacy", "--from", "bracketed")
     assert isinstance(result.exception, ValueError)
-
-
-def test_it_is_a_command_of_spacy(tmp_path, corpus):
-    output = tmp_path / "corpus.spacy"
-    command = [sys.executable, "-m", "spacy", "genner", "convert"]
-    done = subprocess.run(
-        [*command, str(corpus), str(output), "--from", "bracketed"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert output.exists()
 
 
 @pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.name)

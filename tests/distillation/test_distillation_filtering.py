@@ -257,31 +257,6 @@ def test_the_input_may_be_docs(workdir):
     assert made.user_data == {"doc_id": "d7", "own": 1}
 
 
-def test_a_large_corpus_is_a_folder(workdir, monkeypatch):
-    monkeypatch.setattr("spacy_genner.distillation.corpus.DOCS_PER_FILE", 2)
-    texts = [f"{OK} {number}" for number in range(5)]
-    source = write_texts(workdir, *texts)
-    arguments = ["--teacher", workdir / "teacher.cfg", source, workdir / "corpus"]
-    from teacher_cases import run
-
-    assert run(*arguments).exit_code == 0
-    names = ["00001.spacy", "00002.spacy", "00003.spacy"]
-    assert sorted(path.name for path in (workdir / "corpus").iterdir()) == names
-    from spacy_genner.corpora.corpus import make_corpus
-
-    read = make_corpus(str(workdir / "corpus"))(spacy.blank("en"))
-    assert sorted(example.reference.text for example in read) == texts
-    assert len(reviewed(workdir)) == 5
-    # Its own files are replaced, others never.
-    write_texts(workdir, OK)
-    assert run(*arguments).exit_code == 0
-    assert [path.name for path in (workdir / "corpus").iterdir()] == names[:1]
-    (workdir / "corpus" / "mine.txt").write_text("mine")
-    result = run(*arguments)
-    assert (result.exit_code, "[G771]" in result.output) == (1, True)
-    assert (workdir / "corpus" / "mine.txt").read_text() == "mine"
-
-
 def test_cached_docs_of_spacy_llm_are_assigned_to_their_texts(workdir):
     """Docs from the cache have the data of an earlier run, and one Doc is returned for
     all texts with the same words."""

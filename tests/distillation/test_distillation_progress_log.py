@@ -1,8 +1,11 @@
 """`annotate --teacher`: interrupted runs and the progress log."""
 
+import base64
 import json
 
 import pytest
+import spacy
+from spacy.tokens import DocBin
 from teacher_cases import (
     ANSWERS,
     FAILED,
@@ -12,13 +15,13 @@ from teacher_cases import (
     Answers,
     corpus,
     reviewed,
-    run,
     said,
     spans,
     teach,
     write_texts,
 )
 
+from spacy_genner.distillation import Entry, ProgressLog
 from spacy_genner.llm.openai.usage import Usage
 
 STOPS = "The run stops here ."
@@ -284,85 +287,49 @@ def test_a_full_disk_keeps_the_log_and_the_old_corpus(workdir, monkeypatch):
     assert Answers.asked == []
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "--teacher teacher.cfg",
-        "--teacher teacher.cfg in.txt",
-        "--teacher teacher.cfg model in.txt out.spacy",
-        "--teacher teacher.cfg in.txt out.spacy --no-such-option",
-        "--teacher teacher.cfg in.txt out.spacy -x",
-        "--teacher teacher.cfg in.txt out.spacy --min-score 2",
-        "--teacher teacher.cfg in.txt out.spacy --keep failed",
-        "--teacher teacher.cfg in.txt out.spacy --stop-after -1",
-        "in.txt out.spacy",
-        "model in.txt out.spacy --components.llm.model.name x",
-        "model in.txt out.spacy --min-score 0.5",
-        "model in.txt out.spacy --review x.jsonl",
-        "model in.txt out.spacy --keep ok",
-        "model in.txt out.spacy --restart",
-    ],
-)
-def test_wrong_usage_exits_with_2(workdir, monkeypatch, arguments):
-    monkeypatch.chdir(workdir)
-    write_texts(workdir, OK)
-    before = sorted(workdir.iterdir())
-    result = run(*arguments.split())
-    assert result.exit_code == 2, result.output
-    assert sorted(workdir.iterdir()) == before
+IDENTITY = {"input": "checksum of the input", "teacher": "checksum of the teacher"}
 
 
-def test_overrides_may_stand_anywhere(workdir, monkeypatch):
-    monkeypatch.chdir(workdir)
-    write_texts(workdir, OK)
-    changed = "--components.llm.task.spans_key=other"
-    files = ("in.txt", "out.spacy")
-    for arguments in (
-        (changed, "--teacher", "teacher.cfg", *files),
-        ("--teacher", "teacher.cfg", files[0], *changed.split("="), files[1]),
-    ):
-        result = run(*arguments)
-        assert result.exit_code == 0, result.output
-        [doc] = corpus(workdir / "out.spacy")
-        assert list(doc.spans) == ["other"]
+def test_the_layout_of_the_file(tmp_path):
+    """Logs of earlier versions have this layout, and must remain readable."""
+    nlp = spacy.blank("en")
+    path = tmp_path / "corpus.spacy.part"
+    lines = [{"layout": 1, **IDENTITY}]
+    for number, error in ((2, None), (1, "no answer"), (3, None), (1, None)):
+        doc = nlp(f"Text {number}")
+        doc.user_data["doc_id"] = str(number)
+        data = DocBin(docs=[doc], store_user_data=True).to_bytes()
+        encoded = base64.b64encode(data).decode("ascii")
+        lines.append({"number": number, "error": error, "doc": encoded})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    log = ProgressLog(path, total=4)
+    assert log.open(IDENTITY) == 3
+    with log:
+        assert [number in log for number in range(1, 5)] == [True, True, True, False]
+        entry = log.read(1, nlp.vocab)
+        assert (entry.doc.text, entry.error) == ("Text 1", None)
+        assert entry.doc.user_data["doc_id"] == "1"
+        log.add(Entry(4, nlp("Text 4"), "no answer"))
+        assert not log.is_done(4) and 4 in log
+    *earlier, added = map(json.loads, path.read_text().splitlines())
+    assert earlier == lines
+    assert list(added) == ["number", "error", "doc"]
+    assert (added["number"], added["error"]) == (4, "no answer")
 
 
-@pytest.mark.parametrize(
-    "arguments, code",
-    [
-        ("--teacher none.cfg in.txt out.spacy", "G760"),
-        ("--teacher bad.cfg in.txt out.spacy", "G760"),
-        ("--teacher empty.cfg in.txt out.spacy", "G760"),
-        ("--teacher teacher.cfg none.txt out.spacy", "G520"),
-        ("--teacher teacher.cfg in.csv out.spacy", "G525"),
-        ("--teacher teacher.cfg in.txt out.jsonl", "G525"),
-        ("--teacher teacher.cfg in.txt out.spacy --review out.txt", "G525"),
-        ("--teacher teacher.cfg in.txt out.spacy --review folder.jsonl", "G521"),
-        ("--teacher teacher.cfg in.txt folder.spacy", "G521"),
-        ("--teacher teacher.cfg in.txt teacher", "G525"),
-        ("--teacher teacher.cfg in.jsonl out.spacy --review in.jsonl", "G770"),
-        ("--teacher teacher.cfg in.jsonl out.spacy", "G769"),
-        ("--teacher teacher.cfg in.txt out.spacy --components.none.x 1", "G760"),
-        ("--teacher teacher.cfg in.txt out.spacy --components.llm.task.x 1", "G760"),
-        ("--teacher teacher.cfg in.txt out.spacy --spans-key none", "G764"),
-        ("--teacher teacher.cfg in.txt out.spacy --code none.py", "none.py"),
-    ],
-)
-def test_bad_input_exits_with_1_and_writes_nothing(
-    workdir, monkeypatch, arguments, code
-):
-    monkeypatch.chdir(workdir)
-    write_texts(workdir, OK)
-    (workdir / "in.csv").write_text("a")
-    (workdir / "teacher").write_text("a file")
-    (workdir / "bad.cfg").write_text("[nlp\n")
-    (workdir / "empty.cfg").write_text("")
-    (workdir / "in.jsonl").write_text(json.dumps({"text": "a", "x": "\ud800"}) + "\n")
-    for name in ("folder.jsonl", "folder.spacy"):
-        (workdir / name).mkdir()
-    before = sorted(workdir.iterdir())
-    result = run(*arguments.split())
-    assert result.exit_code == 1, (result.output, result.exception)
-    assert isinstance(result.exception, SystemExit), repr(result.exception)
-    assert code in said(result), result.output
-    assert sorted(workdir.iterdir()) == before
+def test_a_new_log_starts_with_the_identity_of_the_run(tmp_path):
+    path = tmp_path / "new" / "corpus.spacy.part"
+    log = ProgressLog(path, total=1)
+    assert log.open(IDENTITY) == 0
+    with log:
+        log.add(Entry(1, spacy.blank("en")("Text"), None))
+    header = json.loads(path.read_text().splitlines()[0])
+    assert header == {"layout": 1, **IDENTITY}
+
+
+def test_a_log_without_entries_is_removed(tmp_path):
+    log = ProgressLog(tmp_path / "corpus.spacy.part", total=1)
+    log.open(IDENTITY)
+    with log:
+        assert log.path.exists()
+    assert not log.path.exists()

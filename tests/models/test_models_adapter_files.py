@@ -1,4 +1,4 @@
-"""Folders written as a whole, and the export for peft and vLLM."""
+"""Adapter folders, written all or nothing, and the export for peft and vLLM."""
 
 import errno
 import os
@@ -22,14 +22,14 @@ from spacy_genner.models.language_model import LanguageModel
 
 
 class Killed(BaseException):
-    """As little caught as a kill."""
+    """Simulates a kill: it is not an Exception, so no handler catches it."""
 
 
 OLD = AdapterFiles({"peft_type": "LORA", "r": 1}, b"old")
 NEW = AdapterFiles({"peft_type": "LORA", "r": 2}, b"new")
 
 
-def test_replaced(tmp_path):
+def test_an_adapter_folder_is_replaced(tmp_path):
     folder = tmp_path / "sub" / "adapter"
     write_adapter(OLD, folder)
     assert read_adapter(folder) == OLD
@@ -42,8 +42,8 @@ def test_replaced(tmp_path):
 @pytest.mark.parametrize(
     "step", ["mkdtemp", "write", "replace-1", "replace-2", "rmtree"]
 )
-def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
-    """After a kill there is the old state, the new, or a report of the backup."""
+def test_an_interruption_loses_no_state(tmp_path, monkeypatch, step, cleanup):
+    """The folder holds the old state or the new one, or the error names the backup."""
     folder = tmp_path / "adapter"
     write_adapter(OLD, folder)
     count = {"replace": 0}
@@ -52,7 +52,7 @@ def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
     def replace(*args):
         count["replace"] += 1
         at = int(step[-1]) if step.startswith("replace") else 9
-        # A process that is killed puts nothing back.
+        # A killed process restores nothing.
         if count["replace"] == at or (count["replace"] > at and not cleanup):
             raise Killed
         real[0](*args)
@@ -60,7 +60,7 @@ def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
     def rmtree(path, ignore_errors=False):
         if step == "rmtree":
             raise Killed
-        # A process that is killed cleans nothing up.
+        # A killed process removes nothing.
         if cleanup or path == backup_of(folder):
             real[1](path, ignore_errors=ignore_errors)
 
@@ -83,13 +83,13 @@ def test_cut_off_at_each_step(tmp_path, monkeypatch, step, cleanup):
         assert read_adapter(backup_of(folder)) == OLD
     else:
         assert read_adapter(folder) == (NEW if step == "rmtree" else OLD)
-    # The next save goes through and leaves nothing behind.
+    # The next save succeeds and leaves no other files.
     write_adapter(NEW, folder)
     assert read_adapter(folder) == NEW
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
 
 
-def test_a_backup_outlives_a_second_cut(tmp_path, monkeypatch):
+def test_a_backup_survives_a_second_interruption(tmp_path, monkeypatch):
     folder = tmp_path / "adapter"
     write_adapter(OLD, folder)
     os.replace(folder, backup_of(folder))
@@ -104,8 +104,8 @@ def test_a_backup_outlives_a_second_cut(tmp_path, monkeypatch):
     assert read_adapter(backup_of(folder)) == OLD
 
 
-def test_what_is_not_the_projects_own_stays(tmp_path):
-    """Folders with names that a user may give, as one does to keep a good model."""
+def test_folders_of_the_user_stay(tmp_path):
+    """Their names resemble those of backups and unfinished folders."""
     folder = tmp_path / "model"
     others = ["model.bak", "model.new", ".model.old.new", ".model.v2.abcdefgh.new"]
     others += [".model.v2.abcdefgh.genner-new", "[m]odel"]
@@ -121,7 +121,7 @@ def test_what_is_not_the_projects_own_stays(tmp_path):
         assert (tmp_path / name / "weights").read_text() == name
 
 
-def test_a_name_with_signs_of_patterns(tmp_path):
+def test_a_name_may_contain_glob_characters(tmp_path):
     folder = tmp_path / "[m]*"
     leftover = tmp_path / ".[m]*.abcdefgh.genner-new"
     leftover.mkdir()
@@ -130,7 +130,7 @@ def test_a_name_with_signs_of_patterns(tmp_path):
 
 
 @pytest.mark.parametrize("fails", [1, 2])
-def test_a_rename_that_fails_leaves_the_old_state(tmp_path, monkeypatch, fails):
+def test_a_failed_rename_leaves_the_old_state(tmp_path, monkeypatch, fails):
     folder = tmp_path / "model"
     write_adapter(OLD, folder)
     real, calls = os.replace, []
@@ -149,7 +149,7 @@ def test_a_rename_that_fails_leaves_the_old_state(tmp_path, monkeypatch, fails):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_an_old_state_that_can_not_be_put_back_is_named(tmp_path, monkeypatch):
+def test_the_error_names_a_backup_that_can_not_be_restored(tmp_path, monkeypatch):
     folder = tmp_path / "model"
     write_adapter(OLD, folder)
     real = os.replace
@@ -166,7 +166,7 @@ def test_an_old_state_that_can_not_be_put_back_is_named(tmp_path, monkeypatch):
     assert read_adapter(backup_of(folder)) == OLD
 
 
-def test_error_inside(tmp_path):
+def test_an_error_in_the_block_leaves_nothing(tmp_path):
     folder = tmp_path / "f"
     with pytest.raises(RuntimeError):
         with replaced_folder(folder) as fresh:
@@ -181,7 +181,7 @@ def fail(number, *name):
 
 
 def test_a_full_disk_names_the_folder(tmp_path):
-    """The system names no file where a write fails, and the folder beside is gone."""
+    """The error of a failed write names no file, and the unfinished folder is gone."""
     folder = tmp_path / "sub" / "model"
     with pytest.raises(OSError, match="sub.model'") as error:
         with replaced_folder(folder):
@@ -194,13 +194,13 @@ def test_a_full_disk_names_the_folder(tmp_path):
     assert error.value.filename == str(folder / "adapter")
 
 
-def test_an_error_names_a_file_that_the_user_knows(tmp_path):
+def test_an_error_names_a_file_of_the_final_folder(tmp_path):
     folder = tmp_path / "model"
     with pytest.raises(PermissionError) as error:
         with replaced_folder(folder) as fresh:
             fail(errno.EACCES, str(fresh / "config.json"))
     assert Path(error.value.filename) == folder / "config.json"
-    # What lies elsewhere keeps its name, and a message without a number its words.
+    # Files elsewhere keep their names, and an error without a number its message.
     with pytest.raises(FileNotFoundError) as error:
         with replaced_folder(folder):
             (tmp_path / "source").read_bytes()
@@ -224,7 +224,7 @@ def component(tiny_base, tmp_path):
 
 
 @pytest.mark.parametrize("level", ["component", "pipeline", "adapter"])
-def test_export(component, tmp_path, level):
+def test_peft_loads_the_export(component, tmp_path, level):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -248,7 +248,7 @@ def test_export(component, tmp_path, level):
         export_base(folder, tmp_path / "out")
 
 
-def test_export_of_a_package(component, tmp_path, monkeypatch):
+def test_the_export_of_a_package_contains_its_base(component, tmp_path, monkeypatch):
     lm, folder = component
     files = read_adapter(folder / "adapter")
     named = {**files.config, "base_model_name_or_path": "pip:some-weights"}
@@ -265,7 +265,7 @@ def test_export_of_a_package(component, tmp_path, monkeypatch):
     assert (base / "model.safetensors").is_file()
 
 
-def test_export_of_nothing(component, tmp_path):
+def test_an_export_needs_exactly_one_adapter(component, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="G262"):
         export_base(tmp_path / "empty", tmp_path / "out")

@@ -65,7 +65,9 @@ def main() -> None:
     lm = spacy.load(args.model).get_pipe("generative_ner").lm
     decoder = text_decoder(lm.decoding_network())
     generator = torch.Generator().manual_seed(args.seed)
-    ids = torch.randint(10, 2000, (1, args.tokens), generator=generator).to(lm.device)
+    largest = min(2000, decoder.get_input_embeddings().num_embeddings)
+    ids = torch.randint(10, largest, (1, args.tokens), generator=generator)
+    ids = ids.to(lm.device)
     settings = {
         "threads": torch.get_num_threads(),
         "tokens": args.tokens,

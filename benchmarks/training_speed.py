@@ -2,8 +2,8 @@
 
 Takes batches as `spacy train` makes them with a config. Each batch runs in the
 component (targets, loss, gradients and optimizer) and in the network alone: the same
-rows, padded, without the instruction, in one forward pass and one backward pass from
-the sum of the hidden states. Prints one line of JSON. `ratio` is the median of the
+sequences, padded, without the instruction, in one forward pass and one backward pass
+from the sum of the hidden states. Prints one line of JSON. `ratio` is the median of the
 ratios of the times.
 
     python benchmarks/training_speed.py configs/genia.cfg --batches 8
@@ -26,6 +26,7 @@ from spacy.util import load_config, registry, resolve_dot_names
 
 from spacy_genner.config.settings import NAMED_LOSSES
 from spacy_genner.models.base_model import text_decoder
+from spacy_genner.training.data import TrainingSequence
 
 
 def timed(run: Callable[[], object]) -> float:
@@ -35,15 +36,17 @@ def timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def padded(rows: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad training rows.
+def padded(
+    sequences: Sequence[TrainingSequence],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad training sequences.
 
-    rows (Sequence[Row]): The rows.
-    RETURNS (tuple[Tensor, Tensor]): Ids and mask, each of shape (rows, longest).
+    sequences (Sequence[TrainingSequence]): The sequences.
+    RETURNS (tuple[Tensor, Tensor]): Ids and mask, each of shape (sequences, longest).
     """
-    longest = max(map(len, rows))
-    ids = [row.ids + [row.ids[-1]] * (longest - len(row)) for row in rows]
-    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
+    longest = max(map(len, sequences))
+    ids = [each.ids + [each.ids[-1]] * (longest - len(each)) for each in sequences]
+    mask = [[1] * len(each) + [0] * (longest - len(each)) for each in sequences]
     return torch.tensor(ids), torch.tensor(mask)
 
 
@@ -51,7 +54,7 @@ def plain_pass(network: Any, ids: torch.Tensor, mask: torch.Tensor) -> None:
     """Run one forward and one backward pass, the least that training can take.
 
     network (PreTrainedModel): The network with its adapter.
-    ids (Tensor): Token ids of shape (rows, longest).
+    ids (Tensor): Token ids of shape (sequences, longest).
     mask (Tensor): The attention mask, of the same shape.
     """
     decoder = text_decoder(network)
@@ -101,8 +104,8 @@ def main() -> None:
     spent: dict[str, list[float]] = {"component": [], "plain": []}
     tokens = padded_tokens = 0
     for index, batch in enumerate(batches[: args.batches + 1]):
-        rows = ner.target_builder.rows(batch)
-        ids, mask = padded(rows)
+        sequences = ner.target_builder.sequences(batch)
+        ids, mask = padded(sequences)
         ner.lm.training_network.train()
         plain = timed(partial(plain_pass, ner.lm.training_network, ids, mask))
         own = timed(partial(train_on, batch))
@@ -110,7 +113,7 @@ def main() -> None:
         if index:
             spent["plain"].append(plain)
             spent["component"].append(own)
-            tokens += sum(map(len, rows))
+            tokens += sum(map(len, sequences))
             padded_tokens += ids.numel()
     ratios = [
         own / plain

@@ -111,7 +111,7 @@ def test_each_format_is_trained_and_scored(run_benchmark, capsys):
     # A run that was interrupted after training resumes from its checkpoint.
     path.unlink()
     run_benchmark("--formats", "inline_xml", "--epochs", 2)
-    assert "Going on after 2 steps" in capsys.readouterr().out
+    assert "Resuming after 2 steps" in capsys.readouterr().out
     assert scores(folder, "inline_xml") == before
     run_benchmark("--formats", "inline_xml", "--epochs", 1, "--fresh")
     assert "Going on" not in capsys.readouterr().out

@@ -1,0 +1,91 @@
+"""The scripts that print one row a measurement, on a tiny base."""
+
+import json
+import sys
+
+import pytest
+import spacy
+from component_cases import learnt
+from training_cases import TEXTS, make_config, write_config, write_corpus
+
+
+@pytest.fixture
+def run_script(monkeypatch, capsys, import_benchmark):
+    """Runs a script with arguments, and returns the lines that it prints."""
+
+    def run(name, *args):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, args)])
+        import_benchmark(name).main()
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_corpus(tmp_path / "data.spacy")
+
+
+@pytest.fixture
+def model(tmp_path, tiny_base):
+    learnt(tiny_base("llama")).to_disk(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_one_pass(run_script, model):
+    variants = ("plain", "float32", "int8")
+    lines = run_script(
+        "one_pass", model, "--tokens", 20, "--repeats", 2, "--ways", *variants
+    )
+    rows = [json.loads(line) for line in lines]
+    assert tuple(row["way"] for row in rows) == variants
+    assert all(row["tokens"] == 20 and row["dtype"] == "float32" for row in rows)
+    # The tiny base is in float32 already.
+    assert [row["apart"] == 0.0 for row in rows] == [True, True, False]
+
+
+def test_round_trips(run_script, tmp_path, import_benchmark):
+    text = "Porto and Porto and the city of Porto"
+    row = {"text": text, "spans": [{"start": 10, "end": 15, "label": "GPE"}]}
+    file = tmp_path / "texts.jsonl"
+    file.write_text(json.dumps(row), encoding="utf8")
+    with pytest.raises(SystemExit) as ended:
+        run_script("round_trips", f"{file}:jsonl")
+    assert ended.value.code == 0
+    sentences = import_benchmark("round_trips").sentences(file, "jsonl")
+    results = import_benchmark("round_trips").round_trips(sentences)
+    assert all(counts.sentences == counts.spans == 1 for counts in results.values())
+    lost = {name for name, counts in results.items() if counts.not_representable}
+    assert lost == {"grouped_json"}
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_training_choices(run_script, data, model, tiny_base, tuned):
+    args = ["--base", tiny_base("llama"), "--dtype", "float32", "--dev-docs", 3]
+    args += ["--model", model] if tuned else ["--train-docs", 6, "--epochs", 2]
+    [line] = run_script("training_choices", data, data, *args)
+    row = json.loads(line)
+    scores = {"f", "nested_r", "free_f", "free_issues", "well_formed"}
+    assert scores | {"decode_seconds", "threads", "seed"} <= set(row)
+    assert ("steps" in row) is ("train_seconds" in row) is not tuned
+    assert not tuned or row["f"] > 0.3
+
+
+def test_training_speed(run_script, tmp_path, data, tiny_base):
+    config = make_config(tiny_base("llama"), data, training__batcher__size=6)
+    path = write_config(tmp_path / "tiny.cfg", config)
+    [line] = run_script("training_speed", path, "--batches", 2)
+    row = json.loads(line)
+    assert row["ratio"] > 0 and len(row["ratios"]) == 2
+    assert row["tokens_a_second"] > 0 and row["plain_tokens_a_second"] > 0
+    assert row["padding_of_plain"] >= 0 and row["dtype"] == "float32"
+
+
+def test_start_and_memory(run_script, data, model):
+    args = ("--docs", 3, "--repeats", 1)
+    [line] = run_script("start_and_memory", model, data, *args)
+    row = json.loads(line)
+    assert row["documents"] == 3 < len(TEXTS)
+    assert row["start_median"] == row["start_seconds"][0] > 0
+    assert row["peak_gb"] > 0 and row["component_mb"] > 0
+    assert spacy.load(model).pipe_names == ["generative_ner"]

@@ -306,7 +306,7 @@ WORDS = ["The", "[", "University", "\n", "of", '"Porto"']
 
 
 def test_copy_grammar_accepts_marked_copies(import_benchmark):
-    """Outputs that are drawn from the grammar are parsed without repairs."""
+    """Random outputs parse with no issues but duplicate spans and differing copies."""
     grammars = import_benchmark("copy_grammars")
     unconstrained = import_benchmark("unconstrained")
     source = make_source(WORDS, [True] * 6, lambda text: list(text.encode()))

@@ -1,4 +1,4 @@
-"""What the tests of the remote client have in common."""
+"""Helpers for the tests of the remote client."""
 
 import asyncio
 import random
@@ -15,8 +15,8 @@ from spacy_genner.prompts import PromptLayout
 ENV = "SPACY_GENNER_TEST_KEY"
 LABELS = ("ORG", "GPE")
 TEXT = "Lisbon hosts the University of Lisbon."
-# What the structured formats say of the text above.
-SAID = {
+# Answers for the text above in the JSON formats.
+ANSWERS = {
     "grouped_json": '{"ORG": ["University of Lisbon"], "GPE": ["Lisbon", "Lisbon"]}',
     "occurrence_json": '[{"text": "Lisbon", "label": "GPE", "occurrence_index": 1}]',
     "offset_json": '[{"text": "Lisbon", "label": "GPE", "start": 0, "end": 6}]',
@@ -24,7 +24,7 @@ SAID = {
 
 
 class FakeTime:
-    """Time that passes at once, and what was waited for."""
+    """A clock whose sleeps return immediately and are recorded."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -37,7 +37,7 @@ class FakeTime:
         await asyncio.sleep(0)
 
     @property
-    def timing(self) -> Clock:
+    def clock(self) -> Clock:
         return Clock(
             self.sleep,
             lambda: self.seconds,
@@ -49,19 +49,19 @@ class FakeTime:
 def make_client(
     server: Server | str, time: FakeTime | None = None, **settings: Any
 ) -> RemoteClient:
-    """A client for a server, that does not really wait."""
+    """A client for a server. It does not really wait."""
     url = server if isinstance(server, str) else server.url
     config = {"name": MODEL, "base_url": url, "api_key_env": ENV, "timeout": 20.0}
     return RemoteClient(
         RemoteSettings(**{**config, **settings}),
-        (time or FakeTime()).timing,
+        (time or FakeTime()).clock,
     )
 
 
-def make_question(
+def sample_prompt(
     text: str = TEXT, format: str = "inline_bracketed", labels: Any = LABELS
 ) -> Prompt:
-    """A question about a text."""
+    """A prompt for a text."""
     words = tuple(text.split(" "))
     spaces = (True,) * (len(words) - 1) + (False,)
     layout = PromptLayout(tuple(labels), format=format)

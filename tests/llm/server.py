@@ -1,8 +1,7 @@
-"""A small server of the OpenAI protocol that takes nothing that is not in it.
+"""A small server of the OpenAI protocol that rejects every invalid request.
 
-What it answers is scripted: a function is given each request that is right, and says
-what to do. A request that is wrong is refused as OpenAI refuses it, and stands in
-`wrong` with the reason.
+A script, which is a function of the request, chooses the response to each valid one.
+Invalid requests are rejected as by OpenAI and recorded in `rejected`.
 """
 
 import json
@@ -21,8 +20,8 @@ PATHS = {"/v1/chat/completions": "chat", "/v1/completions": "completion"}
 
 
 @dataclass(frozen=True)
-class Say:
-    """A right response."""
+class Respond:
+    """A response with an answer."""
 
     text: Any
     finish: Any = "stop"
@@ -36,7 +35,7 @@ class Say:
 
 @dataclass(frozen=True)
 class Fail:
-    """An error."""
+    """A response with an error."""
 
     status: int
     message: str = "no"
@@ -46,7 +45,7 @@ class Fail:
 
 @dataclass(frozen=True)
 class Raw:
-    """Any bytes."""
+    """A response with any content."""
 
     content: bytes
     content_type: str = "application/json"
@@ -61,21 +60,21 @@ class Hang:
 
 @dataclass(frozen=True)
 class Drip:
-    """A byte now and then, until the server is closed."""
+    """A response that is sent byte by byte until the server is closed."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A response that says it is longer than it is."""
+    """A response that is shorter than its content length."""
 
     text: str = "cut"
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that is right.
+    """A valid request.
 
-    number counts all of them from 1, attempt those with the same prompt.
+    `number` counts all of them from 1, `attempt` those with the same prompt.
     """
 
     kind: str
@@ -93,11 +92,11 @@ class Server:
     """The server; `with Server(script) as server` runs it."""
 
     def __init__(self, script: Script | None = None, key: str | None = KEY):
-        self.script = script or (lambda call: Say(f"answer to {call.prompt}"))
+        self.script = script or (lambda call: Respond(f"answer to {call.prompt}"))
         self.key = key
         self.calls: list[Call] = []
-        self.wrong: list[str] = []
-        self.at_once = self.most_at_once = 0
+        self.rejected: list[str] = []
+        self.in_flight = self.max_in_flight = 0
         self.lock = threading.Lock()
         self.over = threading.Event()
         self._attempts: Counter[str] = Counter()
@@ -134,35 +133,35 @@ class Server:
 
 class _Threads(ThreadingHTTPServer):
     daemon_threads = True
-    # More clients than are served come at once.
+    # More connections than the default may be waiting.
     request_queue_size = 128
     owner: Server
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no error."""
+        """Ignore clients that close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Else each small response waits for the one before to be acknowledged.
+    # Otherwise each small response waits until the previous one is acknowledged.
     disable_nagle_algorithm = True
     server: _Threads
 
     def log_message(self, *args: Any) -> None:
-        """Nothing is printed."""
+        """Print nothing."""
 
     def do_POST(self) -> None:
         owner = self.server.owner
         with owner.lock:
-            owner.at_once += 1
-            owner.most_at_once = max(owner.most_at_once, owner.at_once)
+            owner.in_flight += 1
+            owner.max_in_flight = max(owner.max_in_flight, owner.in_flight)
         counted = True
 
         def leave() -> None:
-            # Before the response: the client may send the next request at once.
+            # Before the response, as the client may send the next request immediately.
             nonlocal counted
             with owner.lock:
-                owner.at_once -= counted
+                owner.in_flight -= counted
                 counted = False
 
         try:
@@ -199,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
         call = owner.call(kind, body, headers)
         action = owner.script(call)
         if isinstance(action, str):
-            action = Say(action)
+            action = Respond(action)
         if isinstance(action, (Hang, Drip)):
             return self._stall(owner, isinstance(action, Drip))
         leave()
@@ -211,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
                 action.status, action.content, action.content_type, action.headers
             )
         if isinstance(action, Cut):
-            content = json.dumps(_response(call, Say(action.text))).encode()
+            content = json.dumps(_response(call, Respond(action.text))).encode()
             self._send(200, content[: len(content) // 2], length=len(content))
             self.close_connection = True
             return None
@@ -229,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, message: str, code: str | None = None) -> None:
         with self.server.owner.lock:
-            self.server.owner.wrong.append(f"{status}: {message}")
+            self.server.owner.rejected.append(f"{status}: {message}")
         self._send(status, _error(message, code))
 
     def _send(
@@ -260,17 +259,17 @@ def _error(message: str, code: Any) -> bytes:
     return json.dumps({"error": error}).encode()
 
 
-def _response(call: Call, say: Say) -> dict[str, Any]:
-    choice: dict[str, Any] = {"index": 0, "finish_reason": say.finish}
+def _response(call: Call, answer: Respond) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "finish_reason": answer.finish}
     if call.kind == "chat":
         choice["message"] = {
             "role": "assistant",
-            "content": say.text,
-            "refusal": say.refusal,
+            "content": answer.text,
+            "refusal": answer.refusal,
         }
     else:
-        choice["text"] = say.text
-    choice["logprobs"] = say.logprobs
+        choice["text"] = answer.text
+    choice["logprobs"] = answer.logprobs
     named = {"chat": "chat.completion", "completion": "text_completion"}[call.kind]
     response = {
         "id": f"x-{call.number}",
@@ -279,4 +278,4 @@ def _response(call: Call, say: Say) -> dict[str, Any]:
         "model": MODEL,
         "choices": [choice],
     }
-    return response if say.usage is None else {**response, "usage": say.usage}
+    return response if answer.usage is None else {**response, "usage": answer.usage}

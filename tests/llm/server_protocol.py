@@ -1,4 +1,4 @@
-"""What the OpenAI protocol lets a request say."""
+"""Validation of requests of the OpenAI protocol."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def fault(kind: str, body: Any) -> str | None:
-    """RETURNS (Optional[str]): What is wrong with a request."""
+    """RETURNS (str | None): The fault of a request."""
     if not isinstance(body, dict):
         return "the body is no object"
     prompt = {"chat": "messages", "completion": "prompt"}[kind]
@@ -32,10 +32,10 @@ def fault(kind: str, body: Any) -> str | None:
 
 
 def response_format_fault(value: Any) -> str | None:
-    """RETURNS (Optional[str]): What is wrong with a request for structured outputs."""
+    """RETURNS (str | None): The fault of a value of `response_format`."""
     where = "Invalid 'response_format'"
     if isinstance(value, dict) and value.get("type") == "json_object":
-        # Not OpenAI's: it knows no schema there.
+        # The form of llama-cpp-python. OpenAI allows no schema here.
         wrong = schema_fault(value.get("schema"))
         keys = set(value) == {"type", "schema"}
         return (wrong and f"{where}: {wrong}") if keys else f"{where}: keys"
@@ -55,7 +55,7 @@ def response_format_fault(value: Any) -> str | None:
 
 
 def schema_fault(schema: Any) -> str | None:
-    """RETURNS (Optional[str]): What is wrong with a schema for strict outputs."""
+    """RETURNS (str | None): The fault of a schema for strict outputs."""
     kind = schema.get("type") if isinstance(schema, dict) else None
     allowed = {
         "object": {"type", "properties", "required", "additionalProperties"},

@@ -97,7 +97,7 @@ def test_remote(name, monkeypatch):
         config = {"vars.server": server.url, "vars.model": MODEL}
         nlp = assemble(FOLDER / name, overrides=config)
         docs = list(nlp.pipe(TEXTS))
-        assert server.wrong == []
+        assert server.rejected == []
     groups = [doc.spans["sc"] for doc in docs]
     assert [g.attrs["status"] for g in groups] == ["ok", "repaired", "ok"]
     assert [[span.text for span in group] for group in groups] == [

@@ -5,7 +5,7 @@ import os
 import pytest
 import spacy
 from component_cases import NAME, found, make_examples
-from server import KEY, MODEL, Call, Fail, Say, Server
+from server import KEY, MODEL, Call, Fail, Respond, Server
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_genner.errors import GennerWarning
@@ -25,15 +25,15 @@ def script(call: Call):
     """Marks the one text, refuses another, and copies the rest."""
     if call.prompt.endswith("Answer:\n"):
         yes = "[University" not in call.prompt
-        return Say("yes" if yes else "no")
+        return Respond("yes" if yes else "no")
     text = asked_text(call)
     if text == TEXT:
-        return Say(MARKED)
+        return Respond(MARKED)
     if "bad" in text:
         return Fail(400, "this text is not for me")
     if "garbage" in text:
-        return Say("I'm sorry, but I can't help with that.")
-    return Say(text)
+        return Respond("I'm sorry, but I can't help with that.")
+    return Respond(text)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def server(monkeypatch):
     monkeypatch.setenv(ENV, KEY)
     with Server(script) as running:
         yield running
-    assert running.wrong == []
+    assert running.rejected == []
 
 
 def remote(server, **changes):

@@ -12,7 +12,7 @@ import numpy
 import pytest
 import spacy
 from component_cases import NAME
-from server import KEY, MODEL, Say, Server
+from server import KEY, MODEL, Respond, Server
 from spacy.tokens import Doc, DocBin
 
 from spacy_genner import FORMATS
@@ -55,7 +55,7 @@ def test_a_saved_pipeline_with_a_remote_model(monkeypatch):
     prompts = json.loads((SAVED / "remote" / "calls.json").read_text("utf8"))
 
     def script(call):
-        return Say(MARKED if TEXT in call.prompt else "It rains.")
+        return Respond(MARKED if TEXT in call.prompt else "It rains.")
 
     with Server(script) as server:
         address = {f"components.{NAME}.model.base_url": server.url}

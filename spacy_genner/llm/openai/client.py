@@ -510,6 +510,8 @@ class _Transport:
             raise ImportError(Errors.G707) from None
 
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if secret.value:
+            headers["Authorization"] = f"Bearer {secret.value}"
 
         class Client(openai.AsyncOpenAI):
             # The SDK would add headers from the environment (OPENAI_ORG_ID,

@@ -1,4 +1,4 @@
-"""Questions to a server and their answers: order, bounds, failures, ends."""
+"""The client: order, concurrency, request bodies, token limits and interruption."""
 
 import asyncio
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import spacy
-from remote_cases import ENV, SAID, TEXT, make_client, make_question
-from server import KEY, Hang, Say, Server
+from remote_cases import ANSWERS, ENV, TEXT, make_client, sample_prompt
+from server import KEY, Hang, Respond, Server
 
 from spacy_genner.formats import FORMATS, CharSpan, get_format
 from spacy_genner.llm.alignment import aligned
@@ -24,30 +24,24 @@ from spacy_genner.llm.openai.retry import RemoteError
 from spacy_genner.llm.openai.settings import RemoteSettings
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    monkeypatch.setenv(ENV, KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
 def threads():
     return [t for t in threading.enumerate() if t.name.startswith(THREAD_NAME)]
 
 
 @pytest.mark.parametrize("call", ["chat", "completion"])
-def test_answers_come_in_order(call):
+def test_answers_are_in_order(call):
     def slow_first(call):
         time.sleep(0.05 if call.number % 3 == 0 else 0)
-        return Say(f"answer to {call.prompt}")
+        return Respond(f"answer to {call.prompt}")
 
-    questions = [f"question {i}" for i in range(40)]
+    prompts = [f"prompt {i}" for i in range(40)]
     with Server(slow_first) as server:
         client = make_client(server, call=call)
-        answers = client.answer(questions)
-        assert answers == [f"answer to question {i}" for i in range(40)]
+        answers = client.answer(prompts)
+        assert answers == [f"answer to prompt {i}" for i in range(40)]
         assert all(isinstance(answer, Completion) for answer in answers)
         assert all(answer.error is None for answer in answers)
-        assert server.wrong == []
+        assert server.rejected == []
         assert {c.kind for c in server.calls} == {call}
         usage = client.usage
     assert (usage.requests, usage.retries, usage.failures) == (40, 0, 0)
@@ -56,43 +50,43 @@ def test_answers_come_in_order(call):
     assert threads() == []
 
 
-def test_nothing_is_asked_without_questions():
+def test_no_prompts_send_no_requests():
     with Server() as server:
         assert make_client(server).answer([]) == []
         assert server.calls == []
 
 
 @pytest.mark.parametrize("limit", [1, 4])
-def test_no_more_requests_at_a_time_than_allowed(limit):
+def test_number_of_concurrent_requests(limit):
     def slow(call):
         time.sleep(0.02)
         return "yes"
 
     with Server(slow) as server:
         make_client(server, max_concurrent=limit).answer([str(i) for i in range(20)])
-        assert server.most_at_once == limit
+        assert server.max_in_flight == limit
 
 
-def test_a_stream_holds_a_bounded_number():
+def test_stream_reads_a_bounded_number_ahead():
     read = 0
 
     def endless():
         nonlocal read
         while True:
             read += 1
-            yield f"question {read}"
+            yield f"prompt {read}"
 
     with Server() as server:
         answers = make_client(server, max_concurrent=2).stream(endless())
         for number in range(1, 101):
-            assert next(answers) == f"answer to question {number}"
+            assert next(answers) == f"answer to prompt {number}"
             assert read <= number + 8
         answers.close()
         assert threads() == []
         assert len(server.calls) <= read
 
 
-def test_a_stream_behind_a_slow_question_is_bounded():
+def test_stream_behind_a_slow_request_is_bounded():
     read = 0
 
     def source():
@@ -112,14 +106,14 @@ def test_a_stream_behind_a_slow_question_is_bounded():
         answers.close()
 
 
-def test_the_last_answer_leaves_no_thread():
+def test_no_thread_is_left_after_the_last_answer():
     with Server() as server:
         answers = make_client(server).stream(["one"])
         assert next(answers) == "answer to one"
         assert threads() == []
 
 
-def test_inside_a_running_event_loop():
+def test_running_event_loop():
     async def notebook():
         return make_client(server).answer(["one", "two"])
 
@@ -127,7 +121,7 @@ def test_inside_a_running_event_loop():
         assert asyncio.run(notebook()) == ["answer to one", "answer to two"]
 
 
-def test_one_client_in_several_threads():
+def test_client_in_several_threads():
     with Server() as server:
         client = make_client(server)
         found = {}
@@ -145,23 +139,23 @@ def test_one_client_in_several_threads():
         assert client.usage.requests == 60
 
 
-def test_what_a_request_says():
+def test_request_bodies():
     with Server() as server:
         make_client(
             server, system="Be brief.", extra={"seed": 3, "top_p": 0.5}, max_tokens=7
-        ).answer(["question"])
-        make_client(server, temperature=None).answer(["question"])
-        make_client(server, call="completion").answer(["question"])
+        ).answer(["prompt"])
+        make_client(server, temperature=None).answer(["prompt"])
+        make_client(server, call="completion").answer(["prompt"])
         client = make_client(server, call="completion", structured=False)
-        client.answer([make_question("Text: a b")])
-        client.answer([make_question("a b")])
-        assert server.wrong == []
-        full, bare, completion, with_cue, question = (c.body for c in server.calls)
+        client.answer([sample_prompt("Text: a b")])
+        client.answer([sample_prompt("a b")])
+        assert server.rejected == []
+        full, bare, completion, with_cue, prompt = (c.body for c in server.calls)
     assert full == {
         "model": "test-model",
         "messages": [
             {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "question"},
+            {"role": "user", "content": "prompt"},
         ],
         "temperature": 0.0,
         "max_tokens": 7,
@@ -170,9 +164,9 @@ def test_what_a_request_says():
     }
     assert set(bare) == {"model", "messages"}
     assert completion["max_tokens"] > 200
-    # A completion would go on to the next text; where the text says so itself, that
-    # can't be seen.
-    assert question["stop"] == ["\nText:"]
+    # A completion would continue with the next text. If the text has the same line,
+    # that can't be detected.
+    assert prompt["stop"] == ["\nText:"]
     assert "stop" not in with_cue
 
 
@@ -187,61 +181,61 @@ LIMITED = {
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("name", LIMITED)
-def test_no_right_answer_reaches_the_limit(name, format):
+def test_correct_answers_fit_the_estimated_limit(name, format):
     text = LIMITED[name]
-    question = make_question(text, format, ("PERSON", "LOCATION"))
-    ends = list(accumulate(len(word) + 1 for word in question.subject.words))
+    prompt = sample_prompt(text, format, ("PERSON", "LOCATION"))
+    ends = list(accumulate(len(word) + 1 for word in prompt.subject.words))
     spans = [
         CharSpan(end - 1 - len(word), end - 1, "LOCATION")
-        for word, end in zip(question.subject.words, ends, strict=True)
+        for word, end in zip(prompt.subject.words, ends, strict=True)
     ]
-    right = get_format(format).render(text, spans, question.layout.labels)
-    limit = make_request(RemoteSettings(name="gpt"), question).body["max_tokens"]
-    # A token has a byte at least.
+    right = get_format(format).render(text, spans, prompt.layout.labels)
+    limit = make_request(RemoteSettings(name="gpt"), prompt).body["max_tokens"]
+    # A token has at least one byte.
     assert len(right.encode()) < limit < 3 * len(right.encode()) + 400
 
 
-def test_the_limit_leaves_room_for_the_prompt():
-    question = make_question("Lisbon " * 200 + "end", "offset_json")
+def test_estimated_limit_leaves_room_for_the_prompt():
+    prompt = sample_prompt("Lisbon " * 200 + "end", "offset_json")
 
     def limit(length):
         settings = RemoteSettings(name="gpt", context_length=length)
-        return make_request(settings, question).body["max_tokens"]
+        return make_request(settings, prompt).body["max_tokens"]
 
     assert limit(100_000) == limit(None) > 8000
     assert 1000 < limit(4096) < 4096 - 400
-    # What is too long is the server's to refuse.
+    # The server refuses a prompt that is too long.
     assert limit(100) == 100
 
 
 def test_line_breaks_around_an_answer():
     with Server(lambda call: "\n[a | ORG]\n\n") as server:
         client = make_client(server)
-        assert client.answer([make_question("a"), make_question("\n a \n")]) == [
+        assert client.answer([sample_prompt("a"), sample_prompt("\n a \n")]) == [
             "[a | ORG]",
             "\n[a | ORG]\n\n",
         ]
-        # What another task asks for is its own.
+        # The answers of foreign tasks are not changed.
         assert client.answer(["other"]) == ["\n[a | ORG]\n\n"]
 
 
-@pytest.mark.parametrize("format", ["inline_bracketed", *SAID])
-def test_what_is_thought_first_is_no_part_of_the_answer(format):
-    written = SAID.get(format, TEXT)
+@pytest.mark.parametrize("format", ["inline_bracketed", *ANSWERS])
+def test_thoughts_are_not_part_of_the_answer(format):
+    written = ANSWERS.get(format, TEXT)
     thought = "<think>\n[Lisbon | GPE]? [{\n</think>\n\n"
     with Server(lambda call: thought + written) as server:
-        question = make_question(format=format)
-        (answer,) = make_client(server).answer([question])
-    # It is kept, for those who want to see it.
+        prompt = sample_prompt(format=format)
+        (answer,) = make_client(server).answer([prompt])
+    # Thoughts are kept for inspection.
     assert answer == thought + written
     doc = spacy.blank("en")(TEXT)
-    outcome = aligned(doc, answer, get_format(format), question.layout.labels)
+    outcome = aligned(doc, answer, get_format(format), prompt.layout.labels)
     assert [issue["code"] for issue in outcome.issues] == ["extra_text"]
-    expected = aligned(doc, written, get_format(format), question.layout.labels)
+    expected = aligned(doc, written, get_format(format), prompt.layout.labels)
     assert outcome.spans == expected.spans
 
 
-def test_a_source_that_fails_leaves_nothing():
+def test_failing_iterable_leaves_no_thread():
     def source():
         yield "one"
         raise RuntimeError("the source broke")
@@ -252,13 +246,13 @@ def test_a_source_that_fails_leaves_nothing():
         assert threads() == []
 
 
-def test_ctrl_c_ends_at_once():
+def test_keyboard_interrupt():
     program = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import signal, threading
 from remote_cases import make_client
-# What runs in the background may have been started without it.
+# A background process may ignore the signal by default.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 client = make_client(sys.argv[1], timeout=600)
 print("asking", flush=True)
@@ -283,5 +277,5 @@ except KeyboardInterrupt:
         output, _ = process.communicate(timeout=30)
         assert time.monotonic() - started < 10
         assert process.returncode == 0
-        # The main thread is all there is.
+        # Only the main thread is left.
         assert output.strip() == "1"

@@ -1,5 +1,5 @@
-"""The remote model against a server that somebody else wrote: llama-cpp-python's, with
-the weights of the default base."""
+"""The remote model with the server of llama-cpp-python, which serves the default base
+model."""
 
 import os
 import re
@@ -35,7 +35,7 @@ for needed in (PACKAGE, "llama-cpp-python", "fastapi", "uvicorn"):
 
 
 class Address:
-    """Where a server is."""
+    """The address of a server."""
 
     def __init__(self, url: str):
         self.url = url
@@ -92,36 +92,36 @@ def settings(server, **changes):
 
 
 def cut_answers():
-    """The base writes on until it is cut, mostly."""
+    """The base model mostly continues until the token limit."""
     return pytest.warns(GennerWarning, match="W702")
 
 
 @pytest.mark.parametrize("call", ["chat", "completion"])
-def test_questions_are_answered(server, call):
+def test_prompts_are_answered(server, call):
     client = RemoteClient(settings(server, call=call, max_tokens=8))
     with cut_answers():
         answers = client.answer(["The capital of France is", "One, two, three, four,"])
     assert [answer.error for answer in answers] == [None, None]
     assert client.usage.requests == 2 and client.usage.completion_tokens > 0
-    # As one side of a chat, a base that was not tuned for it may say nothing.
+    # In a chat, a base model that is not tuned for it may write nothing.
     if call == "completion":
         assert answers[0] and "five" in answers[1]
 
 
 @pytest.mark.parametrize("call", ["chat", "completion"])
-def test_yes_and_no_have_probabilities(server, call):
+def test_yes_no_probabilities(server, call):
     client = RemoteClient(settings(server, call=call))
-    question = "Question: Is Paris a city? Answer yes or no.\nAnswer:"
-    [odds] = client.probabilities([question])
-    assert odds.error is None
-    assert odds.probability is None or 0 <= odds.probability <= 1
+    prompt = "Question: Is Paris a city? Answer yes or no.\nAnswer:"
+    [answer] = client.probabilities([prompt])
+    assert answer.error is None
+    assert answer.probability is None or 0 <= answer.probability <= 1
     if call == "completion":
-        assert 0 < odds.probability < 1
+        assert 0 < answer.probability < 1
 
 
 @pytest.mark.parametrize("format", ["inline_bracketed", "occurrence_json"])
 def test_every_document_has_a_status(server, format):
-    """A base of this size marks little rightly; nothing of it may be lost."""
+    """A base model of this size marks few spans correctly, but no document is lost."""
     nlp = remote(
         server,
         format=format,
@@ -137,7 +137,7 @@ def test_every_document_has_a_status(server, format):
         assert attrs["answer"] and (attrs["status"] == "ok" or attrs["issues"])
 
 
-def test_structured_answers_fit_their_schema(server):
+def test_structured_answers_match_their_schema(server):
     nlp = remote(
         server,
         format="grouped_json",
@@ -153,7 +153,7 @@ def test_wrong_key_and_wrong_model(server, monkeypatch):
     assert ENV in str(answer.error) and "sk-wrong" not in str(answer.error)
 
 
-def test_a_prompt_that_is_too_long_fails_alone(server):
+def test_too_long_prompt_fails_alone(server):
     client = RemoteClient(settings(server, max_tokens=4, call="completion"))
     with cut_answers():
         answers = client.answer(["One, two,", "word " * 3000, "three, four,"])

@@ -1,4 +1,4 @@
-"""The remote model as spacy-llm has models."""
+"""The remote model as a model of spacy-llm."""
 
 import pickle
 import subprocess
@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import spacy
-from remote_cases import ENV, make_question
+from remote_cases import ENV, sample_prompt
 from server import KEY, MODEL, Fail, Server
 from spacy_llm.registry import registry
 from spacy_llm.ty import ModelWithContextLength
@@ -18,12 +18,6 @@ from spacy_genner.llm.openai.models import make_remote_model
 from spacy_genner.llm.openai.retry import RemoteError
 
 NAME = "spacy-genner.OpenAICompatible.v1"
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    monkeypatch.setenv(ENV, KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def make_model(server, **settings):
@@ -48,7 +42,7 @@ def test_parts_stay_with_their_document():
         assert list(model([])) == [] and list(model([[], []])) == [[], []]
 
 
-def test_it_is_lazy():
+def test_lazy():
     read = 0
 
     def prompts():
@@ -64,10 +58,10 @@ def test_it_is_lazy():
         answers.close()
 
 
-def test_a_question_that_fails_has_an_answer_with_its_error():
+def test_failed_prompt_of_a_task_of_the_project():
     with Server(bad_ones) as server:
         model = make_model(server)
-        prompts = [["a"], [make_question("bad"), make_question("b")], ["c"]]
+        prompts = [["a"], [sample_prompt("bad"), sample_prompt("b")], ["c"]]
         answers = list(model(prompts))
         assert answers[0] == ["A"] and answers[2] == ["C"]
         bad, good = answers[1]
@@ -75,7 +69,7 @@ def test_a_question_that_fails_has_an_answer_with_its_error():
         assert good and good.error is None
 
 
-def test_another_prompt_that_fails_is_an_error_after_the_others(tmp_path):
+def test_failed_prompt_of_a_foreign_task(tmp_path):
     prompts = [["a"], ["bad 1", "b"], ["c"], ["bad 2"], ["d"]]
     with Server(bad_ones) as server:
         model = make_model(server, cache=str(tmp_path))
@@ -90,14 +84,14 @@ def test_another_prompt_that_fails_is_an_error_after_the_others(tmp_path):
         assert len(server.calls) == 8
 
 
-def test_another_prompt_that_fails_may_have_an_empty_answer():
+def test_failed_prompt_of_a_foreign_task_without_strict():
     with Server(bad_ones) as server:
         model = make_model(server, strict=False)
         with pytest.warns(GennerWarning, match="W703.*1 of 3 prompts.*it broke"):
             assert list(model([["a"], ["bad", "b"]])) == [["A"], ["", "B"]]
 
 
-def test_a_context_length_only_where_it_is_given():
+def test_context_length():
     with Server() as server:
         assert not isinstance(make_model(server), ModelWithContextLength)
         model = make_model(server, context_length=4096)
@@ -121,7 +115,7 @@ def test_settings_are_checked(change, code):
         make_remote_model(**{"name": "gpt", **change})
 
 
-def test_making_it_needs_no_key(monkeypatch):
+def test_making_a_model_needs_no_key(monkeypatch):
     monkeypatch.delenv(ENV)
     with Server() as server:
         model = make_model(server)
@@ -143,19 +137,19 @@ def pipeline(server, **settings):
         },
     }
     with warnings.catch_warnings():
-        # A task that cuts documents wants to know how long a prompt may be.
+        # A task that splits documents warns if it has no context length.
         warnings.filterwarnings("ignore", "Task supports sharding")
         nlp.add_pipe("llm", config=config)
     return nlp
 
 
-def test_a_task_of_spacy_llm(tmp_path):
-    said = "1. Lisbon | True | GPE | is a city"
-    with Server(lambda call: Fail(500) if "Paris" in call.prompt else said) as server:
+def test_task_of_spacy_llm(tmp_path):
+    answer = "1. Lisbon | True | GPE | is a city"
+    with Server(lambda call: Fail(500) if "Paris" in call.prompt else answer) as server:
         nlp = pipeline(server, cache=str(tmp_path))
         docs = list(nlp.pipe(["We like Lisbon .", "Lisbon again ."]))
         assert [[e.text for e in doc.ents] for doc in docs] == [["Lisbon"]] * 2
-        assert server.wrong == []
+        assert server.rejected == []
 
         failed = []
         nlp.set_error_handler(lambda name, pipe, docs, error: failed.append(error))
@@ -183,7 +177,7 @@ def run(program):
     return done.stdout
 
 
-def test_the_openai_package_is_imported_where_it_is_needed():
+def test_missing_openai_package():
     output = run(
         "import sys\n"
         "sys.modules['openai'] = None\n"
@@ -197,7 +191,7 @@ def test_the_openai_package_is_imported_where_it_is_needed():
     assert "[G707]" in output and "spacy-genner[llm]" in output
 
 
-def test_a_pipeline_is_made_without_the_openai_package():
+def test_making_a_pipeline_does_not_import_the_sdk():
     output = run(
         "import sys, spacy\n"
         "nlp = spacy.blank('en')\n"

@@ -1,9 +1,9 @@
-"""The schemas of answers, and answers brought from them to their format."""
+"""JSON schemas of answers, and the conversion of such answers to their format."""
 
 import json
 
 import pytest
-from remote_cases import LABELS, SAID, TEXT, make_client, make_question
+from remote_cases import ANSWERS, LABELS, TEXT, make_client, sample_prompt
 from server import Server
 from server_protocol import response_format_fault, schema_fault
 
@@ -15,7 +15,7 @@ from spacy_genner.llm.openai.protocol import (
 )
 
 SPANS = [CharSpan(0, 6, "GPE"), CharSpan(17, 37, "ORG"), CharSpan(31, 37, "GPE")]
-JSON_FORMATS = list(SAID)
+JSON_FORMATS = list(ANSWERS)
 
 
 def fits(value, schema):
@@ -39,13 +39,13 @@ def wrapped(name, written):
 
 @pytest.mark.parametrize("labels", [LABELS, ("entities",), ("a b", "ü", "#", "text")])
 @pytest.mark.parametrize("name", JSON_FORMATS)
-def test_schemas_are_those_of_strict_outputs(name, labels):
+def test_schemas_are_strict(name, labels):
     schema = answer_schema(name, labels)
     assert schema_fault(schema) is None
     assert response_format_fault(response_format(schema)) is None
 
 
-def test_a_wrong_schema_is_noticed():
+def test_invalid_schemas_are_detected():
     good = answer_schema("grouped_json", LABELS)
     for change in (
         {"additionalProperties": True},
@@ -58,7 +58,7 @@ def test_a_wrong_schema_is_noticed():
 
 
 @pytest.mark.parametrize("name", JSON_FORMATS)
-def test_what_the_format_writes_fits_its_schema(name):
+def test_rendered_answers_match_their_schema(name):
     schema = answer_schema(name, LABELS)
     written = get_format(name).render(TEXT, SPANS, LABELS)
     assert fits(wrapped(name, written), schema)
@@ -67,18 +67,18 @@ def test_what_the_format_writes_fits_its_schema(name):
 
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("name", JSON_FORMATS)
-def test_an_answer_is_what_the_format_writes(name, indent):
+def test_unwrapped_answer_is_in_the_format(name, indent):
     schema = answer_schema(name, LABELS)
     written = get_format(name).render(TEXT, SPANS, LABELS)
     value = wrapped(name, written)
-    # Some servers write keys in an order of their own, and escape what they need not.
+    # Some servers have another order of keys and escape more characters than needed.
     answer = json.dumps(value, indent=indent, sort_keys=True, separators=(",", ":"))
     assert answer != written
     assert unwrap_answer(answer, schema) == written
     assert get_format(name).parse(written, TEXT, LABELS).issues == []
 
 
-def test_a_label_may_be_called_as_the_wrapper_is():
+def test_label_with_the_name_of_the_wrapper():
     schema = answer_schema("grouped_json", ["entities"])
     assert unwrap_answer('{"entities":["é"]}', schema) == '{"entities": ["é"]}'
 
@@ -102,12 +102,12 @@ def test_a_label_may_be_called_as_the_wrapper_is():
         "[" * 100_000,
     ],
 )
-def test_another_answer_stays_as_it_is(answer):
+def test_answer_that_does_not_match_is_unchanged(answer):
     schema = answer_schema("occurrence_json", LABELS)
     assert unwrap_answer(answer, schema) == answer
 
 
-def test_no_schema():
+def test_formats_without_a_schema():
     for name in set(FORMATS) - set(JSON_FORMATS):
         assert answer_schema(name, LABELS) is None
     for name in JSON_FORMATS:
@@ -115,19 +115,21 @@ def test_no_schema():
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_client_asks_for_the_schema_of_the_format(name):
+def test_client_requests_the_schema_of_the_format(name):
     written = get_format(name).render(TEXT, SPANS, LABELS)
-    said = json.dumps(wrapped(name, written), indent=1) if name in SAID else written
-    with Server(lambda call: said, key=None) as server:
+    answer = (
+        json.dumps(wrapped(name, written), indent=1) if name in ANSWERS else written
+    )
+    with Server(lambda call: answer, key=None) as server:
         client = make_client(server, api_key_env=None)
-        assert client.answer([make_question(format=name), "other"]) == [written, said]
+        assert client.answer([sample_prompt(format=name), "other"]) == [written, answer]
         sent = {call.prompt: call.body for call in server.calls}
-        asked = sent[make_question(format=name)].get("response_format")
+        asked = sent[sample_prompt(format=name)].get("response_format")
         schema = answer_schema(name, LABELS)
-        assert asked == (response_format(schema) if name in SAID else None)
+        assert asked == (response_format(schema) if name in ANSWERS else None)
         assert "response_format" not in sent["other"]
-        assert server.wrong == []
+        assert server.rejected == []
 
         client = make_client(server, api_key_env=None, structured=False)
-        assert client.answer([make_question(format=name)]) == [said]
+        assert client.answer([sample_prompt(format=name)]) == [answer]
         assert "response_format" not in server.calls[-1].body

@@ -1,29 +1,23 @@
-"""The key is in the header of a request, and nowhere else."""
+"""The API key is sent in a header, and shown nowhere."""
 
 import logging
 import pickle
 
 import pytest
 import spacy
-from remote_cases import ENV, make_client, make_question
-from server import KEY, Fail, Raw, Say, Server
+from remote_cases import ENV, make_client, sample_prompt
+from server import KEY, Fail, Raw, Respond, Server
 
 from spacy_genner.llm.openai.settings import HIDDEN, RemoteSettings, Secret, read_secret
 
 PARTS = [KEY[i : i + 10] for i in range(len(KEY) - 9)]
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    monkeypatch.setenv(ENV, KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
 def holds_key(text):
     return any(part in text for part in PARTS)
 
 
-def everything_of(error):
+def shown_by(error):
     seen = []
     while error is not None:
         seen += [str(error), repr(error), repr(pickle.dumps(error)), repr(vars(error))]
@@ -31,7 +25,7 @@ def everything_of(error):
     return "\n".join(seen)
 
 
-def test_a_key_shows_itself_nowhere(tmp_path, caplog, capfd):
+def test_key_is_not_shown(tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     echoes = {
         "500": Fail(500, f"no {KEY}"),
@@ -41,8 +35,8 @@ def test_a_key_shows_itself_nowhere(tmp_path, caplog, capfd):
         "long": Raw(b"x" * 190 + KEY.encode()),
         "part": Fail(500, f"key {KEY[:15]}... is bad"),
         "choices": Raw(f'{{"choices": [], "key": "{KEY}"}}'.encode()),
-        "refusal": Say(None, refusal=KEY),
-        "finish": Say(None, finish=KEY),
+        "refusal": Respond(None, refusal=KEY),
+        "finish": Respond(None, finish=KEY),
         "error": Raw(f'{{"error": "{KEY}"}}'.encode()),
     }
     with Server(lambda call: echoes.get(call.prompt, "good")) as server:
@@ -52,10 +46,10 @@ def test_a_key_shows_itself_nowhere(tmp_path, caplog, capfd):
             (answer,) = client.answer([prompt])
             assert (prompt == "good") == (answer.error is None)
             if answer.error is not None:
-                assert not holds_key(everything_of(answer.error)), prompt
+                assert not holds_key(shown_by(answer.error)), prompt
                 assert not holds_key(repr(pickle.dumps(answer))), prompt
-        client.answer([make_question()])
-        assert all(call.prompt for call in server.calls) and server.wrong == []
+        client.answer([sample_prompt()])
+        assert all(call.prompt for call in server.calls) and server.rejected == []
     for shown in (
         repr(client),
         repr(settings),
@@ -73,24 +67,24 @@ def test_a_key_shows_itself_nowhere(tmp_path, caplog, capfd):
         assert not holds_key(path.read_bytes().decode("latin-1"))
 
 
-def test_a_refused_key_is_not_shown(monkeypatch):
+def test_refused_key_is_not_shown(monkeypatch):
     with Server(key="sk-another") as server:
-        (answer,) = make_client(server).answer(["question"])
-        # The server did get it, and said it.
-        assert KEY in server.wrong[0]
+        (answer,) = make_client(server).answer(["prompt"])
+        # The server received the key and repeated it.
+        assert KEY in server.rejected[0]
     assert "G710" in str(answer.error) and HIDDEN in str(answer.error)
-    assert not holds_key(everything_of(answer.error))
+    assert not holds_key(shown_by(answer.error))
 
 
-def test_a_server_that_is_not_there(caplog):
+def test_key_is_not_shown_if_the_connection_is_refused(caplog):
     caplog.set_level(logging.DEBUG)
     with Server() as server:
         url = server.url
-    (answer,) = make_client(url, max_tries=1).answer(["question"])
-    assert not holds_key(everything_of(answer.error) + caplog.text)
+    (answer,) = make_client(url, max_tries=1).answer(["prompt"])
+    assert not holds_key(shown_by(answer.error) + caplog.text)
 
 
-def test_a_copy_in_another_process_asks_as_well():
+def test_pickled_client_reads_the_key_again():
     with Server() as server:
         client = make_client(server)
         client.answer(["a"])
@@ -100,7 +94,7 @@ def test_a_copy_in_another_process_asks_as_well():
         assert copy.usage.requests == 1
 
 
-def test_a_secret_is_hidden():
+def test_secret_is_hidden():
     secret = read_secret(RemoteSettings(name="gpt", api_key_env=ENV))
     assert secret.value == KEY
     assert not holds_key(repr(secret) + str(secret) + repr(pickle.dumps(secret)))
@@ -109,13 +103,13 @@ def test_a_secret_is_hidden():
     assert not holds_key(secret.redact(f"a {KEY[3:20]} b"))
     assert secret.redact("nothing of it") == "nothing of it"
     assert secret.redact("") == ""
-    # A short key is a word of its own.
+    # A short key is hidden only as a whole word.
     assert Secret("x").redact("x-axis: extra x") == f"{HIDDEN}-axis: extra {HIDDEN}"
     assert Secret("").redact("anything") == "anything"
     assert Secret("").value == ""
 
 
-def test_a_key_in_the_config_of_a_component_is_not_shown():
+def test_key_in_the_config_of_a_component_is_not_shown():
     model = {
         "@architectures": "spacy-genner.OpenAICompatible.v1",
         "name": "gpt",
@@ -124,7 +118,7 @@ def test_a_key_in_the_config_of_a_component_is_not_shown():
     nlp = spacy.blank("en")
     with pytest.raises(ValueError, match="G700.*'api_key_env'") as error:
         nlp.add_pipe("generative_ner", config={"labels": ["A"], "model": model})
-    assert not holds_key(everything_of(error.value))
+    assert not holds_key(shown_by(error.value))
 
 
 ENVIRONMENT = {
@@ -139,13 +133,13 @@ ENVIRONMENT = {
 
 @pytest.mark.parametrize("call", ["chat", "completion"])
 @pytest.mark.parametrize("key", [KEY, None])
-def test_the_environment_of_the_sdk_is_not_read(monkeypatch, call, key):
+def test_environment_variables_of_the_sdk_are_ignored(monkeypatch, call, key):
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     with Server(key=key) as server:
         client = make_client(server, call=call, api_key_env=key and ENV)
         assert client.answer(["a"]) == ["answer to a"]
-        assert server.wrong == []
+        assert server.rejected == []
         headers = server.calls[0].headers
     assert headers.get("authorization") == (key and f"Bearer {key}")
     assert {n for n in headers if n not in ("authorization", "host")} <= {
@@ -164,23 +158,23 @@ def test_the_environment_of_the_sdk_is_not_read(monkeypatch, call, key):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(status):
+def test_redirects_are_not_followed(status):
     with Server() as other:
         location = {"Location": f"{other.url}/chat/completions"}
         redirect = Raw(b"", status=status, headers=location)
         with Server(lambda call: redirect) as server:
-            (answer,) = make_client(server).answer(["question"])
+            (answer,) = make_client(server).answer(["prompt"])
             assert "G712" in str(answer.error) and str(status) in str(answer.error)
             assert len(server.calls) == 1
-        assert other.calls == other.wrong == []
+        assert other.calls == other.rejected == []
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
-def test_a_proxy_of_the_environment_is_used(monkeypatch, variable):
+def test_proxy_of_the_environment_is_used(monkeypatch, variable):
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with Server() as proxy:
         monkeypatch.setenv(variable, proxy.url.removesuffix("/v1"))
-        (answer,) = make_client("http://server.invalid/v1").answer(["question"])
-        assert "http://server.invalid/v1/chat/completions" in proxy.wrong[0]
+        (answer,) = make_client("http://server.invalid/v1").answer(["prompt"])
+        assert "http://server.invalid/v1/chat/completions" in proxy.rejected[0]
         assert "G712" in str(answer.error)

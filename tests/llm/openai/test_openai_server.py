@@ -1,4 +1,4 @@
-"""The server that the tests ask takes nothing that is not in the protocol."""
+"""The test server rejects every request that is not of the protocol."""
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ def post(server, body, path="/chat/completions", **headers):
     return httpx.post(server.url + path, json=body, headers=headers)
 
 
-def test_right_requests():
+def test_valid_requests():
     with Server() as server:
         chat = post(server, {**CHAT, "temperature": 0, "stop": ["x"], "seed": 1})
         assert chat.status_code == 200
@@ -26,7 +26,7 @@ def test_right_requests():
         body = {"model": MODEL, "prompt": "a", "logprobs": 5, "max_tokens": 1}
         completion = post(server, body, "/completions")
         assert completion.json()["choices"][0]["text"] == "answer to a"
-        assert server.wrong == [] and len(server.calls) == 2
+        assert server.rejected == [] and len(server.calls) == 2
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,16 @@ def test_right_requests():
         },
     ],
 )
-def test_wrong_requests(body):
+def test_invalid_requests(body):
     with Server() as server:
         response = post(server, body)
         assert response.status_code == 400
         error = response.json()["error"]
         assert error["message"] and error["type"] == "invalid_request_error"
-        assert len(server.wrong) == 1 and server.calls == []
+        assert len(server.rejected) == 1 and server.calls == []
 
 
-def test_wrong_calls():
+def test_invalid_calls():
     with Server() as server:
         assert post(server, CHAT, "/chat").status_code == 404
         assert post(server, CHAT, Authorization="x").status_code == 401
@@ -82,6 +82,6 @@ def test_wrong_calls():
         assert httpx.post(url, content=b"{}", headers=headers).status_code == 400
         headers["Content-Type"] = "application/json"
         assert httpx.post(url, content=b"{", headers=headers).status_code == 400
-        assert len(server.wrong) == 6 and server.calls == []
+        assert len(server.rejected) == 6 and server.calls == []
     with Server(key=None) as server:
         assert post(server, CHAT).status_code == 401

@@ -1,4 +1,4 @@
-"""Settings of a remote model, checked where they are made."""
+"""Validation of the settings of a remote model."""
 
 import json
 import re
@@ -27,12 +27,12 @@ def test_defaults():
     assert settings.prices == {} and settings.extra == {}
 
 
-def test_the_address_comes_from_the_settings_alone(monkeypatch):
+def test_base_url_of_the_environment_is_ignored(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere/v1")
     assert RemoteSettings(name="gpt").base_url == "https://api.openai.com/v1"
 
 
-def test_numbers_may_be_strings():
+def test_numbers_as_strings():
     settings = RemoteSettings(
         name="gpt",
         base_url="http://localhost:8000/v1/",
@@ -61,7 +61,7 @@ def test_numbers_may_be_strings():
 
 
 @pytest.mark.parametrize(
-    "change, code, said",
+    "change, code, message",
     [
         ({"name": ""}, "G701", "'name'"),
         ({"name": None}, "G701", "'name'"),
@@ -111,10 +111,10 @@ def test_numbers_may_be_strings():
         ({"api_key_env": 3}, "G702", "OPENAI_API_KEY"),
     ],
 )
-def test_what_is_refused(change, code, said):
+def test_invalid_settings(change, code, message):
     with pytest.raises(ValueError, match=code) as error:
         RemoteSettings(**{"name": "gpt", **change})
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_is_refused(change, code, said):
         {"extra": ["secret123"]},
     ],
 )
-def test_a_key_in_the_wrong_place_is_not_shown(change):
+def test_misplaced_key_is_not_shown(change):
     with pytest.raises(ValueError, match="G70") as error:
         RemoteSettings(**{"name": "gpt", **change})
     assert "secret" not in str(error.value)
@@ -151,7 +151,7 @@ def test_a_key_in_the_wrong_place_is_not_shown(change):
         {"author": "x", "keyword": "x", "cache_salt": "x", "add_bos_token": True},
     ],
 )
-def test_what_is_no_key(extra):
+def test_extra_values_that_are_not_keys(extra):
     assert RemoteSettings(name="gpt", extra=extra).extra == extra
 
 
@@ -165,7 +165,7 @@ MODEL = {"name": "gpt", "api_key": "sk-secret123"}
         (registry.resolve, {"@llm_models": NAME, **MODEL}),
     ],
 )
-def test_a_key_in_the_block_of_a_model_is_not_shown(resolve, model):
+def test_key_in_the_section_of_a_model_is_not_shown(resolve, model):
     with pytest.raises(ValueError, match="G700.*'api_key_env'") as error:
         resolve({"model": model})
     assert "secret" not in str(error.value)
@@ -173,7 +173,7 @@ def test_a_key_in_the_block_of_a_model_is_not_shown(resolve, model):
 
 
 @pytest.mark.parametrize("factory", [build_remote_lm, make_remote_model])
-def test_the_documentation_has_every_setting_with_its_default(factory):
+def test_documentation_lists_every_setting_with_its_default(factory):
     text = (Path(__file__).parents[3] / "docs" / "llm.md").read_text("utf-8")
     text = text.partition("\n## OpenAICompatible\n")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) ?\| ", text, re.MULTILINE))
@@ -185,7 +185,7 @@ def test_the_documentation_has_every_setting_with_its_default(factory):
         assert rows[name] in (shown, shown.strip("`")), name
 
 
-def test_what_was_given_is_not_written():
+def test_arguments_are_not_modified():
     extra = {"seed": 1, "nested": {"a": [1]}}
     settings = RemoteSettings(name="gpt", extra=extra)
     settings.extra["nested"]["a"].append(2)

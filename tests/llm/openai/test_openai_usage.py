@@ -1,4 +1,4 @@
-"""What the components of a pipeline have asked for, as users read it."""
+"""The usage of the components of a pipeline."""
 
 import spacy
 import spacy_llm.tasks  # noqa: F401
@@ -10,7 +10,7 @@ from spacy_genner.llm.openai.usage import Usage, usage_of
 NAME = "spacy-genner.OpenAICompatible.v1"
 
 
-def test_both_kinds_of_components_are_counted(monkeypatch):
+def test_usage_of_both_factories(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Server(lambda call: TEXT, key=None) as server:
         known = {"name": MODEL, "base_url": server.url, "api_key_env": None}
@@ -31,5 +31,5 @@ def test_both_kinds_of_components_are_counted(monkeypatch):
     assert usage["llm"].requests == 1 and usage["llm"].cost == 14e-6
 
 
-def test_a_pipeline_that_asks_nobody():
+def test_pipeline_without_a_remote_model():
     assert usage_of(spacy.blank("en")) == {}

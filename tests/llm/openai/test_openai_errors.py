@@ -1,41 +1,34 @@
-"""What a server refuses for good, and what is left out because it refuses it."""
+"""Permanent errors, and parameters that are left out since the server refuses them."""
 
 import pytest
-from remote_cases import ENV, LABELS, SAID, make_client, make_question
-from server import KEY, Fail, Raw, Say, Server
+from remote_cases import ANSWERS, ENV, LABELS, make_client, sample_prompt
+from server import KEY, Fail, Raw, Respond, Server
 
 from spacy_genner.errors import GennerWarning
 from spacy_genner.llm.openai.protocol import answer_schema
 from spacy_genner.llm.openai.retry import RemoteError
 
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    monkeypatch.setenv(ENV, KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
 MANY = [str(i) for i in range(200)]
 
 
-def test_a_wrong_key_stops_the_run(monkeypatch):
+def test_invalid_key_stops_the_run(monkeypatch):
     monkeypatch.setenv(ENV, "sk-of-another-9876543210")
     with Server() as server:
         client = make_client(server)
         answers = client.answer(MANY)
-        assert len(server.wrong) <= 8 and server.calls == []
+        assert len(server.rejected) <= 8 and server.calls == []
         messages = {str(answer.error) for answer in answers}
         assert len(messages) == 1
         (message,) = messages
         assert "G710" in message and ENV in message and "401" in message
         assert all(isinstance(answer.error, RemoteError) for answer in answers)
         assert client.usage.failures == 200 and client.usage.retries == 0
-        # The next call tries again: the key may have been set meanwhile.
+        # The next call sends requests again, as the key may have been corrected.
         monkeypatch.setenv(ENV, KEY)
         assert client.answer(["a"]) == ["answer to a"]
 
 
-def test_a_key_where_none_is_named():
+def test_server_that_requires_a_key():
     with Server() as server:
         (answer,) = make_client(server, api_key_env=None).answer(["a"])
         assert "G710" in str(answer.error) and "api_key_env" in str(answer.error)
@@ -44,7 +37,7 @@ def test_a_key_where_none_is_named():
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_a_missing_key_is_an_error_before_anything_is_sent(monkeypatch, value):
+def test_missing_key_is_an_error_before_any_request(monkeypatch, value):
     if value is None:
         monkeypatch.delenv(ENV)
     else:
@@ -55,17 +48,17 @@ def test_a_missing_key_is_an_error_before_anything_is_sent(monkeypatch, value):
             client.answer(MANY)
         with pytest.raises(ValueError, match=f"G705.*{ENV}"):
             client.probabilities(MANY)
-        assert server.calls == server.wrong == []
+        assert server.calls == server.rejected == []
 
 
 @pytest.mark.parametrize("value", ["sk-a b", "sk-a\nb: c", "sk-ä"])
-def test_a_key_that_no_header_takes(monkeypatch, value):
+def test_key_that_is_not_valid_in_a_header(monkeypatch, value):
     monkeypatch.setenv(ENV, value)
     with Server() as server:
         with pytest.raises(ValueError, match=f"G706.*{ENV}") as caught:
             make_client(server).answer(["a"])
         assert value not in str(caught.value)
-        assert server.calls == server.wrong == []
+        assert server.calls == server.rejected == []
 
 
 @pytest.mark.parametrize(
@@ -75,12 +68,12 @@ def test_a_key_that_no_header_takes(monkeypatch, value):
         ({"base_url": "/wrong"}, ("G712", "Invalid URL", "404")),
     ],
 )
-def test_a_wrong_model_or_address_stops_the_run(settings, codes):
+def test_wrong_model_or_address_stops_the_run(settings, codes):
     with Server() as server:
         if "base_url" in settings:
             settings = {"base_url": server.url + settings["base_url"]}
         answers = make_client(server, **settings).answer(MANY)
-        assert len(server.wrong) <= 8
+        assert len(server.rejected) <= 8
         for answer in answers:
             assert all(code in str(answer.error) for code in codes)
 
@@ -95,14 +88,14 @@ def test_a_wrong_model_or_address_stops_the_run(settings, codes):
         (Fail(429, "You exceeded your quota", "insufficient_quota"), "G713"),
     ],
 )
-def test_what_stops_the_run(action, code):
+def test_fatal_errors_stop_the_run(action, code):
     with Server(lambda call: action) as server:
         answers = make_client(server).answer(MANY)
         assert len(server.calls) <= 8
         assert all(code in str(answer.error) for answer in answers)
 
 
-def test_a_question_that_is_forbidden_alone():
+def test_forbidden_prompt_after_others_succeeded():
     def script(call):
         return Fail(403, "flagged") if call.prompt == "bad" else "good"
 
@@ -126,7 +119,7 @@ def test_a_question_that_is_forbidden_alone():
         (Raw(b'{"error": {"message": "hidden", "code": 400}}'), "G715"),
     ],
 )
-def test_what_fails_one_question_alone(action, code):
+def test_errors_of_a_single_prompt(action, code):
     def script(call):
         return action if call.prompt == "bad" else "good"
 
@@ -139,52 +132,52 @@ def test_what_fails_one_question_alone(action, code):
         assert len(server.calls) == 4
 
 
-def test_a_limit_that_was_a_guess_is_left_out():
+def test_estimated_limit_is_left_out():
     def script(call):
         if "max_tokens" in call.body:
             return Fail(400, "This model's maximum context length is 300 tokens")
         return "good"
 
     with Server(script) as server:
-        assert make_client(server).answer([make_question()]) == ["good"]
-        (answer,) = make_client(server, max_tokens=500).answer([make_question()])
+        assert make_client(server).answer([sample_prompt()]) == ["good"]
+        (answer,) = make_client(server, max_tokens=500).answer([sample_prompt()])
         assert "G714" in str(answer.error)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "This model's maximum context length is 300 tokens",
         "max_tokens is too large: 400. This model supports at most 300",
     ],
 )
-def test_a_guess_for_a_completion_is_halved(said):
+def test_estimated_limit_of_a_completion_is_halved(message):
     def script(call):
-        # Without a limit, it would have very few tokens.
-        return "good" if call.body["max_tokens"] <= 200 else Fail(400, said)
+        # Without a limit, a completion would have very few tokens.
+        return "good" if call.body["max_tokens"] <= 200 else Fail(400, message)
 
-    question = make_question("Lisbon " * 100 + "end")
+    prompt = sample_prompt("Lisbon " * 100 + "end")
     with Server(script) as server:
         client = make_client(server, call="completion")
-        assert client.answer([question]) == ["good"]
+        assert client.answer([prompt]) == ["good"]
         limits = [call.body["max_tokens"] for call in server.calls]
         assert limits == [limits[0] >> n for n in range(len(limits))]
-        server.script = lambda call: Fail(400, said)
-        (answer,) = client.answer([question])
+        server.script = lambda call: Fail(400, message)
+        (answer,) = client.answer([prompt])
         assert "G714" in str(answer.error)
         assert server.calls[-1].body["max_tokens"] >= 128
 
 
-def test_a_guess_that_is_too_large_is_left_out():
+def test_estimated_limit_that_is_too_large_is_left_out():
     def script(call):
         large = "max_tokens is too large: 400. This model supports at most 300"
         return Fail(400, large) if "max_tokens" in call.body else "good"
 
     with Server(script) as server:
-        assert make_client(server).answer([make_question()]) == ["good"]
+        assert make_client(server).answer([sample_prompt()]) == ["good"]
 
 
-def test_models_with_another_name_for_the_limit():
+def test_max_completion_tokens():
     def script(call):
         if "max_tokens" in call.body:
             return Fail(400, "Use 'max_completion_tokens' instead of 'max_tokens'")
@@ -193,90 +186,92 @@ def test_models_with_another_name_for_the_limit():
     with Server(script) as server:
         client = make_client(server, max_tokens=50, max_concurrent=1)
         assert client.answer(["a", "b"]) == ["50", "50"]
-        # It is learned once.
+        # The name is learned once.
         assert client.usage.requests == 3
         client = make_client(server, extra={"max_completion_tokens": 70})
-        assert client.answer([make_question()]) == ["70"]
+        assert client.answer([sample_prompt()]) == ["70"]
         assert client.usage.requests == 1
 
 
-@pytest.mark.parametrize("format", list(SAID))
-def test_structured_outputs_where_the_server_has_none(format):
+@pytest.mark.parametrize("format", list(ANSWERS))
+def test_server_without_structured_outputs(format):
     def script(call):
         if "response_format" in call.body:
             return Fail(400, "'response_format' of type 'json_schema' is not supported")
-        return SAID[format]
+        return ANSWERS[format]
 
-    questions = [make_question(format=format)] * 20
+    prompts = [sample_prompt(format=format)] * 20
     with Server(script) as server:
         client = make_client(server)
         with pytest.warns(GennerWarning, match="W700.*not supported") as warned:
-            assert client.answer(questions) == [SAID[format]] * 20
+            assert client.answer(prompts) == [ANSWERS[format]] * 20
         assert len(warned) == 1
         assert client.usage.requests <= 20 + 8
         before = len(server.calls)
-        assert client.answer(questions) == [SAID[format]] * 20
+        assert client.answer(prompts) == [ANSWERS[format]] * 20
         assert len(server.calls) == before + 20
 
-        answers = make_client(server, structured=True).answer(questions[:2])
+        answers = make_client(server, structured=True).answer(prompts[:2])
         assert all("G716" in str(answer.error) for answer in answers)
 
         before = len(server.calls)
         client = make_client(server, structured=False)
-        assert client.answer(questions) == [SAID[format]] * 20
+        assert client.answer(prompts) == [ANSWERS[format]] * 20
         assert len(server.calls) == before + 20
 
 
 @pytest.mark.parametrize("structured", ["auto", True])
-@pytest.mark.parametrize("format", list(SAID))
-def test_structured_outputs_as_another_server_has_them(format, structured):
-    """llama.cpp's in Python: it knows a schema by another name, and calls a request
-    that names it otherwise its own failure."""
+@pytest.mark.parametrize("format", list(ANSWERS))
+def test_structured_outputs_of_llama_cpp_python(format, structured):
+    """The server has its own form of a schema, and responds to OpenAI's form with a
+    status of 500."""
 
     def script(call):
         if call.body["response_format"]["type"] != "json_object":
-            said = "'response_format', 'type': Input should be 'text' or 'json_object'"
-            return Fail(500, said)
-        return SAID[format]
+            message = (
+                "'response_format', 'type': Input should be 'text' or 'json_object'"
+            )
+            return Fail(500, message)
+        return ANSWERS[format]
 
-    questions = [make_question(format=format)] * 20
+    prompts = [sample_prompt(format=format)] * 20
     with Server(script) as server:
         client = make_client(server, structured=structured)
-        assert client.answer(questions) == [SAID[format]] * 20
+        assert client.answer(prompts) == [ANSWERS[format]] * 20
         assert client.usage.requests <= 20 + 8
         before = len(server.calls)
-        assert client.answer(questions) == [SAID[format]] * 20
+        assert client.answer(prompts) == [ANSWERS[format]] * 20
         assert len(server.calls) == before + 20
         asked = server.calls[-1].body["response_format"]
         assert asked["schema"] == answer_schema(format, LABELS)
 
 
 @pytest.mark.parametrize("structured", ["auto", True])
-def test_structured_outputs_by_neither_name(structured):
+def test_server_that_refuses_both_forms_of_structured_outputs(structured):
     def script(call):
         if "response_format" in call.body:
             return Fail(500, "'response_format' may not be 'json_object'")
-        return SAID["offset_json"]
+        return ANSWERS["offset_json"]
 
     with Server(script) as server:
         client = make_client(server, structured=structured)
-        question = make_question(format="offset_json")
+        prompt = sample_prompt(format="offset_json")
         if structured is True:
-            (answer,) = client.answer([question])
+            (answer,) = client.answer([prompt])
             assert "G716" in str(answer.error)
         else:
             with pytest.warns(GennerWarning, match="W700"):
-                assert client.answer([question]) == [SAID["offset_json"]]
-        # By its first name, by its second, and without.
+                assert client.answer([prompt]) == [ANSWERS["offset_json"]]
+        # In the first form, in the second form, and without a schema.
         assert len(server.calls) == (2 if structured is True else 3)
 
 
-def test_another_refusal_leaves_the_schema_alone():
+def test_unrelated_error_keeps_the_schema():
     def script(call):
-        return Fail(400, "no 'seed'") if "seed" in call.body else Say("{}")
+        return Fail(400, "no 'seed'") if "seed" in call.body else Respond("{}")
 
     with Server(script) as server:
         client = make_client(server, extra={"seed": 1})
-        (answer,) = client.answer([make_question(format="grouped_json")])
+        (answer,) = client.answer([sample_prompt(format="grouped_json")])
         assert "G715" in str(answer.error) and "seed" in str(answer.error)
         assert len(server.calls) == 1

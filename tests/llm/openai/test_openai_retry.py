@@ -1,18 +1,12 @@
-"""Waits: back-off, what a server asks for, and one gate for all."""
+"""Retries: backoff, requested waits and the rate limiter."""
 
 import pytest
-from remote_cases import ENV, FakeTime, make_client
-from server import KEY, Fail, Say, Server
+from remote_cases import FakeTime, make_client
+from server import Fail, Respond, Server
 
 from spacy_genner.llm.openai.retry import Clock, exhausted_wait, requested_wait
 
 NOW = 1_700_000_000.0
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    monkeypatch.setenv(ENV, KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +30,7 @@ def environment(monkeypatch):
         ({"x-ratelimit-reset-tokens": "1m nonsense"}, True, None),
         ({"x-ratelimit-reset": str(int(NOW) + 40)}, True, 40.0),
         ({"x-ratelimit-reset": str(int(NOW + 40) * 1000)}, True, 40.0),
-        # Only what is used up is waited for.
+        # Only an exhausted limit is waited for.
         (
             {
                 "x-ratelimit-remaining-requests": "5",
@@ -47,21 +41,21 @@ def environment(monkeypatch):
             True,
             3.0,
         ),
-        # A server tells its limits beside failures of other kinds, too.
+        # A server sends its limits with other errors as well.
         ({"x-ratelimit-reset-requests": "6m"}, False, None),
     ],
 )
-def test_what_a_server_asks_for(headers, limited, wait):
+def test_requested_wait(headers, limited, wait):
     assert requested_wait(headers, NOW, limited) == pytest.approx(wait)
 
 
-def test_what_is_spent():
+def test_exhausted_wait():
     assert exhausted_wait({"x-ratelimit-reset-tokens": "3s"}, NOW) is None
     headers = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "3s"}
     assert exhausted_wait(headers, NOW) == 3.0
 
 
-def test_back_off_grows_and_is_drawn():
+def test_backoff():
     highest = Clock(draw=lambda: 1.0)
     assert [highest.backoff(n) for n in range(1, 9)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
     assert highest.backoff(10_000) == 30
@@ -69,10 +63,10 @@ def test_back_off_grows_and_is_drawn():
     assert 0 < Clock(draw=lambda: 0.3).backoff(2) < 0.5
 
 
-def test_failures_wait_longer_and_longer():
+def test_backoff_grows_with_failures():
     time = FakeTime()
     with Server(lambda call: Fail(500)) as server:
-        make_client(server, time, max_tries=4).answer(["question"])
+        make_client(server, time, max_tries=4).answer(["prompt"])
         assert len(server.calls) == 4
     limits = [0.5, 1.0, 2.0]
     assert len(time.slept) == 3
@@ -80,7 +74,7 @@ def test_failures_wait_longer_and_longer():
     assert len(set(time.slept)) == 3
 
 
-def test_a_pause_holds_everybody_back():
+def test_pause_holds_back_all_requests():
     time = FakeTime()
     moments = []
 
@@ -98,7 +92,7 @@ def test_a_pause_holds_everybody_back():
     assert 30.0 in time.slept
 
 
-def test_other_workers_wait_too():
+def test_concurrent_requests_wait_for_the_pause():
     time = FakeTime()
     late = []
 
@@ -115,31 +109,31 @@ def test_other_workers_wait_too():
     with Server(script) as server:
         client = make_client(server, time, max_concurrent=4)
         assert client.answer([str(i) for i in range(12)]) == ["x"] * 12
-    # All were sent after the pause, or together with what brought it about.
+    # All were sent after the pause, or together with the request that caused it.
     assert sum(moment >= 1050 for moment in late) >= 8
 
 
-def test_a_limit_that_names_its_time_is_no_failure_of_the_question():
+def test_rate_limit_with_a_time_does_not_count_as_a_failure():
     def script(call):
         return Fail(429, headers={"Retry-After": "1"}) if call.attempt < 9 else "good"
 
     with Server(script) as server:
         client = make_client(server, max_tries=2)
-        assert client.answer(["question"]) == ["good"]
+        assert client.answer(["prompt"]) == ["good"]
         assert client.usage.retries == 8
 
 
-def test_a_limit_that_never_ends_does():
+def test_endless_rate_limit():
     time = FakeTime()
     with Server(lambda call: Fail(429, headers={"Retry-After": "1"})) as server:
         client = make_client(server, time)
-        (answer,) = client.answer(["question"])
+        (answer,) = client.answer(["prompt"])
         assert "G717" in str(answer.error) and "429" in str(answer.error)
         assert len(server.calls) < 100
     assert 500 < sum(time.slept) < 900
 
 
-def test_a_limit_that_never_ends_is_waited_for_once():
+def test_endless_rate_limit_is_waited_for_once():
     def script(call):
         good = call.number <= 20
         return "good" if good else Fail(429, headers={"Retry-After": "100"})
@@ -149,15 +143,15 @@ def test_a_limit_that_never_ends_is_waited_for_once():
         client = make_client(server, time, max_concurrent=1)
         answers = client.answer([str(i) for i in range(300)])
         assert [str(answer) for answer in answers[:21]] == ["good"] * 20 + [""]
-        # The first waits as long as it may; others have their tries.
+        # The first waits as long as allowed, and the others have their attempts.
         assert len(server.calls) <= 20 + 6 + 16 * 5
         assert "G717" in str(answers[20].error) and "G718" in str(answers[-1].error)
 
 
-def test_a_limit_that_names_no_time():
+def test_rate_limit_without_a_time():
     time = FakeTime()
     with Server(lambda call: Fail(429)) as server:
-        (answer,) = make_client(server, time, max_tries=3).answer(["question"])
+        (answer,) = make_client(server, time, max_tries=3).answer(["prompt"])
         assert "in 3 tries" in str(answer.error)
     assert len(time.slept) == 2
 
@@ -171,7 +165,7 @@ def test_too_long_a_wait_stops_the_run():
         assert len(server.calls) <= 2
 
 
-def test_an_answer_may_say_that_it_was_the_last_one():
+def test_answer_that_exhausts_the_rate_limit():
     headers = {
         "x-ratelimit-remaining-requests": "0",
         "x-ratelimit-reset-requests": "20s",
@@ -181,7 +175,7 @@ def test_an_answer_may_say_that_it_was_the_last_one():
 
     def script(call):
         moments.append(time.seconds)
-        return Say("good", headers=headers if call.number == 1 else {})
+        return Respond("good", headers=headers if call.number == 1 else {})
 
     with Server(script) as server:
         client = make_client(server, time, max_concurrent=1)

@@ -52,7 +52,7 @@ def labels_in_file(path: Path) -> Any:
     """
     content = parse_json(path.read_text(encoding="utf-8"))
     if not isinstance(content, (list, dict)) or not content:
-        raise ValueError(f"it holds {content!r}")
+        raise ValueError(f"found {content!r}")
     return content
 
 

@@ -125,7 +125,7 @@ def detokenize(texts: Iterable[Annotated]) -> Iterator[Annotated]:
     their characters.
 
     texts (Iterable[Annotated]): Tokenized texts.
-    YIELDS (Annotated): The texts without the spaces that a writer would not set.
+    YIELDS (Annotated): The detokenized texts.
     """
     for annotated in texts:
         starts = annotated.sentence_starts

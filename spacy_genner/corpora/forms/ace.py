@@ -1,5 +1,4 @@
-"""ACE 2005 as distributed by the LDC: texts in .sgm files, annotation in .apf.xml
-files.
+"""ACE 2005 as the LDC distributes it: .sgm texts with .apf.xml annotation.
 
 Offsets count the characters of the .sgm file from 0, without its tags and with each
 line end as one character. The end of a mention is its last character. The text of a

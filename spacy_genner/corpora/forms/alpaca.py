@@ -1,5 +1,4 @@
-"""Alpaca JSON for instruction tuning: records of an instruction, an input and an
-output.
+"""Alpaca JSON for instruction tuning: records of instruction, input and output.
 
 The reader detects the format of the outputs and parses each output against its text.
 """

@@ -82,7 +82,7 @@ def draft_head(
         learn_rate,
         epochs=epochs,
         seed=seed,
-        shown=progress_bar("reading"),
+        progress=progress_bar("reading"),
     )
     if not losses:
         raise ValueError(Errors.G321.format(path=data))

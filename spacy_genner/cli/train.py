@@ -57,7 +57,7 @@ def train(
 ) -> None:
     """Train a pipeline as 'spacy train' does, with checkpoints.
 
-    The result is the same as that of 'spacy train' with the same config. DIR gets
+    The result is the same as that of 'spacy train' with the same config. DIR contains
     model-best, model-last, training_log.jsonl and checkpoint. A run that continues
     with --resume has the same result as an uninterrupted run. The config and the
     corpora must be the same, except for paths, max_steps, max_epochs, patience and
@@ -114,7 +114,7 @@ def train(
                 target,
                 checkpoint=checkpoint,
                 checkpoint_minutes=checkpoint_minutes,
-                stopping=lambda: bool(stopped),
+                should_stop=lambda: bool(stopped),
                 stdout=sys.stdout,
                 stderr=sys.stderr,
             )

@@ -511,7 +511,7 @@ class GenerativeNER(TrainablePipe):
             raise ValueError(Errors.G427.format(name=self.name))
         if not self.lm.has_adapter:
             raise ValueError(Errors.G412.format(name=self.name))
-        return self.target_builder.rows(examples)
+        return self.target_builder.sequences(examples)
 
     def _trainable_predictor(self) -> TrainablePredictor:
         if not self._shim.is_trainable:

@@ -1,1 +1,1 @@
-"""Batches and losses, schedules, and a training loop that can be taken up again."""
+"""Training: targets and batches, losses, schedules, and a loop that can be resumed."""

@@ -1,28 +1,36 @@
-"""Training sequences and batches."""
+"""Training sequences, their batches, and the texts that the draft head learns from.
+
+All prompts begin with the same prefix, usually the instruction. A training sequence is
+the rest: the end of the prompt and the reference output. A batch holds its sequences
+one after the other, without padding, and lists what the losses predict: the choices
+among legal tokens, and the tokens of the outputs.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..models.backbone import Backbone
 from ..models.lm_head import by_width
 from ..prompts import Target
+
+if TYPE_CHECKING:
+    from ..models.backbone import Backbone
 
 
 @dataclass(frozen=True)
 class TrainingSequence:
-    """One training example: what follows the shared prefix.
+    """A training example: the tokens after the shared prefix.
 
-    prompt (Tuple[int, ...]): The ids between prefix and output.
+    prompt (tuple[int, ...]): The ids between the prefix and the output.
     target (Target): The reference output.
-    end_id (Optional[int]): The id that ends an output.
-    unit_ends (Tuple[int, ...]): Where the prompt has the last id of each unit, in the
-        last reading of the text; empty where that is not known.
-    spans (Tuple[Tuple[int, int, int], ...]): What the target says: first unit, unit
-        after the last, and label index of each span.
+    end_id (int | None): The id that ends an output. None if the model has none.
+    unit_ends (tuple[int, ...]): The position in the prompt of the last id of each word,
+        in the last reading of the text. Empty if the positions are not known.
+    spans (tuple[tuple[int, int, int], ...]): The spans of the target: first word, end
+        word (exclusive) and label index of each.
     """
 
     prompt: tuple[int, ...]
@@ -33,8 +41,8 @@ class TrainingSequence:
 
     @property
     def ids(self) -> list[int]:
-        """What is run through the model: the last token decides nothing more, unless
-        the end of the output is learnt after it."""
+        """RETURNS (list[int]): The input of the forward pass. The last token of the
+        output predicts nothing, unless the model learns the end of the output."""
         ids = [*self.prompt, *self.target.ids]
         return ids if self.end_id is not None else ids[:-1]
 
@@ -44,62 +52,62 @@ class TrainingSequence:
 
 @dataclass(frozen=True)
 class Choices:
-    """The choices of a batch among about as many tokens.
+    """Choices of a batch with a similar number of legal tokens.
 
-    at (Tensor): Positions before a choice, shape (choices,).
-    legal (Tensor): The ids legal there, the first repeated as padding, shape
-        (choices, most legal ids).
-    count (Tensor): How many are legal, shape (choices,).
-    right (Tensor): Index of the right one, shape (choices,).
+    positions (Tensor): The position before each choice, shape (choices,).
+    legal (Tensor): The legal ids, padded with the first of them, shape (choices,
+        highest number of legal ids).
+    counts (Tensor): The number of legal ids, shape (choices,).
+    targets (Tensor): The index of the reference among the legal ids, shape (choices,).
     """
 
-    at: Tensor
+    positions: Tensor
     legal: Tensor
-    count: Tensor
-    right: Tensor
+    counts: Tensor
+    targets: Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows end to end, with what is to be predicted.
+    """Sequences one after the other, with what the losses predict.
 
-    ids (Tensor): Shape (all tokens,). Positions are places in it.
-    lengths (Sequence[int]): The length of each row.
-    choices (Sequence[Choices]): The choices.
-    token_at (Tensor): Positions before an output token, shape (tokens,).
-    token (Tensor): Those tokens, shape (tokens,).
+    ids (Tensor): The input ids, shape (all tokens,). Positions are indices into it.
+    lengths (Sequence[int]): The length of each sequence.
+    choices (Sequence[Choices]): The choices, grouped by the number of legal tokens.
+    token_positions (Tensor): The position before each output token, shape (tokens,).
+    tokens (Tensor): The output tokens, shape (tokens,).
     """
 
     ids: Tensor
     lengths: Sequence[int]
     choices: Sequence[Choices]
-    token_at: Tensor
-    token: Tensor
+    token_positions: Tensor
+    tokens: Tensor
 
 
-def collate(rows: Sequence[TrainingSequence], device: torch.device) -> Batch:
-    """Put rows into one batch.
+def collate(sequences: Sequence[TrainingSequence], device: torch.device) -> Batch:
+    """Make a batch of sequences.
 
-    rows (Sequence[TrainingSequence]): The rows, at least one.
-    device (torch.device): Where the tensors go.
+    sequences (Sequence[TrainingSequence]): The sequences, at least one.
+    device (torch.device): The device of the tensors.
     RETURNS (Batch): The batch.
     """
-    choice_at, legal, right = [], [], []
     ids: list[int] = []
-    token_at: list[int] = []
-    token: list[int] = []
-    for row in rows:
-        before = len(ids) + len(row.prompt) - 1
-        ids += row.ids
-        for choice in row.target.choices:
-            choice_at.append(before + choice.place)
+    positions, legal, targets = [], [], []
+    token_positions: list[int] = []
+    tokens: list[int] = []
+    for sequence in sequences:
+        before = len(ids) + len(sequence.prompt) - 1
+        ids += sequence.ids
+        for choice in sequence.target.choices:
+            positions.append(before + choice.place)
             legal.append(choice.legal)
-            right.append(choice.right)
-        tokens = [*row.target.ids]
-        if row.end_id is not None:
-            tokens.append(row.end_id)
-        token_at += range(before, before + len(tokens))
-        token += tokens
+            targets.append(choice.right)
+        output = [*sequence.target.ids]
+        if sequence.end_id is not None:
+            output.append(sequence.end_id)
+        token_positions += range(before, before + len(output))
+        tokens += output
 
     def tensor(values: list) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=device)
@@ -111,47 +119,48 @@ def collate(rows: Sequence[TrainingSequence], device: torch.device) -> Batch:
             for index in group
         ]
         return Choices(
-            at=tensor([choice_at[index] for index in group]),
+            positions=tensor([positions[index] for index in group]),
             legal=tensor(padded),
-            count=tensor([len(legal[index]) for index in group]),
-            right=tensor([right[index] for index in group]),
+            counts=tensor([len(legal[index]) for index in group]),
+            targets=tensor([targets[index] for index in group]),
         )
 
     return Batch(
         ids=tensor(ids),
-        lengths=[len(row) for row in rows],
+        lengths=[len(sequence) for sequence in sequences],
         choices=[choices(group) for group in by_width([len(each) for each in legal])],
-        token_at=tensor(token_at),
-        token=tensor(token),
+        token_positions=tensor(token_positions),
+        tokens=tensor(tokens),
     )
 
 
 def by_length(
-    rows: Sequence[TrainingSequence], max_tokens: int
+    sequences: Sequence[TrainingSequence], max_tokens: int
 ) -> Iterator[list[TrainingSequence]]:
-    """Rows of like lengths together, each group within a number of tokens.
+    """Group sequences of similar length.
 
-    rows (Sequence[TrainingSequence]): The rows.
-    max_tokens (int): Tokens of a group, at most; a longer row goes alone.
-    YIELDS (List[TrainingSequence]): The groups.
+    sequences (Sequence[TrainingSequence]): The sequences.
+    max_tokens (int): The maximum number of tokens in a group. A longer sequence is a
+        group of its own.
+    YIELDS (list[TrainingSequence]): The groups, the longest sequences first.
     """
     group: list[TrainingSequence] = []
     size = 0
-    for row in sorted(rows, key=len, reverse=True):
-        if group and size + len(row) > max_tokens:
+    for sequence in sorted(sequences, key=len, reverse=True):
+        if group and size + len(sequence) > max_tokens:
             yield group
             group, size = [], 0
-        group.append(row)
-        size += len(row)
+        group.append(sequence)
+        size += len(sequence)
     if group:
         yield group
 
 
 class DraftHeadExample(NamedTuple):
-    """A text that the language model has read.
+    """A text as the draft head learns from it.
 
-    hidden (Tensor): A hidden state for each unit, shape (units, width).
-    spans (Tuple[Tuple[int, int, int], ...]): First unit, unit after the last, and label
+    hidden (Tensor): The hidden state of each word, shape (words, width).
+    spans (tuple[tuple[int, int, int], ...]): First word, end word (exclusive) and label
         index of each span.
     """
 
@@ -160,35 +169,38 @@ class DraftHeadExample(NamedTuple):
 
 
 def draft_head_examples(
-    rows: Sequence[TrainingSequence], lengths: Sequence[int], hidden: Tensor
+    sequences: Sequence[TrainingSequence], lengths: Sequence[int], hidden: Tensor
 ) -> Iterator[DraftHeadExample]:
-    """Find the texts in what was run.
+    """Select the hidden states of words from those of a forward pass.
 
-    rows (Sequence[TrainingSequence]): The rows.
-    lengths (Sequence[int]): How many tokens of each were run.
-    hidden (Tensor): Hidden states of the rows end to end, shape (tokens, width).
-    YIELDS (DraftHeadExample): The text of each row whose units are known.
+    sequences (Sequence[TrainingSequence]): The sequences.
+    lengths (Sequence[int]): The number of tokens of each in the forward pass.
+    hidden (Tensor): The hidden states of the sequences, one after the other, shape
+        (tokens, width).
+    YIELDS (DraftHeadExample): The text of each sequence with known word positions.
     """
     first = 0
-    for row, length in zip(rows, lengths, strict=True):
-        if row.unit_ends:
-            at = torch.tensor(row.unit_ends, device=hidden.device) + first
-            yield DraftHeadExample(hidden[at], row.spans)
+    for sequence, length in zip(sequences, lengths, strict=True):
+        if sequence.unit_ends:
+            positions = torch.tensor(sequence.unit_ends, device=hidden.device) + first
+            yield DraftHeadExample(hidden[positions], sequence.spans)
         first += length
 
 
 class DraftHeadReader:
-    """Runs prompts alone.
+    """Computes the hidden states that the draft head learns from, with forward passes
+    over the prompts alone.
 
-    backbone (Backbone): The text decoder, tapped.
-    prefix (Sequence[int]): The ids that every row begins with.
-    max_tokens (int): Tokens that are run at once.
-    device (torch.device): Where the model is.
+    backbone (Backbone): The text decoder, which returns the hidden states of a middle
+        layer as well (`tapped`).
+    prefix (Sequence[int]): The ids of the prefix that all prompts share.
+    max_tokens (int): The maximum number of tokens in one forward pass.
+    device (torch.device): The device of the model.
     """
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: "Backbone",
         prefix: Sequence[int],
         max_tokens: int,
         device: torch.device,
@@ -199,17 +211,18 @@ class DraftHeadReader:
         backbone.settle(list(prefix), device)
 
     @torch.no_grad()
-    def read(self, rows: Sequence[TrainingSequence]) -> list[DraftHeadExample]:
-        """Read the texts of some rows.
+    def read(self, sequences: Sequence[TrainingSequence]) -> list[DraftHeadExample]:
+        """Compute the hidden states of the texts of sequences.
 
-        rows (Sequence[TrainingSequence]): The rows.
-        RETURNS (List[DraftHeadExample]): The texts, in any order.
+        sequences (Sequence[TrainingSequence]): The sequences.
+        RETURNS (list[DraftHeadExample]): The texts with known word positions, in any
+            order.
         """
         texts: list[DraftHeadExample] = []
-        for group in by_length(rows, self.max_tokens):
-            ids = [id_ for row in group for id_ in row.prompt]
-            lengths = [len(row.prompt) for row in group]
-            placed = torch.tensor(ids, device=self.prefix.device)
-            hidden = self.backbone.behind_prefix(self.prefix, placed, lengths)
+        for group in by_length(sequences, self.max_tokens):
+            lengths = [len(sequence.prompt) for sequence in group]
+            ids = [id_ for sequence in group for id_ in sequence.prompt]
+            input_ids = torch.tensor(ids, device=self.prefix.device)
+            hidden = self.backbone.behind_prefix(self.prefix, input_ids, lengths)
             texts += draft_head_examples(group, lengths, hidden.chunk(2, dim=1)[1])
         return texts

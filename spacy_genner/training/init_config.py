@@ -1,10 +1,16 @@
-"""Write a training config that fits the data and the machine."""
+"""Write a training config that fits the corpus and the machine.
+
+`write_config` reads the labels and the tokenizer from the corpus, times a few training
+steps and a few documents with the base model on this machine, and shares the budget of
+time or steps between training and evaluation. The result is rendered from
+`config.cfg.jinja`.
+"""
 
 import json
 import random
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +18,7 @@ from typing import Any
 
 import jinja2
 import spacy
+import torch
 from spacy import util
 from spacy.language import Language
 from spacy.pipeline.sentencizer import Sentencizer
@@ -27,29 +34,70 @@ from ..formats import CharSpan, crossings, get_format
 from ..io import check_place, replaced_file
 from .loop import epoch_sizes, read_labels_file
 
-# The first step pays for what is made once.
-WARM_UP = 1
-MOST_STEPS = 6
-MOST_DOCS = 24
-# After so long no further step or document is begun.
-MOST_SECONDS = 20.0
+# The number of tokens in a training batch.
+BATCH_TOKENS = 2048
+# The number of epochs without a budget.
+EPOCHS = 2
+# The approximate share of the time that evaluations take.
+EVALUATION_SHARE = 0.1
+# The numbers of evaluations to choose from.
+EVALUATIONS = (10, 8, 6, 5, 4, 3, 2)
+# The number of documents below which the score of an evaluation is unreliable.
+MIN_EVALUATION_DOCS = 100
+TOKENIZERS = ("spacy.Tokenizer.v1", "spacy-genner.FineTokenizer.v1")
+# The number of documents that tokenizers are compared on.
+TOKENIZER_SAMPLE = 300
+
+# The first training steps are not timed: they include one-time work.
+WARM_UP_STEPS = 1
+# The maximum numbers of steps and documents to time.
+MAX_STEPS = 6
+MAX_DOCS = 24
+# The documents that are decoded together, as in an evaluation.
+DOC_BATCH_SIZE = 8
+# After this time no further step or batch of documents is started.
+MAX_SECONDS = 20.0
+# The number of documents that sizes are averaged over.
 MEASURE_SAMPLE = 200
 
 
 @dataclass(frozen=True)
-class Speed:
-    """What was measured.
+class CorpusFacts:
+    """The properties of a corpus that a config depends on.
 
-    step_seconds (float): A training step.
-    doc_seconds (float): The annotation of a document.
-    steps (int): Steps that were timed.
-    docs (int): Documents that were timed.
-    batch_words (int): Words in a batch of the wanted number of tokens.
-    doc_words (float): Words of a document, on average.
-    doc_tokens (float): Tokens of input and output of a document, on average.
+    docs (int): The number of documents.
+    spans (int): The number of reference spans.
+    spans_key (str): The group of `doc.spans` with the spans.
+    labels (list[str]): The labels, sorted.
+    lines (bool): Whether most documents have several lines.
+    not_representable (int): The number of spans that brackets cannot represent,
+        crossing spans included.
+    tokenizer (str): The registered tokenizer that fits the most spans.
+    """
+
+    docs: int
+    spans: int
+    spans_key: str
+    labels: list[str]
+    lines: bool
+    not_representable: int
+    tokenizer: str
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The measured speed of training and prediction.
+
+    step_seconds (float): The time of a training step.
+    doc_seconds (float): The time to annotate a document.
+    steps (int): The number of timed steps.
+    docs (int): The number of timed documents.
+    batch_words (int): The number of words in a batch with the wanted number of tokens.
+    doc_words (float): The average number of words in a document.
+    doc_tokens (float): The average number of tokens of input and output of a document.
     device (str): The device.
     dtype (str): The dtype.
-    threads (int): torch's threads.
+    threads (int): The number of threads of torch.
     """
 
     step_seconds: float
@@ -64,149 +112,14 @@ class Speed:
     threads: int
 
 
-def measure_speed(
-    config: Config, batch_tokens: int, name: str = "generative_ner"
-) -> Speed:
-    """Time a few training steps and a few documents.
-
-    config (Config): A training config, not interpolated.
-    batch_tokens (int): Tokens that a batch should have.
-    name (str): The component.
-    RETURNS (Speed): What was measured.
-    """
-    with warnings.catch_warnings():
-        # Training itself warns of what there is to warn of.
-        warnings.simplefilter("ignore", GennerWarning)
-        return _measured(config, batch_tokens, name)
-
-
-def _measured(config: Config, batch_tokens: int, name: str) -> Speed:
-    import torch
-
-    nlp = init_nlp(config)
-    settings = nlp.config.interpolate()["training"]
-    corpora = [settings["train_corpus"], settings["dev_corpus"]]
-    train, dev = resolve_dot_names(nlp.config.interpolate(), corpora)
-    examples = list(train(nlp))
-    random.Random(0).shuffle(examples)
-    pipe: Any = nlp.get_pipe(name)
-    words, tokens = _sizes(nlp, name, examples[:MEASURE_SAMPLE])
-    batch_words = max(1, round(batch_tokens * words / tokens))
-    optimizer = registry.resolve({"optimizer": settings["optimizer"]})["optimizer"]
-    step_seconds, steps = _time_steps(nlp, name, optimizer, examples, batch_words)
-    docs = [example.predicted for example in islice(dev(nlp), MEASURE_SAMPLE)]
-    random.Random(0).shuffle(docs)
-    doc_seconds, timed = _time_docs(nlp, docs[:MOST_DOCS])
-    sampled = len(examples[:MEASURE_SAMPLE])
-    return Speed(
-        step_seconds,
-        doc_seconds,
-        steps,
-        timed,
-        batch_words,
-        words / sampled,
-        tokens / sampled,
-        str(pipe.lm.device),
-        str(pipe.lm.dtype).replace("torch.", ""),
-        torch.get_num_threads(),
-    )
-
-
-def _sizes(nlp: Language, name: str, examples: list[Example]) -> tuple[int, int]:
-    """Words and tokens of some examples, which are annotated with sentences."""
-    pipe: Any = nlp.get_pipe(name)
-    before = nlp.pipe_names[: nlp.pipe_names.index(name)]
-    for example in examples:
-        for other in before:
-            example.predicted = nlp.get_pipe(other)(example.predicted)
-    rows = pipe.predictor.target_builder(pipe.key, "drop").rows(examples)
-    return sum(map(len, examples)), sum(map(len, rows))
-
-
-def _time_steps(
-    nlp: Language,
-    name: str,
-    optimizer: Optimizer,
-    examples: list[Example],
-    batch_words: int,
-) -> tuple[float, int]:
-    pipe: Any = nlp.get_pipe(name)
-    batches = registry.batchers.get("spacy.batch_by_padded.v1")(
-        size=batch_words, buffer=256, discard_oversize=False
-    )
-    # Long ones come first in a buffer: a step's time is that of the average one.
-    chosen = list(batches(examples))
-    random.Random(0).shuffle(chosen)
-    others = [each for each in nlp.pipe_names if each != name]
-    spent: list[float] = []
-    for batch in islice(chosen * (WARM_UP + MOST_STEPS), WARM_UP + MOST_STEPS):
-        started = perf_counter()
-        # What `spacy train` does in a step; other components annotate alone.
-        nlp.update(batch, sgd=False, exclude=others, annotates=others)  # type: ignore[arg-type]
-        pipe.finish_update(optimizer)
-        spent.append(perf_counter() - started)
-        if len(spent) > WARM_UP and sum(spent) > MOST_SECONDS:
-            break
-    timed = spent[WARM_UP:]
-    return sum(timed) / len(timed), len(timed)
-
-
-def _time_docs(nlp: Language, docs: list[Any]) -> tuple[float, int]:
-    # What is made once, such as merged weights, is no document's time.
-    list(nlp.pipe([docs[0].copy()]))
-    done = 0
-    started = perf_counter()
-    while docs[done:]:
-        # Together, as an evaluation decodes them.
-        part = docs[done : done + 8]
-        for _ in nlp.pipe([doc.copy() for doc in part]):
-            done += 1
-        if perf_counter() - started > MOST_SECONDS:
-            break
-    return (perf_counter() - started) / done, done
-
-
-BATCH_TOKENS = 2048
-EPOCHS = 2
-# The part of the time that evaluations take, about.
-EVALUATION_SHARE = 0.1
-EVALUATIONS = (10, 8, 6, 5, 4, 3, 2)
-# Fewer documents than these say little about a model.
-FEW_DOCS = 100
-TOKENIZERS = ("spacy.Tokenizer.v1", "spacy-genner.FineTokenizer.v1")
-SAMPLE = 300
-
-
-@dataclass(frozen=True)
-class CorpusFacts:
-    """What a config takes from a corpus.
-
-    docs (int): Documents.
-    spans (int): Reference spans.
-    spans_key (str): The group of `doc.spans` that holds them.
-    labels (List[str]): Their labels, sorted.
-    lines (bool): Whether documents hold several lines.
-    unsayable (int): Spans that brackets can't say.
-    tokenizer (str): The one whose tokens fit the spans, as it is registered.
-    """
-
-    docs: int
-    spans: int
-    spans_key: str
-    labels: list[str]
-    lines: bool
-    unsayable: int
-    tokenizer: str
-
-
 @dataclass(frozen=True)
 class Plan:
-    """When to stop and when to evaluate.
+    """The steps and evaluations of a training run.
 
-    max_steps (int): The last step, a whole number of `eval_frequency`.
-    eval_frequency (int): Steps between evaluations.
-    limit (int): Documents of an evaluation; 0 for all.
-    seconds (float): How long it all takes by what was measured.
+    max_steps (int): The last step, a multiple of `eval_frequency`.
+    eval_frequency (int): The number of steps between evaluations.
+    limit (int): The number of documents in an evaluation. 0 for all.
+    seconds (float): The expected duration of the run.
     """
 
     max_steps: int
@@ -216,21 +129,21 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Written:
-    """What `write_config` has done.
+class WrittenConfig:
+    """The result of `write_config`.
 
     path (Path): The config.
-    facts (CorpusFacts): What the corpus holds.
-    speed (Speed): What was measured.
-    plan (Plan): What the budget allows.
-    notes (List[str]): All of it in words, as the config's head has it.
+    facts (CorpusFacts): The properties of the corpus.
+    speed (Speed): The measured speed.
+    plan (Plan): The planned run.
+    notes (list[str]): The lines at the head of the config that describe all of these.
     """
 
     path: Path
     facts: CorpusFacts
     speed: Speed
     plan: Plan
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
 
 def write_config(
@@ -245,33 +158,33 @@ def write_config(
     lang: str = "en",
     revision: str | None = None,
     labels_path: Path | None = None,
-) -> Written:
+) -> WrittenConfig:
     """Write a training config.
 
-    A few steps of real training and a few documents of real annotation are timed on
-    this machine.
+    A few training steps and a few documents are timed on this machine.
 
     corpus_path (Path): The training corpus, a `.spacy` file.
     output_path (Path): The config to write.
-    base (str): The base model's name.
+    base (str): The name of the base model.
     dev_path (Path): The development corpus.
-    minutes (Optional[float]): How long training may take with its evaluations.
-    steps (Optional[int]): How many steps it makes; without either, two epochs.
-    spans_key (Optional[str]): The group of `doc.spans`; None for the only one.
-    lang (str): The language, as a code.
-    revision (Optional[str]): The base's revision.
-    labels_path (Optional[Path]): A JSON file of labels with definitions.
-    RETURNS (Written): What was found, measured and planned.
-    RAISES (ValueError): The corpus or the labels can't be used, or the base can't be
-        had.
-    RAISES (OSError): The config can't be written there.
+    minutes (float | None): The duration of training, evaluations included.
+    steps (int | None): The number of training steps. Two epochs without `minutes` and
+        `steps`.
+    spans_key (str | None): The group of `doc.spans`. None for the only group.
+    lang (str): The code of the language.
+    revision (str | None): The revision of the base.
+    labels_path (Path | None): A JSON file of labels with definitions.
+    RETURNS (WrittenConfig): The path of the config and the values that it is based on.
+    RAISES (ValueError): The corpus or the labels are invalid, or the base is not
+        available.
+    RAISES (OSError): The config cannot be written.
     """
     if minutes is not None and steps is not None:
         raise ValueError(Errors.G318.format())
     for name, value in (("minutes", minutes), ("steps", steps)):
         if value is not None and value <= 0:
             raise ValueError(Errors.G319.format(name=name, found=value))
-    # Before a base is loaded and timed.
+    # Report invalid files before the base is loaded and timed.
     if labels_path is not None:
         read_labels_file(Path(labels_path), "'labels'")
     check_place(Path(output_path))
@@ -295,48 +208,19 @@ def write_config(
     values["notes"] = notes = _notes(facts, speed, plan, base, dev_docs)
     with replaced_file(Path(output_path)) as fresh:
         fresh.write_text(_render(values), encoding="utf8")
-    return Written(Path(output_path), facts, speed, plan, notes)
+    return WrittenConfig(Path(output_path), facts, speed, plan, notes)
 
 
-def make_plan(
-    speed: Speed, dev_docs: int, minutes: float | None, steps: int | None
-) -> Plan:
-    """Share a budget between training and evaluation.
-
-    speed (Speed): How long a step and a document take.
-    dev_docs (int): The development documents there are.
-    minutes (Optional[float]): The budget as time.
-    steps (Optional[int]): The budget as steps, where there is none of time.
-    RETURNS (Plan): The plan.
-    """
-    training = 1.0 - EVALUATION_SHARE
-    if minutes is not None:
-        steps = int(60 * minutes * training / speed.step_seconds)
-    steps = max(1, steps or 0)
-    budget = steps * speed.step_seconds * EVALUATION_SHARE / training
-    for evaluations in EVALUATIONS:
-        # spaCy evaluates after step 0, too.
-        limit = int(budget / ((evaluations + 1) * speed.doc_seconds))
-        if limit >= min(dev_docs, FEW_DOCS) and evaluations <= steps:
-            break
-    else:
-        evaluations = 1
-        limit = int(budget / (2 * speed.doc_seconds))
-    limit = min(max(limit, min(dev_docs, FEW_DOCS // 5)), dev_docs)
-    frequency = max(1, steps // evaluations)
-    max_steps = frequency * evaluations
-    seconds = (max_steps + 1) * speed.step_seconds
-    seconds += (evaluations + 1) * limit * speed.doc_seconds
-    return Plan(max_steps, frequency, 0 if limit == dev_docs else limit, seconds)
+# The corpus
 
 
 def read_facts(path: Path, spans_key: str | None, lang: str) -> CorpusFacts:
-    """Read what a config takes from a corpus.
+    """Read the properties of a corpus that a config depends on.
 
     path (Path): The `.spacy` file.
-    spans_key (Optional[str]): The group of `doc.spans`; None for the only one.
-    lang (str): The language, as a code.
-    RETURNS (CorpusFacts): The facts.
+    spans_key (str | None): The group of `doc.spans`. None for the only group.
+    lang (str): The code of the language.
+    RETURNS (CorpusFacts): The properties.
     RAISES (ValueError): There are no documents, no spans or several groups.
     """
     docs = list(load_docs(path, spacy.blank(lang).vocab))
@@ -349,23 +233,23 @@ def read_facts(path: Path, spans_key: str | None, lang: str) -> CorpusFacts:
         (spans_key,) = keys
     fmt = get_format("inline_bracketed")
     labels: set[str] = set()
-    count = unsayable = 0
+    count = not_representable = 0
     for doc in docs:
         spans = _char_spans(doc, spans_key)
         count += len(spans)
         labels.update(span.label for span in spans)
-        crossed = crossings(spans)
-        unsayable += len(crossed)
-        if not crossed:
-            unsayable += len(fmt.unsayable(doc.text, spans))
+        crossing = crossings(spans)
+        # Without crossing spans the format can check each span.
+        not_representable += len(crossing or fmt.unsayable(doc.text, spans))
     if not labels:
         raise ValueError(Errors.G307.format(key=spans_key))
     lines = sum("\n" in doc.text.strip() for doc in docs) * 2 >= len(docs)
+    sample = docs[:TOKENIZER_SAMPLE]
     tokenizer = min(
-        TOKENIZERS, key=lambda name: _off_grid(docs[:SAMPLE], spans_key, name, lang)
+        TOKENIZERS, key=lambda name: _count_off_grid(sample, spans_key, name, lang)
     )
     return CorpusFacts(
-        len(docs), count, spans_key, sorted(labels), lines, unsayable, tokenizer
+        len(docs), count, spans_key, sorted(labels), lines, not_representable, tokenizer
     )
 
 
@@ -375,16 +259,161 @@ def _char_spans(doc: Doc, key: str) -> list[CharSpan]:
     return spans + unaligned_spans(doc)
 
 
-def _off_grid(docs: list[Doc], key: str, tokenizer: str, lang: str) -> int:
-    """How many spans no boundary of a tokenizer fits."""
+def _count_off_grid(docs: list[Doc], key: str, tokenizer: str, lang: str) -> int:
+    """Count the spans that fit no token boundary of a tokenizer."""
     settings = {"nlp": {"tokenizer": {"@tokenizers": tokenizer}}}
     nlp = spacy.blank(lang, config=settings)
-    lost = 0
+    count = 0
     for doc in docs:
-        made = nlp.make_doc(doc.text)
+        tokenized = nlp.make_doc(doc.text)
         for span in _char_spans(doc, key):
-            lost += made.char_span(span.start, span.end) is None
-    return lost
+            count += tokenized.char_span(span.start, span.end) is None
+    return count
+
+
+# The speed
+
+
+def measure_speed(
+    config: Config, batch_tokens: int, name: str = "generative_ner"
+) -> Speed:
+    """Time a few training steps and a few documents.
+
+    config (Config): A training config, not interpolated.
+    batch_tokens (int): The wanted number of tokens in a batch.
+    name (str): The name of the component.
+    RETURNS (Speed): The measured speed.
+    """
+    with warnings.catch_warnings():
+        # Training itself will issue these warnings.
+        warnings.simplefilter("ignore", GennerWarning)
+        return _measure_speed(config, batch_tokens, name)
+
+
+def _measure_speed(config: Config, batch_tokens: int, name: str) -> Speed:
+    nlp = init_nlp(config)
+    settings = nlp.config.interpolate()["training"]
+    corpora = [settings["train_corpus"], settings["dev_corpus"]]
+    train, dev = resolve_dot_names(nlp.config.interpolate(), corpora)
+    examples = list(train(nlp))
+    random.Random(0).shuffle(examples)
+    pipe: Any = nlp.get_pipe(name)
+    sample = examples[:MEASURE_SAMPLE]
+    words, tokens = _count_sizes(nlp, name, sample)
+    batch_words = max(1, round(batch_tokens * words / tokens))
+    optimizer = registry.resolve({"optimizer": settings["optimizer"]})["optimizer"]
+    step_seconds, steps = _time_steps(nlp, name, optimizer, examples, batch_words)
+    docs = [example.predicted for example in islice(dev(nlp), MEASURE_SAMPLE)]
+    random.Random(0).shuffle(docs)
+    doc_seconds, timed = _time_docs(nlp, docs[:MAX_DOCS])
+    return Speed(
+        step_seconds,
+        doc_seconds,
+        steps,
+        timed,
+        batch_words,
+        words / len(sample),
+        tokens / len(sample),
+        str(pipe.lm.device),
+        str(pipe.lm.dtype).replace("torch.", ""),
+        torch.get_num_threads(),
+    )
+
+
+def _count_sizes(nlp: Language, name: str, examples: list[Example]) -> tuple[int, int]:
+    """Count the words and tokens of examples. The components before the named one
+    annotate the examples, such as with sentence boundaries."""
+    pipe: Any = nlp.get_pipe(name)
+    upstream = nlp.pipe_names[: nlp.pipe_names.index(name)]
+    for example in examples:
+        for other in upstream:
+            example.predicted = nlp.get_pipe(other)(example.predicted)
+    builder = pipe.predictor.target_builder(pipe.key, "drop")
+    return sum(map(len, examples)), sum(map(len, builder.sequences(examples)))
+
+
+def _time_steps(
+    nlp: Language,
+    name: str,
+    optimizer: Optimizer,
+    examples: list[Example],
+    batch_words: int,
+) -> tuple[float, int]:
+    """RETURNS (tuple[float, int]): Seconds per step, and the number of timed steps."""
+    pipe: Any = nlp.get_pipe(name)
+    batcher = registry.batchers.get("spacy.batch_by_padded.v1")(
+        size=batch_words, buffer=256, discard_oversize=False
+    )
+    # The batcher starts with the longest documents, so shuffle to get average batches.
+    batches = list(batcher(examples))
+    random.Random(0).shuffle(batches)
+    count = WARM_UP_STEPS + MAX_STEPS
+    others = [each for each in nlp.pipe_names if each != name]
+    seconds: list[float] = []
+    for batch in islice(batches * count, count):
+        started = perf_counter()
+        # A step as in `spacy train`. The other components only annotate.
+        nlp.update(batch, sgd=False, exclude=others, annotates=others)  # type: ignore[arg-type]
+        pipe.finish_update(optimizer)
+        seconds.append(perf_counter() - started)
+        if len(seconds) > WARM_UP_STEPS and sum(seconds) > MAX_SECONDS:
+            break
+    timed = seconds[WARM_UP_STEPS:]
+    return sum(timed) / len(timed), len(timed)
+
+
+def _time_docs(nlp: Language, docs: list[Doc]) -> tuple[float, int]:
+    """RETURNS (tuple[float, int]): Seconds per document, and the number of timed
+    documents."""
+    # Exclude one-time work, such as merging weights.
+    list(nlp.pipe([docs[0].copy()]))
+    done = 0
+    started = perf_counter()
+    while docs[done:]:
+        batch = docs[done : done + DOC_BATCH_SIZE]
+        for _ in nlp.pipe([doc.copy() for doc in batch]):
+            done += 1
+        if perf_counter() - started > MAX_SECONDS:
+            break
+    return (perf_counter() - started) / done, done
+
+
+# The plan
+
+
+def make_plan(
+    speed: Speed, dev_docs: int, minutes: float | None, steps: int | None
+) -> Plan:
+    """Share a budget between training and evaluation.
+
+    speed (Speed): The time of a step and of a document.
+    dev_docs (int): The number of development documents.
+    minutes (float | None): The budget in minutes.
+    steps (int | None): The budget in steps, if there is none in minutes.
+    RETURNS (Plan): The plan.
+    """
+    training_share = 1.0 - EVALUATION_SHARE
+    if minutes is not None:
+        steps = int(60 * minutes * training_share / speed.step_seconds)
+    steps = max(1, steps or 0)
+    budget = steps * speed.step_seconds * EVALUATION_SHARE / training_share
+    for evaluations in EVALUATIONS:
+        # spaCy evaluates after step 0, too.
+        limit = int(budget / ((evaluations + 1) * speed.doc_seconds))
+        if limit >= min(dev_docs, MIN_EVALUATION_DOCS) and evaluations <= steps:
+            break
+    else:
+        evaluations = 1
+        limit = int(budget / (2 * speed.doc_seconds))
+    limit = min(max(limit, min(dev_docs, MIN_EVALUATION_DOCS // 5)), dev_docs)
+    frequency = max(1, steps // evaluations)
+    max_steps = frequency * evaluations
+    seconds = (max_steps + 1) * speed.step_seconds
+    seconds += (evaluations + 1) * limit * speed.doc_seconds
+    return Plan(max_steps, frequency, 0 if limit == dev_docs else limit, seconds)
+
+
+# The config
 
 
 def _values(
@@ -396,10 +425,12 @@ def _values(
     revision: str | None,
     labels_path: Path | None,
 ) -> dict[str, Any]:
+    """The values of the template. Those of the plan are provisional."""
     sentences = ["sentencizer"] if facts.lines else []
     weights: dict[str, float | None] = {f"spans_{facts.spans_key}_f": 1.0}
     weights |= {f"spans_{facts.spans_key}_{score}": 0.0 for score in "pr"}
-    # spaCy adds each factory's own weights, which for this one name the key "sc".
+    # spaCy adds the default weights of each factory. Those of `generative_ner` are for
+    # the key "sc".
     others = ["sents"] if facts.lines else []
     others += ["spans_sc"] if facts.spans_key != "sc" else []
     weights |= {f"{name}_{score}": None for name in others for score in "fpr"}
@@ -413,7 +444,7 @@ def _values(
         "tokenizer": facts.tokenizer,
         "punct_chars": punct_chars,
         "spans_key": facts.spans_key,
-        "crossing": "drop" if facts.unsayable else "refuse",
+        "crossing": "drop" if facts.not_representable else "refuse",
         "base": base,
         "revision": revision,
         "limit": 0,
@@ -424,7 +455,7 @@ def _values(
         "batch_tokens": BATCH_TOKENS,
         "batch_words": BATCH_TOKENS // 5,
         "score_weights": weights,
-        # A saved config does not escape what begins a variable.
+        # A config cannot carry a dollar sign: it starts a variable.
         "labels": None if "$" in "".join(facts.labels) else facts.labels,
         "labels_file": None if labels_path is None else str(labels_path),
     }
@@ -439,6 +470,8 @@ def _render(values: dict[str, Any]) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
+    # Values are rendered as JSON, except for texts, and for empty values that the
+    # template tests.
     plain = {"notes", "score_weights", "batch_tokens"}
     shown = {
         key: value
@@ -454,22 +487,23 @@ def _render(values: dict[str, Any]) -> str:
 def _notes(
     facts: CorpusFacts, speed: Speed, plan: Plan, base: str, dev_docs: int
 ) -> list[str]:
+    """The lines at the head of the config."""
     notes = [
         f"Corpus: {facts.docs} documents, {facts.spans} spans, {len(facts.labels)} "
-        f"labels; {speed.doc_words:.0f} words and {speed.doc_tokens:.0f} tokens of "
-        "input and output a document.",
-        f"Measured here with {base}, {speed.dtype} on {speed.device}, "
+        f"labels; on average {speed.doc_words:.0f} words per document, and "
+        f"{speed.doc_tokens:.0f} tokens of input and output.",
+        f"Measured on this machine with {base}, {speed.dtype} on {speed.device}, "
         f"{speed.threads} threads:",
-        f"{speed.step_seconds:.2f} s a training step ({speed.steps} steps timed), "
-        f"{speed.doc_seconds:.2f} s an evaluated document ({speed.docs} timed, by",
-        "a model that had hardly learnt; a trained one is often faster).",
-        f"Expected: {plan.max_steps + 1} steps and evaluations of "
-        f"{plan.limit or dev_docs} of {dev_docs} documents in about "
+        f"{speed.step_seconds:.2f} s per training step ({speed.steps} steps timed), "
+        f"{speed.doc_seconds:.2f} s per evaluated document ({speed.docs} timed, with",
+        "an almost untrained model; a trained model is often faster).",
+        f"Expected: {plan.max_steps + 1} steps, and evaluations of "
+        f"{plan.limit or dev_docs} of {dev_docs} documents, in about "
         f"{plan.seconds / 60:.1f} minutes.",
     ]
-    if facts.unsayable:
+    if facts.not_representable:
         notes.append(
-            f"{facts.unsayable} spans cross others or can't be said with brackets: "
-            "training goes without them."
+            f"{facts.not_representable} spans cross others or cannot be represented "
+            "with brackets. Training skips them."
         )
     return notes

@@ -1,4 +1,7 @@
-"""The JSON logger of training."""
+"""The logger of training, and the JSONL log that it writes.
+
+The log has one row for each evaluation.
+"""
 
 import json
 import math
@@ -22,12 +25,15 @@ LogStep = Callable[[dict[str, Any] | None], None]
 def make_json_logger(
     progress_bar: bool = True,
 ) -> Callable[[Language, IO, IO], tuple[LogStep, Callable[[], None]]]:
-    """Registered as `spacy-genner.JsonLogger.v1`: spaCy's console logger, which also
-    writes `training_log.jsonl` beside `model-best` and `model-last`, and says at the
-    end what training could not use of the reference.
+    """Make a logger. Registered as `spacy-genner.JsonLogger.v1`.
+
+    The logger writes to the console as spaCy's console logger does, and each evaluation
+    to `training_log.jsonl` beside `model-best` and `model-last`. After training it
+    lists the reference spans that were skipped.
 
     progress_bar (bool): Whether to show the steps until the next evaluation.
-    RETURNS (Callable[[Language, IO, IO], Tuple[Callable, Callable]]): The logger.
+    RETURNS (Callable[[Language, IO, IO], tuple[LogStep, Callable[[], None]]]): The
+        logger.
     """
     console = console_logger_v3(progress_bar="eval" if progress_bar else None)
 
@@ -38,13 +44,13 @@ def make_json_logger(
 
         def log_step(info: dict[str, Any] | None) -> None:
             log_console(info)
-            # Only here does a logger learn where the models go.
+            # spaCy passes the output folder to loggers only with an evaluation.
             if info is not None and "output_path" in info:
                 write_row(Path(info["output_path"]).parent / FILE, info)
 
         def finalize() -> None:
             finalize_console()
-            for line in lost_spans(nlp):
+            for line in skipped_spans(nlp):
                 stdout.write(Printer(no_print=True).warn(line) + "\n")
 
         return log_step, finalize
@@ -53,13 +59,14 @@ def make_json_logger(
 
 
 def write_row(path: Path, info: dict[str, Any]) -> None:
-    """Add an evaluation to a training log.
+    """Add an evaluation to a training log. The log is replaced atomically.
 
-    Rows of the same and of later steps are taken out: they are of an earlier run, or
-    of a part that a resumed run does again. A kill leaves the log as it was or whole.
+    Rows of the same step and of later steps are removed: they belong to an earlier run,
+    or to steps that a resumed run repeats.
 
     path (Path): The log.
-    info (Dict[str, Any]): What spaCy's training loop tells loggers.
+    info (dict[str, Any]): The information about a step that spaCy's training loop
+        passes to loggers.
     """
     step = int(info["step"])
     row = {
@@ -67,9 +74,9 @@ def write_row(path: Path, info: dict[str, Any]) -> None:
         "epoch": int(info["epoch"]),
         "seconds": info["seconds"],
         "words": int(info["words"]),
-        "losses": _plain(info["losses"]),
-        "score": _plain(info["score"]),
-        "other_scores": _plain(info["other_scores"]),
+        "losses": _to_json(info["losses"]),
+        "score": _to_json(info["score"]),
+        "other_scores": _to_json(info["other_scores"]),
     }
     rows = [kept for kept in read_rows(path) if kept["step"] < step]
     text = "".join(json.dumps(each) + "\n" for each in [*rows, row])
@@ -80,8 +87,8 @@ def write_row(path: Path, info: dict[str, Any]) -> None:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read a training log.
 
-    path (Path): The log.
-    RETURNS (List[Dict[str, Any]]): Its rows. A line that was cut off is left out.
+    path (Path): The log, which may not exist.
+    RETURNS (list[dict[str, Any]]): Its rows. Incomplete lines are skipped.
     """
     rows = []
     if path.is_file():
@@ -93,32 +100,32 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict) and "step" in row]
 
 
-def lost_spans(nlp: Language) -> list[str]:
-    """Say what training could not use.
+def skipped_spans(nlp: Language) -> list[str]:
+    """Describe the reference spans that training has skipped.
 
     nlp (Language): The pipeline.
-    RETURNS (List[str]): A line for each component and kind of loss.
+    RETURNS (list[str]): A line for each component and kind of skipped spans.
     """
     lines = []
     for name, pipe in nlp.pipeline:
         counts = pipe.gold_counts() if hasattr(pipe, "gold_counts") else None
         if counts is None:
             continue
-        for kind, count in counts.lost.items():
-            listed = ", ".join(counts.listed[kind])
+        for kind, count in counts.skipped.items():
             lines.append(
-                f"{name}: {count} of the {counts.spans} spans seen {REASONS[kind]}, "
-                f"so training went without them: {listed}"
+                f"{name}: {count} of the {counts.spans} spans seen in training "
+                f"{REASONS[kind]} and were skipped. The first: "
+                + ", ".join(counts.listed[kind])
             )
     return lines
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it: NumPy's numbers as numbers, nan as null."""
+def _to_json(value: Any) -> Any:
+    """Convert NumPy's numbers to numbers, and nan and infinity to null."""
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _to_json(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_to_json(each) for each in value]
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     number = float(value)

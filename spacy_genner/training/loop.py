@@ -1,9 +1,18 @@
-"""The training loop of `genner train`."""
+"""The training loop of `genner train`.
+
+The loop makes the steps of `spacy train`, in the same order and with the same results,
+and writes checkpoints: a run that is interrupted can be resumed. It reuses the parts of
+spaCy's loop that prepare batches, evaluate and write metadata.
+
+Before a run, `fill_total_steps` computes the number of steps that the learning rate
+schedule needs, and `check_training_config` reports errors of the config that would
+otherwise surface only after the base has been loaded.
+"""
 
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -38,29 +47,36 @@ from .checkpoint import (
     Identity,
     Progress,
     corpus_digest,
-    flat_config,
-    python_state,
+    flatten_config,
+    get_python_state,
     write_checkpoint,
 )
 from .logger import FILE, write_row
 from .logger import NAME as LOGGER
-from .schedules import NAME
+from .schedules import NAME as SCHEDULE
+
+LABELS_READER = "spacy.read_labels.v1"
+# The sections that a training config must have.
+SECTIONS = ("nlp", "training")
+# The settings that training divides by.
+COUNTS = ("eval_frequency", "accumulate_gradient")
 
 
 class Stop(Exception):
-    """A run is asked to stop after the step it is in."""
+    """Training has stopped on request. The checkpoint is written."""
 
 
 @dataclass
 class TrainingRun:
-    """A run: a pipeline, its settings, and how far it is.
+    """A training run: a pipeline, its settings and its progress.
 
     nlp (Language): The initialized pipeline.
-    settings (Dict[str, Any]): The resolved section `[training]`.
+    settings (dict[str, Any]): The resolved section `[training]`.
     train_corpus (Callable[[Language], Iterable[Example]]): The training corpus.
-    evaluate (Callable[[], Tuple[float, Dict[str, Any]]]): Evaluates.
-    identity (Identity): What it is a run of.
-    progress (Progress): How far it is.
+    evaluate (Callable[[], tuple[float, dict[str, Any]]]): Evaluates the pipeline on the
+        development corpus. Returns the score and all scores.
+    identity (Identity): The identity of the run.
+    progress (Progress): The progress of the run.
     """
 
     nlp: Language
@@ -77,56 +93,61 @@ class TrainingRun:
         return optimizer
 
     @property
-    def over(self) -> bool:
-        """RETURNS (bool): Whether patience or the steps have run out."""
+    def finished(self) -> bool:
+        """RETURNS (bool): Whether `patience` or `max_steps` ends the run."""
         step, results = self.progress.step - 1, self.progress.results
         if step < 0:
             return False
-        # Of equal scores the earlier one counts, as in spaCy.
+        # The earliest of equal scores is the best, as in spaCy.
         best_step = -max((score, -at) for score, at in results)[1]
         patience, max_steps = self.settings["patience"], self.settings["max_steps"]
         if patience and step - best_step >= patience:
             return True
         return bool(max_steps and step >= max_steps)
 
+    def averaged_weights(self) -> AbstractContextManager[Any]:
+        """RETURNS (AbstractContextManager): Uses the averages of the optimizer, if it
+        has any, as weights of the pipeline."""
+        averages = self.optimizer.averages
+        return self.nlp.use_params(averages) if averages else nullcontext()
+
     def steps(self, checkpoint: Checkpoint | None) -> Iterator[dict[str, Any]]:
         """Make the steps of the run.
 
-        checkpoint (Optional[Checkpoint]): Where it goes on.
-        YIELDS (Dict[str, Any]): After each step what spaCy tells loggers, `is_best`
-            besides: None where nothing was evaluated.
+        checkpoint (Checkpoint | None): The checkpoint to resume from.
+        YIELDS (dict[str, Any]): After each step, the information that spaCy passes to
+            loggers, and `is_best`: None without an evaluation.
         """
-        progress, optimizer = self.progress, self.optimizer
+        progress = self.progress
         max_epochs = self.settings["max_epochs"]
         batches = create_train_batches(
             self.nlp, self.train_corpus, self.settings["batcher"], max_epochs
         )
-        before = progress.seconds
+        seconds_before = progress.seconds
         if checkpoint is not None:
-            _skip(batches, checkpoint)
+            _skip_batches(batches, checkpoint)
             checkpoint.restore_random_states()
         started = perf_counter()
-        while not self.over:
-            state = python_state()
+        while not self.finished:
+            random_state = get_python_state()
             try:
                 epoch, batch = next(batches)
             except StopIteration:
                 return
             if epoch >= len(progress.epoch_batches):
                 progress.epoch_batches.append(0)
-                progress.epoch_states.append(state)
+                progress.epoch_states.append(random_state)
             progress.epoch_batches[epoch] += 1
             progress.epoch = epoch
             self._update(epoch, batch)
             score, other_scores, is_best = None, None, None
             if progress.step % self.settings["eval_frequency"] == 0:
-                averages = optimizer.averages
-                with self.nlp.use_params(averages) if averages else nullcontext():
+                with self.averaged_weights():
                     score, other_scores = self.evaluate()
                 progress.results.append((float(score), progress.step))
                 is_best = score == max(progress.results)[0]
             progress.words += sum(len(example) for example in batch)
-            progress.seconds = before + perf_counter() - started
+            progress.seconds = seconds_before + perf_counter() - started
             info = {
                 "epoch": epoch,
                 "step": progress.step,
@@ -140,7 +161,7 @@ class TrainingRun:
             }
             progress.step += 1
             if is_best is not None:
-                # Whoever gets this info keeps the old dict.
+                # A new dict, because the info holds the old one.
                 progress.losses = {}
             yield info
 
@@ -166,73 +187,81 @@ class TrainingRun:
         self.optimizer.step_schedules()
 
 
+def _skip_batches(
+    batches: Iterator[tuple[int, list[Example]]], checkpoint: Checkpoint
+) -> None:
+    """Skip the batches of the interrupted run, with each epoch shuffled as it was."""
+    for epoch, count in enumerate(checkpoint.progress.epoch_batches):
+        checkpoint.restore_epoch_start(epoch)
+        for _ in range(count):
+            found, _batch = next(batches, (None, None))
+            if found != epoch:
+                reason = f"epoch {epoch} has fewer than {count} batches"
+                raise ValueError(Errors.G312.format(reason=reason))
+
+
 def train(
     nlp: Language,
     output: Path,
     *,
     checkpoint: Checkpoint | None = None,
     checkpoint_minutes: float = 10.0,
-    stopping: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
     stdout: IO = sys.stdout,
     stderr: IO = sys.stderr,
 ) -> Path:
     """Train a pipeline as `spacy train` does, with checkpoints.
 
     nlp (Language): The initialized pipeline with the whole config.
-    output (Path): Gets `model-best`, `model-last`, `checkpoint` and
+    output (Path): The folder for `model-best`, `model-last`, `checkpoint` and
         `training_log.jsonl`.
-    checkpoint (Optional[Checkpoint]): Where to go on; None to begin.
-    checkpoint_minutes (float): A checkpoint is written at each evaluation, and when
-        this time has passed without one.
-    stopping (Callable[[], bool]): Asked after each step whether to stop there.
-    stdout (IO): Where the log goes.
-    stderr (IO): Where the progress bar goes.
+    checkpoint (Checkpoint | None): The checkpoint to resume from. None for a new run.
+    checkpoint_minutes (float): The maximum time between two checkpoints. Each
+        evaluation writes one, too.
+    should_stop (Callable[[], bool]): Whether to stop. Called after each step.
+    stdout (IO): The stream of the log.
+    stderr (IO): The stream of the progress bar.
     RETURNS (Path): The folder `model-last`.
-    RAISES (ValueError): The checkpoint is one of another config or corpus.
-    RAISES (Stop): It was stopped; the checkpoint is written.
+    RAISES (ValueError): The config or a corpus differs from that of the checkpoint.
+    RAISES (Stop): `should_stop` returned True. The checkpoint is written.
     """
     msg = Printer(no_print=True)
-    run = prepare(nlp, checkpoint, output / FOLDER)
-    settings, optimizer = run.settings, run.optimizer
+    run = prepare_run(nlp, checkpoint)
+    settings = run.settings
     before_to_disk = create_before_to_disk_callback(settings["before_to_disk"])
     frozen = settings["frozen_components"]
 
     def save_models(is_best: bool) -> None:
         last, best = output / DIR_MODEL_LAST, output / DIR_MODEL_BEST
-        averages = optimizer.averages
-        with nlp.use_params(averages) if averages else nullcontext():
-            with replaced_folder(last) as folder:
-                before_to_disk(nlp).to_disk(folder)
+        with run.averaged_weights(), replaced_folder(last) as folder:
+            before_to_disk(nlp).to_disk(folder)
         if is_best:
             with replaced_folder(best) as folder:
                 shutil.copytree(last, folder, dirs_exist_ok=True)
 
     def save_checkpoint() -> None:
         run.progress.performance = dict(nlp.meta.get("performance", {}))
-        write_checkpoint(output / FOLDER, nlp, optimizer, run.progress, run.identity)
+        write_checkpoint(
+            output / FOLDER, nlp, run.optimizer, run.progress, run.identity
+        )
 
     if checkpoint is None:
-        clean_output_dir(output)
-        for leftover in (output / FOLDER, output / FILE):
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            elif leftover.exists():
-                leftover.unlink()
+        _remove_results(output)
     stdout.write(msg.info(f"Pipeline: {nlp.pipe_names}") + "\n")
     if frozen:
         stdout.write(msg.info(f"Frozen components: {frozen}") + "\n")
     if settings["annotating_components"]:
         names = settings["annotating_components"]
         stdout.write(msg.info(f"Set annotations on update for: {names}") + "\n")
-    stdout.write(msg.info(f"Learn rate: {optimizer.learn_rate}") + "\n")
+    stdout.write(msg.info(f"Learn rate: {run.optimizer.learn_rate}") + "\n")
     if checkpoint is not None:
         done = run.progress.step
-        stdout.write(msg.info(f"Going on after {done} steps") + "\n")
+        stdout.write(msg.info(f"Resuming after {done} steps") + "\n")
     with nlp.select_pipes(disable=frozen):
         log_step, finalize_logger = settings["logger"](nlp, stdout, stderr)
     writes_log = nlp.config["training"]["logger"].get("@loggers") == LOGGER
     saved_at = perf_counter()
-    ended = False
+    completed = False
     try:
         for info in run.steps(checkpoint):
             is_best = info.pop("is_best")
@@ -247,20 +276,20 @@ def train(
             else:
                 log_step(None)
             due = perf_counter() - saved_at >= 60 * checkpoint_minutes
-            stop = stopping()
+            stop = should_stop()
             if is_best is not None or due or stop:
                 save_checkpoint()
                 saved_at = perf_counter()
             if stop:
                 raise Stop
         save_checkpoint()
-        ended = True
+        completed = True
     finally:
         finalize_logger()
         if run.progress.step:
             save_models(False)
-        if not ended and (output / FOLDER).is_dir():
-            text = f"Go on from the checkpoint: --resume {output}"
+        if not completed and (output / FOLDER).is_dir():
+            text = f"To resume from the checkpoint, use --resume {output}"
             stdout.write(msg.warn(text) + "\n")
     stdout.write(
         msg.good("Saved pipeline to output directory", output / DIR_MODEL_LAST) + "\n"
@@ -268,14 +297,25 @@ def train(
     return output / DIR_MODEL_LAST
 
 
-def prepare(nlp: Language, checkpoint: Checkpoint | None, folder: Path) -> TrainingRun:
-    """Resolve a pipeline's training settings, and go where a checkpoint is.
+def _remove_results(output: Path) -> None:
+    """Remove the models, the checkpoint and the log of an earlier run."""
+    clean_output_dir(output)
+    for leftover in (output / FOLDER, output / FILE):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        elif leftover.exists():
+            leftover.unlink()
+
+
+def prepare_run(nlp: Language, checkpoint: Checkpoint | None) -> TrainingRun:
+    """Resolve the training settings of a pipeline, and restore a checkpoint.
+
+    The random seed is set as in `spacy train`.
 
     nlp (Language): The initialized pipeline.
-    checkpoint (Optional[Checkpoint]): The checkpoint.
-    folder (Path): Where checkpoints go.
-    RETURNS (TrainingRun): The run. The seed is set as `spacy train` sets it.
-    RAISES (ValueError): The checkpoint is one of another config or corpus.
+    checkpoint (Checkpoint | None): The checkpoint to resume from. None for a new run.
+    RETURNS (TrainingRun): The run.
+    RAISES (ValueError): The config or a corpus differs from that of the checkpoint.
     """
     config = nlp.config.interpolate()
     if config["training"]["seed"] is not None:
@@ -285,7 +325,7 @@ def prepare(nlp: Language, checkpoint: Checkpoint | None, folder: Path) -> Train
     train_corpus, dev_corpus = resolve_dot_names(config, corpora)
     limit = STREAMED if settings["max_epochs"] < 0 else None
     identity = Identity(
-        flat_config(config),
+        flatten_config(config),
         corpus_digest(train_corpus, nlp, limit),
         corpus_digest(dev_corpus, nlp),
     )
@@ -298,78 +338,73 @@ def prepare(nlp: Language, checkpoint: Checkpoint | None, folder: Path) -> Train
     return TrainingRun(nlp, settings, train_corpus, evaluate, identity, progress)
 
 
-def _skip(batches: Iterator[tuple[int, list[Example]]], checkpoint: Checkpoint) -> None:
-    """Take the batches that were trained on, each epoch shuffled as it was then."""
-    for epoch, count in enumerate(checkpoint.progress.epoch_batches):
-        checkpoint.enter_epoch(epoch)
-        for _ in range(count):
-            found, _batch = next(batches, (None, None))
-            if found != epoch:
-                reason = f"epoch {epoch} has fewer than {count} batches"
-                raise ValueError(Errors.G312.format(reason=reason))
+# The number of steps
 
 
 def fill_total_steps(config: Config, known: dict[str, Any] | None = None) -> int | None:
-    """Set `total_steps` of the cosine schedules of a config where it is 0.
+    """Set `total_steps` of the cosine schedules of a config, where it is 0.
 
-    config (Config): A config, not interpolated; changed in place.
-    known (Optional[Dict[str, Any]]): The flat config of a run that goes on: what was
-        counted for it is taken over, as its learning rates hang on it.
-    RETURNS (Optional[int]): The number that was set; None where there was none to set.
+    config (Config): A config, not interpolated. It is changed in place.
+    known (dict[str, Any] | None): The flat config of a run to resume. Its numbers are
+        used again, because the learning rates of the run depend on them.
+    RETURNS (int | None): The number of steps. None if no schedule needs it.
     RAISES (ValueError): The config sets no end to the training.
     """
-    places = [
-        place
-        for place in _schedules(config.get("training", {}), "training")
-        if _is_open(config, place)
+    schedules = [
+        (place, block)
+        for place, block in _blocks(
+            config.get("training", {}), "training", "@schedules", SCHEDULE
+        )
+        if _lacks_steps(config, place)
     ]
-    if not places:
-        return None
-    total = None
-    steps = 0
-    for place in places:
+    steps: int | None = None
+    counted: int | None = None
+    for place, block in schedules:
         found = (known or {}).get(f"{place}.total_steps")
         if found is None:
-            total = total or count_steps(config)
-            found = total
-        steps = int(found)
-        section: Any = config
-        for key in place.split("."):
-            section = section[key]
-        section["total_steps"] = steps
+            counted = counted or count_steps(config)
+            found = counted
+        steps = block["total_steps"] = int(found)
     return steps
 
 
+def _lacks_steps(config: Config, place: str) -> bool:
+    schedule: Any = config.interpolate()
+    for key in place.split("."):
+        schedule = schedule[key]
+    return str(schedule.get("total_steps", 0)) in ("0", "0.0")
+
+
 def count_steps(config: Config) -> int:
-    """Count the optimizer steps that `spacy train` makes of a config, apart from
-    `patience`.
+    """Count the optimizer steps that `spacy train` makes with a config, without regard
+    to `patience`.
 
     config (Config): The config, not interpolated.
-    RETURNS (int): The steps.
+    RETURNS (int): The number of steps.
     RAISES (ValueError): The config sets no end to the training.
     """
     training = config.interpolate()["training"]
     max_epochs = int(training.get("max_epochs", 0))
     max_steps = int(training.get("max_steps", 20000))
-    # spaCy makes step 0 and step `max_steps`.
-    most = max_steps + 1 if max_steps else None
+    # spaCy makes the steps 0 to `max_steps`.
+    limit = max_steps + 1 if max_steps else None
     if max_epochs <= 0:
-        if most is None:
+        if limit is None:
             raise ValueError(Errors.G316.format())
-        return most
+        return limit
     nlp = load_model_from_config(config, auto_fill=True)
-    return len(epoch_sizes(nlp, max_epochs, most))
+    return len(epoch_sizes(nlp, max_epochs, limit))
 
 
 def epoch_sizes(
-    nlp: Language, max_epochs: int, most: int | None = None
+    nlp: Language, max_epochs: int, limit: int | None = None
 ) -> list[tuple[int, int]]:
-    """The batches that a training run will meet, without a model.
+    """Get the sizes of the batches of a training run, without a model.
 
     nlp (Language): The pipeline with the whole config.
-    max_epochs (int): How many epochs, from 1.
-    most (Optional[int]): At most so many batches.
-    RETURNS (List[Tuple[int, int]]): Epoch and number of examples of each.
+    max_epochs (int): The number of epochs, at least 1.
+    limit (int | None): The maximum number of batches.
+    RETURNS (list[tuple[int, int]]): Epoch and number of examples of each batch.
     """
     config = nlp.config.interpolate()
     training = config["training"]
@@ -378,42 +413,19 @@ def epoch_sizes(
     if training["seed"] is not None:
         fix_random_seed(training["seed"])
     batches = create_train_batches(nlp, corpus, batcher, max_epochs)
-    return [(epoch, len(batch)) for epoch, batch in islice(batches, most)]
+    return [(epoch, len(batch)) for epoch, batch in islice(batches, limit)]
 
 
-def _schedules(section: Any, place: str) -> list[str]:
-    """The places of the cosine schedules below a section, dotted."""
-    if not isinstance(section, dict):
-        return []
-    if section.get("@schedules") == NAME:
-        return [place]
-    return [
-        found
-        for key, value in section.items()
-        for found in _schedules(value, f"{place}.{key}")
-    ]
-
-
-def _is_open(config: Config, place: str) -> bool:
-    section: Any = config.interpolate()
-    for key in place.split("."):
-        section = section[key]
-    return str(section.get("total_steps", 0)) in ("0", "0.0")
-
-
-SECTIONS = ("nlp", "training")
-# Numbers that training divides by.
-COUNTS = ("eval_frequency", "accumulate_gradient")
-_LABELS = "spacy.read_labels.v1"
+# Checks of the config
 
 
 def check_training_config(config: Config, path: Path) -> None:
-    """Check a training config: its sections, its counts and its files of labels.
+    """Check the sections, counts and labels files of a training config.
 
     config (Config): The config, not interpolated.
-    path (Path): Where it was read, for the message.
-    RAISES (ValueError): A section is missing, a count is no whole number of at least
-        1, or a file of labels is missing or damaged.
+    path (Path): The file of the config, for the message.
+    RAISES (ValueError): A section is missing, a count is not a whole number of at least
+        1, or a labels file is missing or damaged.
     """
     for name in SECTIONS:
         if name not in config:
@@ -422,20 +434,21 @@ def check_training_config(config: Config, path: Path) -> None:
     for key in COUNTS:
         if key in filled["training"]:
             check_count(f"training.{key}", filled["training"][key])
-    for place, block in _readers(filled.get("initialize", {}), "initialize"):
+    initialize = filled.get("initialize", {})
+    for place, block in _blocks(initialize, "initialize", "@readers", LABELS_READER):
         file = Path(str(block.get("path")))
         if block.get("require") or file.exists():
             read_labels_file(file, f"[{place}]")
 
 
 def read_labels_file(path: Path, place: str) -> Any:
-    """Read labels as `spacy.read_labels.v1` does.
+    """Read a labels file as `spacy.read_labels.v1` does.
 
     path (Path): A JSON file.
-    place (str): What names the file, for the message.
-    RETURNS (Any): What it holds: for most components a list, or an object of labels
-        with their definitions.
-    RAISES (ValueError): It can't be read, or holds something else.
+    place (str): The section or option that names the file, for the message.
+    RETURNS (Any): The content: for most components a list, or an object of labels with
+        their definitions.
+    RAISES (ValueError): The file cannot be read, or contains no labels.
     """
     try:
         return labels_in_file(path)
@@ -446,11 +459,13 @@ def read_labels_file(path: Path, place: str) -> Any:
     raise ValueError(Errors.G341.format(path=path, place=place, reason=reason))
 
 
-def _readers(section: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The blocks that read labels below a section, with their dotted places."""
+def _blocks(
+    section: Any, place: str, registry_key: str, name: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The blocks of a registered function below a section, with their dotted names."""
     if not isinstance(section, dict):
         return
-    if section.get("@readers") == _LABELS:
+    if section.get(registry_key) == name:
         yield place, section
     for key, value in section.items():
-        yield from _readers(value, f"{place}.{key}")
+        yield from _blocks(value, f"{place}.{key}", registry_key, name)

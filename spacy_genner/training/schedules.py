@@ -1,4 +1,4 @@
-"""Learning rates."""
+"""Learning rate schedules."""
 
 import math
 from collections.abc import Generator
@@ -7,7 +7,7 @@ from typing import Any, Union
 from ..errors import Errors
 
 NAME = "spacy-genner.CosineWarmup.v1"
-# A whole number, or one that an interpolated variable has made a string.
+# An interpolated variable of a config arrives as a string.
 Number = Union[int, float, str]  # noqa: UP007
 
 
@@ -17,32 +17,29 @@ def cosine_warmup(
     warmup_share: Number = 0.1,
     final_share: Number = 0.0,
 ) -> Generator[float, None, None]:
-    """A linear rise, then half a cosine down: the `spacy-genner.CosineWarmup.v1`
-    schedule.
+    """A linear warm-up, followed by half a cosine. Registered as the schedule
+    `spacy-genner.CosineWarmup.v1` (Loshchilov and Hutter, "SGDR: Stochastic Gradient
+    Descent with Warm Restarts", 2017).
 
-    A config does not know how many steps its corpus makes. `spacy genner train`
-    counts them where `total_steps` is 0, and `spacy genner init-config` writes them.
+    A config does not contain the number of steps in its corpus. If `total_steps` is 0,
+    `spacy genner train` computes it; `spacy genner init-config` writes it.
 
     initial_rate (float): The highest learning rate.
-    total_steps (int): Optimizer steps of the whole run; later ones stay at the end.
-    warmup_share (float): The share of them in which the rate rises.
-    final_share (float): What is left of the highest rate at the end.
+    total_steps (int): The number of optimizer steps of the whole run. Later steps have
+        the final rate.
+    warmup_share (float): The share of the steps in which the rate rises.
+    final_share (float): The final rate, as a share of the highest.
     RETURNS (Generator[float, None, None]): The rate of each step, without end.
-    RAISES (ValueError): total_steps is below 1, a share is not within 0 and 1, or
-        one of them is no number.
+    RAISES (ValueError): `total_steps` is below 1, a share is not from 0 to 1, or a
+        value is not a number.
     """
     steps = _number("total_steps", total_steps)
     if steps < 1 or steps != int(steps):
         raise ValueError(Errors.G301.format(found=total_steps))
     rate = _number("initial_rate", initial_rate)
-    shares = {"warmup_share": warmup_share, "final_share": final_share}
-    checked = {}
-    for name, share in shares.items():
-        checked[name] = _number(name, share)
-        if not 0.0 <= checked[name] <= 1.0:
-            raise ValueError(Errors.G302.format(name=name, found=share))
-    warmup = max(1, round(steps * checked["warmup_share"]))
-    return _rates(rate, int(steps), warmup, checked["final_share"])
+    warmup = _share("warmup_share", warmup_share)
+    final = _share("final_share", final_share)
+    return _rates(rate, int(steps), max(1, round(steps * warmup)), final)
 
 
 def _number(name: str, found: Any) -> float:
@@ -50,6 +47,13 @@ def _number(name: str, found: Any) -> float:
         return float(found)
     except (TypeError, ValueError):
         raise ValueError(Errors.G308.format(name=name, found=found)) from None
+
+
+def _share(name: str, found: Any) -> float:
+    share = _number(name, found)
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(Errors.G302.format(name=name, found=found))
+    return share
 
 
 def _rates(

@@ -1,4 +1,4 @@
-"""Widen a spancat suggester to cover the training spans."""
+"""Widen the suggester of a `spancat` to cover the training spans."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,10 +19,11 @@ SUGGESTER = "spacy.ngram_range_suggester.v1"
 
 @dataclass(frozen=True)
 class SpanWidths:
-    """How wide the spans of a corpus are, in tokens of the pipeline.
+    """The widths of the spans of a corpus, in tokens of the pipeline.
 
-    counts (Dict[int, int]): The number of spans of each width.
-    off_grid (int): Spans that no token boundary fits, and no width helps.
+    counts (dict[int, int]): The number of spans of each width.
+    off_grid (int): The number of spans that fit no token boundary, and that no
+        suggester finds.
     """
 
     counts: dict[int, int]
@@ -30,37 +31,54 @@ class SpanWidths:
 
     @property
     def spans(self) -> int:
-        """RETURNS (int): The spans that have a width."""
+        """RETURNS (int): The number of spans with a width."""
         return sum(self.counts.values())
 
     def within(self, width: int) -> int:
-        """Count the spans that a suggester finds.
+        """Count the spans up to a width.
 
-        width (int): The widest span that it suggests.
-        RETURNS (int): The spans.
+        width (int): The maximum width.
+        RETURNS (int): The number of spans.
         """
         return sum(count for size, count in self.counts.items() if size <= width)
 
     def covering(self, share: float) -> int:
-        """The least width within which a share of the spans lies.
+        """Get the smallest width that covers a share of the spans.
 
         share (float): The share, above 0 and at most 1.
-        RETURNS (int): The width; 0 where there are no spans.
+        RETURNS (int): The width. 0 if there are no spans.
         """
         wanted = share * self.spans
         enough = (size for size in sorted(self.counts) if self.within(size) >= wanted)
         return next(enough, 0)
 
 
+def span_widths(examples: Iterable[Example], spans_key: str) -> SpanWidths:
+    """Measure the reference spans of examples.
+
+    examples (Iterable[Example]): The examples.
+    spans_key (str): The group of `doc.spans` with the spans.
+    RETURNS (SpanWidths): Their widths in tokens of the predicted Docs.
+    """
+    counts: Counter[int] = Counter()
+    off_grid = 0
+    for example in examples:
+        group = list(example.reference.spans.get(spans_key, ()))
+        aligned = example.get_aligned_spans_y2x(group, allow_overlap=True)
+        counts.update(len(span) for span in aligned)
+        off_grid += len(group) - len(aligned) + len(unaligned_spans(example.reference))
+    return SpanWidths(dict(counts), off_grid)
+
+
 def cover_spans(
     component: str = "spancat", share: float = 0.99
 ) -> Callable[[Language], None]:
-    """Registered as the callback `spacy-genner.CoverSpans.v1`, for
-    `[initialize.before_init]`: has a `spancat` suggest every span up to the width
-    within which a share of the training spans lies.
+    """Make a callback for `[initialize.before_init]` that widens the suggester of a
+    `spancat` to cover a share of the training spans. Registered as
+    `spacy-genner.CoverSpans.v1`.
 
-    The width goes into the pipeline's config, with spaCy's own suggester, so that a
-    saved pipeline suggests what it was trained on.
+    The width is written to the config of the pipeline, for spaCy's own suggester, so a
+    saved pipeline uses the suggester that it was trained with.
 
     component (str): The name of the `spancat`.
     share (float): The share of the training spans.
@@ -80,23 +98,6 @@ def cover_spans(
     return widen
 
 
-def span_widths(examples: Iterable[Example], spans_key: str) -> SpanWidths:
-    """Measure the reference spans of some examples.
-
-    examples (Iterable[Example]): The examples.
-    spans_key (str): The group of `doc.spans` that holds the spans.
-    RETURNS (SpanWidths): Their widths in tokens of the predicted Docs.
-    """
-    counts: Counter[int] = Counter()
-    off_grid = 0
-    for example in examples:
-        group = list(example.reference.spans.get(spans_key, ()))
-        aligned = example.get_aligned_spans_y2x(group, allow_overlap=True)
-        counts.update(len(span) for span in aligned)
-        off_grid += len(group) - len(aligned) + len(unaligned_spans(example.reference))
-    return SpanWidths(dict(counts), off_grid)
-
-
 def _widen(nlp: Language, component: str, share: float) -> None:
     names = [
         name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == "spancat"
@@ -106,18 +107,18 @@ def _widen(nlp: Language, component: str, share: float) -> None:
     spancat: Any = nlp.get_pipe(component)
     config = nlp.config.interpolate()
     (corpus,) = resolve_dot_names(config, [config["training"]["train_corpus"]])
-    found = span_widths(corpus(nlp), spancat.key)
-    width = found.covering(share)
+    widths = span_widths(corpus(nlp), spancat.key)
+    width = widths.covering(share)
     if not width:
         raise ValueError(Errors.G307.format(key=spancat.key))
     settings = {"@misc": SUGGESTER, "min_size": 1, "max_size": width}
     spancat.suggester = registry.resolve({"suggester": settings})["suggester"]
     nlp.get_pipe_config(component)["suggester"] = Config(settings)
-    within, total = found.within(width), found.spans
+    within, total = widths.within(width), widths.spans
     text = (
         f"{component} suggests spans of 1 to {width} tokens: {within} of {total} "
         f"training spans ({100 * within / total:.1f} %); {total - within} are wider"
     )
-    if found.off_grid:
-        text += f", and {found.off_grid} fit no token boundary"
+    if widths.off_grid:
+        text += f", and {widths.off_grid} fit no token boundary"
     msg.info(text)

@@ -1,8 +1,12 @@
-"""Reference spans as training targets, with counts of those that cannot be used."""
+"""Training targets from the reference spans of examples.
+
+`TargetBuilder` cuts the documents into the windows of prediction and renders the
+reference output of each. It skips the spans that training cannot use, with a warning
+for the first of each kind, or refuses them. `TargetCounts` counts them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from spacy.tokens import Doc, Span
 from spacy.training import Example
@@ -11,35 +15,38 @@ from ..corpora.docbin import unaligned_spans
 from ..corpora.labels import check_labels
 from ..errors import Errors, Warnings, warn
 from ..formats import CharSpan, crossings, drop_crossing
+from ..grammar import Source
 from ..prompts import TaskEncoder
 from ..prompts.windows import WindowCutter
+from .data import TrainingSequence
 
-if TYPE_CHECKING:
-    from .data import TrainingSequence
-
-
-LISTED = 5
-AROUND = 20
-# Why training goes without a span, by kind of loss.
+# The kinds of skipped spans, with the reasons. The subject of a reason is "spans".
 REASONS = {
     "off_grid": "fit no token boundary of the pipeline's tokenizer",
-    "cut": "lie across a cut of a window",
+    "cut": "cross a window boundary",
     "crossing": "cross another span",
-    "unsayable": "can't be said in the format",
+    "unsayable": "cannot be represented in the output format",
 }
+# The number of skipped spans of each kind that are listed.
+LISTED = 5
+# The number of tokens before and after a span that an error message shows.
+CONTEXT = 20
+
+# First token, end token (exclusive) and label index.
+TokenSpan = tuple[int, int, int]
 
 
 @dataclass
 class TargetCounts:
-    """What the reference had, and what training can't use of it.
+    """The numbers of reference spans that training has seen and skipped.
 
-    examples (int): Examples seen.
+    examples (int): Examples.
     spans (int): Reference spans.
-    off_grid (int): Those that no token boundary of the pipeline's tokenizer fits.
-    cut (int): Those that lie across a window's cut.
-    crossing (int): Those dropped because they cross another one.
-    unsayable (int): Those dropped because the format can't say them.
-    listed (Dict[str, List[str]]): The first few of each kind.
+    off_grid (int): Spans that fit no token boundary of the pipeline's tokenizer.
+    cut (int): Spans that cross a window boundary.
+    crossing (int): Spans that cross another span.
+    unsayable (int): Spans that the output format cannot represent.
+    listed (dict[str, list[str]]): The first skipped spans of each kind.
     """
 
     examples: int = 0
@@ -50,34 +57,37 @@ class TargetCounts:
     unsayable: int = 0
     listed: dict[str, list[str]] = field(default_factory=dict)
 
-    def note(self, kind: str, span: str) -> None:
-        """Count a span that is lost.
+    @property
+    def skipped(self) -> dict[str, int]:
+        """RETURNS (dict[str, int]): The kinds of skipped spans that occurred, with
+        their counts."""
+        return {kind: getattr(self, kind) for kind in REASONS if getattr(self, kind)}
+
+    def add_skipped(self, kind: str, span: str) -> None:
+        """Count a skipped span.
 
         kind (str): One of `REASONS`.
         span (str): The span, for the list.
         """
         setattr(self, kind, getattr(self, kind) + 1)
-        texts = self.listed.setdefault(kind, [])
-        if len(texts) < LISTED:
-            texts.append(span)
-
-    @property
-    def lost(self) -> dict[str, int]:
-        """The kinds of loss that occurred, with their counts."""
-        return {kind: getattr(self, kind) for kind in REASONS if getattr(self, kind)}
+        spans = self.listed.setdefault(kind, [])
+        if len(spans) < LISTED:
+            spans.append(span)
 
 
 class TargetBuilder:
-    """Turns examples into training rows. The first span of each kind that training
-    has to go without is warned of, all are counted.
+    """Builds training sequences from examples, and counts the reference spans.
 
-    encoder (TaskEncoder): Makes prompts, grammars and targets.
+    encoder (TaskEncoder): Encodes prompts and targets.
     cutter (WindowCutter): Cuts documents into windows, as prediction does.
-    spans_key (str): The group that holds the reference spans.
-    crossing (str): "refuse" or "drop" what brackets can't say.
-    end_id (Optional[int]): The id that ends an output.
-    sentences_by (Optional[str]): The component that sets sentences when documents are
-        annotated, of which examples without sentences have not seen anything.
+    spans_key (str): The group of `doc.spans` with the reference spans.
+    crossing (str): "refuse" to raise an error for spans that the output format cannot
+        represent, or "drop" to skip them.
+    end_id (int | None): The id that ends an output. None if the model has none.
+    sentences_by (str | None): The upstream component that sets sentence boundaries in
+        prediction.
+
+    counts (TargetCounts): The counts of all examples so far.
     """
 
     def __init__(
@@ -89,70 +99,83 @@ class TargetBuilder:
         end_id: int | None,
         sentences_by: str | None = None,
     ):
-        self.cutter = cutter
         self.encoder = encoder
+        self.cutter = cutter
         self.spans_key = spans_key
         self.crossing = crossing
         self.end_id = end_id
         self.sentences_by = sentences_by
         self.counts = TargetCounts()
-        self._places = {label: i for i, label in enumerate(self.encoder.labels)}
+        self._label_indices = {label: i for i, label in enumerate(encoder.labels)}
 
-    def rows(self, examples: Sequence[Example]) -> list["TrainingSequence"]:
-        """The training rows of some examples, one for each window.
+    def sequences(self, examples: Sequence[Example]) -> list[TrainingSequence]:
+        """Build the training sequences of examples, one for each window.
 
         examples (Sequence[Example]): The examples.
-        RETURNS (List[TrainingSequence]): The rows.
-        RAISES (ValueError): A label is not among the component's; or spans cross, or
-            can't be said, and are to be refused.
+        RETURNS (list[TrainingSequence]): The sequences.
+        RAISES (ValueError): The component lacks a label, or `crossing` is "refuse" and
+            the output format cannot represent the spans.
         """
-        from .data import TrainingSequence
+        return [found for example in examples for found in self._sequences(example)]
 
-        rows = []
-        for example in examples:
-            doc = example.predicted
-            self._check_sentences(doc)
-            spans = self._aligned(example)
-            seen: set[tuple[int, int, int]] = set()
-            for window in self.cutter.windows(doc):
-                if not self.cutter.holds(window):
-                    # Spans over it are counted as cut.
-                    continue
-                source = self.encoder.source_of(doc[window.start : window.end])
-                if not len(source):
-                    continue
-                inside = {}
-                for span in spans:
-                    if window.start <= span[0] and span[1] <= window.end:
-                        units = source.units_of(
-                            span[0] - window.start, span[1] - window.start
-                        )
-                        seen.add(span)
-                        if units is None:
-                            self._unsayable(doc, span)
-                        else:
-                            key = (*units, span[2])
-                            inside[key] = span
-                grammar = self.encoder.grammar(source)
-                target, lost = self.encoder.target(grammar, list(inside))
-                for units_span in lost:
-                    self._unsayable(doc, inside[units_span])
-                prompt = self.encoder.prompt(source)
-                ends = self.encoder.unit_ends(source, prompt)
-                said = tuple(key for key in inside if key not in lost)
-                rows.append(TrainingSequence(prompt, target, self.end_id, ends, said))
-            for span in spans:
-                if span in seen:
-                    continue
-                if doc[span[0]].is_space or doc[span[1] - 1].is_space:
-                    # Windows leave out white space at their edges.
-                    self._unsayable(doc, span)
-                else:
-                    self._lose("cut", self._text(doc, span))
-        return rows
+    def _sequences(self, example: Example) -> list[TrainingSequence]:
+        doc = example.predicted
+        self._check_sentences(doc)
+        spans = self._token_spans(example)
+        covered: set[TokenSpan] = set()
+        sequences = []
+        for window in self.cutter.windows(doc):
+            if not self.cutter.holds(window):
+                # The spans of this window are counted as cut.
+                continue
+            source = self.encoder.source_of(doc[window.start : window.end])
+            if not len(source):
+                continue
+            inside = [
+                span
+                for span in spans
+                if window.start <= span[0] and span[1] <= window.end
+            ]
+            covered.update(inside)
+            sequences.append(self._sequence(doc, window.start, source, inside))
+        for span in spans:
+            if span in covered:
+                continue
+            if doc[span[0]].is_space or doc[span[1] - 1].is_space:
+                # Windows leave out white space at their edges.
+                self._skip_unsayable(doc, span)
+            else:
+                self._skip("cut", self._describe(doc, span))
+        return sequences
+
+    def _sequence(
+        self, doc: Doc, offset: int, source: Source, spans: list[TokenSpan]
+    ) -> TrainingSequence:
+        """Build the sequence of the window that starts at the token `offset`."""
+        # A word of the source is a token that is not white space.
+        by_words: dict[TokenSpan, TokenSpan] = {}
+        for span in spans:
+            words = source.units_of(span[0] - offset, span[1] - offset)
+            if words is None:
+                self._skip_unsayable(doc, span)
+            else:
+                first, end = words
+                by_words[first, end, span[2]] = span
+        grammar = self.encoder.grammar(source)
+        target, skipped = self.encoder.target(grammar, list(by_words))
+        for word_span in skipped:
+            self._skip_unsayable(doc, by_words[word_span])
+        prompt = self.encoder.prompt(source)
+        return TrainingSequence(
+            prompt,
+            target,
+            self.end_id,
+            self.encoder.unit_ends(source, prompt),
+            tuple(word_span for word_span in by_words if word_span not in skipped),
+        )
 
     def _check_sentences(self, doc: Doc) -> None:
-        """Warn where training would see documents, and use sentences."""
+        """Warn if prediction uses sentences and training whole documents."""
         name = self.sentences_by
         if name is None or self.cutter.settings.unit == "doc" or len(doc) < 2:
             return
@@ -160,80 +183,85 @@ class TargetBuilder:
             self.sentences_by = None
             warn(Warnings.W403.format(name=name))
 
-    def _lose(self, kind: str, span: str) -> None:
-        """Count a span that training goes without."""
-        if kind not in self.counts.lost:
-            reason = REASONS[kind]
-            warn(Warnings.W302.format(key=self.spans_key, reason=reason, span=span))
-        self.counts.note(kind, span)
-
-    def _aligned(self, example: Example) -> list[tuple[int, int, int]]:
-        """The reference spans on the tokens of the predicted Doc, none crossing."""
-        check_labels(example.reference, self.spans_key, self._places)
+    def _token_spans(self, example: Example) -> list[TokenSpan]:
+        """The reference spans on the tokens of the predicted Doc, without crossing
+        spans unless the format allows them."""
+        reference = example.reference
+        check_labels(reference, self.spans_key, self._label_indices)
         self.counts.examples += 1
-        group = list(example.reference.spans.get(self.spans_key, ()))
+        group = list(reference.spans.get(self.spans_key, ()))
         self.counts.spans += len(group)
-        for start, end, label in unaligned_spans(example.reference):
+        for start, end, label in unaligned_spans(reference):
             self.counts.spans += 1
-            text = example.reference.text[start:end]
-            self._lose("off_grid", f"{text!r} ({label})")
-        found = {}
+            self._skip("off_grid", f"{reference.text[start:end]!r} ({label})")
+        spans = []
         for span in group:
-            aligned = self._on_grid(example, span)
+            aligned = _align(example, span)
             if aligned is None:
-                self._lose("off_grid", f"{span.text!r} ({span.label_})")
+                self._skip("off_grid", f"{span.text!r} ({span.label_})")
             else:
-                key = (aligned.start, aligned.end, self._places[span.label_])
-                found[CharSpan(aligned.start, aligned.end, span.label_)] = key
-        return [found[span] for span in self._uncrossed(example, list(found))]
+                spans.append(CharSpan(aligned.start, aligned.end, span.label_))
+        spans = self._without_crossing(example.predicted, list(dict.fromkeys(spans)))
+        return [(start, end, self._label_indices[label]) for start, end, label in spans]
 
-    def _on_grid(self, example: Example, span: Span) -> Span | None:
-        doc = example.predicted
-        if doc.text == example.reference.text:
-            return doc.char_span(span.start_char, span.end_char)
-        aligned = example.get_aligned_spans_y2x([span], allow_overlap=True)
-        return aligned[0] if aligned else None
-
-    def _uncrossed(self, example: Example, spans: list[CharSpan]) -> list[CharSpan]:
+    def _without_crossing(self, doc: Doc, spans: list[CharSpan]) -> list[CharSpan]:
         pairs = crossings(spans)
         if not pairs or self.encoder.format.allows_crossing:
             return spans
-        doc = example.predicted
         if self.crossing == "refuse":
             first, second = pairs[0]
             raise ValueError(
                 Errors.G304.format(
-                    text=_around(doc, first.start, max(first.end, second.end)),
-                    first=f"{doc[first.start : first.end].text!r} ({first.label})",
-                    second=f"{doc[second.start : second.end].text!r} ({second.label})",
+                    text=_context(doc, first.start, max(first.end, second.end)),
+                    first=_describe(doc, first.start, first.end, first.label),
+                    second=_describe(doc, second.start, second.end, second.label),
                 )
             )
         kept, dropped = drop_crossing(spans)
         for span in dropped:
-            text = f"{doc[span.start : span.end].text!r} ({span.label})"
-            self._lose("crossing", text)
+            self._skip("crossing", _describe(doc, span.start, span.end, span.label))
         return kept
 
-    def _unsayable(self, doc: Doc, span: tuple[int, int, int]) -> None:
+    def _skip_unsayable(self, doc: Doc, span: TokenSpan) -> None:
         if self.crossing == "refuse":
             raise ValueError(
                 Errors.G305.format(
-                    span=self._text(doc, span),
-                    text=_around(doc, span[0], span[1]),
+                    span=self._describe(doc, span),
+                    text=_context(doc, span[0], span[1]),
                     depth=self.encoder.max_depth,
                 )
             )
-        self._lose("unsayable", self._text(doc, span))
+        self._skip("unsayable", self._describe(doc, span))
 
-    def _text(self, doc: Doc, span: tuple[int, int, int]) -> str:
-        label = self.encoder.labels[span[2]]
-        return f"{doc[span[0] : span[1]].text!r} ({label})"
+    def _skip(self, kind: str, span: str) -> None:
+        """Count a skipped span, with a warning for the first of its kind."""
+        if kind not in self.counts.skipped:
+            reason = REASONS[kind]
+            warn(Warnings.W302.format(key=self.spans_key, reason=reason, span=span))
+        self.counts.add_skipped(kind, span)
+
+    def _describe(self, doc: Doc, span: TokenSpan) -> str:
+        start, end, label = span
+        return _describe(doc, start, end, self.encoder.labels[label])
 
 
-def _around(doc: Doc, start: int, end: int) -> str:
-    """The sentences that hold some tokens, or where they are not known or long, the
-    words around."""
-    first, last = max(0, start - AROUND), min(len(doc), end + AROUND)
+def _align(example: Example, span: Span) -> Span | None:
+    """The span on the tokens of the predicted Doc, or None if it fits none."""
+    doc = example.predicted
+    if doc.text == example.reference.text:
+        return doc.char_span(span.start_char, span.end_char)
+    aligned = example.get_aligned_spans_y2x([span], allow_overlap=True)
+    return aligned[0] if aligned else None
+
+
+def _describe(doc: Doc, start: int, end: int, label: str) -> str:
+    return f"{doc[start:end].text!r} ({label})"
+
+
+def _context(doc: Doc, start: int, end: int) -> str:
+    """The sentences around a range of tokens, or a limited number of tokens if there
+    are no sentence boundaries or the sentences are long."""
+    first, last = max(0, start - CONTEXT), min(len(doc), end + CONTEXT)
     if doc.has_annotation("SENT_START"):
         first = max(first, doc[start].sent.start)
         last = min(last, doc[end - 1].sent.end)

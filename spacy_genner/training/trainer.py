@@ -1,4 +1,13 @@
-"""Losses, gradients of the adapter, and training of the draft head."""
+"""Losses, the gradients of the adapter, and the training of the draft head.
+
+The adapter has two losses. The constrained loss is a cross-entropy over the tokens that
+the grammar allows, at the positions with a choice. The language-model loss is a
+cross-entropy over the whole vocabulary, at all tokens of the output. `Trainer` adds
+their gradients to the weights of the adapter; thinc's optimizer applies them.
+
+A draft head learns together with the adapter, or later on its own: see
+`train_draft_head`.
+"""
 
 import math
 import random
@@ -26,18 +35,26 @@ from .data import (
 )
 from .schedules import cosine_warmup
 
-# Rows of logits held at once; 128 of Gemma's 262,144 entries are 134 MB in float32.
-CHUNK = 128
+# The number of tokens whose logits are in memory together. The logits of 128 tokens
+# over Gemma's vocabulary of 262,144 take 134 MB in float32.
+CHUNK_SIZE = 128
+# The number of examples that are encoded together for the draft head, enough to group
+# texts of similar length.
+READ_BATCH_SIZE = 128
+# A draft head learns from each text at least this many times, and makes at least this
+# many updates.
+MIN_EPOCHS = 3
+MIN_UPDATES = 500
 
 
 def constrained_loss(head: RestrictedHead, hidden: Tensor, batch: Batch) -> Tensor:
-    """Cross-entropy over the legal tokens, where there are several.
+    """Compute the cross-entropy over the legal tokens, at the positions with several.
 
-    What the decoder asks is what is trained, as in ASP (Liu et al.,
+    Training then optimizes the decisions that decoding makes, as ASP does (Liu et al.,
     "Autoregressive Structured Prediction with Language Models", 2022).
 
-    head (RestrictedHead): The model's head.
-    hidden (Tensor): Of the batch's tokens, shape (tokens, width).
+    head (RestrictedHead): The language-model head.
+    hidden (Tensor): The hidden states of the batch, shape (tokens, width).
     batch (Batch): The batch.
     RETURNS (Tensor): The sum over the choices, a scalar.
     """
@@ -45,58 +62,61 @@ def constrained_loss(head: RestrictedHead, hidden: Tensor, batch: Batch) -> Tens
         return hidden.sum() * 0.0
     total = hidden.new_zeros((), dtype=head.dtype)
     for choices in batch.choices:
-        logits = head.rows(hidden[choices.at], choices.legal)
-        places = torch.arange(logits.shape[1], device=logits.device)
-        logits = logits.masked_fill(places >= choices.count[:, None], -torch.inf)
-        total = total + functional.cross_entropy(logits, choices.right, reduction="sum")
+        logits = head.rows(hidden[choices.positions], choices.legal)
+        columns = torch.arange(logits.shape[1], device=logits.device)
+        logits = logits.masked_fill(columns >= choices.counts[:, None], -torch.inf)
+        total = total + functional.cross_entropy(
+            logits, choices.targets, reduction="sum"
+        )
     return total
 
 
 def lm_loss(
     head: RestrictedHead, hidden: Tensor, batch: Batch, share: float = 1.0
 ) -> Tensor:
-    """Cross-entropy over the whole vocabulary, at the tokens of the output.
+    """Compute the cross-entropy over the whole vocabulary, at the output tokens.
 
-    head (RestrictedHead): The model's head.
-    hidden (Tensor): Of the batch's tokens, shape (tokens, width).
+    head (RestrictedHead): The language-model head.
+    hidden (Tensor): The hidden states of the batch, shape (tokens, width).
     batch (Batch): The batch.
-    share (float): The share of tokens that are drawn, above 0 and at most 1. They
-        stand for all: the expectation of loss and gradient does not depend on it.
+    share (float): The share of the tokens to sample, above 0 and at most 1. The loss of
+        the sample is scaled up, so the expected loss and gradient are those of all
+        tokens.
     RETURNS (Tensor): The sum over the tokens, a scalar.
     """
-    at, token, scale = batch.token_at, batch.token, 1.0
-    count = len(token)
-    drawn = max(1, round(share * count))
-    if drawn < count:
-        # By the CPU's random numbers, so that the device does not matter.
-        chosen = torch.randperm(count)[:drawn].to(token.device)
-        at, token, scale = at[chosen], token[chosen], count / drawn
-    total: Tensor = _VocabularyLoss.apply(hidden[at], head, token)  # type: ignore[no-untyped-call]
+    positions, tokens, scale = batch.token_positions, batch.tokens, 1.0
+    count = len(tokens)
+    sampled = max(1, round(share * count))
+    if sampled < count:
+        # Sampled on the CPU, so that the sample does not depend on the device.
+        chosen = torch.randperm(count)[:sampled].to(tokens.device)
+        positions, tokens, scale = positions[chosen], tokens[chosen], count / sampled
+    total: Tensor = _VocabularyLoss.apply(hidden[positions], head, tokens)  # type: ignore[no-untyped-call]
     return scale * total
 
 
 class _VocabularyLoss(torch.autograd.Function):
-    """The loss with its gradient computed on the way there, some rows at a time, so
-    that logits never stand in memory whole and are computed once (as in Hsu et al.,
-    "Liger Kernel: Efficient Triton Kernels for LLM Training", 2024).
+    """Computes the gradient together with the loss, in chunks of tokens. The logits are
+    then computed once and never all in memory (Hsu et al., "Liger Kernel: Efficient
+    Triton Kernels for LLM Training", 2024).
 
-    The head is frozen: the gradient is that of the hidden states alone.
+    The head is frozen, so only the hidden states have a gradient.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, head: RestrictedHead, token: Tensor
+        ctx: Any, hidden: Tensor, head: RestrictedHead, tokens: Tensor
     ) -> Tensor:
         total = hidden.new_zeros((), dtype=head.dtype)
         gradient = torch.empty_like(hidden)
-        for start in range(0, len(hidden), CHUNK):
-            rows = slice(start, start + CHUNK)
+        for start in range(0, len(hidden), CHUNK_SIZE):
+            chunk = slice(start, start + CHUNK_SIZE)
             with torch.enable_grad():
-                part = hidden[rows].detach().requires_grad_()
+                part = hidden[chunk].detach().requires_grad_()
                 loss = functional.cross_entropy(
-                    head.full(part), token[rows], reduction="sum"
+                    head.full(part), tokens[chunk], reduction="sum"
                 )
-                (gradient[rows],) = torch.autograd.grad(loss, part)
+                (gradient[chunk],) = torch.autograd.grad(loss, part)
             total += loss.detach()
         ctx.save_for_backward(gradient)
         return total
@@ -108,14 +128,14 @@ class _VocabularyLoss(torch.autograd.Function):
 
 
 class Trainer:
-    """Computes gradients; the optimizer is somebody else's.
+    """Computes the gradients of the adapter. The caller owns the optimizer.
 
-    network (PreTrainedModel): The causal LM with its adapter.
+    network (PreTrainedModel): The causal language model with its adapter.
     decoder (nn.Module): Its text decoder, without the head.
-    prefix (Sequence[int]): The ids that every row begins with.
+    prefix (Sequence[int]): The ids of the prefix that all sequences share.
     loss (LossWeights): The weights of the losses.
-    max_tokens (int): Tokens that are run at once.
-    draft_head (Optional[DraftHead]): What is trained to guess the spans.
+    max_tokens (int): The maximum number of tokens in one forward pass.
+    draft_head (DraftHead | None): The draft head to train with the adapter.
     """
 
     def __init__(
@@ -134,26 +154,27 @@ class Trainer:
         self.loss = loss
         self.max_tokens = max_tokens
         self.draft_head = draft_head
-        # Without dropout: no random number is drawn before the first step.
+        # Without dropout, so that no random number is drawn before the first step.
         network.eval()
         self.backbone.settle(list(prefix), self.prefix.device)
 
-    def accumulate(self, rows: Sequence[TrainingSequence]) -> float:
-        """Add the gradients of some rows to those of the adapter.
+    def accumulate(self, sequences: Sequence[TrainingSequence]) -> float:
+        """Add the gradients of sequences to those of the adapter.
 
-        The loss is the mean over all choices plus the mean over all output tokens,
-        each with its weight, whatever the rows are split into on the way.
+        The loss is the weighted sum of the mean over all choices and the mean over all
+        output tokens. It does not depend on how the sequences are grouped into forward
+        passes.
 
-        rows (Sequence[TrainingSequence]): The rows.
-        RETURNS (float): The loss.
+        sequences (Sequence[TrainingSequence]): The sequences.
+        RETURNS (float): The loss, without that of the draft head.
         """
-        choices = max(1, sum(len(row.target.choices) for row in rows))
-        ends = sum(row.end_id is not None for row in rows)
-        tokens = max(1, ends + sum(len(row.target.ids) for row in rows))
+        choices = max(1, sum(len(each.target.choices) for each in sequences))
+        ends = sum(each.end_id is not None for each in sequences)
+        tokens = max(1, ends + sum(len(each.target.ids) for each in sequences))
         total = 0.0
         self.network.train()
         try:
-            for group in by_length(rows, self.max_tokens):
+            for group in by_length(sequences, self.max_tokens):
                 batch = collate(group, self.prefix.device)
                 hidden = self.backbone.behind_prefix(
                     self.prefix, batch.ids, batch.lengths
@@ -161,7 +182,7 @@ class Trainer:
                 texts: list[DraftHeadExample] = []
                 if self.draft_head is not None:
                     hidden, middle = hidden.chunk(2, dim=1)
-                    # Its gradients stop at the hidden states.
+                    # The gradients of the draft head stop at the hidden states.
                     texts += draft_head_examples(group, batch.lengths, middle.detach())
                 loss = hidden.new_zeros((), dtype=self.head.dtype)
                 if self.loss.constrained:
@@ -172,22 +193,15 @@ class Trainer:
                     loss = loss + self.loss.lm * part / tokens
                 total += float(loss.detach())
                 if self.draft_head is not None:
-                    loss = loss + self.draft_head.learn(texts) / len(rows)
+                    loss = loss + self.draft_head.learn(texts) / len(sequences)
                 loss.backward()
         finally:
             self.network.eval()
         return total
 
 
-# Enough for texts of like lengths to find each other.
-READ_AT_ONCE = 128
-# How often the head learns from each text, and how many updates it takes at least.
-EPOCHS = 3
-UPDATES = 500
-
-
 class DraftHeadPipe(Protocol):
-    """A pipeline component with a draft head to train, as `GenerativeNER` has one."""
+    """A pipeline component with a draft head to train, such as `GenerativeNER`."""
 
     def read_for_draft_head(
         self, examples: Iterable[Example]
@@ -207,37 +221,38 @@ def train_draft_head(
     epochs: int | None = None,
     batch_size: int = 16,
     seed: int = 0,
-    shown: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> list[float]:
-    """Train a new draft head for a component. Its adapter stays as it is.
+    """Train a new draft head for a component, whose adapter does not change.
 
-    Texts are read once, and what was read is held in memory: it is the reading that
-    takes time.
+    The language model encodes each text once, which takes most of the time. The hidden
+    states are kept in memory.
 
     pipe (DraftHeadPipe): The component.
     examples (Sequence[Example]): The examples.
     learn_rate (float): The highest learning rate of Adam.
-    epochs (Optional[int]): How often the head learns from each; None: as often as it
-        takes for `UPDATES` updates, and `EPOCHS` times at least.
-    batch_size (int): Texts of an update.
-    seed (int): Fixes their order.
-    shown (Callable): Wraps the batches that are read, for a progress bar.
-    RETURNS (List[float]): The loss of each update.
-    RAISES (ValueError): The component has no adapter, or wants no draft head; or an
-        example can't be used.
+    epochs (int | None): The number of epochs. None for the lowest number that gives
+        `MIN_EPOCHS` epochs and `MIN_UPDATES` updates.
+    batch_size (int): The number of texts in an update.
+    seed (int): The seed of the order of the texts.
+    progress (Callable[[Iterable[Any]], Iterable[Any]]): Wraps the batches that are
+        encoded, such as with a progress bar.
+    RETURNS (list[float]): The mean loss of a text in each update.
+    RAISES (ValueError): The component has no adapter or no draft head, or an example is
+        invalid.
     """
     texts: list[DraftHeadExample] = []
-    for batch in shown(list(minibatch(examples, size=READ_AT_ONCE))):
+    for batch in progress(list(minibatch(examples, size=READ_BATCH_SIZE))):
         texts += pipe.read_for_draft_head(batch)
     pipe.reset_draft_head()
     if epochs is None:
-        batches_each = max(1, math.ceil(len(texts) / batch_size))
-        epochs = max(EPOCHS, math.ceil(UPDATES / batches_each))
-    choose = random.Random(seed)
+        batches_per_epoch = max(1, math.ceil(len(texts) / batch_size))
+        epochs = max(MIN_EPOCHS, math.ceil(MIN_UPDATES / batches_per_epoch))
+    generator = random.Random(seed)
     batches = [
         batch
         for _ in range(epochs)
-        for batch in minibatch(choose.sample(texts, len(texts)), size=batch_size)
+        for batch in minibatch(generator.sample(texts, len(texts)), size=batch_size)
     ]
     rates = cosine_warmup(learn_rate, max(1, len(batches)))
     optimizer = Adam(learn_rate, L2=0.0)

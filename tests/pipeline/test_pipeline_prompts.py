@@ -148,7 +148,7 @@ def test_training_as_a_chat_ends_as_the_template_does(chatty):
     nlp = pipeline(chatty, prompt={"chat": True}, loss="lm")
     learn(nlp, steps=3)
     pipe = component(nlp)
-    row = pipe.target_builder.rows(make_examples(nlp, TEXTS[3:]))[0]
+    row = pipe.target_builder.sequences(make_examples(nlp, TEXTS[3:]))[0]
     assert pipe.lm.tokenizer.eos_token_id in row.ids
     assert pipeline(chatty, prompt={"chat": True}).from_bytes(nlp.to_bytes())
 

@@ -89,7 +89,7 @@ def test_training_of_a_baseline_resumes(trained):
     steps = ("--training.max_steps", 62, "--training.eval_frequency", 31)
     line = ("genner", "train", config, "--resume", folder / "spancat", "--output")
     result = run(*line, folder / "on", *paths, folder / "train.spacy", *rest, *steps)
-    assert "Going on after 61 steps" in result.output
+    assert "Resuming after 61 steps" in result.output
 
 
 def test_table(trained):

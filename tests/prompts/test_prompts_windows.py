@@ -201,7 +201,7 @@ def test_training_cuts_as_prediction_does(tiny_base, monkeypatch):
     example = make_example(nlp, text, [(3, 4, "GPE"), (0, 9, "ORG"), (8, 9, "GPE")])
     nlp(make_doc(nlp, text))
     pipe = component(nlp)
-    with pytest.warns(GennerWarning, match="W302.*cut of a window"):
+    with pytest.warns(GennerWarning, match="W302.*cross a window boundary"):
         pipe.update([example])
     assert len(calls) == 2 and calls[0] == calls[1]
     windows = calls[0][1]
@@ -209,9 +209,9 @@ def test_training_cuts_as_prediction_does(tiny_base, monkeypatch):
     counts = pipe.gold_counts()
     assert (counts.examples, counts.spans, counts.cut) == (1, 3, 1)
     assert counts.listed["cut"] == [f"{text!r} (ORG)"]
-    assert counts.lost == {"cut": 1}
+    assert counts.skipped == {"cut": 1}
     # Each window is a training row of its own.
-    assert len(pipe.target_builder.rows([example])) == len(windows)
+    assert len(pipe.target_builder.sequences([example])) == len(windows)
 
 
 def test_the_base_model_limits_windows(tiny_base):
@@ -252,7 +252,7 @@ def test_a_token_that_the_model_does_not_hold(tiny_base, size):
     # Training goes without spans over it, and without the token.
     example = make_example(nlp, doc.text, [(0, 1, "GPE"), (2, 4, "ORG")])
     with pytest.warns(GennerWarning, match="W302"):
-        rows = component(nlp).target_builder.rows([example])
+        rows = component(nlp).target_builder.sequences([example])
     assert len(rows) == 2 and component(nlp).gold_counts().cut == 1
 
 

@@ -41,7 +41,7 @@ def test_train_and_go_on(config, tmp_path):
     # It has counted 5 steps, and keeps to that.
     result = run("train", config, "--resume", parts)
     assert result.exit_code == 0, result.output
-    assert "Going on after 5 steps" in result.output
+    assert "Resuming after 5 steps" in result.output
     assert [row["step"] for row in read_rows(parts / FILE)] == [0, 4, 8]
     saved = load_config(parts / "model-last" / "config.cfg")
     assert saved["training"]["optimizer"]["learn_rate"]["total_steps"] == 5
@@ -146,7 +146,7 @@ def test_init_config(tiny_base, tmp_path):
     args = ["init-config", corpus, output, "--dev", corpus, "--base"]
     result = run(*args, tiny_base("llama"), "--steps", 4)
     assert result.exit_code == 0, result.output
-    assert "s a training step" in result.output
+    assert "s per training step" in result.output
     result = run("train", output, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "model-best" / "generative_ner" / "adapter").is_dir()

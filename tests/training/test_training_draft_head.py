@@ -43,7 +43,7 @@ def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data)
     expected = results(nlp)
     component(nlp).lm.drafting.clear()
     nlp.to_disk(tmp_path / "slow")
-    assert not (tmp_path / "slow" / NAME / "trainer.safetensors").exists()
+    assert not (tmp_path / "slow" / NAME / "draft_head.safetensors").exists()
     done = run(tmp_path / "slow", data, tmp_path / "fast", "--epochs", 10)
     assert done.exit_code == 0, done.output
     other = spacy.load(tmp_path / "fast")
@@ -52,11 +52,11 @@ def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data)
     pipe = component(other)
     engine = pipe.predictor.engine()
     assert engine.draft_head is not None and engine.draft_head.trained
-    first, last = map(float, re.findall(r" (\d+\.\d+) ", done.output))
+    first, last = map(float, re.findall(r" loss (\d+\.\d+)", done.output))
     assert last < first
     # A head that is there is no start for another, whatever it is.
     weights = component(other).lm.drafting.to_bytes()
-    file = tmp_path / "fast" / NAME / "trainer.safetensors"
+    file = tmp_path / "fast" / NAME / "draft_head.safetensors"
     file.write_bytes(b"of another version")
     done = run(tmp_path / "fast", data, tmp_path / "again", "--epochs", 10)
     assert done.exit_code == 0, done.output
@@ -105,10 +105,10 @@ def test_few_examples_are_learnt_from_more_often(
     tiny_base, monkeypatch, epochs, updates
 ):
     nlp = learnt(tiny_base("llama"))
-    monkeypatch.setattr(trainer, "UPDATES", 7)
+    monkeypatch.setattr(trainer, "MIN_UPDATES", 7)
     examples = make_examples(nlp)
     assert len(train_draft_head(component(nlp), examples, epochs=epochs)) == updates
     # Many are learnt from as often as ever.
-    monkeypatch.setattr(trainer, "UPDATES", 2)
+    monkeypatch.setattr(trainer, "MIN_UPDATES", 2)
     if epochs is None:
-        assert len(train_draft_head(component(nlp), examples)) == trainer.EPOCHS
+        assert len(train_draft_head(component(nlp), examples)) == trainer.MIN_EPOCHS

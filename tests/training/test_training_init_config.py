@@ -70,7 +70,7 @@ def test_spacy_has_nothing_to_add(written, tmp_path):
 def test_a_written_config_says_what_was_measured(written):
     text = written.path.read_text(encoding="utf8")
     assert "# Corpus: 18 documents, 24 spans, 2 labels" in text
-    assert f"{written.speed.step_seconds:.2f} s a training step" in text
+    assert f"{written.speed.step_seconds:.2f} s per training step" in text
     assert written.speed.batch_words < 2048
     assert written.speed.steps >= 1 and written.speed.docs == len(TEXTS)
 

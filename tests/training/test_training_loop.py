@@ -67,7 +67,7 @@ def test_a_resumed_run_ends_as_an_unbroken_one(tiny_base, corpus, tmp_path, stop
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(config.copy(), whole)
     with pytest.raises(Stop):
-        run(config.copy(), broken, stopping=stop_after(stopped))
+        run(config.copy(), broken, should_stop=stop_after(stopped))
     assert Checkpoint.read(broken / FOLDER).progress.step == stopped
     assert weights(whole / "model-last") != weights(broken / "model-last")
     run(config.copy(), broken, checkpoint=True)
@@ -112,7 +112,7 @@ def test_checkpoints_between_evaluations(tiny_base, corpus, tmp_path):
             seen.append(Checkpoint.read(tmp_path / FOLDER).progress.step)
         return False
 
-    run(config, tmp_path, checkpoint_minutes=0.0, stopping=look)
+    run(config, tmp_path, checkpoint_minutes=0.0, should_stop=look)
     # `look` is asked before the checkpoint of its own step is written.
     assert seen == list(range(1, 9))
     assert Checkpoint.read(tmp_path / FOLDER).progress.step == 9
@@ -211,7 +211,7 @@ def test_other_components_go_on_too(tiny_base, corpus, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(config.copy(), whole)
     with pytest.raises(Stop):
-        run(config.copy(), broken, stopping=stop_after(3))
+        run(config.copy(), broken, should_stop=stop_after(3))
     run(config.copy(), broken, checkpoint=True)
     assert weights(whole / "model-last") == weights(broken / "model-last")
     files = [each / "model-last" / "tagger" / "model" for each in (whole, broken)]

@@ -199,8 +199,8 @@ def test_a_model_without_end_token_learns_none(tiny_base):
     rows = [row(5, 6, 5, end_id=None)]
     assert len(rows[0].ids) == 6 + 5 - 1
     batch = collate(rows, torch.device("cpu"))
-    assert batch.token.tolist() == list(rows[0].target.ids)
-    assert collate([row(5, 6, 5)], torch.device("cpu")).token.tolist()[-1] == 1
+    assert batch.tokens.tolist() == list(rows[0].target.ids)
+    assert collate([row(5, 6, 5)], torch.device("cpu")).tokens.tolist()[-1] == 1
 
 
 def test_rows_without_a_choice_have_no_loss(tiny_base):

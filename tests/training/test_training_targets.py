@@ -27,7 +27,7 @@ def targets(nlp, example):
     """The marked outputs that training asks for. A unit is a token with the white
     space before it, so a mark opens before that."""
     pipe = component(nlp)
-    rows = pipe.target_builder.rows([example])
+    rows = pipe.target_builder.sequences([example])
     return [pipe.lm.tokenizer.decode(row.target.ids) for row in rows]
 
 
@@ -38,7 +38,7 @@ def test_what_is_learnt(tiny_base):
     example = make_example(nlp, text, spans)
     assert targets(nlp, example) == ["[the[[ Porto | GPE] city hall | ORG] | ORG]"]
     counts = component(nlp).gold_counts()
-    assert (counts.examples, counts.spans, counts.lost) == (1, 3, {})
+    assert (counts.examples, counts.spans, counts.skipped) == (1, 3, {})
 
 
 def test_two_labels_on_one_range(tiny_base):
@@ -50,7 +50,7 @@ def test_two_labels_on_one_range(tiny_base):
     ):
         nlp = pipeline(tiny_base("llama"), labels=labels)
         assert targets(nlp, make_example(nlp, "Lisbon wins", spans)) == [expected]
-        assert component(nlp).gold_counts().lost == {}
+        assert component(nlp).gold_counts().skipped == {}
 
 
 def test_crossing_is_refused(tiny_base):
@@ -84,7 +84,7 @@ def test_crossing_is_dropped_and_counted(tiny_base):
     nlp = pipeline(tiny_base("llama"), crossing="drop")
     example = make_example(nlp, *CROSSING)
     counts = counts_of(nlp, example)
-    assert counts.lost == {"crossing": 1}
+    assert counts.skipped == {"crossing": 1}
     assert counts.listed == {"crossing": ["'York Times' (ORG)"]}
     # The rest of the sentence is learnt.
     expected = "the[ New York | GPE] Times[ writer | ORG]"
@@ -106,7 +106,7 @@ def test_what_the_format_cannot_say(tiny_base):
         assert lost in str(error.value) and text in str(error.value)
         nlp = pipeline(base, max_depth=2, crossing="drop")
         counts = counts_of(nlp, make_example(nlp, text, spans))
-        assert counts.lost == {"unsayable": 1}
+        assert counts.skipped == {"unsayable": 1}
         assert lost in counts.listed["unsayable"][0]
 
 
@@ -124,7 +124,7 @@ def test_white_space_at_an_edge(tiny_base, words):
     with pytest.raises(ValueError, match="G305.*white space"):
         component(nlp).update([example(nlp)])
     nlp = pipeline(base, crossing="drop")
-    assert counts_of(nlp, example(nlp)).lost == {"unsayable": 1}
+    assert counts_of(nlp, example(nlp)).skipped == {"unsayable": 1}
 
 
 def test_off_the_grid(tiny_base):
@@ -136,7 +136,7 @@ def test_off_the_grid(tiny_base):
     coarse = Doc(nlp.vocab, words=["NF-kappa", "wins"])
     example = Example(coarse, fine)
     counts = counts_of(nlp, example)
-    assert (counts.spans, counts.lost) == (2, {"off_grid": 1})
+    assert (counts.spans, counts.skipped) == (2, {"off_grid": 1})
     assert counts.listed["off_grid"] == ["'kappa' (GPE)"]
     assert targets(nlp, example) == ["[NF-kappa | ORG] wins"]
 
@@ -147,7 +147,7 @@ def test_what_conversion_could_not_place(tiny_base):
     example = make_example(nlp, "Lisbon-based company", [(0, 2, "ORG")])
     example.reference.user_data[UNALIGNED] = [[0, 6, "GPE"]]
     counts = counts_of(nlp, example)
-    assert (counts.spans, counts.lost) == (2, {"off_grid": 1})
+    assert (counts.spans, counts.skipped) == (2, {"off_grid": 1})
     assert counts.listed["off_grid"] == ["'Lisbon' (GPE)"]
 
 
@@ -187,7 +187,7 @@ def test_documents_without_text_or_group(tiny_base):
     # No group is as good as an empty one: it is learnt that nothing is marked.
     assert pipe.update([plain])["generative_ner"] > 0
     assert targets(nlp, plain) == ["It rains"]
-    assert pipe.gold_counts().lost == {}
+    assert pipe.gold_counts().skipped == {}
 
 
 def test_sentences_in_use_and_documents_in_training(tiny_base):

@@ -536,7 +536,7 @@ class Errors(metaclass=_Coded):
         "saved pipeline, such as training/model-best, or the name of an installed "
         "pipeline."
     )
-    G528 = "The document was lost in the pipeline: {reason}."
+    G528 = "The document was lost in the pipeline: {reason}"
     G530 = "{name!r} is {found!r}: expected one of {expected}."
     G531 = (
         "{path} lists no documents. Expected one document name per line, as the names "
@@ -856,8 +856,8 @@ class Errors(metaclass=_Coded):
         "definition."
     )
     G732 = (
-        "{key!r} in [components.NAME.task] is {found!r}: expected {expected}. Correct "
-        "or remove it."
+        "{key!r} is {found!r}: expected {expected}. Correct or remove it in "
+        "[components.NAME.task]."
     )
     G733 = (
         "Example {number} in 'examples' cannot be used: {reason}. Expected {{\"text\": "
@@ -887,8 +887,8 @@ class Errors(metaclass=_Coded):
         "'format', or use another model."
     )
     G740 = (
-        "{key!r} in [components.NAME.model] is {found!r}: expected {expected}. Correct "
-        "or remove it."
+        "{key!r} is {found!r}: expected {expected}. Correct or remove it in "
+        "[components.NAME.model]."
     )
     G741 = (
         "The prompt {prompt!r} with room for an answer has {size} tokens, but the "
@@ -1113,12 +1113,12 @@ class Warnings(metaclass=_Coded):
 
     # W73: text prompts and spacy-llm
     W730 = (
-        "{count} of {all} documents failed. First error: {reason}. These documents "
-        "have no spans, and doc.spans[{key!r}].attrs['issues'] has the reason."
+        "{count} of {all} documents failed. They have no spans, and "
+        "doc.spans[{key!r}].attrs['issues'] has the reason. First error: {reason}"
     )
     W731 = (
         "{count} of {all} prompts have no answer and are given an empty text. First "
-        "error: {reason}."
+        "error: {reason}"
     )
     W732 = (
         "An answer of the model {model!r} was truncated at {room} tokens. Raise "

@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from ..grammar import Grammar, InlineState, JsonGrammar, JsonState
-from ..grammar.inline import CLOSE, COPY, OPEN
+from ..grammar.base import WordSpan
+from ..grammar.inline import CLOSE, COPY, OPEN, UNLABELLED
 from ..grammar.json import LABEL, LIST, TEXT
-
-# First word, end word (exclusive) and label index.
-SpanTuple = tuple[int, int, int]
 
 
 class SpanProposer(Protocol):
     """Proposes the spans of one text before it is decoded."""
 
-    def likely_spans(self) -> list[SpanTuple]:
+    def likely_spans(self) -> list[WordSpan]:
         """Get the spans that are more likely than not.
 
         RETURNS (list[tuple[int, int, int]]): First word, end word (exclusive) and label
@@ -45,7 +43,7 @@ class SpanProposer(Protocol):
 class Draft(Protocol):
     """Drafts the rest of one output, and learns from the model's choices."""
 
-    def expect(self, spans: Iterable[SpanTuple], /) -> None:
+    def expect(self, spans: Iterable[WordSpan], /) -> None:
         """Set the spans to draft.
 
         spans (Iterable[tuple[int, int, int]]): First word, end word (exclusive) and
@@ -92,7 +90,7 @@ class ExpectedSpan:
 
     start (int): The first word.
     end (int | None): The end word, exclusive; None to leave the end to the model.
-    label (int): The label index, -1 if unknown.
+    label (int): The label index, or `UNLABELLED`.
     dropped (bool): Whether the model has rejected the span.
     extended (bool): Whether the end has been replaced once by a later one.
     """
@@ -134,7 +132,7 @@ class InlineDraft:
         # The label that the model used last, for spans with an unknown label.
         self._last_label = 0
 
-    def expect(self, spans: Iterable[SpanTuple]) -> None:
+    def expect(self, spans: Iterable[WordSpan]) -> None:
         self._spans = [ExpectedSpan(*span) for span in spans]
 
     def use_proposer(self, proposer: SpanProposer) -> None:
@@ -153,21 +151,21 @@ class InlineDraft:
         expected: ExpectedSpan | None = None
         span: ExpectedSpan | None = None
         if state.place.kind == OPEN:
-            _, span = _expected_mark(state.place.unit, [], by_start, opened)
+            _, span = _expected_tag(state.place.unit, [], by_start, opened)
         while not state.finished:
             choices = state.choices
             inside = open_spans[-1] if open_spans else None
             word = state.place.unit
             id_ = choices[0]
             if state.at_boundary:
-                kind, expected = _expected_mark(word, open_spans, by_start, opened)
+                kind, expected = _expected_tag(word, open_spans, by_start, opened)
                 span = None
             if _is_copy_decision(state):
                 legal = [each for each in choices if state.kind_of(each) == kind]
                 if expected is not None and legal:
                     id_, span = self._id_towards(state, legal, expected), expected
                 elif state.kind_of(id_) != COPY:
-                    # The grammar may force a mark, too.
+                    # The grammar may force a tag, too.
                     span = inside if state.kind_of(id_) == CLOSE else None
             elif len(choices) > 1:
                 span = inside if state.place.kind == CLOSE else span
@@ -178,7 +176,7 @@ class InlineDraft:
             if len(state.place.stack) < depth and open_spans:
                 open_spans.pop()
             elif len(state.place.stack) > depth:
-                open_spans.append(span or ExpectedSpan(word, None, -1))
+                open_spans.append(span or ExpectedSpan(word, None, UNLABELLED))
                 opened[word] = opened.get(word, 0) + 1
         return [step.id for step in steps], [step.state for step in steps]
 
@@ -216,7 +214,7 @@ class InlineDraft:
             else:
                 span = self._proposed(opened.start, len(state.grammar.source))
                 self._spans.append(span)
-            if opened.label >= 0:
+            if opened.label != UNLABELLED:
                 span.label = opened.label
             found.append(span)
         return found
@@ -224,9 +222,9 @@ class InlineDraft:
     def _id_towards(
         self, state: InlineState, choices: list[int], span: ExpectedSpan | None
     ) -> int:
-        """The choice that leads to a span's mark; the first choice if none does."""
+        """The choice that leads to a span's tag; the first choice if none does."""
         label = self._last_label
-        if span is not None and span.label >= 0:
+        if span is not None and span.label != UNLABELLED:
             label = span.label
         for id_ in choices:
             after = state.advance(id_)
@@ -266,7 +264,7 @@ class InlineDraft:
         span.dropped = True
         other = step.inside
         if other is not None and other.start == span.start and self._proposer:
-            # If marks open without a label, the model may have rejected the other span
+            # If opening tags have no label, the model may have rejected the other span
             # with this start instead.
             if not step.state.grammar.marks.open_names_label:
                 last = max(span.end or 0, other.end or 0, span.start + 1)
@@ -301,13 +299,13 @@ class InlineDraft:
     def _proposed(self, word: int, last: int) -> ExpectedSpan:
         """The best span that starts at a word and ends at `last` or before."""
         if self._proposer is None or word >= last:
-            return ExpectedSpan(word, None, -1)
+            return ExpectedSpan(word, None, UNLABELLED)
         return ExpectedSpan(word, *self._proposer.best_ending(word, word + 1, last))
 
     def _relabel(self, span: ExpectedSpan, state: InlineState, preferred: int) -> None:
-        """Set another label, or drop the span if its mark is that of another span.
+        """Set another label, or drop the span if its tag is that of another span.
 
-        An opening mark with the label of another expected span that starts at the same
+        An opening tag with the label of another expected span that starts at the same
         word belongs to that span, and the model did not open this one.
         """
         label = _only_label(state, preferred)
@@ -322,19 +320,19 @@ class InlineDraft:
     def _set_label(
         self, span: ExpectedSpan, state: InlineState, preferred: int
     ) -> None:
-        """Set the label that a token of a mark leads to, if it leads to only one."""
+        """Set the label that a token of a tag leads to, if it leads to only one."""
         label = _only_label(state, preferred)
-        if label >= 0:
+        if label != UNLABELLED:
             span.label = self._last_label = label
 
 
-def _expected_mark(
+def _expected_tag(
     word: int,
     open_spans: list[ExpectedSpan],
     by_start: dict[int, list[ExpectedSpan]],
     opened: dict[int, int],
 ) -> tuple[int, ExpectedSpan | None]:
-    """The kind of mark that is expected before a word, and its span."""
+    """The kind of tag that is expected before a word, and its span."""
     if any(span.end is not None and span.end <= word for span in open_spans):
         return CLOSE, open_spans[-1]
     spans = by_start.get(word, [])
@@ -343,26 +341,29 @@ def _expected_mark(
 
 
 def _is_copy_decision(state: InlineState) -> bool:
-    """Whether the next token decides between copying and a mark: at a boundary, or
+    """Whether the next token decides between copying and a tag: at a boundary, or
     behind one if both begin with the same token."""
     return state.place.kind == COPY and len(state.choices) > 1
 
 
 def _only_label(state: InlineState, id_: int) -> int:
-    """The label that a token of a mark leads to, -1 if it leads to several."""
+    """The label that a token of a tag leads to, `UNLABELLED` if it leads to several."""
     after = state.advance(id_)
     node = after.place.node
     if node is not None:
-        return next(iter(node.below)) if len(node.below) == 1 else -1
+        return next(iter(node.below)) if len(node.below) == 1 else UNLABELLED
     return _completed_label(after, state, id_)
 
 
 def _completed_label(after: InlineState, state: InlineState, id_: int) -> int:
-    """The label of the mark that a token completes, -1 if the mark has none."""
+    """The label of the tag that a token completes, `UNLABELLED` if the tag has none."""
     if state.kind_of(id_) == OPEN:
-        return after.place.stack[-1].label if after.place.stack else -1
+        return after.place.stack[-1].label if after.place.stack else UNLABELLED
     link = after.place.marked
-    return link[1].label if state.kind_of(id_) == CLOSE and link is not None else -1
+    if state.kind_of(id_) == CLOSE and link is not None:
+        label: int = link[1].label
+        return label
+    return UNLABELLED
 
 
 class JsonDraft:
@@ -374,10 +375,10 @@ class JsonDraft:
     """
 
     def __init__(self) -> None:
-        self._spans: list[SpanTuple] | None = None
+        self._spans: list[WordSpan] | None = None
         self._proposer: SpanProposer | None = None
 
-    def expect(self, spans: Iterable[SpanTuple]) -> None:
+    def expect(self, spans: Iterable[WordSpan]) -> None:
         self._spans = sorted(spans, key=_entry_order)
 
     def use_proposer(self, proposer: SpanProposer) -> None:
@@ -434,7 +435,7 @@ class JsonDraft:
             return not state.grammar.grouped
         return self._next_span(state) is not None
 
-    def _next_span(self, state: JsonState) -> SpanTuple | None:
+    def _next_span(self, state: JsonState) -> WordSpan | None:
         """The first expected span behind the last entry of the list."""
         label, last = state.position
         for span in self._spans or ():
@@ -444,7 +445,7 @@ class JsonDraft:
                 return span
         return None
 
-    def _current_span(self, state: JsonState) -> SpanTuple | None:
+    def _current_span(self, state: JsonState) -> WordSpan | None:
         """The span of the entry that is being written; None if unknown."""
         if state.stage == TEXT and state.text_starts:
             return self._next_span(state)
@@ -462,6 +463,6 @@ class JsonDraft:
         return (start, *self._proposer.best_ending(start, first, max(first, last)))
 
 
-def _entry_order(span: SpanTuple) -> tuple[int, int, int]:
+def _entry_order(span: WordSpan) -> tuple[int, int, int]:
     """The sort key of entries: by start, then the longer first, then by label."""
     return span[0], -span[1], span[2]

@@ -121,7 +121,7 @@ def write_adapter(files: AdapterFiles, folder: Path) -> None:
 
 
 def check_adapter_config(config: Any, where: str) -> None:
-    """Check that an adapter has the same effect on a shared base as where it was tuned.
+    """Check that an adapter has the same effect on a shared base as in its training.
 
     config (Any): The content of adapter_config.json.
     where (str): The origin of the adapter, for messages.

@@ -34,8 +34,8 @@ def attention_implementation(device: torch.device) -> str | None:
     """Choose the attention implementation to load a model with.
 
     device (torch.device): The device that the model will be on.
-    RETURNS (str | None): A name that transformers knows, or None for the default of
-        transformers.
+    RETURNS (str | None): The name of the implementation here, or None for the default
+        of transformers.
     """
     return NAME if device.type == "cpu" else None
 

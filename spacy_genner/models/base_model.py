@@ -40,7 +40,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 _HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 _HUB_IGNORED = ["consolidated*", "original/*", "onnx/*", "metal/*", "*/*"]
 
-# trust_remote_code is false, not absent: otherwise transformers asks at the terminal.
+# False, not absent: without trust_remote_code transformers prompts at the terminal.
 _LOAD_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 # The endings of the tokenizer settings that name control tokens.
 _CONTROL_TOKEN_SETTINGS = ("_token", "_special_tokens")
@@ -358,16 +358,18 @@ def resolve_device(device: str = "auto") -> torch.device:
     """
     if check_device(device) == "auto":
         return _automatic_device()
-    wanted = torch.device(device)
-    if wanted.type == "cpu":
+    requested = torch.device(device)
+    if requested.type == "cpu":
         return torch.device("cpu")
     found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         found.append("mps")
-    if wanted.type == "cuda" and torch.cuda.is_available():
-        index = torch.cuda.current_device() if wanted.index is None else wanted.index
-        wanted = torch.device("cuda", index)
-    name = "mps" if wanted.type == "mps" else str(wanted)
+    if requested.type == "cuda" and torch.cuda.is_available():
+        index = requested.index
+        if index is None:
+            index = torch.cuda.current_device()
+        requested = torch.device("cuda", index)
+    name = "mps" if requested.type == "mps" else str(requested)
     if name not in found:
         raise ValueError(Errors.G232.format(device=device, found=", ".join(found)))
     return torch.device(name)

@@ -46,9 +46,9 @@ _WHOLE = -1
 
 # Large files in the cache of the hub are named by their SHA-256.
 _BLOB_NAME = re.compile(r"[0-9a-f]{64}")
-# Bytes. The checksum of a smaller file is computed faster than it is cached.
+# In bytes. The checksum of a smaller file is not worth caching.
 SMALL = 1 << 24
-# Bytes that are read from a file at once.
+# The number of bytes that are read from a file in one step.
 _CHUNK = 1 << 22
 
 logger = logging.getLogger("spacy_genner")

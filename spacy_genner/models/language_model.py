@@ -262,7 +262,7 @@ class LanguageModel:
 
         RETURNS (PreTrainedModel): A causal language model in eval mode: the shared base
             without an adapter, otherwise a network with the adapter merged in or beside
-            the base. A call of `touch` makes it outdated.
+            the base. After a call of `touch` the next call makes a new one.
         RAISES (ValueError): The loaded adapter does not fit the base.
         """
         if not self.has_adapter:

@@ -1,4 +1,4 @@
-"""What a draft makes of expected spans, and of what the model prefers."""
+"""Drafts of inline outputs: expected spans, and corrections by the model."""
 
 import pytest
 
@@ -12,8 +12,8 @@ LABELS = ("cell", "DNA", "RNA")
 WORDS = ["the", "IL-2", "gene", "of", "T", "cells", "."]
 
 
-class Told:
-    """Knows where spans end."""
+class KnownSpans:
+    """Proposes the ends and labels of given spans."""
 
     def __init__(self, spans):
         self.spans = spans
@@ -32,18 +32,17 @@ def grammar(request, tiny_tokenizers):
     return make_grammars(get_format(request.param), LABELS, encode, 4)(source)
 
 
-def draft_of(grammar, spans, told=None):
+def draft_of(spans, known=None):
     draft = InlineDraft()
     draft.expect(spans)
-    if told is not None:
-        draft.use_proposer(Told(told))
+    if known is not None:
+        draft.use_proposer(KnownSpans(known))
     return draft
 
 
-def corrected(grammar, draft, wanted):
-    """Passes until a draft is what a model wants that follows `wanted` wherever it can,
-    and prefers it along wrong drafts, too."""
-    target = grammar.target(wanted)
+def count_passes(grammar, draft, preferred):
+    """Count the passes until a model that outputs `preferred` accepts a draft."""
+    target = grammar.target(preferred)
     state, done, passes = grammar.start(), [], 0
     while not state.finished:
         ids, states = draft.write(state)
@@ -70,55 +69,55 @@ def corrected(grammar, draft, wanted):
         [(6, 7, 1)],
     ],
 )
-def test_expected_spans_are_written(grammar, spans):
-    ids, states = draft_of(grammar, spans).write(grammar.start())
+def test_expected_spans_are_drafted(grammar, spans):
+    ids, states = draft_of(spans).write(grammar.start())
     assert ids == grammar.target(spans)
     assert len(states) == len(ids)
-    assert corrected(grammar, draft_of(grammar, spans), spans) == 1
+    assert count_passes(grammar, draft_of(spans), spans) == 1
 
 
-def test_a_draft_goes_on_from_any_place(grammar):
+def test_a_draft_continues_from_any_state(grammar):
     spans = [(0, 7, 2), (1, 3, 1), (4, 6, 0)]
     target = grammar.target(spans)
     for place, state in enumerate(grammar.walk(target)):
-        ids, _ = draft_of(grammar, spans).write(state)
+        ids, _ = draft_of(spans).write(state)
         assert ids == target[place:]
 
 
 @pytest.mark.parametrize(
-    ("expected", "wanted", "most"),
+    ("expected", "preferred", "most"),
     [
-        # One span too many, one too few, another label, another end.
+        # A span too many, a span too few, another label, another end.
         ([(1, 3, 1), (4, 6, 0)], [(4, 6, 0)], 2),
         ([(4, 6, 0)], [(1, 3, 1), (4, 6, 0)], 2),
         ([(1, 3, 1), (4, 6, 0)], [(1, 3, 0), (4, 6, 0)], 3),
         ([(1, 2, 1), (4, 6, 0)], [(1, 3, 1), (4, 6, 0)], 2),
         ([(1, 3, 1), (4, 6, 0)], [(1, 2, 1), (4, 6, 0)], 2),
-        # A span around others, and one that is not there.
+        # A missing outer span, and an outer span too many.
         ([(1, 3, 1)], [(1, 6, 2), (1, 3, 1)], 4),
         ([(1, 6, 2), (1, 3, 1)], [(1, 3, 1)], 2),
     ],
 )
-def test_what_is_wrong_is_mended_and_the_rest_kept(grammar, expected, wanted, most):
-    draft = draft_of(grammar, expected, told=wanted)
-    assert corrected(grammar, draft, wanted) <= most
+def test_wrong_spans_are_corrected_and_others_kept(grammar, expected, preferred, most):
+    draft = draft_of(expected, known=preferred)
+    assert count_passes(grammar, draft, preferred) <= most
 
 
-def test_a_span_longer_than_guessed_takes_no_pass_for_each_unit(grammar):
-    draft = draft_of(grammar, [(0, 1, 2)], told=[])
-    assert corrected(grammar, draft, [(0, 7, 2)]) <= 5
+def test_a_span_longer_than_proposed_takes_few_passes(grammar):
+    draft = draft_of([(0, 1, 2)], known=[])
+    assert count_passes(grammar, draft, [(0, 7, 2)]) <= 5
 
 
-def test_nothing_known_still_comes_to_an_end(grammar):
-    wanted = [(0, 7, 2), (1, 3, 1), (1, 2, 0), (4, 6, 0)]
-    passes = corrected(grammar, draft_of(grammar, []), wanted)
-    assert 1 < passes <= 4 * len(wanted)
+def test_decoding_ends_without_expected_spans(grammar):
+    preferred = [(0, 7, 2), (1, 3, 1), (1, 2, 0), (4, 6, 0)]
+    passes = count_passes(grammar, draft_of([]), preferred)
+    assert 1 < passes <= 4 * len(preferred)
 
 
-def test_all_marks_that_the_model_prefers_go_into_the_next_draft(grammar):
-    """Those behind the first wrong place, too."""
-    wanted = [(1, 3, 1), (4, 6, 0)]
-    draft = draft_of(grammar, [], told=wanted)
+def test_the_next_draft_has_all_marks_that_the_model_chose(grammar):
+    """Marks behind the first wrong token are included."""
+    preferred = [(1, 3, 1), (4, 6, 0)]
+    draft = draft_of([], known=preferred)
     ids, states = draft.write(grammar.start())
     opening = grammar.target([(0, 1, 0)])[0]
     places = {
@@ -130,11 +129,11 @@ def test_all_marks_that_the_model_prefers_go_into_the_next_draft(grammar):
     draft.learn(min(places), places)
     assert opening in places.values() or len(set(places.values())) == 1
     ids, _ = draft.write(grammar.start())
-    assert ids == grammar.target(wanted)
+    assert ids == grammar.target(preferred)
 
 
-def test_crossing_spans_are_drafted_as_far_as_they_go(grammar):
-    ids, _ = draft_of(grammar, [(0, 3, 0), (2, 5, 1)]).write(grammar.start())
+def test_crossing_spans_are_drafted_as_far_as_they_are_legal(grammar):
+    ids, _ = draft_of([(0, 3, 0), (2, 5, 1)]).write(grammar.start())
     state = grammar.walk(ids)[-1]
     assert state.finished
     assert (0, 3, 0) in {span[:3] for span in state.marked}

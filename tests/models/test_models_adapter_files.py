@@ -253,15 +253,15 @@ def test_the_export_of_a_package_contains_its_base(component, tmp_path, monkeypa
     files = read_adapter(folder / "adapter")
     named = {**files.config, "base_model_name_or_path": "pip:some-weights"}
     write_adapter(AdapterFiles(named, files.weights), folder / "adapter")
-    asked = []
+    requested = []
 
     def resolve(name, revision=None):
-        asked.append(name)
+        requested.append(name)
         return BaseSource(name, revision, lm.base.source.folder, "0" * 64)
 
     monkeypatch.setattr(adapter_files, "resolve_base", resolve)
     base, _ = export_base(folder, tmp_path / "out")
-    assert asked == ["pip:some-weights"]
+    assert requested == ["pip:some-weights"]
     assert (base / "model.safetensors").is_file()
 
 

@@ -23,8 +23,8 @@ def test_logits_equal_those_of_transformers_attention(networks, padded_batch):
     assert plain.config._attn_implementation != NAME
     with torch.no_grad():
         found = ours(ids, attention_mask=mask).logits[mask.bool()]
-        wanted = plain(ids, attention_mask=mask).logits[mask.bool()]
-    torch.testing.assert_close(found, wanted, **tolerances(plain))
+        expected = plain(ids, attention_mask=mask).logits[mask.bool()]
+    torch.testing.assert_close(found, expected, **tolerances(plain))
 
 
 def test_other_devices_use_the_attention_of_transformers():
@@ -70,6 +70,6 @@ def test_packed_rows_give_the_same_output_as_padded_rows():
     module = torch.nn.Module()
     found, _ = grouped_attention(module, query, keys, values, mask, packed=packed)
     padded = packed.pad(query[0])
-    wanted, _ = grouped_attention(module, padded, keys, values, mask)
+    expected, _ = grouped_attention(module, padded, keys, values, mask)
     assert found.shape == (1, 158, 4, 8)
-    torch.testing.assert_close(found[0], packed.unpad(wanted))
+    torch.testing.assert_close(found[0], packed.unpad(expected))

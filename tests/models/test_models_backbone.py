@@ -28,11 +28,11 @@ def test_the_hook_records_the_middle_layer():
     hook = HiddenStateHook(decoder)
     with hook.recording() as outputs:
         decoder(x)
-    wanted = x
+    expected = x
     for layer in decoder.layers[:10]:
-        wanted = layer(wanted)
+        expected = layer(expected)
     assert len(outputs) == 1
-    assert torch.equal(outputs[0], wanted)
+    assert torch.equal(outputs[0], expected)
     decoder(x)
     assert len(outputs) == 1
     with HiddenStateHook(Decoder(1)).recording() as outputs:

@@ -28,9 +28,9 @@ def test_norms_have_the_same_outputs_and_gradients(networks, padded_batch):
         logits = network(inputs_embeds=embedded, attention_mask=mask).logits
         logits[mask.bool()].logsumexp(-1).sum().backward()
         results.append((logits[mask.bool()], embedded.grad))
-    for found, wanted in zip(*results, strict=True):
+    for found, expected in zip(*results, strict=True):
         # Norms are computed in float32 whatever the dtype.
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert results[0][1].abs().max() > 1e-3
 
 

@@ -1,0 +1,63 @@
+"""The engine: packed and padded rows, caches, and choices among allowed tokens."""
+
+import pytest
+import torch
+from decoding_cases import FAMILIES, Setting
+
+from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
+from spacy_genner.decoding.engine import Engine
+from spacy_genner.models.base_model import get_base, share_modules, text_decoder
+
+
+@pytest.fixture(
+    scope="module", params=FAMILIES, ids=lambda case: f"{case[0]}-{case[2]}"
+)
+def setting(request, tiny_base):
+    family, kind, fmt = request.param
+    return Setting(tiny_base(family, kind), fmt)
+
+
+@pytest.mark.parametrize("decoder", [StepDecoder, DraftDecoder])
+def test_packed_and_padded_rows_give_the_same_results(setting, decoder, monkeypatch):
+    """Rows are packed on a CPU, and padded on other devices."""
+    backbone = setting.engine.backbone
+    assert backbone.packs is setting.engine.cached
+    tasks = setting.tasks(20, seed=21)
+    packed = decoder(700).decode(setting.engine, tasks)
+    monkeypatch.setattr(backbone, "packs", False)
+    padded = decoder(700).decode(setting.engine, tasks)
+    assert [d.ids for d in padded] == [d.ids for d in packed]
+    for found, expected in zip(padded, packed, strict=True):
+        logps = [decision.logp for decision in expected.decisions]
+        assert [d.logp for d in found.decisions] == pytest.approx(logps, abs=1e-9)
+
+
+def test_only_attention_layers_keep_keys_and_values(setting):
+    hybrid = "Hybrid" in type(setting.base.model).__name__
+    assert setting.engine.cached is not hybrid
+
+
+def test_a_tie_among_labels_takes_the_first(tiny_base):
+    setting = Setting(tiny_base("llama"), "inline_bracketed")
+    hidden = torch.ones(setting.engine.head.weight.shape[1], dtype=torch.float64)
+    setting.engine.head.weight = torch.zeros_like(setting.engine.head.weight)
+    for order in ([7, 5, 9], [9, 7, 5], [5, 9]):
+        chosen, logps, margins = setting.engine.choose([hidden], [order])
+        assert chosen == [order[0]]
+        assert logps[0] == pytest.approx(-float(torch.tensor(len(order) * 1.0).log()))
+        assert margins == [0.0]
+
+
+def test_an_unknown_kind_of_head_is_refused(tiny_base):
+    base = get_base(str(tiny_base("llama")), dtype="float32", device="cpu")
+
+    class Doubled(type(base.model)):
+        def forward(self, *args, **kwargs):
+            output = super().forward(*args, **kwargs)
+            output.logits = output.logits * 2
+            return output
+
+    network = share_modules(base.model)
+    network.__class__ = Doubled
+    with pytest.raises(ValueError, match="G105"):
+        Engine(network, text_decoder(network), [1, 5, 6])

@@ -1,0 +1,43 @@
+"""The draft head: what it learns, and the spans that it proposes."""
+
+import torch
+
+from spacy_genner.models.draft_head import MAX_SPAN_LENGTH, DraftHead, HeadSpanProposer
+
+
+def test_a_head_learns_spans_of_any_length_and_nesting():
+    torch.manual_seed(0)
+    size = 3 * MAX_SPAN_LENGTH
+    hidden = torch.randn(size, 16)
+    spans = [(0, 3, 0), (1, 3, 1), (70, 70 + MAX_SPAN_LENGTH, 0), (size - 1, size, 1)]
+    head = DraftHead(16, 2)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.001)
+    for _ in range(200):
+        optimizer.zero_grad()
+        head.learn([(hidden, spans)]).backward()
+        optimizer.step()
+    proposer = HeadSpanProposer(head, hidden)
+    assert proposer.likely_spans() == sorted(spans)
+    assert proposer.best_ending(70, 71, size) == (70 + MAX_SPAN_LENGTH, 0)
+    assert proposer.best_ending(1, 2, 3) == (3, 1)
+    for start, first, last in [(5, 6, 9), (5, 9, 9), (0, size, size)]:
+        end, label = proposer.best_ending(start, first, last)
+        assert first <= end <= last
+        assert label in (0, 1)
+
+
+def test_spans_that_are_too_long_are_ignored():
+    hidden = torch.randn(MAX_SPAN_LENGTH + 9, 8)
+    head = DraftHead(8, 1)
+    loss = head.loss(hidden, [(0, MAX_SPAN_LENGTH + 9, 0), (3, 5, 0)])
+    assert torch.equal(loss, head.loss(hidden, [(3, 5, 0)]))
+    assert torch.isfinite(loss)
+
+
+def test_the_most_likely_of_crossing_spans_is_proposed():
+    head = DraftHead(4, 1)
+    proposer = HeadSpanProposer(head, torch.randn(4, 4))
+    odds = torch.full((4, 4, 1), -1.0)
+    odds[0, 2], odds[1, 3], odds[1, 1] = 2.0, 3.0, 1.0
+    head.logits = lambda *_: odds
+    assert proposer.likely_spans() == [(1, 2, 0), (1, 4, 0)]

@@ -1,4 +1,9 @@
-"""Align a model's free answer to the document it is about."""
+"""Align the completion of a model to the tokens of its document.
+
+A model that writes freely may change the text, add prose or reasoning, or stop early.
+The tolerant parser of the output format finds the spans, and this module places them on
+the tokens and decides whether the completion is an attempt at the task at all.
+"""
 
 import re
 from bisect import bisect_left
@@ -19,57 +24,57 @@ _OPEN, _CLOSE = f"<{TAG}>", f"</{TAG}>"
 
 
 def thought_before(written: str, text: str = "", labels: Sequence[str] = ()) -> int:
-    """Find where an answer begins behind what the model thought first, as those do
-    that write `<think>...</think>`.
+    """Find the reasoning before an answer, written as `<think>...</think>`.
 
-    written (str): What the model wrote.
-    text (str): The text that it was asked about. What that has itself is no thought.
-    labels (Sequence[str]): Labels. What may be a mark in XML is no thought.
-    RETURNS (int): How many characters the thought has, with the white space after it;
-        all where it does not end, 0 where there is none.
+    written (str): The output of the model.
+    text (str): The text of the prompt. If it contains the tags, there is no reasoning.
+    labels (Sequence[str]): The labels. If the tag is one of them, there is no
+        reasoning.
+    RETURNS (int): The number of characters of the reasoning with the white space after
+        it. The whole output if the reasoning does not end, and 0 if there is none.
     """
     if TAG in labels or _CLOSE in text or _OPEN in text:
         return 0
     end = written.find(_CLOSE)
     if end < 0:
         return len(written) if written.lstrip().startswith(_OPEN) else 0
-    # Where the prompt opens the thought, the answer has its end alone.
+    # If the prompt contains the opening tag, the output has only the closing one.
     return len(written) - len(written[end + len(_CLOSE) :].lstrip())
 
 
-# A copy that has less of the text's characters is none.
+# The minimum share of the text's characters in a copy.
 LEAST_COPIED = 0.5
-# A span that an answer marks is there for certain as far as the answer goes.
+# The score of a span without a probability.
 SCORE = 1.0
 _SHOWN = 80
 _WITHIN_ANSWER = {"within": "answer"}
-# Scripts that put no spaces between words: Thai to Khmer, Japanese, Chinese.
+# Scripts without spaces between words: Thai to Khmer, Japanese, Chinese.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 )
-_PIECE = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
-# Beyond this many pieces difflib leaves out very frequent ones.
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
+# Above this number of words, difflib ignores very frequent ones.
 _LONG = 3000
 
 
 def aligned(
     doc: Doc | Span, answer: str, fmt: Format, labels: Sequence[str]
 ) -> Prediction:
-    """Turn an answer into spans of tokens.
+    """Align a completion to the tokens of its text.
 
-    A span that no token boundary fits is left out and reported as `off_tokens`. The
-    answer failed where it is no attempt at the task: it is empty, holds no JSON, or is
-    a copy of less than half of the text. What a model thought before it answered is no
-    part of the answer, and reported as `extra_text`. Scores are those of an `Completion`
-    that has them; to any other span the answer says yes, and no more, so it gets 1.0.
+    A span that fits no token boundaries is dropped and reported as `off_tokens`. The
+    completion has failed if it is no attempt at the task: if it is empty, holds no
+    JSON, or copies less than half of the text. Reasoning before the answer is not part
+    of it, and reported as `extra_text`. The scores of a `Completion` are used if it has
+    any. Otherwise all scores are 1.0.
 
-    doc (Union[Doc, Span]): The text that was asked about.
-    answer (str): What the model wrote; an `Completion` or any other string.
-    fmt (Format): The format that was asked for.
-    labels (Sequence[str]): The labels, in their order.
-    RETURNS (Prediction): Spans counted from the first token; the status "ok", "repaired"
-        or "failed"; issues with `code`, `message`, `start`, `end` and `within`: whether
-        the two are characters of the "answer" or of the "text".
+    doc (Doc | Span): The text of the prompt.
+    answer (str): The output of the model, a `Completion` or another string.
+    fmt (Format): The format of the prompt.
+    labels (Sequence[str]): The labels, in order.
+    RETURNS (Prediction): The spans, counted from the first token. The status is "ok",
+        "repaired" or "failed". Issues have `code`, `message`, `start`, `end` and
+        `within`: whether the offsets are characters of the "answer" or of the "text".
     """
     tokens = list(doc)
     text = doc[:].text if tokens else ""
@@ -88,16 +93,16 @@ def aligned(
         return failed_prediction(
             doc, ValueError(Errors.G739.format(reason=reason + begins))
         )
-    issues = [_thought(begin)] if begin else []
+    issues = [_reasoning_issue(begin)] if begin else []
     for issue in parsed.issues:
         start, end = issue.start + begin, issue.end + begin
         issues.append({**issue._asdict(), "start": start, "end": end} | _WITHIN_ANSWER)
-    said = _scored(answer, parsed)
+    scored = _scored_spans(answer, parsed)
     first = tokens[0].idx if tokens else 0
     starts = [token.idx - first for token in tokens]
     ends = [start + len(t.text) for start, t in zip(starts, tokens, strict=True)]
     spans = []
-    for span, score in said:
+    for span, score in scored:
         start, end = bisect_left(starts, span.start), bisect_left(ends, span.end)
         if _at(starts, start) == span.start and _at(ends, end) == span.end:
             spans.append(TokenSpan(start, end + 1, span.label, score))
@@ -108,10 +113,10 @@ def aligned(
     return Prediction(spans, status, issues, has_scores=has_scores)
 
 
-def _scored(answer: str, parsed: Parsed) -> list[tuple[CharSpan, float]]:
+def _scored_spans(answer: str, parsed: Parsed) -> list[tuple[CharSpan, float]]:
     scored = answer.scored if isinstance(answer, Completion) else None
     if scored is not None:
-        # Where a format leaves a place open, the decoder knows it.
+        # The decoder knows the positions that a format leaves open.
         return [(CharSpan(*span), score) for span, score in scored]
     return [(span, SCORE) for span in parsed.spans]
 
@@ -120,7 +125,7 @@ def _at(places: list[int], index: int) -> int | None:
     return places[index] if index < len(places) else None
 
 
-def _thought(end: int) -> dict[str, Any]:
+def _reasoning_issue(end: int) -> dict[str, Any]:
     message = "the model wrote what it thought before the answer"
     issue = Issue("extra_text", message, 0, end)
     return issue._asdict() | _WITHIN_ANSWER
@@ -138,7 +143,7 @@ def _off_tokens(text: str, span: CharSpan) -> dict[str, Any]:
 
 
 def _no_attempt(text: str, answer: str, fmt: Format, parsed: Parsed) -> str | None:
-    """Why an answer is no attempt at the task; None where it is one."""
+    """The reason why an answer is no attempt at the task. None if it is one."""
     if not answer.strip():
         lettered = any(char.isalpha() for char in text)
         return "the answer is empty" if lettered else None
@@ -146,7 +151,7 @@ def _no_attempt(text: str, answer: str, fmt: Format, parsed: Parsed) -> str | No
         return None
     if not isinstance(fmt, InlineFormat):
         values, _ = read_values(answer)
-        if any(v.kind == "object" or not v.items or _said(v) for v in values):
+        if any(v.kind == "object" or not v.items or _has_content(v) for v in values):
             return None
         return "the answer holds no JSON that says anything"
     share = copied_share(text, answer)
@@ -155,19 +160,19 @@ def _no_attempt(text: str, answer: str, fmt: Format, parsed: Parsed) -> str | No
     return f"the answer copies {share:.0%} of the text"
 
 
-def _said(value: Any) -> bool:
+def _has_content(value: Any) -> bool:
     return any(found.kind in ("string", "object") for found in value.walk())
 
 
 def copied_share(text: str, answer: str) -> float:
-    """How much of a text an answer copies, in its order.
+    """The share of a text that an answer copies, in order.
 
     text (str): The text.
     answer (str): The answer.
-    RETURNS (float): The share of the text's characters, white space left out, in words
-        and signs that the answer has too, but for case. 1.0 for an empty text.
+    RETURNS (float): The share of the text's characters, without white space, in words
+        and punctuation that the answer also has, ignoring case. 1.0 for an empty text.
     """
-    wanted, written = (_PIECE.findall(each.casefold()) for each in (text, answer))
+    wanted, written = (_WORD.findall(each.casefold()) for each in (text, answer))
     size = sum(map(len, wanted))
     if not size:
         return 1.0

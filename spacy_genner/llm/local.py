@@ -1,4 +1,8 @@
-"""The spacy-llm model `spacy-genner.LocalLM.v1`: free and constrained generation."""
+"""The spacy-llm model `spacy-genner.LocalLM.v1`.
+
+A prompt of this project's own tasks is answered by `ConstrainedGenerator`, under the
+grammar of its output format. `FreeGenerator` answers any other prompt.
+"""
 
 import json
 import sys
@@ -17,10 +21,10 @@ from ..grammar import Source
 from ..models.base_model import resolve_base
 from ..models.language_model import LanguageModel
 from ..models.tokenization import ChatFrame, TokenAlignedEncoder
-from ..pipeline.local import LocalPredictor
+from ..pipeline.local import LocalPredictor, limit_forked_threads
 from ..pipeline.predictor import PredictorConfig
 from ..pipeline.results import map_with_fallback
-from ..pipeline.state import ComponentState
+from ..pipeline.state import STATE_FILE, ComponentState
 from ..prompts import Demonstration, FirstDemonstrations, PromptLayout
 from ..prompts.encoder import resolve_chat
 from ..prompts.layout import OUTPUT_FACTOR
@@ -32,38 +36,39 @@ if TYPE_CHECKING:
     from ..decoding.engine import Engine
 
 
-_STATE = "genner.json"
+# Layouts whose predictors are kept: each holds the keys and values of its prefix.
+_KEPT_LAYOUTS = 4
 
 
 class LocalLM:
-    """Answers prompts with a causal language model of this process, in batches.
+    """Completes prompts with a causal language model in this process, in batches.
     Registered as `spacy-genner.LocalLM.v1`.
 
-    A `Prompt` of the project's tasks is answered under the grammar of its format,
-    so that the answer is a copy of the text with marks, with a probability for each
-    span. Any other prompt is answered freely: greedily, up to the model's end of turn.
-    The weights are loaded at the first prompt.
+    A `Prompt` of this project's tasks is completed under the grammar of its format: the
+    completion is a copy of the text with markup, and each span has a probability. Any
+    other prompt is completed by greedy decoding, up to the end of the model's turn. The
+    weights are loaded at the first prompt.
 
-    A prompt that can't be answered, because it is too long or computing fails, gets an
-    empty `Completion` with the error; the others of the batch are answered.
+    A prompt that is too long, or that fails, gets an empty `Completion` with the error.
+    The other prompts of the batch are not affected.
 
     name (str): The base: a hub id, a folder, or `pip:PACKAGE`.
-    revision (Optional[str]): Branch, tag or commit of a hub id.
-    adapter (Optional[str]): A folder with a LoRA adapter as peft writes it, or a saved
-        `generative_ner` component. The latter brings the prompt that it was tuned on:
-        Questions are asked in that, and answered in the format they ask for.
+    revision (str | None): Branch, tag or commit of a hub id.
+    adapter (str | None): A folder with a LoRA adapter as peft saves it, or a saved
+        `generative_ner` component. A `Prompt` is then sent in the layout that the
+        component was tuned on, and completed in its own format.
     dtype (str): "auto", "float64", "float32", "bfloat16" or "float16".
     device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
-    batch_tokens (int): The most tokens, padding included, of one batch.
-    max_new_tokens (int): The most tokens of a free answer.
-    chat (Union[bool, str]): Whether a prompt is a turn of a chat, as the tokenizer's
-        chat template has it; "auto" where it has one, but not for Questions to a model
-        with an adapter.
-    constrained (bool): Whether Questions are answered under the grammar.
-    context_length (Optional[int]): The most tokens of prompt and answer; by default,
-        and at most, what the base holds.
-    max_depth (int): How deep spans may be nested under the grammar.
-    RAISES (ValueError): A setting can't be used.
+    batch_tokens (int): The maximum number of tokens in a batch, including padding.
+    max_new_tokens (int): The maximum number of tokens in a free completion.
+    chat (bool | str): Whether a prompt is a turn of a chat, in the chat template of the
+        tokenizer. "auto" uses the template if there is one, except for a `Prompt` to a
+        model with an adapter.
+    constrained (bool): Whether to complete a `Prompt` under the grammar.
+    context_length (int | None): The maximum number of tokens of prompt and completion.
+        By default, and at most, the number of positions of the base.
+    max_depth (int): The maximum depth of nested spans under the grammar.
+    RAISES (ValueError): A setting is invalid.
     """
 
     def __init__(
@@ -109,73 +114,72 @@ class LocalLM:
             self._limit = check_count("context_length", context_length)
         self.lm = LanguageModel(name, revision, None, dtype, device)
         self._lock = threading.RLock()
-        self._made: tuple[ConstrainedGenerator, FreeGenerator] | None = None
+        self._pair: tuple[ConstrainedGenerator, FreeGenerator] | None = None
 
     def __call__(self, prompts: Iterable[Iterable[Any]]) -> Iterable[Iterable[Any]]:
-        """Answer the prompts of some documents, all of them together.
+        """Complete the prompts of documents, all of them together.
 
         prompts (Iterable[Iterable[str]]): The prompts of each document.
-        RETURNS (Iterable[Iterable[Completion]]): An answer for each prompt.
-        RAISES (ValueError): The base or the adapter can't be had.
+        RETURNS (Iterable[Iterable[Completion]]): A completion for each prompt.
+        RAISES (ValueError): The base or the adapter is not available.
         """
         nested = [list(each) for each in prompts]
         answers = iter(self.answers([prompt for each in nested for prompt in each]))
         return [[next(answers) for _ in each] for each in nested]
 
     def answers(self, prompts: Sequence[Any]) -> list[Completion]:
-        """Answer some prompts.
+        """Complete prompts.
 
         prompts (Sequence[str]): The prompts.
-        RETURNS (List[Completion]): An answer for each. Of prompts that are no `Prompt`,
-            whose tasks look at the text alone, errors are warned of too.
-        RAISES (ValueError): The base or the adapter can't be had.
+        RETURNS (list[Completion]): A completion for each. If a prompt is no `Prompt`,
+            its task reads only the text, so a warning reports the error as well.
+        RAISES (ValueError): The base or the adapter is not available.
         """
         if not prompts:
             return []
-        grammar, free = self._writers()
-        made: dict[int, Completion] = {}
-        asked = [i for i, prompt in enumerate(prompts) if isinstance(prompt, Prompt)]
+        constrained, free = self._generators()
+        completions: dict[int, Completion] = {}
+        own = [i for i, prompt in enumerate(prompts) if isinstance(prompt, Prompt)]
         if self.constrained:
-            questions = [prompts[index] for index in asked]
-            made.update(zip(asked, grammar.answers(questions), strict=True))
-        rest = [index for index in range(len(prompts)) if index not in made]
-        written = free.answers([prompts[index] for index in rest])
-        made.update(zip(rest, written, strict=True))
-        plain = [made[i] for i in range(len(prompts)) if i not in set(asked)]
-        errors = [answer.error for answer in plain if answer.error is not None]
+            found = constrained.answers([prompts[index] for index in own])
+            completions.update(zip(own, found, strict=True))
+        rest = [index for index in range(len(prompts)) if index not in completions]
+        found = free.answers([prompts[index] for index in rest])
+        completions.update(zip(rest, found, strict=True))
+        foreign = [completions[i] for i in range(len(prompts)) if i not in set(own)]
+        errors = [each.error for each in foreign if each.error is not None]
         if errors:
             count, reason = len(errors), errors[0]
-            warn(Warnings.W731.format(count=count, all=len(plain), reason=reason))
-        return [made[index] for index in range(len(prompts))]
+            warn(Warnings.W731.format(count=count, all=len(foreign), reason=reason))
+        return [completions[index] for index in range(len(prompts))]
 
     @property
     def context_length(self) -> ContextLength:
-        """RETURNS (ContextLength): The most tokens of prompt and answer together.
-        RAISES (ValueError): The config has no such number, and the base that has it
-        can't be had."""
+        """RETURNS (ContextLength): The maximum number of tokens of prompt and
+        completion.
+        RAISES (ValueError): The config does not set it, and the base is not available.
+        """
         with self._lock:
             if self._limit is None:
-                self._limit = _positions(self.lm.name, self.lm.revision)
+                self._limit = _read_max_positions(self.lm.name, self.lm.revision)
             return ContextLength(self._limit, self.count)
 
     def count(self, text: str) -> int:
-        """Count the tokens of a text, read as data.
+        """Count the tokens of a text.
 
         text (str): The text.
-        RETURNS (int): The number.
+        RETURNS (int): The number of tokens.
         """
-        return len(self._writers()[1].encode(text))
+        return len(self._generators()[1].encode(text))
 
-    def _writers(self) -> "tuple[ConstrainedGenerator, FreeGenerator]":
+    def _generators(self) -> "tuple[ConstrainedGenerator, FreeGenerator]":
         with self._lock:
-            if self._made is None:
-                from ..pipeline.local import limit_forked_threads
-
+            if self._pair is None:
                 limit_forked_threads()
                 tuned = read_tuned(self.lm, self.adapter)
-                held = _positions(self.lm.name, self.lm.revision)
-                limit = min(self.context_length, held)
-                self._made = (
+                positions = _read_max_positions(self.lm.name, self.lm.revision)
+                limit = min(self.context_length, positions)
+                self._pair = (
                     ConstrainedGenerator(
                         self.lm,
                         tuned,
@@ -193,33 +197,33 @@ class LocalLM:
                         limit,
                     ),
                 )
-            return self._made
+            return self._pair
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """The settings, for `n_process` and copies: the rest is made at first use."""
-        return _remade, (type(self), self._settings)
+        """The settings, for `n_process` and copies. The rest is made at first use."""
+        return _restore_model, (type(self), self._settings)
 
 
-def _remade(cls: type[LocalLM], settings: dict[str, Any]) -> LocalLM:
+def _restore_model(cls: type[LocalLM], settings: dict[str, Any]) -> LocalLM:
     return cls(**settings)
 
 
-def _positions(name: str, revision: str | None) -> int:
-    """How many tokens a base holds, read without loading it."""
+def _read_max_positions(name: str, revision: str | None) -> int:
+    """Read the maximum number of positions of a base without loading it."""
     folder = resolve_base(name, revision).folder
     config = json.loads((folder / "config.json").read_text(encoding="utf8"))
-    # Models that read more than text have a block for what reads text.
+    # Multimodal models have a section for the text decoder.
     text = config.get("text_config", config)
     return int(text.get("max_position_embeddings") or sys.maxsize)
 
 
 @dataclass(frozen=True)
 class TunedAdapter:
-    """What a saved component was tuned on.
+    """The prompt that a saved component was tuned on.
 
-    path (str): Its folder.
-    layout (PromptLayout): The prompt.
-    chat (Union[bool, str]): Whether it is a turn of a chat.
+    path (str): The folder of the component.
+    layout (PromptLayout): The layout of the prompt.
+    chat (bool | str): Whether the prompt is a turn of a chat.
     """
 
     path: str
@@ -227,10 +231,10 @@ class TunedAdapter:
     chat: bool | str
 
     def check_labels(self, labels: tuple[str, ...]) -> None:
-        """Check that it can be asked for some labels.
+        """Check that the component was tuned on some labels.
 
-        labels (Tuple[str, ...]): The labels.
-        RAISES (ValueError): It was not tuned on all of them.
+        labels (tuple[str, ...]): The labels.
+        RAISES (ValueError): The component was not tuned on all of them.
         """
         unknown = [label for label in labels if label not in self.layout.labels]
         if unknown:
@@ -242,21 +246,21 @@ class TunedAdapter:
 
 
 def read_tuned(lm: LanguageModel, adapter: str | None) -> TunedAdapter | None:
-    """Give a language model its adapter.
+    """Load an adapter into a language model.
 
     lm (LanguageModel): The model.
-    adapter (Optional[str]): A folder that peft wrote, or a saved component; None for
-        the base as it is.
-    RETURNS (Optional[TunedAdapter]): What a saved component was tuned on.
+    adapter (str | None): A folder that peft saved, or a saved component. None for no
+        adapter.
+    RETURNS (TunedAdapter | None): The prompt of a saved component.
     RAISES (ValueError): The folder is incomplete, or belongs to another base.
     """
     if adapter is None:
         return None
     folder = Path(adapter).expanduser()
-    if not (folder / _STATE).is_file():
+    if not (folder / STATE_FILE).is_file():
         lm.load(folder)
         return None
-    state = ComponentState.from_bytes((folder / _STATE).read_bytes())
+    state = ComponentState.from_bytes((folder / STATE_FILE).read_bytes())
     found = lm.base.source.checksum
     if found != state.checksum:
         raise ValueError(
@@ -268,7 +272,7 @@ def read_tuned(lm: LanguageModel, adapter: str | None) -> TunedAdapter | None:
                 tuned_on=state.base,
             )
         )
-    # A component without an adapter has saved its prompt all the same.
+    # A component without an adapter has a prompt as well.
     tuned = (folder / "adapter").is_dir()
     if tuned:
         lm.load(folder / "adapter")
@@ -276,43 +280,45 @@ def read_tuned(lm: LanguageModel, adapter: str | None) -> TunedAdapter | None:
     return TunedAdapter(str(folder), layout, state.prompt.chat)
 
 
-def chat_of_questions(
+def chat_of_prompts(
     lm: LanguageModel, tuned: TunedAdapter | None, chat: bool | str
 ) -> bool | str:
-    """Whether Questions are turns of a chat.
+    """Whether a `Prompt` is a turn of a chat.
 
     lm (LanguageModel): The model.
-    tuned (Optional[TunedAdapter]): What its adapter was tuned on, where that is known.
-    chat (Union[bool, str]): The setting, of use where it is not.
-    RETURNS (Union[bool, str]): True, False, or "auto" for what the tokenizer has.
+    tuned (TunedAdapter | None): The prompt that the adapter was tuned on, if known.
+    chat (bool | str): The setting to use if it is not known.
+    RETURNS (bool | str): True, False, or "auto" for the chat template of the tokenizer,
+        if there is one.
     """
     chosen = chat if tuned is None else tuned.chat
     return False if chosen == "auto" and lm.has_adapter else chosen
 
 
-class _Prompt(NamedTuple):
-    """A prompt to be answered.
+class _EncodedPrompt(NamedTuple):
+    """An encoded prompt.
 
-    place (int): Its place among all.
-    ids (Tuple[int, ...]): Its ids.
-    room (int): The most tokens of its answer.
+    number (int): The number of the prompt.
+    ids (tuple[int, ...]): The token ids.
+    room (int): The maximum number of tokens of the completion.
     """
 
-    place: int
+    number: int
     ids: tuple[int, ...]
     room: int
 
 
 class FreeGenerator:
-    """Answers prompts greedily, up to a token that ends an answer.
+    """Completes prompts by greedy decoding, up to an end token.
 
     lm (LanguageModel): The model.
-    tuned (Optional[TunedAdapter]): What its adapter was tuned on, where that is known.
-    chat (Union[bool, str]): Whether prompts are turns of a chat; "auto" where the
-        tokenizer has a chat template.
-    batch_tokens (int): The most tokens of the prompts of one batch, with padding.
-    max_new_tokens (int): The most tokens of an answer.
-    limit (int): The most tokens of prompt and answer.
+    tuned (TunedAdapter | None): The prompt that the adapter was tuned on, if known.
+    chat (bool | str): Whether prompts are turns of a chat. "auto" uses the chat
+        template of the tokenizer, if there is one.
+    batch_tokens (int): The maximum number of prompt tokens in a batch, including
+        padding.
+    max_new_tokens (int): The maximum number of tokens of a completion.
+    limit (int): The maximum number of tokens of prompt and completion.
     RAISES (ValueError): `chat` is true and the tokenizer has no chat template.
     """
 
@@ -331,17 +337,17 @@ class FreeGenerator:
         self.batch_tokens = batch_tokens
         self.max_new_tokens = max_new_tokens
         self.limit = limit
-        self._told_of_cut = False
+        self._warned_of_cut = False
         self.encode = TokenAlignedEncoder(lm.tokenizer)
         self._plain = ChatFrame(self.encode.begin_ids, (), self.encode.end_id)
         error = Errors.G745.format(name=lm.name)
         self._chat = resolve_chat(lm.tokenizer, chat, True, error)
 
     def answers(self, prompts: Sequence[Any]) -> list[Completion]:
-        """Answer some prompts.
+        """Complete prompts.
 
         prompts (Sequence[str]): The prompts, of any lengths.
-        RETURNS (List[Completion]): An answer for each, or the error that stood in its way.
+        RETURNS (list[Completion]): A completion for each, with an error if it failed.
         """
         made: dict[int, Completion] = {}
         ready = []
@@ -354,25 +360,25 @@ class FreeGenerator:
             found = map_with_fallback(
                 self._generate, batch, lambda _, e: Completion(error=e)
             )
-            made.update((p.place, a) for p, a in zip(batch, found, strict=True))
+            made.update((p.number, a) for p, a in zip(batch, found, strict=True))
         return [made[index] for index in range(len(prompts))]
 
     def ids(self, prompt: str) -> tuple[int, ...]:
-        """Encode a prompt: its text as data, and around it what a chat has.
+        """Encode a prompt. Its text is data, and the chat template goes around it.
 
         prompt (str): The prompt.
-        RETURNS (Tuple[int, ...]): Its ids.
+        RETURNS (tuple[int, ...]): The token ids.
         """
         text, frame = str(prompt), self._chat or self._plain
         if isinstance(prompt, Prompt):
             if self.tuned is not None:
                 self.tuned.check_labels(prompt.layout.labels)
                 text = self.tuned.layout.written(prompt.subject.text)
-            if not chat_of_questions(self.lm, self.tuned, self.chat):
+            if not chat_of_prompts(self.lm, self.tuned, self.chat):
                 frame = self._plain
         return (*frame.before, *self.encode(text), *frame.after)
 
-    def _prompt(self, index: int, prompt: Any) -> _Prompt:
+    def _prompt(self, index: int, prompt: Any) -> _EncodedPrompt:
         if not isinstance(prompt, str):
             raise ValueError(Errors.G744.format(found=repr(prompt)[:80]))
         ids = self.ids(prompt)
@@ -383,11 +389,11 @@ class FreeGenerator:
             raise ValueError(
                 Errors.G741.format(prompt=shown, size=size, limit=self.limit)
             )
-        return _Prompt(index, ids, room)
+        return _EncodedPrompt(index, ids, room)
 
-    def _batches(self, prompts: list[_Prompt]) -> Iterator[list[_Prompt]]:
-        """Prompts of like lengths, and with the same room, together."""
-        batch: list[_Prompt] = []
+    def _batches(self, prompts: list[_EncodedPrompt]) -> Iterator[list[_EncodedPrompt]]:
+        """Group prompts of similar lengths that have the same room."""
+        batch: list[_EncodedPrompt] = []
         for prompt in sorted(prompts, key=lambda p: (p.room, -len(p.ids))):
             full = batch and len(batch[0].ids) * (len(batch) + 1) > self.batch_tokens
             if full or (batch and batch[0].room != prompt.room):
@@ -397,7 +403,7 @@ class FreeGenerator:
         if batch:
             yield batch
 
-    def _generate(self, batch: Sequence[_Prompt]) -> list[Completion]:
+    def _generate(self, batch: Sequence[_EncodedPrompt]) -> list[Completion]:
         import torch
 
         network = self.lm.decoding_network()
@@ -405,10 +411,10 @@ class FreeGenerator:
         pad = self.lm.tokenizer.pad_token_id
         pad = pad if pad is not None else (ends[0] if ends else 0)
         longest = max(len(prompt.ids) for prompt in batch)
-        lacking = [longest - len(prompt.ids) for prompt in batch]
-        # Padded on the left, so that all answers begin at one place.
-        ids = [[pad] * n + list(p.ids) for n, p in zip(lacking, batch, strict=True)]
-        mask = [[0] * n + [1] * (longest - n) for n in lacking]
+        padding = [longest - len(prompt.ids) for prompt in batch]
+        # Padded on the left, so that all completions begin at the same position.
+        ids = [[pad] * n + list(p.ids) for n, p in zip(padding, batch, strict=True)]
+        mask = [[0] * n + [1] * (longest - n) for n in padding]
         device = network.get_input_embeddings().weight.device
         with torch.inference_mode():
             made = network.generate(
@@ -417,8 +423,8 @@ class FreeGenerator:
                 max_new_tokens=batch[0].room,
                 pad_token_id=pad,
                 eos_token_id=ends or None,
-                # A base may come with settings for sampling, or with a penalty on
-                # repetition, which a copy is.
+                # The base may set sampling, or a penalty on repetition, which would
+                # penalize copying.
                 do_sample=False,
                 num_beams=1,
                 temperature=None,
@@ -429,14 +435,14 @@ class FreeGenerator:
             )
         rows = made[:, longest:].tolist()
         for row in rows:
-            self._tell_of_cut(row, batch[0].room, ends)
+            self._warn_of_cut(row, batch[0].room, ends)
         return [Completion(self._text(row, ends)) for row in rows]
 
-    def _tell_of_cut(self, ids: list[int], room: int, ends: list[int]) -> None:
-        """Warn, once, of an answer that was cut."""
-        if self._told_of_cut or len(ids) < room or not set(ids).isdisjoint(ends):
+    def _warn_of_cut(self, ids: list[int], room: int, ends: list[int]) -> None:
+        """Warn, once, of a completion that was cut."""
+        if self._warned_of_cut or len(ids) < room or not set(ids).isdisjoint(ends):
             return
-        self._told_of_cut = True
+        self._warned_of_cut = True
         by_setting = room == self.max_new_tokens
         name = "max_new_tokens" if by_setting else "context_length"
         warn(Warnings.W732.format(model=self.lm.name, room=room, name=name))
@@ -447,7 +453,9 @@ class FreeGenerator:
         return str(tokenizer.decode(ids[:stop], skip_special_tokens=True))
 
     def _end_ids(self, network: Any) -> list[int]:
-        """What ends an answer: by the base's settings, its tokenizer, its chat."""
+        """The end tokens: of the generation config, the tokenizer and the chat
+        template.
+        """
         own = getattr(network.generation_config, "eos_token_id", None)
         found = list(own) if isinstance(own, (list, tuple)) else [own]
         found.append(self._plain.end_id)
@@ -456,19 +464,15 @@ class FreeGenerator:
         return sorted({int(id_) for id_ in found if id_ is not None})
 
 
-# Prompts that are kept ready: each holds the keys and values of its prefix.
-_KEPT = 4
-
-
 class ConstrainedGenerator:
-    """Answers Questions with a decoder that can write nothing but marks into a copy.
+    """Completes prompts under the grammar of their output format.
 
     lm (LanguageModel): The model.
-    tuned (Optional[TunedAdapter]): What its adapter was tuned on, where that is known.
-    chat (Union[bool, str]): Whether prompts are turns of a chat.
-    max_depth (int): How deep spans may be nested.
-    batch_tokens (int): The most tokens of one batch.
-    limit (int): The most tokens of prompt and answer.
+    tuned (TunedAdapter | None): The prompt that the adapter was tuned on, if known.
+    chat (bool | str): Whether prompts are turns of a chat.
+    max_depth (int): The maximum depth of nested spans.
+    batch_tokens (int): The maximum number of tokens in a batch.
+    limit (int): The maximum number of tokens of prompt and completion.
     """
 
     def __init__(
@@ -486,45 +490,46 @@ class ConstrainedGenerator:
         self.max_depth = max_depth
         self.limit = limit
         self.decoder = DraftDecoder(batch_tokens)
-        self._runtimes: list[tuple[PromptLayout, LocalPredictor]] = []
+        self._predictors: list[tuple[PromptLayout, LocalPredictor]] = []
         self._lock = threading.Lock()
 
-    def answers(self, questions: Sequence[Prompt]) -> list[Completion]:
-        """Answer some Questions, those with one layout together.
+    def answers(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        """Complete prompts. Those with the same layout are decoded together.
 
-        questions (Sequence[Prompt]): The Questions.
-        RETURNS (List[Completion]): An answer for each, with the probabilities of its
-            spans, or with the error that stood in its way.
+        prompts (Sequence[Prompt]): The prompts.
+        RETURNS (list[Completion]): A completion for each, with the probabilities of its
+            spans, or with an error if it failed.
         """
         made: dict[int, Completion] = {}
-        for layout, indices in _by_layout(questions):
+        for layout, indices in _by_layout(prompts):
             try:
-                runtime = self._runtime(layout)
-                engine = runtime.engine()
+                predictor = self._predictor(layout)
+                engine = predictor.engine()
             except Exception as error:
                 made.update({index: Completion(error=error) for index in indices})
                 continue
-            group = [questions[index] for index in indices]
-            found = self._answered(runtime, engine, group)
+            group = [prompts[index] for index in indices]
+            found = self._complete_group(predictor, engine, group)
             made.update(zip(indices, found, strict=True))
-        return [made[index] for index in range(len(questions))]
+        return [made[index] for index in range(len(prompts))]
 
-    def _answered(
-        self, runtime: LocalPredictor, engine: "Engine", questions: list[Prompt]
+    def _complete_group(
+        self, predictor: LocalPredictor, engine: "Engine", prompts: list[Prompt]
     ) -> list[Completion]:
-        """Answer Questions together; where that fails, each alone, so that one's
-        failure is its own."""
+        """Complete prompts together, or each alone if that fails, so that the failure
+        of
+        one is its own."""
         made: dict[int, Completion] = {}
         sources: dict[int, Source] = {}
         tasks: dict[int, DecodingTask] = {}
-        for index, question in enumerate(questions):
+        for index, prompt in enumerate(prompts):
             try:
-                source = runtime.encoder.source(*question.subject)
+                source = predictor.encoder.source(*prompt.subject)
                 sources[index] = source
                 if len(source):
-                    tasks[index] = self._task(runtime, question, source)
+                    tasks[index] = self._task(predictor, prompt, source)
                 else:
-                    made[index] = _written(question, source, None, runtime)
+                    made[index] = _render_completion(prompt, source, None, predictor)
             except Exception as error:
                 made[index] = Completion(error=error)
         decoded: list[DecodingResult | Exception] = map_with_fallback(
@@ -537,56 +542,58 @@ class ConstrainedGenerator:
                 if isinstance(result, Exception):
                     raise result
                 source = sources[index]
-                made[index] = _written(questions[index], source, result, runtime)
+                made[index] = _render_completion(
+                    prompts[index], source, result, predictor
+                )
             except Exception as error:
                 made[index] = Completion(error=error)
-        return [made[index] for index in range(len(questions))]
+        return [made[index] for index in range(len(prompts))]
 
     def _task(
-        self, runtime: LocalPredictor, question: Prompt, source: Source
+        self, predictor: LocalPredictor, prompt: Prompt, source: Source
     ) -> DecodingTask:
-        prompt = runtime.encoder.prompt(source)
-        size = len(runtime.encoder.prefix_ids) + len(prompt)
+        ids = predictor.encoder.prompt(source)
+        size = len(predictor.encoder.prefix_ids) + len(ids)
         size += OUTPUT_FACTOR * len(source.flat_ids)
         if size > self.limit:
-            shown = question.subject.text[:40]
+            shown = prompt.subject.text[:40]
             raise ValueError(
                 Errors.G741.format(prompt=shown, size=size, limit=self.limit)
             )
-        ends = runtime.encoder.unit_ends(source, prompt)
-        return DecodingTask(runtime.encoder.grammar(source), prompt, ends)
+        ends = predictor.encoder.unit_ends(source, ids)
+        return DecodingTask(predictor.encoder.grammar(source), ids, ends)
 
-    def _runtime(self, layout: PromptLayout) -> LocalPredictor:
-        """The model bound to a layout; the last few are kept."""
+    def _predictor(self, layout: PromptLayout) -> LocalPredictor:
+        """The predictor for a layout. The last few are kept."""
         with self._lock:
-            for place, (kept, runtime) in enumerate(self._runtimes):
+            for index, (kept, predictor) in enumerate(self._predictors):
                 if kept is layout or kept == layout:
-                    self._runtimes.append(self._runtimes.pop(place))
-                    return runtime
+                    self._predictors.append(self._predictors.pop(index))
+                    return predictor
             if self.tuned is None:
-                asked = in_own_layout(layout)
+                sent = token_aligned_layout(layout)
             else:
                 self.tuned.check_labels(layout.labels)
-                asked = self.tuned.layout
+                sent = self.tuned.layout
             config = PredictorConfig(
-                get_format(asked.format),
-                asked,
+                get_format(sent.format),
+                sent,
                 WindowSettings(),
                 self.max_depth,
-                chat_of_questions(self.lm, self.tuned, self.chat),
+                chat_of_prompts(self.lm, self.tuned, self.chat),
                 self.decoder,
             )
             made = LocalPredictor(self.lm, config)
-            self._runtimes = [*self._runtimes[1 - _KEPT :], (layout, made)]
+            self._predictors = [*self._predictors[1 - _KEPT_LAYOUTS :], (layout, made)]
             return made
 
 
-def in_own_layout(layout: PromptLayout) -> PromptLayout:
-    """A prompt whose demonstrations look as an output under the grammar does: there a
-    mark stands before the space that comes before its span, `the[ University`.
+def token_aligned_layout(layout: PromptLayout) -> PromptLayout:
+    """Render demonstrations as outputs under the grammar, where the tag that opens a
+    span stands before the white space: `the[ University`.
 
-    layout (PromptLayout): The prompt.
-    RETURNS (PromptLayout): The same, or one with other demonstrations.
+    layout (PromptLayout): The layout.
+    RETURNS (PromptLayout): The same layout, or one with other demonstrations.
     """
     fmt = get_format(layout.format)
     if not isinstance(fmt, InlineFormat) or not layout.demonstrations:
@@ -602,11 +609,11 @@ def in_own_layout(layout: PromptLayout) -> PromptLayout:
 
 
 def _by_layout(
-    questions: Sequence[Prompt],
+    prompts: Sequence[Prompt],
 ) -> Iterator[tuple[PromptLayout, list[int]]]:
     groups: list[tuple[PromptLayout, list[int]]] = []
-    for index, question in enumerate(questions):
-        layout = question.layout
+    for index, prompt in enumerate(prompts):
+        layout = prompt.layout
         for other, indices in groups:
             if other is layout or other == layout:
                 indices.append(index)
@@ -616,22 +623,23 @@ def _by_layout(
     yield from groups
 
 
-def _written(
-    question: Prompt,
+def _render_completion(
+    prompt: Prompt,
     source: Source,
     decoded: DecodingResult | None,
-    runtime: LocalPredictor,
+    predictor: LocalPredictor,
 ) -> Completion:
-    """What was decoded, in the format that was asked for, with its probabilities.
-    Spans of labels that were not asked for are left out."""
-    wanted: Any = question.layout.labels
+    """Render decoded spans in the format of a prompt, with their probabilities. Spans
+    with
+    other labels than those of the prompt are left out."""
+    labels: Any = prompt.layout.labels
     scored = []
     for span in decoded.spans if decoded is not None else ():
-        label = runtime.encoder.labels[span.label]
-        if label in wanted:
+        label = predictor.encoder.labels[span.label]
+        if label in labels:
             start, end = source.starts[span.start], source.ends[span.end - 1]
             scored.append((CharSpan(start, end, label), span.score))
-    fmt = get_format(question.layout.format)
+    fmt = get_format(prompt.layout.format)
     spans = [span for span, _ in scored]
-    written = fmt.render(question.subject.text, spans, wanted)
-    return Completion(written, scored=scored)
+    text = fmt.render(prompt.subject.text, spans, labels)
+    return Completion(text, scored=scored)

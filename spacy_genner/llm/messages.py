@@ -1,7 +1,8 @@
-"""What goes to a model that is asked in text, and what comes back.
+"""Prompts and completions: strings with the objects that belong to them.
 
-Both are strings with what belongs to them, so that they pass through code that knows
-nothing of it: spacy-llm hands prompts to models and answers to tasks, and nothing else.
+spacy-llm passes prompts to models and completions to tasks as strings, and nothing
+else. A subclass of `str` carries the text and its tokens to a model of this project,
+and an error or the scores back.
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class PromptText(NamedTuple):
-    """The text that a question is about.
+    """The text that a prompt asks about.
 
-    words (Tuple[str, ...]): Its tokens.
-    spaces (Tuple[bool, ...]): Whether a single space follows each.
+    words (tuple[str, ...]): The texts of its tokens.
+    spaces (tuple[bool, ...]): Whether a single space follows each token.
     """
 
     words: tuple[str, ...]
@@ -26,18 +27,18 @@ class PromptText(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The text, without white space after its last token."""
+        """RETURNS (str): The text without trailing white space."""
         pairs = zip(self.words, self.spaces, strict=True)
         whole = "".join(word + " " * space for word, space in pairs)
         return whole[:-1] if self.spaces and self.spaces[-1] else whole
 
 
 class Prompt(str):
-    """A prompt, with what it asks about.
+    """A prompt with its text and layout.
 
-    prompt (str): The prompt as text.
-    subject (PromptText): The text whose entities it asks for.
-    layout (PromptLayout): Labels, format and demonstrations of the prompt.
+    prompt (str): The prompt.
+    subject (PromptText): The text to annotate.
+    layout (PromptLayout): The labels, the format and the demonstrations of the prompt.
     """
 
     subject: PromptText
@@ -58,12 +59,12 @@ class Prompt(str):
 def make_prompt(
     part: "Doc | Span", layout: PromptLayout, more: Sequence[Demonstration] = ()
 ) -> Prompt:
-    """Write the question about a text.
+    """Make the prompt of a text.
 
-    part (Union[Doc, Span]): The text.
-    layout (PromptLayout): The prompt.
+    part (Doc | Span): The text.
+    layout (PromptLayout): The layout of the prompt.
     more (Sequence[Demonstration]): The demonstrations of this text, the nearest first.
-    RETURNS (Prompt): The question.
+    RETURNS (Prompt): The prompt.
     """
     words = tuple(token.text for token in part)
     spaces = tuple(bool(token.whitespace_) for token in part)
@@ -71,13 +72,12 @@ def make_prompt(
 
 
 class Completion(str):
-    """An answer, with what came with it.
+    """A completion with its error or scores.
 
-    written (str): What the model wrote, in the format that was asked for; empty where
-        it failed.
-    error (Optional[Exception]): Why there is none.
-    scored (Optional[Sequence[Tuple[CharSpan, float]]]): The spans with their
-        probabilities, where a decoder that knows them wrote the answer.
+    text (str): The output of the model in the format of the prompt. Empty if it failed.
+    error (Exception | None): The reason of a failure.
+    scored (Sequence[tuple[CharSpan, float]] | None): The spans with their
+        probabilities, if the output was decoded under the grammar.
     """
 
     error: Exception | None
@@ -85,11 +85,11 @@ class Completion(str):
 
     def __new__(
         cls,
-        written: str = "",
+        text: str = "",
         error: Exception | None = None,
         scored: Sequence[tuple[CharSpan, float]] | None = None,
     ) -> "Completion":
-        made = super().__new__(cls, written)
+        made = super().__new__(cls, text)
         made.error = error
         made.scored = scored
         return made

@@ -1,4 +1,7 @@
-"""Documents cut into prompts that a model's context holds, and put together again."""
+"""Shards: the windows of a document for a model with a limited context length.
+
+spacy-llm calls them shards. Their predictions are merged into that of the document.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +18,11 @@ _OVERLAP = 64
 
 
 class ContextLength(int):
-    """A model's context length that knows how the model counts.
+    """The context length of a model, with the model's way to count tokens.
 
-    It passes through spacy-llm, which hands a task this number and nothing else of the
-    model.
+    spacy-llm passes this number to a task, and nothing else of the model.
 
-    limit (int): The most tokens of prompt and answer together.
+    limit (int): The maximum number of tokens of prompt and completion.
     count (Callable[[str], int]): Counts the tokens of a text.
     """
 
@@ -33,12 +35,12 @@ class ContextLength(int):
 
 
 def estimated(text: str) -> int:
-    """Guess how many tokens a text has.
+    """Estimate the number of tokens of a text.
 
     text (str): The text.
-    RETURNS (int): The larger of what spacy-llm takes by itself, words between spaces
-        and a tenth, and a third of the bytes in UTF-8: in scripts without spaces a
-        whole sentence is one word.
+    RETURNS (int): The larger of two estimates: 1.1 tokens a word, as spacy-llm has it,
+        and one token for three bytes of UTF-8, since a whole sentence is one word in a
+        script without spaces.
     """
     words = len(text.split())
     return max(-(-words * 11 // 10), -(-len(text.encode("utf-8")) // 3))
@@ -46,10 +48,10 @@ def estimated(text: str) -> int:
 
 @dataclass(frozen=True)
 class Shards:
-    """A document and the windows that it is asked about in.
+    """A document with its windows.
 
-    doc (Doc): The document itself, which is annotated.
-    windows (Tuple[Window, ...]): The windows; none where it is blank.
+    doc (Doc): The document to annotate.
+    windows (tuple[Window, ...]): The windows. A blank document has none.
     """
 
     doc: Doc
@@ -60,18 +62,19 @@ class Shards:
 
 
 def shards_of(doc: Doc, around: Sequence[str], limit: int | None) -> Shards:
-    """Cut a document where its prompt would be too long.
+    """Cut a document whose prompt would be too long.
 
-    Whole sentences go together where the Doc has them. A sentence that is too long,
-    or a document without sentences, is cut into windows that overlap; each span is
-    decided on by the window whose centre is nearest, so that none is cut.
+    If the Doc has sentence boundaries, neighbouring sentences share a window as long as
+    they fit. A sentence that is too long, or a document without sentences, is cut into
+    windows that overlap. Each span is decided on by the window whose centre is nearest,
+    so that no span is cut.
 
     doc (Doc): The document.
-    around (Sequence[str]): What stands around the text in its prompt.
-    limit (Optional[int]): The most tokens of prompt and answer, a `ContextLength`
-        where the model counts; None for no limit.
+    around (Sequence[str]): The parts of the prompt around the text.
+    limit (int | None): The maximum number of tokens of prompt and completion. A
+        `ContextLength` counts them with the model's tokenizer. None for no limit.
     RETURNS (Shards): The document with its windows.
-    RAISES (ValueError): The prompt is too long without any text.
+    RAISES (ValueError): The prompt is too long even without a text.
     """
     blank = blank_tokens(doc)
     whole = units(doc, "doc")
@@ -85,26 +88,26 @@ def shards_of(doc: Doc, around: Sequence[str], limit: int | None) -> Shards:
         return Shards(doc, tuple(cut([0] * len(doc), blank, whole, 1, 0)))
     if room < 1:
         raise ValueError(Errors.G734.format(prompt=fixed, limit=int(limit)))
-    pieces = _joined(units(doc, "auto"), sizes, room)
+    groups = _group_sentences(units(doc, "auto"), sizes, room)
     overlap = min(_OVERLAP, room // 4)
-    return Shards(doc, tuple(cut(sizes, blank, pieces, room, overlap)))
+    return Shards(doc, tuple(cut(sizes, blank, groups, room, overlap)))
 
 
-def _joined(
+def _group_sentences(
     sentences: list[tuple[int, int]], sizes: list[int], room: int
 ) -> list[tuple[int, int]]:
-    """Neighbouring sentences put together as long as there is room."""
-    joined: list[tuple[int, int]] = []
+    """Group neighbouring sentences as long as there is room."""
+    groups: list[tuple[int, int]] = []
     used = 0
     for start, end in sentences:
         size = sum(sizes[start:end])
-        if joined and used + size <= room:
-            joined[-1] = (joined[-1][0], end)
+        if groups and used + size <= room:
+            groups[-1] = (groups[-1][0], end)
             used += size
         else:
-            joined.append((start, end))
+            groups.append((start, end))
             used = size
-    return joined
+    return groups
 
 
 def merge_shards(

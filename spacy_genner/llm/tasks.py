@@ -1,4 +1,8 @@
-"""The spacy-llm tasks `spacy-genner.NER.v1` and `spacy-genner.SpanCat.v1`."""
+"""The spacy-llm tasks `spacy-genner.NER.v1` and `spacy-genner.SpanCat.v1`.
+
+A task makes the prompts of documents and parses the responses of a model. Both tasks
+are a `MarkingTask`: they differ in whether the spans also become entities.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,11 +44,15 @@ from .alignment import aligned
 from .messages import Completion, make_prompt
 from .sharding import Shards, merge_shards, shards_of
 
+# The types of the examples in a config: a list or a reader.
+Examples = Union[Iterable[Dict[str, Any]], Callable[[], Any], None]  # noqa: UP006, UP007
+Scorer = Callable[..., dict[str, Any]]
+
 
 class TaskSettings(Settings):
-    """Settings of a task: the prompt, and the groups that the spans are written to.
+    """The settings of a task: its prompt, and the groups of spans to write to.
 
-    RAISES (ValueError): A setting can't be used.
+    RAISES (ValueError): A setting is invalid.
     """
 
     section: ClassVar[str] = "task"
@@ -88,22 +96,22 @@ class TaskSettings(Settings):
 
 
 def split_labels(labels: Any, definitions: Any) -> dict[str, str]:
-    """Read labels as spacy-llm's tasks are given them.
+    """Read labels in the form that spacy-llm's tasks take.
 
-    labels (Union[List[str], str]): The labels, or one string with commas between them;
-        empty for those that have a definition.
-    definitions (Optional[Dict[str, str]]): What labels stand for.
-    RETURNS (Dict[str, str]): Label to definition, which may be empty.
-    RAISES (ValueError): They are something else, a label occurs twice, or a label has
-        a definition and is not among the labels.
+    labels (list[str] | str): The labels, or a comma-separated string. Empty for the
+        labels that have a definition.
+    definitions (dict[str, str] | None): Label to definition.
+    RETURNS (dict[str, str]): Label to definition, which may be empty.
+    RAISES (ValueError): The labels have another type, a label occurs twice, or a label
+        with a definition is not among the labels.
     """
-    given = labels.split(",") if isinstance(labels, str) else labels or []
-    expected = "a list of labels, or a string with commas between them"
-    if not isinstance(given, (list, tuple)):
+    items = labels.split(",") if isinstance(labels, str) else labels or []
+    expected = "a list of labels, or a comma-separated string"
+    if not isinstance(items, (list, tuple)):
         raise _unusable("labels", labels, expected)
-    if not all(isinstance(label, str) for label in given):
+    if not all(isinstance(label, str) for label in items):
         raise _unusable("labels", labels, expected)
-    names = [label.strip() for label in given if label.strip()]
+    names = [label.strip() for label in items if label.strip()]
     if len(set(names)) < len(names):
         raise ValueError(Errors.G421.format(found=names))
     meanings = definitions or {}
@@ -120,17 +128,17 @@ def _unusable(key: str, found: Any, expected: str) -> ValueError:
 
 
 class TaskExample(NamedTuple):
-    """An annotated text, in no format yet.
+    """An annotated text, independent of the output format.
 
     text (str): The text.
-    spans (Tuple[CharSpan, ...]): Its spans.
+    spans (tuple[CharSpan, ...]): Its spans.
     """
 
     text: str
     spans: tuple[CharSpan, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """RETURNS (Dict[str, Any]): The example as JSON holds it."""
+        """RETURNS (dict[str, Any]): The example as JSON."""
         spans = [span._asdict() for span in self.spans]
         return {"text": self.text, "spans": spans}
 
@@ -138,12 +146,12 @@ class TaskExample(NamedTuple):
 def read_examples(examples: Any) -> list[TaskExample]:
     """Read the examples of a config.
 
-    examples (Optional[Union[Iterable[Dict[str, Any]], Callable]]): Entries, or what
-        gives them. An entry has `text` and `spans`: each with `start`, `end` and
-        `label`, or, as spacy-llm's NER.v3 has them, with `text`, `is_entity` and
-        `label`, in the order of the text.
-    RETURNS (List[TaskExample]): The examples.
-    RAISES (ValueError): One can't be used.
+    examples (Iterable[dict[str, Any]] | Callable | None): The entries, or a function
+        that returns them. An entry has `text` and `spans`. Each span has `start`, `end`
+        and `label`, or `text`, `is_entity` and `label` in the order of the text, as in
+        spacy-llm's NER.v3.
+    RETURNS (list[TaskExample]): The examples.
+    RAISES (ValueError): An entry is invalid.
     """
     entries = examples() if callable(examples) else examples
     if entries is None:
@@ -157,28 +165,28 @@ def read_examples(examples: Any) -> list[TaskExample]:
 
 
 def shown_example(example: Example, key: str) -> TaskExample:
-    """An annotated document of training data as an example.
+    """Turn an annotated document into an example for the prompt.
 
-    example (Example): Its reference has the spans: those of the group, else the
+    example (Example): The spans are those of the group in its reference, or else its
         entities.
     key (str): The group of `doc.spans`.
     RETURNS (TaskExample): The example.
     """
     spans = aligned_spans(example.reference, key)
-    said = (CharSpan(s.start_char, s.end_char, s.label_) for s in spans)
-    return TaskExample(example.reference[:].text, tuple(said))
+    char_spans = (CharSpan(s.start_char, s.end_char, s.label_) for s in spans)
+    return TaskExample(example.reference[:].text, tuple(char_spans))
 
 
 def demonstrations(
     examples: Sequence[TaskExample], fmt: Format, labels: Sequence[str]
 ) -> tuple[Demonstration, ...]:
-    """Examples as a prompt shows them.
+    """Render examples as demonstrations.
 
     examples (Sequence[TaskExample]): The examples.
-    fmt (Format): The format that is asked for.
-    labels (Sequence[str]): The labels, in their order.
-    RETURNS (Tuple[Demonstration, ...]): Texts with their outputs.
-    RAISES (ValueError): A label is not among the labels, or the format can't say the
+    fmt (Format): The output format.
+    labels (Sequence[str]): The labels, in order.
+    RETURNS (tuple[Demonstration, ...]): The texts with their outputs.
+    RAISES (ValueError): A span has an unknown label, or the format cannot represent the
         spans.
     """
     made = []
@@ -189,8 +197,9 @@ def demonstrations(
                 raise _unusable_example(number, reason)
         lost = fmt.unsayable(text, spans)
         if lost:
-            said = text[lost[0].start : lost[0].end]
-            raise _unusable_example(number, f"{fmt.name} can't say where {said!r} is")
+            span_text = text[lost[0].start : lost[0].end]
+            reason = f"{fmt.name} cannot represent {span_text!r}"
+            raise _unusable_example(number, reason)
         try:
             output = fmt.render(text, spans, labels)
         except ValueError as error:
@@ -209,23 +218,25 @@ def _read_entry(number: int, entry: Any) -> TaskExample:
         if not isinstance(text, str):
             raise TypeError(f"its text is {text!r}")
         spans: list[CharSpan] = []
-        for said in listed:
-            label = said["label"]
+        for item in listed:
+            label = item["label"]
             if not isinstance(label, str):
                 raise TypeError(f"a label is {label!r}")
-            if "start" in said:
-                spans.append(CharSpan(int(said["start"]), int(said["end"]), label))
-            elif said.get("is_entity", True):
-                spans.append(_found(text, said["text"], label, spans))
+            if "start" in item:
+                spans.append(CharSpan(int(item["start"]), int(item["end"]), label))
+            elif item.get("is_entity", True):
+                spans.append(_find_span(text, item["text"], label, spans))
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise _unusable_example(number, reason) from error
     return TaskExample(text, tuple(spans))
 
 
-def _found(text: str, string: str, label: str, earlier: Sequence[CharSpan]) -> CharSpan:
-    """The place of a span that is named by its string alone: as a word of its own,
-    and at or after the one before it in the list, where there is a choice."""
+def _find_span(
+    text: str, string: str, label: str, earlier: Sequence[CharSpan]
+) -> CharSpan:
+    """Find a span by its string, preferably as a whole word and not before the previous
+    span of the list."""
     last = earlier[-1].start if earlier else 0
     taken = {
         Occurrence(span.start, span.end) for span in earlier if span.label == label
@@ -240,201 +251,19 @@ def _found(text: str, string: str, label: str, earlier: Sequence[CharSpan]) -> C
     return CharSpan(*place, label)
 
 
-class TaskState:
-    """Labels and examples of a task, with the prompt that is made of them.
+class MarkingTask:
+    """Prompts a model to mark the entities of Docs, and aligns its completions to
+    tokens.
 
-    labels (Dict[str, str]): Label to definition, which may be empty.
-    examples (Sequence[TaskExample]): Annotated texts for the prompt.
-    settings (TaskSettings): All else that the config says.
-    RAISES (ValueError): A label is not legal, the template is broken, or an example
-        can't be shown.
-    """
+    spacy-llm calls the methods by these names, and checks the types in their
+    signatures.
 
-    def __init__(
-        self,
-        labels: dict[str, str],
-        examples: Sequence[TaskExample],
-        settings: TaskSettings,
-    ):
-        self.settings = settings
-        self.format = get_format(settings.format)
-        self._labels = read_labels(labels, self.format)
-        self._examples = list(examples)
-        self._made: PromptLayout | None = None
-        # Says what is wrong while the user still looks at it.
-        (self.layout if self._labels else self._with(())).around()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """RETURNS (Tuple[str, ...]): The labels, in their order."""
-        return tuple(self._labels)
-
-    @property
-    def label_definitions(self) -> dict[str, str]:
-        """RETURNS (Dict[str, str]): The definitions of those labels that have one."""
-        return {label: text for label, text in self._labels.items() if text}
-
-    @property
-    def layout(self) -> PromptLayout:
-        """RETURNS (PromptLayout): The prompt as labels and examples are now.
-        RAISES (ValueError): There are no labels, or an example can't be shown."""
-        if not self._labels:
-            raise ValueError(Errors.G730)
-        if self._made is None:
-            shown = demonstrations(self._examples, self.format, self.labels)
-            self._made = self._with(shown)
-        return self._made
-
-    @property
-    def prompt_template(self) -> str:
-        """RETURNS (str): The prompt with `{{ text }}` for the text, by which
-        spacy-llm's cache knows whether its documents are still of use."""
-        layout = self.layout if self._labels else self._with(())
-        return layout.written("{{ text }}")
-
-    def add_label(self, label: str, label_definition: str | None = None) -> int:
-        """Add a label.
-
-        label (str): The label.
-        label_definition (Optional[str]): What it stands for.
-        RETURNS (int): 0 if it was there already, else 1.
-        RAISES (ValueError): The format can't carry the label.
-        """
-        if label in self._labels:
-            return 0
-        self.set_labels({**self._labels, label: label_definition or ""})
-        return 1
-
-    def clear(self) -> None:
-        """Take out all labels."""
-        self.set_labels({})
-
-    def set_labels(self, labels: Any) -> None:
-        """Take other labels.
-
-        labels (Union[List[str], Dict[str, str]]): The labels, or label to definition.
-        RAISES (ValueError): A label is not legal.
-        """
-        self._labels = read_labels(labels, self.format)
-        self._made = None
-
-    def set_examples(self, examples: Sequence[TaskExample]) -> None:
-        """Take other examples.
-
-        examples (Sequence[TaskExample]): The examples.
-        """
-        self._examples = list(examples)
-        self._made = None
-
-    def get_cfg(self) -> dict[str, Any]:
-        """RETURNS (Dict[str, Any]): The labels with their definitions, in their order;
-        all else is the config's."""
-        return {"labels": [[label, text] for label, text in self._labels.items()]}
-
-    def set_cfg(self, cfg: dict[str, Any]) -> None:
-        """Take what `get_cfg` gave.
-
-        cfg (Dict[str, Any]): The labels.
-        RAISES (ValueError): It is something else.
-        """
-        try:
-            labels = {str(label): str(text) for label, text in cfg["labels"]}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(Errors.G737.format(reason=repr(error))) from error
-        self.set_labels(labels)
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): Labels and examples."""
-        return util.to_bytes(
-            {
-                "cfg": lambda: srsly.json_dumps(self.get_cfg()),
-                "prompt_examples": lambda: srsly.json_dumps(self._saved()),
-            },
-            exclude,
-        )
-
-    def from_bytes(
-        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
-    ) -> "TaskState":
-        """Take what `to_bytes` gave.
-
-        bytes_data (bytes): The data.
-        RETURNS (TaskState): Itself.
-        RAISES (ValueError): It is something else.
-        """
-        util.from_bytes(
-            bytes_data,
-            {
-                "cfg": lambda b: self.set_cfg(srsly.json_loads(b)),
-                "prompt_examples": lambda b: self._restore(srsly.json_loads(b)),
-            },
-            exclude,
-        )
-        return self
-
-    def to_disk(self, path: Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save labels and examples.
-
-        path (Path): The folder.
-        """
-        util.to_disk(
-            path,
-            {
-                "cfg": lambda p: srsly.write_json(p, self.get_cfg()),
-                "prompt_examples": lambda p: srsly.write_json(p, self._saved()),
-            },
-            exclude,
-        )
-
-    def from_disk(self, path: Path, *, exclude: Iterable[str] = ()) -> "TaskState":
-        """Load what `to_disk` saved.
-
-        path (Path): The folder.
-        RETURNS (TaskState): Itself.
-        RAISES (ValueError): It is something else.
-        """
-        util.from_disk(
-            path,
-            {
-                "cfg": lambda p: self.set_cfg(srsly.read_json(p)),
-                "prompt_examples": lambda p: self._restore(srsly.read_json(p)),
-            },
-            exclude,
-        )
-        return self
-
-    def _saved(self) -> list[dict[str, Any]]:
-        return [shown.to_json() for shown in self._examples]
-
-    def _restore(self, examples: Any) -> None:
-        self.set_examples(read_examples(examples))
-
-    def _with(self, shown: Sequence[Demonstration]) -> PromptLayout:
-        return PromptLayout(
-            self.labels,
-            self._labels,
-            format=self.format.name,
-            readings=self.settings.readings,
-            demonstrations=tuple(shown),
-            template=self.settings.source,
-        )
-
-
-Scorer = Callable[..., dict[str, Any]]
-
-
-class MarkingTask(TaskState):
-    """Has a model mark the entities of Docs, and brings what it writes onto tokens.
-
-    The names of its methods, and the types in their signatures, are what spacy-llm
-    asks for.
-
-    labels (Dict[str, str]): Label to definition, which may be empty.
-    examples (Sequence[TaskExample]): Annotated texts for the prompt.
-    settings (TaskSettings): All else that the config says.
-    scorer (Callable): Scores examples; gets them and `spans_key`.
-    RAISES (ValueError): A label is not legal, the template is broken, or an example
-        can't be shown.
+    labels (dict[str, str]): Label to definition, which may be empty.
+    examples (Sequence[TaskExample]): Annotated texts to show in the prompt.
+    settings (TaskSettings): The other settings.
+    scorer (Callable): Scores examples, given the examples and `spans_key`.
+    RAISES (ValueError): A label is invalid, the template is broken, or an example
+        cannot be shown.
     """
 
     def __init__(
@@ -444,21 +273,90 @@ class MarkingTask(TaskState):
         settings: TaskSettings,
         scorer: Scorer,
     ):
-        super().__init__(labels, examples, settings)
+        self.settings = settings
+        self.format = get_format(settings.format)
         self._scorer = scorer
+        self._labels = read_labels(labels, self.format)
+        self._examples = list(examples)
+        self._layout: PromptLayout | None = None
+        # Report a broken template now, and not at the first document.
+        (self.layout if self._labels else self._make_layout(())).around()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The labels, in order."""
+        return tuple(self._labels)
+
+    @property
+    def label_definitions(self) -> dict[str, str]:
+        """RETURNS (dict[str, str]): Label to definition, for labels that have one."""
+        return {label: text for label, text in self._labels.items() if text}
+
+    @property
+    def layout(self) -> PromptLayout:
+        """RETURNS (PromptLayout): The layout for the present labels and examples.
+        RAISES (ValueError): There are no labels, or an example cannot be shown."""
+        if not self._labels:
+            raise ValueError(Errors.G730)
+        if self._layout is None:
+            shown = demonstrations(self._examples, self.format, self.labels)
+            self._layout = self._make_layout(shown)
+        return self._layout
+
+    @property
+    def prompt_template(self) -> str:
+        """RETURNS (str): The prompt with `{{ text }}` in the place of the text. The
+        cache
+        of spacy-llm compares it to decide whether its documents are still valid."""
+        layout = self.layout if self._labels else self._make_layout(())
+        return layout.written("{{ text }}")
+
+    def add_label(self, label: str, label_definition: str | None = None) -> int:
+        """Add a label.
+
+        label (str): The label.
+        label_definition (str | None): Its definition.
+        RETURNS (int): 0 if the task has the label already, otherwise 1.
+        RAISES (ValueError): The format cannot represent the label.
+        """
+        if label in self._labels:
+            return 0
+        self.set_labels({**self._labels, label: label_definition or ""})
+        return 1
+
+    def clear(self) -> None:
+        """Remove all labels."""
+        self.set_labels({})
+
+    def set_labels(self, labels: Any) -> None:
+        """Replace the labels.
+
+        labels (list[str] | dict[str, str]): The labels, or label to definition.
+        RAISES (ValueError): A label is invalid.
+        """
+        self._labels = read_labels(labels, self.format)
+        self._layout = None
+
+    def set_examples(self, examples: Sequence[TaskExample]) -> None:
+        """Replace the examples.
+
+        examples (Sequence[TaskExample]): The examples.
+        """
+        self._examples = list(examples)
+        self._layout = None
 
     def generate_prompts(
         self,
         docs: Iterable[Doc],
         context_length: Optional[int] = None,  # noqa: UP045
     ) -> Iterable[Tuple[Iterable[Any], Iterable[Any]]]:  # noqa: UP006
-        """Write the prompts of some documents.
+        """Make the prompts of documents.
 
         docs (Iterable[Doc]): The documents.
-        context_length (Optional[int]): The most tokens of prompt and answer; a
-            `ContextLength` where the model counts.
-        YIELDS (Tuple[Iterable[Question], Shards]): For each document its prompts, none
-            for a blank one, and the document with its windows.
+        context_length (int | None): The maximum number of tokens of prompt and
+            completion. A `ContextLength` counts them with the model's tokenizer.
+        YIELDS (tuple[Iterable[Prompt], Shards]): The prompts of each document, and the
+            document with its windows. A blank document has no prompt.
         RAISES (ValueError): There are no labels, or no room for text.
         """
         layout = self.layout
@@ -466,36 +364,35 @@ class MarkingTask(TaskState):
         around = [layout.prefix + first, *rest]
         for doc in docs:
             shards = shards_of(doc, around, context_length)
-            questions = [make_prompt(span, layout) for span in shards]
-            yield questions, shards
+            yield [make_prompt(span, layout) for span in shards], shards
 
     def parse_responses(
         self,
         shards: Iterable[Iterable[Any]],
         responses: Iterable[Iterable[Any]],
     ) -> Iterable[Doc]:
-        """Annotate documents with what a model wrote about them.
+        """Annotate documents with the responses of a model.
 
-        A document whose answer is missing, or no attempt at the task, gets an empty
-        group with the status "failed"; the others of the batch are not touched by it.
+        A document whose response is missing, or no attempt at the task, gets an empty
+        group with the status "failed". The other documents are not affected.
 
-        shards (Iterable[Iterable[Any]]): What `generate_prompts` gave for each
-            document, or the one document itself.
-        responses (Iterable[Iterable[str]]): The answers about each.
-        RETURNS (Iterable[Doc]): The documents themselves, annotated.
+        shards (Iterable[Iterable[Any]]): The shards of each document from
+            `generate_prompts`, or a list of the document alone.
+        responses (Iterable[Iterable[str]]): The responses for each document.
+        RETURNS (Iterable[Doc]): The same documents, annotated.
         """
         docs = []
         reasons: list[str] = []
         answers = iter(responses)
         for each in shards:
-            asked = _as_shards(each)
-            given = [_as_answer(answer) for answer in next(answers, ())]
-            outcome = self._outcome(asked, given)
-            if outcome.status == FAILED:
-                causes = (i for i in outcome.issues if i["code"] == FAILED)
-                reasons.append(next(causes)["message"])
-            self._write(asked.doc, outcome, given)
-            docs.append(asked.doc)
+            parts = _as_shards(each)
+            completions = [_as_completion(answer) for answer in next(answers, ())]
+            prediction = self._predict(parts, completions)
+            if prediction.status == FAILED:
+                failures = (i for i in prediction.issues if i["code"] == FAILED)
+                reasons.append(next(failures)["message"])
+            self._write(parts.doc, prediction, completions)
+            docs.append(parts.doc)
         if reasons:
             key = self.settings.spans_key
             message = Warnings.W730.format(
@@ -511,20 +408,20 @@ class MarkingTask(TaskState):
         labels: Any = None,
         n_prompt_examples: int = 0,
     ) -> None:
-        """Take labels and examples from training data.
+        """Set labels and examples from training data.
 
-        get_examples (Callable[[], Iterable[Example]]): Gives the data.
+        get_examples (Callable[[], Iterable[Example]]): Returns the data.
         nlp (Language): The pipeline.
-        labels (Optional[Union[List[str], Dict[str, str]]]): The labels, or label to
-            definition; else those of the config, else those of the data.
-        n_prompt_examples (int): How many examples the prompt shows, those of the
-            config among them; -1 for all of the data.
-        RAISES (ValueError): A label is not legal, or an example can't be shown.
+        labels (list[str] | dict[str, str] | None): The labels, or label to definition.
+            By default those of the config, or else those of the data.
+        n_prompt_examples (int): The number of examples in the prompt, including those
+            of the config. -1 for all of the data.
+        RAISES (ValueError): A label is invalid, or an example cannot be shown.
         """
         key = self.settings.spans_key
-        own = self._labels
-        given = read_labels(labels or own, self.format)
-        chosen = {label: text or own.get(label, "") for label, text in given.items()}
+        present = self._labels
+        names = read_labels(labels or present, self.format)
+        chosen = {name: text or present.get(name, "") for name, text in names.items()}
         found: set[str] = set()
         shown = list(self._examples)
         for example in get_examples():
@@ -539,29 +436,29 @@ class MarkingTask(TaskState):
             self.layout.around()
 
     def scorer(self, examples: Iterable[Example]) -> dict[str, Any]:
-        """Score predictions.
+        """Score examples.
 
         examples (Iterable[Example]): Predicted documents with their references.
-        RETURNS (Dict[str, Any]): The scores.
+        RETURNS (dict[str, Any]): The scores.
         """
         return self._scorer(examples, spans_key=self.settings.spans_key)
 
-    def _outcome(self, shards: Shards, answers: Sequence[Completion]) -> Prediction:
+    def _predict(self, shards: Shards, completions: Sequence[Completion]) -> Prediction:
         if not shards.windows:
             return Prediction()
-        if len(answers) != len(shards.windows):
-            found, expected = len(answers), len(shards.windows)
+        if len(completions) != len(shards.windows):
+            found, expected = len(completions), len(shards.windows)
             error = ValueError(Errors.G735.format(found=found, expected=expected))
             return failed_prediction(shards.doc, error)
         labels = self.labels
-        outcomes = [
-            aligned(span, answer, self.format, labels)
-            for span, answer in zip(shards, answers, strict=True)
+        predictions = [
+            aligned(span, completion, self.format, labels)
+            for span, completion in zip(shards, completions, strict=True)
         ]
-        return merge_shards(shards, outcomes, labels, self.format.allows_crossing)
+        return merge_shards(shards, predictions, labels, self.format.allows_crossing)
 
     def _write(
-        self, doc: Doc, outcome: Prediction, answers: Sequence[Completion]
+        self, doc: Doc, prediction: Prediction, completions: Sequence[Completion]
     ) -> None:
         settings = {
             "spans_key": self.settings.spans_key,
@@ -570,8 +467,101 @@ class MarkingTask(TaskState):
             "overwrite_ents": self.settings.overwrite_ents,
         }
         if self.settings.keep_raw:
-            outcome.answers = [str(answer) for answer in answers]
-        write_prediction(doc, outcome, settings)
+            prediction.answers = [str(completion) for completion in completions]
+        write_prediction(doc, prediction, settings)
+
+    def get_cfg(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): The labels with their definitions, in order. All
+        other settings come from the config."""
+        return {"labels": [[label, text] for label, text in self._labels.items()]}
+
+    def set_cfg(self, cfg: dict[str, Any]) -> None:
+        """Load the result of `get_cfg`.
+
+        cfg (dict[str, Any]): The labels.
+        RAISES (ValueError): The data is invalid.
+        """
+        try:
+            labels = {str(label): str(text) for label, text in cfg["labels"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(Errors.G737.format(reason=repr(error))) from error
+        self.set_labels(labels)
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): The labels and examples."""
+        return util.to_bytes(
+            {
+                "cfg": lambda: srsly.json_dumps(self.get_cfg()),
+                "prompt_examples": lambda: srsly.json_dumps(self._example_data()),
+            },
+            exclude,
+        )
+
+    def from_bytes(
+        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
+    ) -> "MarkingTask":
+        """Load the result of `to_bytes`.
+
+        bytes_data (bytes): The data.
+        RETURNS (MarkingTask): The task itself.
+        RAISES (ValueError): The data is invalid.
+        """
+        util.from_bytes(
+            bytes_data,
+            {
+                "cfg": lambda b: self.set_cfg(srsly.json_loads(b)),
+                "prompt_examples": lambda b: self._load_examples(srsly.json_loads(b)),
+            },
+            exclude,
+        )
+        return self
+
+    def to_disk(self, path: Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the labels and examples.
+
+        path (Path): The folder.
+        """
+        util.to_disk(
+            path,
+            {
+                "cfg": lambda p: srsly.write_json(p, self.get_cfg()),
+                "prompt_examples": lambda p: srsly.write_json(p, self._example_data()),
+            },
+            exclude,
+        )
+
+    def from_disk(self, path: Path, *, exclude: Iterable[str] = ()) -> "MarkingTask":
+        """Load the result of `to_disk`.
+
+        path (Path): The folder.
+        RETURNS (MarkingTask): The task itself.
+        RAISES (ValueError): The data is invalid.
+        """
+        util.from_disk(
+            path,
+            {
+                "cfg": lambda p: self.set_cfg(srsly.read_json(p)),
+                "prompt_examples": lambda p: self._load_examples(srsly.read_json(p)),
+            },
+            exclude,
+        )
+        return self
+
+    def _example_data(self) -> list[dict[str, Any]]:
+        return [shown.to_json() for shown in self._examples]
+
+    def _load_examples(self, examples: Any) -> None:
+        self.set_examples(read_examples(examples))
+
+    def _make_layout(self, shown: Sequence[Demonstration]) -> PromptLayout:
+        return PromptLayout(
+            self.labels,
+            self._labels,
+            format=self.format.name,
+            readings=self.settings.readings,
+            demonstrations=tuple(shown),
+            template=self.settings.source,
+        )
 
 
 def _as_shards(each: Any) -> Shards:
@@ -584,16 +574,12 @@ def _as_shards(each: Any) -> Shards:
     return Shards(doc, (Window(0, len(doc)),) if len(doc) else ())
 
 
-def _as_answer(answer: Any) -> Completion:
+def _as_completion(answer: Any) -> Completion:
     if isinstance(answer, Completion):
         return answer
     if isinstance(answer, str):
         return Completion(answer)
     return Completion(error=TypeError(Errors.G736.format(found=repr(answer)[:80])))
-
-
-# What confection takes for the examples: a list, or a reader.
-Examples = Union[Iterable[Dict[str, Any]], Callable[[], Any], None]  # noqa: UP006, UP007
 
 
 def make_ner_task(
@@ -609,25 +595,25 @@ def make_ner_task(
     keep_raw: bool = False,
     scorer: Optional[Callable] = None,  # noqa: UP045
 ) -> MarkingTask:
-    """`spacy-genner.NER.v1`: entities to `doc.ents`, and all spans, with status and
-    issues, to `doc.spans[spans_key]`.
+    """Make the task `spacy-genner.NER.v1`. It writes entities to `doc.ents`, and all
+    spans, with status and issues, to `doc.spans[spans_key]`.
 
-    labels (Union[List[str], str]): The labels, or a string with commas between them;
-        empty to take them from the examples at `nlp.initialize`.
-    label_definitions (Optional[Dict[str, str]]): What labels stand for.
-    examples (Optional[Union[Iterable[Dict[str, Any]], Callable]]): Annotated texts for
-        the prompt, or what reads them, such as `spacy.FewShotReader.v1`.
-    template (Optional[str]): The source of a jinja template, or "study" or "compact".
+    labels (list[str] | str): The labels, or a comma-separated string. Empty to collect
+        them from the examples in `nlp.initialize`.
+    label_definitions (dict[str, str] | None): Label to definition.
+    examples (Iterable[dict[str, Any]] | Callable | None): Annotated texts for the
+        prompt, or a reader of them such as `spacy.FewShotReader.v1`.
+    template (str | None): The source of a jinja template, or "study" or "compact".
     format (str): The output format.
     spans_key (str): The group of `doc.spans`.
-    readings (int): How often the project's templates hold the text: 1 or 2.
-    set_ents (str): Which spans are entities: "outer", "inner" or "none".
-    overwrite_ents (bool): Whether entities that are in the Doc give way.
-    keep_raw (bool): Whether the group keeps the answer, `attrs["answer"]`.
-    scorer (Optional[Callable]): Scores examples; by default as spaCy's `ner` and as
+    readings (int): How many times the built-in templates hold the text: 1 or 2.
+    set_ents (str): The spans to write to `doc.ents`: "outer", "inner" or "none".
+    overwrite_ents (bool): Whether to overwrite existing entities of the Doc.
+    keep_raw (bool): Whether the group keeps the completion as `attrs["answer"]`.
+    scorer (Callable | None): Scores examples. By default as spaCy's `ner` and as
         `spacy-genner.span_scorer.v1`.
     RETURNS (MarkingTask): The task.
-    RAISES (ValueError): A setting can't be used.
+    RAISES (ValueError): A setting is invalid.
     """
     return MarkingTask(
         split_labels(labels, label_definitions),
@@ -656,22 +642,23 @@ def make_spancat_task(
     keep_raw: bool = False,
     scorer: Optional[Callable] = None,  # noqa: UP045
 ) -> MarkingTask:
-    """`spacy-genner.SpanCat.v1`: spans, nested ones too, to `doc.spans[spans_key]`.
+    """Make the task `spacy-genner.SpanCat.v1`. It writes spans, including nested ones,
+    to `doc.spans[spans_key]`.
 
-    labels (Union[List[str], str]): The labels, or a string with commas between them;
-        empty to take them from the examples at `nlp.initialize`.
-    label_definitions (Optional[Dict[str, str]]): What labels stand for.
-    examples (Optional[Union[Iterable[Dict[str, Any]], Callable]]): Annotated texts for
-        the prompt, or what reads them, such as `spacy.FewShotReader.v1`.
-    template (Optional[str]): The source of a jinja template, or "study" or "compact".
+    labels (list[str] | str): The labels, or a comma-separated string. Empty to collect
+        them from the examples in `nlp.initialize`.
+    label_definitions (dict[str, str] | None): Label to definition.
+    examples (Iterable[dict[str, Any]] | Callable | None): Annotated texts for the
+        prompt, or a reader of them such as `spacy.FewShotReader.v1`.
+    template (str | None): The source of a jinja template, or "study" or "compact".
     format (str): The output format.
     spans_key (str): The group of `doc.spans`.
-    readings (int): How often the project's templates hold the text: 1 or 2.
-    keep_raw (bool): Whether the group keeps the answer, `attrs["answer"]`.
-    scorer (Optional[Callable]): Scores examples; by default
+    readings (int): How many times the built-in templates hold the text: 1 or 2.
+    keep_raw (bool): Whether the group keeps the completion as `attrs["answer"]`.
+    scorer (Callable | None): Scores examples. By default
         `spacy-genner.span_scorer.v1`.
     RETURNS (MarkingTask): The task.
-    RAISES (ValueError): A setting can't be used.
+    RAISES (ValueError): A setting is invalid.
     """
     return MarkingTask(
         split_labels(labels, label_definitions),
@@ -690,12 +677,12 @@ def make_spancat_task(
 def score_entities(
     examples: Iterable[Example], *, spans_key: str = "sc", **kwargs: Any
 ) -> dict[str, Any]:
-    """Score entities, and the spans beside them.
+    """Score the entities and the spans.
 
     examples (Iterable[Example]): Predicted documents with their references.
     spans_key (str): The group of `doc.spans`.
-    RETURNS (Dict[str, Any]): spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`,
-        and what `spacy-genner.span_scorer.v1` gives.
+    RETURNS (dict[str, Any]): spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`,
+        and the scores of `spacy-genner.span_scorer.v1`.
     """
     examples = list(examples)
     spans = make_span_scorer()(examples, spans_key=spans_key)

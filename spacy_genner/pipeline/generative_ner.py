@@ -35,7 +35,7 @@ from .predictor import (
     get_shim,
 )
 from .results import Prediction, write_prediction
-from .state import ComponentState, read_demonstrations
+from .state import STATE_FILE, ComponentState, read_demonstrations
 from .verifier import Verifier
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ SCORE_WEIGHTS: dict[str, float | None] = {
     "spans_sc_p": 0.0,
     "spans_sc_r": 0.0,
 }
-STATE_FILE = "genner.json"
 ADAPTER_FOLDER = "adapter"
 DRAFT_HEAD_FILE = "draft_head.safetensors"
 

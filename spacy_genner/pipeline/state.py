@@ -16,6 +16,8 @@ from ..io import parse_json
 from ..prompts import Demonstration, PromptLayout, PromptSettings, Selection
 from ..prompts.layout import INSTRUCTIONS, read_template
 
+# The file of a saved component that holds the state.
+STATE_FILE = "genner.json"
 VERSION = 2
 # The maximum number of characters of a setting in a message.
 _LENGTH = 60

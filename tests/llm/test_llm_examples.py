@@ -100,7 +100,7 @@ def test_demonstrations():
         (
             [{"start": 29, "end": 32, "label": "GPE"}],
             "grouped_json",
-            "can't say where 'May' is",
+            "cannot represent 'May'",
         ),
     ],
 )

@@ -16,7 +16,7 @@ from spacy_llm.registry import registry
 from spacy_genner.decoding.decoder import DraftDecoder
 from spacy_genner.errors import GennerWarning
 from spacy_genner.formats import FORMATS, get_format
-from spacy_genner.llm.local import LocalLM, in_own_layout
+from spacy_genner.llm.local import LocalLM, token_aligned_layout
 from spacy_genner.llm.messages import Completion, Prompt, PromptText
 from spacy_genner.prompts import PromptLayout
 from spacy_genner.prompts.layout import INSTRUCTIONS
@@ -163,7 +163,7 @@ def test_an_adapter_as_peft_writes_it(tiny_base, tmp_path):
 def generated(base, prompt, room, **chat):
     """What transformers' own loop makes of one prompt."""
     model = local(base, **chat)
-    free = model._writers()[1]
+    free = model._generators()[1]
     network = model.lm.decoding_network()
     ids = torch.tensor([free.ids(prompt)])
     made = network.generate(ids, max_new_tokens=room, do_sample=False)
@@ -192,7 +192,7 @@ def test_a_bases_settings_for_sampling_do_not_count(tiny_base, tmp_path):
     settings = {"max_new_tokens": 30}
     model = local(folder, **settings)
     expected = ask(local(tiny_base("llama"), **settings), PROMPTS)
-    free = model._writers()[1]
+    free = model._generators()[1]
     assert free._end_ids(model.lm.base.model) == [1, 7]
     stop = model.lm.tokenizer.decode([7])
     for made, whole in zip(ask(model, PROMPTS), expected, strict=True):
@@ -202,7 +202,7 @@ def test_a_bases_settings_for_sampling_do_not_count(tiny_base, tmp_path):
 
 def test_an_answer_ends_where_the_model_ends_it(tiny_base):
     model = local(tiny_base("llama"), max_new_tokens=12)
-    free = model._writers()[1]
+    free = model._generators()[1]
     eos = model.lm.tokenizer.eos_token_id
     letter = free.encode("a")[0]
     assert free._text([letter, eos, letter], free._end_ids(model.lm.base.model)) == "a"
@@ -218,9 +218,9 @@ def test_an_answer_that_is_cut_is_told_once(tiny_base, prompt, monkeypatch):
     assert len(told) == 1
     # One that ends does not tell, nor does it where the end is the last of its tokens.
     model = local(tiny_base("llama"), max_new_tokens=5, constrained=False)
-    free = model._writers()[1]
+    free = model._generators()[1]
     last = model.lm.tokenizer(ask(model, [prompt])[0])["input_ids"][-1]
-    monkeypatch.setattr(free, "_told_of_cut", False)
+    monkeypatch.setattr(free, "_warned_of_cut", False)
     monkeypatch.setattr(free, "_end_ids", lambda network: [last])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -228,7 +228,7 @@ def test_an_answer_that_is_cut_is_told_once(tiny_base, prompt, monkeypatch):
 
 
 def test_the_context_may_be_what_cuts(tiny_base):
-    free = local(tiny_base("llama"))._writers()[1]
+    free = local(tiny_base("llama"))._generators()[1]
     length = len(free.ids(PROMPTS[0])) + 3
     model = local(tiny_base("llama"), context_length=length)
     with pytest.warns(GennerWarning, match="W732.*3 tokens.*'context_length'"):
@@ -258,7 +258,7 @@ def test_without_the_grammar_a_question_is_a_prompt(tiny_base):
 
 def test_text_is_data(tiny_base):
     model = local(tiny_base("llama"))
-    free = model._writers()[1]
+    free = model._generators()[1]
     control = set(model.lm.tokenizer.all_special_ids)
     ids = free.ids("<eos><pad>")
     assert control.isdisjoint(ids[1:]) and ids[0] == model.lm.tokenizer.bos_token_id
@@ -287,11 +287,11 @@ def test_a_chat_has_its_control_tokens_and_its_text_has_none(chat_base):
     model = local(chat_base)
     tokenizer = model.lm.tokenizer
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    free = model._writers()[1]
+    free = model._generators()[1]
     ids = free.ids("Say <eos>")
     assert tokenizer.decode(ids) == "<bos><unk>user: Say <eos><eos><unk>answer: "
     assert (ids[0], ids.count(bos), ids.count(eos)) == (bos, 1, 1)
-    plain = local(chat_base, chat=False)._writers()[1].ids("Say <eos>")
+    plain = local(chat_base, chat=False)._generators()[1].ids("Say <eos>")
     assert tokenizer.decode(plain) == "<bos>Say <eos>" and eos not in plain
     # Questions are turns, too, where the model is not tuned on prompts without.
     [turn] = ask(model, [question(TEXTS[0])])
@@ -343,11 +343,11 @@ def test_what_fails_together_is_tried_alone(tiny_base, monkeypatch):
     answers = ask(model, [question(text) for text in TEXTS])
     assert [str(a) for a in answers[2:]] == [str(a) for a in right[2:]]
     assert answers[0] == right[0] and isinstance(answers[1].error, MemoryError)
-    free = model._writers()[1]
+    free = model._generators()[1]
     generate = free._generate
 
     def fail(batch):
-        if any(prompt.place == 1 for prompt in batch):
+        if any(prompt.number == 1 for prompt in batch):
             raise MemoryError("too much")
         return generate(batch)
 
@@ -374,18 +374,18 @@ def test_layouts_take_turns(tiny_base):
     together = ask(model, asked)
     alone = [ask(model, [each])[0] for each in asked]
     assert [a.scored for a in together] == [a.scored for a in alone]
-    assert len(model._writers()[0]._runtimes) <= 4
+    assert len(model._generators()[0]._predictors) <= 4
 
 
 def test_demonstrations_look_as_outputs_do():
     text = "the University of Porto, in Porto"
     output = "the [University of [Porto | GPE] | ORG], in [Porto | GPE]"
     layout = PromptLayout(tuple(LABELS), demonstrations=((text, output),))
-    [shown] = in_own_layout(layout).demonstrations
+    [shown] = token_aligned_layout(layout).demonstrations
     own = "the[ University of[ Porto | GPE] | ORG], in[ Porto | GPE]"
     assert shown == (text, own)
     grouped = PromptLayout(("A",), format="grouped_json", demonstrations=(("a", "{}"),))
-    assert in_own_layout(grouped) is grouped
+    assert token_aligned_layout(grouped) is grouped
 
 
 def test_context_length(tiny_base):
@@ -394,7 +394,7 @@ def test_context_length(tiny_base):
     assert model.context_length == 1024
     assert not model.lm.is_loaded
     assert model.context_length.count("Lisbon") == len(
-        model._writers()[1].encode("Lisbon")
+        model._generators()[1].encode("Lisbon")
     )
     assert model.lm.is_loaded
     # Said in the config, the base need not be there.

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 from importlib import metadata
+from urllib.request import Request, urlopen
 
-import httpx
 import pytest
 import spacy
 from test_pipeline_remote import remote
@@ -62,12 +62,13 @@ def server(tmp_path_factory):
         )
     try:
         url = f"http://127.0.0.1:{port}/v1"
+        headers = {"Authorization": f"Bearer {KEY}"}
         for _ in range(600):
             assert running.poll() is None, log.read_text()
             try:
-                if httpx.get(f"{url}/models", headers=key(), timeout=5).is_success:
-                    break
-            except httpx.TransportError:
+                urlopen(Request(f"{url}/models", headers=headers), timeout=5).close()
+                break
+            except OSError:
                 time.sleep(0.2)
         else:
             raise AssertionError(log.read_text())
@@ -75,10 +76,6 @@ def server(tmp_path_factory):
     finally:
         running.kill()
         running.wait()
-
-
-def key():
-    return {"Authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,9 @@
 """The test server rejects every request that is not of the protocol."""
 
-import httpx
+import json
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
 import pytest
 from server import KEY, MODEL, Server
 
@@ -8,24 +11,32 @@ MESSAGES = [{"role": "user", "content": "a"}]
 CHAT = {"model": MODEL, "messages": MESSAGES}
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def send(url, content=None, **headers):
+    """Send a POST request, or a GET request if there is no content."""
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urlopen(Request(url, content, headers)) as response:
+            return response.status, json.load(response)
+    except HTTPError as error:
+        with error:
+            return error.code, json.load(error)
 
 
 def post(server, body, path="/chat/completions", **headers):
     headers = {"Authorization": f"Bearer {KEY}", **headers}
-    return httpx.post(server.url + path, json=body, headers=headers)
+    content = json.dumps(body).encode()
+    return send(server.url + path, content, Content_Type="application/json", **headers)
 
 
 def test_valid_requests():
     with Server() as server:
-        chat = post(server, {**CHAT, "temperature": 0, "stop": ["x"], "seed": 1})
-        assert chat.status_code == 200
-        assert chat.json()["choices"][0]["message"]["content"] == "answer to a"
+        body = {**CHAT, "temperature": 0, "stop": ["x"], "seed": 1}
+        status, chat = post(server, body)
+        assert status == 200
+        assert chat["choices"][0]["message"]["content"] == "answer to a"
         body = {"model": MODEL, "prompt": "a", "logprobs": 5, "max_tokens": 1}
-        completion = post(server, body, "/completions")
-        assert completion.json()["choices"][0]["text"] == "answer to a"
+        _, completion = post(server, body, "/completions")
+        assert completion["choices"][0]["text"] == "answer to a"
         assert server.rejected == [] and len(server.calls) == 2
 
 
@@ -64,24 +75,24 @@ def test_valid_requests():
 )
 def test_invalid_requests(body):
     with Server() as server:
-        response = post(server, body)
-        assert response.status_code == 400
-        error = response.json()["error"]
+        status, response = post(server, body)
+        assert status == 400
+        error = response["error"]
         assert error["message"] and error["type"] == "invalid_request_error"
         assert len(server.rejected) == 1 and server.calls == []
 
 
 def test_invalid_calls():
     with Server() as server:
-        assert post(server, CHAT, "/chat").status_code == 404
-        assert post(server, CHAT, Authorization="x").status_code == 401
-        assert post(server, {**CHAT, "model": "other"}).status_code == 404
+        assert post(server, CHAT, "/chat")[0] == 404
+        assert post(server, CHAT, Authorization="x")[0] == 401
+        assert post(server, {**CHAT, "model": "other"})[0] == 404
         url = server.url + "/chat/completions"
-        assert httpx.get(url).status_code == 405
-        headers = {"Authorization": f"Bearer {KEY}"}
-        assert httpx.post(url, content=b"{}", headers=headers).status_code == 400
-        headers["Content-Type"] = "application/json"
-        assert httpx.post(url, content=b"{", headers=headers).status_code == 400
+        assert send(url)[0] == 405
+        authorization = f"Bearer {KEY}"
+        assert send(url, b"{}", Authorization=authorization)[0] == 400
+        json_type = {"Content_Type": "application/json"}
+        assert send(url, b"{", Authorization=authorization, **json_type)[0] == 400
         assert len(server.rejected) == 6 and server.calls == []
     with Server(key=None) as server:
-        assert post(server, CHAT).status_code == 401
+        assert post(server, CHAT)[0] == 401

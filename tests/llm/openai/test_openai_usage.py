@@ -10,8 +10,7 @@ from spacy_genner.llm.openai.usage import Usage, usage_of
 NAME = "spacy-genner.OpenAICompatible.v1"
 
 
-def test_usage_of_both_factories(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def test_usage_of_both_factories():
     with Server(lambda call: TEXT, key=None) as server:
         known = {"name": MODEL, "base_url": server.url, "api_key_env": None}
         task = {"@llm_tasks": "spacy-genner.SpanCat.v1", "labels": ["GPE"]}

@@ -4,14 +4,14 @@ import json
 import sys
 
 import pytest
-from component_cases import learnt
+from component_cases import trained_pipeline
 from training_cases import TEXTS, write_corpus
 
 
 @pytest.fixture
 def benchmark(tmp_path, monkeypatch, tiny_base, import_benchmark):
     """The script, with a command line for a tiny pipeline and three documents."""
-    learnt(tiny_base("llama")).to_disk(tmp_path / "model")
+    trained_pipeline(tiny_base("llama")).to_disk(tmp_path / "model")
     write_corpus(tmp_path / "data.spacy", TEXTS[:3])
     line = ["decoders_agree.py", str(tmp_path / "model"), str(tmp_path / "data.spacy")]
     monkeypatch.setattr(sys, "argv", line)

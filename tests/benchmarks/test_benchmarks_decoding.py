@@ -12,9 +12,9 @@ import torch
 from component_cases import (
     TEXTS,
     component,
-    learn,
     make_doc,
     make_examples,
+    overfit,
     pipeline,
 )
 from spacy.tokens import DocBin
@@ -52,7 +52,7 @@ def folder(tiny_base, tmp_path_factory):
     """A model that learned unconstrained outputs, a corpus, and a spaCy pipeline."""
     folder = tmp_path_factory.mktemp("decoding")
     nlp = pipeline(tiny_base("gemma3", "metaspace"), loss="lm")
-    learn(nlp, TEXTS, steps=60)
+    overfit(nlp, TEXTS, steps=60)
     nlp.to_disk(folder / "model")
     docs = [example.reference for example in make_examples(nlp)]
     DocBin(docs=[*docs, make_doc(nlp, "")]).to_disk(folder / "data.spacy")

@@ -9,7 +9,7 @@ import pytest
 import spacy
 import srsly
 import torch
-from component_cases import component, learnt, make_examples, pipeline
+from component_cases import component, make_examples, pipeline, trained_pipeline
 from training_cases import TEXTS, docs, write_corpus
 from weasel.util import load_project_config
 
@@ -200,7 +200,7 @@ def test_unconstrained_scores(unconstrained, monkeypatch):
 @pytest.mark.parametrize("trained", [True, False])
 def test_unconstrained_outputs_equal_generate(unconstrained, tiny_base, trained):
     base = tiny_base("gemma3")
-    nlp = learnt(base) if trained else pipeline(base)
+    nlp = trained_pipeline(base) if trained else pipeline(base)
     ner = component(nlp)
     gold = [example.reference for example in make_examples(nlp)]
     encoder = ner.predictor.encoder

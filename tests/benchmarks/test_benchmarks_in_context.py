@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from component_cases import learnt
+from component_cases import trained_pipeline
 from training_cases import TEXTS, write_corpus
 
 LABELS = {"ORG": "an organisation", "GPE": "a city or country"}
@@ -13,7 +13,7 @@ LABELS = {"ORG": "an organisation", "GPE": "a city or country"}
 def test_rows(tmp_path, monkeypatch, tiny_base, capsys, import_benchmark):
     pytest.importorskip("sklearn")
     base = tiny_base("llama")
-    learnt(base).to_disk(tmp_path / "model")
+    trained_pipeline(base).to_disk(tmp_path / "model")
     write_corpus(tmp_path / "data.spacy", TEXTS[:3])
     (tmp_path / "labels.json").write_text(json.dumps(LABELS))
     line = ["in_context.py", *[tmp_path / "data.spacy"] * 2, "--base", base]

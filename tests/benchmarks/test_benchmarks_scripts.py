@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import spacy
-from component_cases import learnt
+from component_cases import trained_pipeline
 from training_cases import TEXTS, make_config, write_config, write_corpus
 
 
@@ -28,7 +28,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def model(tmp_path, tiny_base):
-    learnt(tiny_base("llama")).to_disk(tmp_path / "model")
+    trained_pipeline(tiny_base("llama")).to_disk(tmp_path / "model")
     return tmp_path / "model"
 
 

@@ -10,12 +10,12 @@ from component_cases import (
     RATE,
     TEXTS,
     component,
-    learn,
-    learnt,
     make_doc,
     make_examples,
+    overfit,
     pipeline,
     results,
+    trained_pipeline,
 )
 from spacy.tokens import Span
 from thinc.api import Adam
@@ -52,7 +52,7 @@ def test_the_adapter_trains_as_if_there_were_no_head(tiny_base):
     base = tiny_base("llama")
     plain = pipeline(base, model__draft_head=False)
     headed = pipeline(base)
-    assert learn(plain, NESTED, steps=5) == learn(headed, NESTED, steps=5)
+    assert overfit(plain, NESTED, steps=5) == overfit(headed, NESTED, steps=5)
     assert component(plain).lm.to_bytes() == component(headed).lm.to_bytes()
     assert component(plain).lm.drafting.to_bytes() == b""
     assert component(headed).lm.drafting.to_bytes() != b""
@@ -60,7 +60,7 @@ def test_the_adapter_trains_as_if_there_were_no_head(tiny_base):
 
 @pytest.mark.parametrize("texts", [TEXTS, NESTED], ids=["flat", "nested"])
 def test_a_trained_head_saves_passes(tiny_base, texts):
-    nlp = learnt(tiny_base("llama"), texts)
+    nlp = trained_pipeline(tiny_base("llama"), texts)
     drafted, fewer = counted(nlp, texts)
     component(nlp).decoder.drafter = CopyDrafter()
     copied, more = counted(nlp, texts)
@@ -70,7 +70,7 @@ def test_a_trained_head_saves_passes(tiny_base, texts):
 
 def test_the_head_is_saved_with_the_component(tiny_base, tmp_path):
     base = tiny_base("llama")
-    nlp = learnt(base)
+    nlp = trained_pipeline(base)
     expected = counted(nlp)
     weights = component(nlp).lm.drafting.to_bytes()
     nlp.to_disk(tmp_path / "pipeline")
@@ -90,7 +90,7 @@ def test_the_head_is_saved_with_the_component(tiny_base, tmp_path):
 
 
 def test_the_error_names_a_damaged_head(tiny_base, tmp_path):
-    learnt(tiny_base("llama")).to_disk(tmp_path)
+    trained_pipeline(tiny_base("llama")).to_disk(tmp_path)
     (tmp_path / NAME / "draft_head.safetensors").write_bytes(b"not a draft head")
     nlp = spacy.load(tmp_path)
     with pytest.raises(ValueError, match=r"\[G264\].*draft_head\.safetensors"):
@@ -98,11 +98,11 @@ def test_the_error_names_a_damaged_head(tiny_base, tmp_path):
 
 
 def test_a_new_adapter_or_label_drops_the_head(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     pipe = component(nlp)
     pipe.lm.reset_adapter()
     assert pipe.lm.drafting.to_bytes() == b""
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     pipe = component(nlp)
     expected = results(nlp)
     pipe.add_label("PER")
@@ -116,7 +116,7 @@ def test_a_new_adapter_or_label_drops_the_head(tiny_base):
 
 
 def test_spans_of_an_earlier_component_are_the_draft(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     component(nlp).decoder.drafter = DocSpansDrafter("earlier")
     for known in (True, False):
         docs = [make_doc(nlp, text) for text, _ in TEXTS]

@@ -10,7 +10,14 @@ import pytest
 import spacy
 import spacy_llm.tasks  # noqa: F401
 import torch
-from component_cases import LABELS, component, found, learnt, make_doc, pipeline
+from component_cases import (
+    LABELS,
+    component,
+    found,
+    make_doc,
+    pipeline,
+    trained_pipeline,
+)
 from spacy_llm.registry import registry
 
 from spacy_genner.decoding.decoder import DraftDecoder
@@ -105,7 +112,7 @@ def sorted_spans(answer, fmt, text):
 
 def test_a_tuned_component_answers_the_task_as_it_does_itself(tiny_base, tmp_path):
     base = tiny_base("llama")
-    tuned = learnt(base)
+    tuned = trained_pipeline(base)
     tuned.to_disk(tmp_path / "saved")
     folder = str(tmp_path / "saved" / "generative_ner")
     # The task's own prompt and format are others.
@@ -137,7 +144,7 @@ def test_a_saved_component_without_an_adapter_brings_its_prompt(
 
 
 def test_a_tuned_component_is_asked_for_its_own_labels_only(tiny_base, tmp_path):
-    tuned = learnt(tiny_base("llama"))
+    tuned = trained_pipeline(tiny_base("llama"))
     tuned.to_disk(tmp_path / "saved")
     folder = str(tmp_path / "saved" / "generative_ner")
     nlp = piped(tiny_base("llama"), labels=["GPE", "X"], adapter=folder)
@@ -150,7 +157,7 @@ def test_a_tuned_component_is_asked_for_its_own_labels_only(tiny_base, tmp_path)
 
 def test_an_adapter_as_peft_writes_it(tiny_base, tmp_path):
     base = tiny_base("llama")
-    tuned = learnt(base)
+    tuned = trained_pipeline(base)
     component(tuned).lm.save(tmp_path / "adapter")
     model = local(base, adapter=str(tmp_path / "adapter"))
     # In the layout that it was tuned on.
@@ -306,7 +313,7 @@ def test_a_chat_is_asked_for_and_there_is_none(tiny_base):
 
 @pytest.mark.parametrize("chat", [True, "auto"])
 def test_an_adapter_is_asked_as_it_was_tuned(chat_base, tmp_path, chat):
-    tuned = learnt(chat_base)
+    tuned = trained_pipeline(chat_base)
     component(tuned).lm.save(tmp_path / "adapter")
     model = local(chat_base, adapter=str(tmp_path / "adapter"), chat=chat)
     [answer] = ask(model, [question(TEXTS[0])])

@@ -95,7 +95,7 @@ def results(nlp: Language, texts: Any = TEXTS) -> list[tuple[Any, ...]]:
     return [result(nlp(make_doc(nlp, text))) for text, _ in texts]
 
 
-def learn(nlp: Language, texts: Any = TEXTS, steps: int = 40) -> list[float]:
+def overfit(nlp: Language, texts: Any = TEXTS, steps: int = 40) -> list[float]:
     """Learn a corpus by heart, and give the losses."""
     fix_random_seed(0)
     examples = make_examples(nlp, texts)
@@ -104,20 +104,20 @@ def learn(nlp: Language, texts: Any = TEXTS, steps: int = 40) -> list[float]:
     return [nlp.update(examples, sgd=sgd)[NAME] for _ in range(steps)]
 
 
-_learnt: dict[tuple[str, str], bytes] = {}
+_trained: dict[tuple[str, str], bytes] = {}
 
 
-def learnt(base: Path, texts: Any = TEXTS, **changes: Any) -> Language:
+def trained_pipeline(base: Path, texts: Any = TEXTS, **changes: Any) -> Language:
     """A pipeline that knows a corpus by heart; trained once a session."""
     key = (str(base), repr(texts))
-    if key not in _learnt:
+    if key not in _trained:
         nlp = pipeline(base)
-        learn(nlp, texts)
-        _learnt[key] = nlp.to_bytes()
-    return pipeline(base, **changes).from_bytes(_learnt[key])
+        overfit(nlp, texts)
+        _trained[key] = nlp.to_bytes()
+    return pipeline(base, **changes).from_bytes(_trained[key])
 
 
-def shaken(nlp: Language, seed: int = 0) -> Language:
+def perturb(nlp: Language, seed: int = 0) -> Language:
     """With an adapter that has other weights."""
     lm = component(nlp).lm
     generator = torch.Generator().manual_seed(seed)
@@ -136,7 +136,7 @@ def digest(model: Any) -> str:
     return state.hexdigest()
 
 
-class Said:
+class FixedDecoder:
     """A decoder that says what it is told: by text, spans of units with label index
     and score."""
 
@@ -154,7 +154,7 @@ class Said:
         return made
 
 
-class Breaks:
+class FailingDecoder:
     """A decoder that breaks on texts with a certain word."""
 
     def __init__(self, inner: Any, error: Callable[[], Exception], word: str = "bad"):
@@ -172,9 +172,9 @@ class Breaks:
         return self.inner.decode(engine, tasks)
 
 
-def says(nlp: Language, text: str, *spans: tuple[int, int, str, float]) -> Doc:
+def annotate_with(nlp: Language, text: str, *spans: tuple[int, int, str, float]) -> Doc:
     """The document that comes out where the decoder finds these spans."""
     pipe = component(nlp)
     told = [(start, end, pipe.labels.index(label), p) for start, end, label, p in spans]
-    pipe.decoder = Said({text: told})
+    pipe.decoder = FixedDecoder({text: told})
     return nlp(make_doc(nlp, text))

@@ -17,13 +17,13 @@ from component_cases import (
     component,
     digest,
     found,
-    learnt,
     make_doc,
     make_examples,
+    perturb,
     pipeline,
     result,
     results,
-    shaken,
+    trained_pipeline,
 )
 from thinc.api import Adam
 
@@ -51,7 +51,7 @@ def counted(items, seen):
 LONG_STREAM = """
 import random, resource, sys
 sys.path.insert(0, sys.argv[1])
-from component_cases import learnt
+from component_cases import trained_pipeline
 
 def resident():
     with open("/proc/self/statm") as counts:
@@ -65,7 +65,7 @@ def sentences(count, seen):
         picked = [choose.choice(words) for _ in range(choose.randint(0, 9))]
         yield " ".join([*picked, str(number)]), number
 
-nlp = learnt(sys.argv[2])
+nlp = trained_pipeline(sys.argv[2])
 read = []
 sizes = []
 behind = 0
@@ -100,7 +100,7 @@ def test_a_long_stream_takes_no_more_memory(tiny_base):
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_a_stream(tiny_base, batch_size):
     """No more is read ahead than a batch, and each result comes when it is ready."""
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     seen = []
     docs = (make_doc(nlp, text) for text in MANY)
     stream = nlp.pipe(counted(docs, seen), batch_size=batch_size)
@@ -112,7 +112,7 @@ def test_a_stream(tiny_base, batch_size):
 
 
 def test_a_stream_without_end(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
 
     def endless():
         while True:
@@ -123,14 +123,14 @@ def test_a_stream_without_end(tiny_base):
 
 
 def test_batches_give_what_single_documents_give(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     docs = [make_doc(nlp, text) for text in MANY]
     alone = [result(nlp(make_doc(nlp, text))) for text in MANY]
     close([result(doc) for doc in nlp.pipe(docs)], alone)
 
 
 def test_as_tuples(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     pairs = [(make_doc(nlp, text), number) for number, (text, _) in enumerate(TEXTS)]
     out = list(nlp.pipe(pairs, as_tuples=True, batch_size=3))
     assert [number for _, number in out] == [0, 1, 2, 3]
@@ -138,7 +138,7 @@ def test_as_tuples(tiny_base):
 
 
 def test_switched_off(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     with nlp.select_pipes(disable=NAME):
         assert "sc" not in nlp(make_doc(nlp, TEXTS[1][0])).spans
         assert all("sc" not in doc.spans for doc in nlp.pipe(["Lisbon"]))
@@ -150,9 +150,9 @@ def test_switched_off(tiny_base):
 
 def test_in_a_memory_zone(tiny_base):
     """Strings of a zone are freed with it; the labels must come back in the next."""
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     expected = results(nlp)
-    fresh = learnt(tiny_base("llama"))
+    fresh = trained_pipeline(tiny_base("llama"))
     for _ in range(2):
         with fresh.memory_zone():
             docs = [make_doc(fresh, text) for text, _ in TEXTS]
@@ -163,9 +163,9 @@ def test_in_a_memory_zone(tiny_base):
 @pytest.mark.parametrize("merge", [True, False])
 def test_threads(tiny_base, merge):
     """Also where several threads are the first to need the weights."""
-    serial = learnt(tiny_base("llama"), model__merge=merge)
+    serial = trained_pipeline(tiny_base("llama"), model__merge=merge)
     expected = [result(serial(make_doc(serial, text))) for text in MANY]
-    nlp = learnt(tiny_base("llama"), model__merge=merge)
+    nlp = trained_pipeline(tiny_base("llama"), model__merge=merge)
     docs = [make_doc(nlp, text) for text in MANY]
     assert not component(nlp).lm.is_loaded
     with ThreadPoolExecutor(4) as pool:
@@ -181,11 +181,14 @@ def test_three_on_one_base_take_turns(tiny_base):
     is ever written."""
     base = tiny_base("llama")
     alone = [
-        results(learnt(base)),
-        results(learnt(base, NESTED), NESTED),
+        results(trained_pipeline(base)),
+        results(trained_pipeline(base, NESTED), NESTED),
         results(pipeline(base, model__lora=None)),
     ]
-    one, two = learnt(base), learnt(base, NESTED, model__merge=False)
+    one, two = (
+        trained_pipeline(base),
+        trained_pipeline(base, NESTED, model__merge=False),
+    )
     plain = pipeline(base, model__lora=None)
     shared = component(plain).lm.base
     before = digest(shared.model)
@@ -209,7 +212,7 @@ def test_three_on_one_base_take_turns(tiny_base):
 
 def test_merged_and_beside_the_base(tiny_base):
     base = tiny_base("llama")
-    for nlp in (learnt(base), shaken(pipeline(base), 5)):
+    for nlp in (trained_pipeline(base), perturb(pipeline(base), 5)):
         data = nlp.to_bytes()
         merged = pipeline(base, model__merge=True).from_bytes(data)
         beside = pipeline(base, model__merge=False).from_bytes(data)
@@ -226,7 +229,7 @@ def test_merged_and_beside_the_base(tiny_base):
 def test_both_decoders_agree(tiny_base):
     base = tiny_base("llama")
     step = {"@misc": "spacy-genner.StepDecoder.v1"}
-    data = shaken(pipeline(base, model__dtype="float64"), 7).to_bytes()
+    data = perturb(pipeline(base, model__dtype="float64"), 7).to_bytes()
     drafts = pipeline(base, model__dtype="float64").from_bytes(data)
     steps = pipeline(base, model__dtype="float64", decoder=step).from_bytes(data)
     expected = results(steps, TEXTS + NESTED)
@@ -273,7 +276,7 @@ def test_processes(tiny_base, tmp_path, method):
     """In a process of its own: what hangs there fails here."""
     if method == "fork" and not hasattr(os, "fork"):
         pytest.skip("needs fork")
-    learnt(tiny_base("llama")).to_disk(tmp_path / "pipeline")
+    trained_pipeline(tiny_base("llama")).to_disk(tmp_path / "pipeline")
     script = tmp_path / "processes.py"
     script.write_text(PROCESSES)
     process = subprocess.Popen(
@@ -309,7 +312,7 @@ def test_copies(tiny_base):
     import copy
     import pickle
 
-    nlp = learnt(tiny_base("llama"), min_score=0.3, set_ents="inner")
+    nlp = trained_pipeline(tiny_base("llama"), min_score=0.3, set_ents="inner")
     expected = results(nlp)
     pipe = component(nlp)
     data = pickle.dumps(pipe)

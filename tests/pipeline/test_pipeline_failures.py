@@ -4,14 +4,14 @@ import pytest
 from component_cases import (
     NAME,
     TEXTS,
-    Breaks,
+    FailingDecoder,
     component,
     found,
-    learnt,
     make_doc,
     pipeline,
     result,
     results,
+    trained_pipeline,
 )
 
 # Of a text with three tokens.
@@ -22,9 +22,9 @@ FAILED = ([], [], "failed", [ISSUE], [])
 
 @pytest.fixture
 def nlp(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     pipe = component(nlp)
-    pipe.decoder = Breaks(pipe.decoder, lambda: RuntimeError("broken"))
+    pipe.decoder = FailingDecoder(pipe.decoder, lambda: RuntimeError("broken"))
     return nlp
 
 
@@ -115,9 +115,9 @@ def test_a_handler_of_the_component_alone(nlp):
 
 def test_a_key_error_keeps_its_name(tiny_base):
     """spaCy says of a KeyError that `initialize` was forgotten."""
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     pipe = component(nlp)
-    pipe.decoder = Breaks(pipe.decoder, lambda: KeyError("x1"))
+    pipe.decoder = FailingDecoder(pipe.decoder, lambda: KeyError("x1"))
     match = r"G424.*a bad text.*KeyError\('x1'\)"
     with pytest.raises(ValueError, match=match) as error:
         nlp("a bad text")
@@ -125,9 +125,9 @@ def test_a_key_error_keeps_its_name(tiny_base):
 
 
 def test_what_stops_the_program_is_no_failure(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     pipe = component(nlp)
-    pipe.decoder = Breaks(pipe.decoder, KeyboardInterrupt)
+    pipe.decoder = FailingDecoder(pipe.decoder, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         list(nlp.pipe(["Lisbon", "a bad text"]))
     # It works on afterwards.
@@ -135,7 +135,7 @@ def test_what_stops_the_program_is_no_failure(tiny_base):
 
 
 def test_a_document_without_sentences_fails_alone(tiny_base):
-    nlp = learnt(tiny_base("llama"), window__unit="sentence")
+    nlp = trained_pipeline(tiny_base("llama"), window__unit="sentence")
     seen = []
     nlp.set_error_handler(lambda name, pipe, docs, error: seen.append(str(error)))
     docs = [make_doc(nlp, "Maria lives in Porto .") for _ in range(2)]
@@ -149,8 +149,10 @@ def test_a_document_without_sentences_fails_alone(tiny_base):
 
 def test_good_documents_are_decoded_together(tiny_base):
     """Each is tried alone only where something failed."""
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     pipe = component(nlp)
-    decoder = pipe.decoder = Breaks(pipe.decoder, lambda: RuntimeError("broken"))
+    decoder = pipe.decoder = FailingDecoder(
+        pipe.decoder, lambda: RuntimeError("broken")
+    )
     list(nlp.pipe(["Lisbon", "Porto", "Maria"]))
     assert decoder.calls == 1

@@ -7,9 +7,9 @@ from component_cases import (
     TEXTS,
     component,
     found,
-    learn,
     make_doc,
     make_example,
+    overfit,
     pipeline,
     result,
     results,
@@ -31,7 +31,7 @@ CROSSING = [("University of Porto city", [(0, 3, "ORG"), (2, 4, "GPE")])]
 def test_a_corpus_is_learnt_by_heart(tiny_base, name, texts):
     base = tiny_base("llama", "bytelevel")
     nlp = pipeline(base, format=name, readings=2)
-    losses = learn(nlp, texts, steps=60)
+    losses = overfit(nlp, texts, steps=60)
     assert losses[-1] < 0.1 * losses[0]
     assert component(nlp).gold_counts().skipped == {}
     for text, spans in texts:
@@ -56,7 +56,7 @@ def test_a_corpus_is_learnt_by_heart(tiny_base, name, texts):
 @pytest.mark.parametrize("name", JSON)
 def test_json_carries_crossing_spans(tiny_base, name):
     nlp = pipeline(tiny_base("llama", "bytelevel"), format=name, crossing="refuse")
-    learn(nlp, CROSSING, steps=60)
+    overfit(nlp, CROSSING, steps=60)
     doc = nlp(make_doc(nlp, CROSSING[0][0]))
     assert found(doc) == CROSSING[0][1]
     # Entities can't overlap: the longer one is it.

@@ -12,14 +12,14 @@ from component_cases import (
     TEXTS,
     component,
     found,
-    learn,
-    learnt,
     make_doc,
     make_example,
     make_examples,
+    overfit,
+    perturb,
     pipeline,
     results,
-    shaken,
+    trained_pipeline,
 )
 from spacy.tokens import DocBin
 from spacy.training import Example
@@ -283,8 +283,8 @@ def test_update_refuses_what_is_no_example(tiny_base):
 def test_initialize_begins_anew(tiny_base):
     """Labels, adapter, and the weights of the new adapter."""
     nlp = pipeline(tiny_base("llama"))
-    losses = learn(nlp, steps=3)
-    assert learn(nlp, steps=3) == losses
+    losses = overfit(nlp, steps=3)
+    assert overfit(nlp, steps=3) == losses
 
 
 def test_an_adapter_of_peft(tiny_base, tmp_path):
@@ -322,7 +322,7 @@ def test_an_adapter_of_peft(tiny_base, tmp_path):
 
 
 def test_an_adapter_of_ones_own(tiny_base, tmp_path):
-    known = learnt(tiny_base("llama"))
+    known = trained_pipeline(tiny_base("llama"))
     known.to_disk(tmp_path)
     nlp = pipeline(tiny_base("llama"))
     adapter = str(tmp_path / NAME / "adapter")
@@ -379,13 +379,13 @@ def test_requirements_of_a_pipeline(tiny_base):
 )
 def test_every_family_annotates_and_learns(tiny_base, family, tokenizer, stateful):
     nlp = pipeline(tiny_base(family, tokenizer))
-    losses = learn(nlp, steps=2)
+    losses = overfit(nlp, steps=2)
     assert losses[1] < losses[0]
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         found = results(nlp)
         # With another adapter the model is made ready once more.
-        results(shaken(nlp))
+        results(perturb(nlp))
     assert len([w for w in told if "W406" in str(w.message)]) == stateful
     for spans, scores, status, issues, _ in found:
         assert status == "ok" and issues == []
@@ -394,8 +394,8 @@ def test_every_family_annotates_and_learns(tiny_base, family, tokenizer, statefu
 
 
 def test_float64_and_float32_agree(tiny_base):
-    one = learnt(tiny_base("llama"), model__dtype="float64")
-    two = learnt(tiny_base("llama"))
+    one = trained_pipeline(tiny_base("llama"), model__dtype="float64")
+    two = trained_pipeline(tiny_base("llama"))
     assert component(one).lm.dtype == torch.float64
     for first, second in zip(results(one), results(two), strict=True):
         assert first[0] == second[0]
@@ -403,7 +403,7 @@ def test_float64_and_float32_agree(tiny_base):
 
 
 def test_averages_are_used_and_put_back(tiny_base):
-    nlp = shaken(pipeline(tiny_base("llama")))
+    nlp = perturb(pipeline(tiny_base("llama")))
     own = results(nlp)
     lm = component(nlp).lm
     key = component(nlp).model.shims[0].id
@@ -418,7 +418,7 @@ def test_averages_are_used_and_put_back(tiny_base):
 
 
 def test_evaluation(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     examples = [
         Example(make_doc(nlp, example.reference.text), example.reference)
         for example in make_examples(nlp)

@@ -9,9 +9,9 @@ from component_cases import (
     NAME,
     TEXTS,
     component,
-    learn,
     make_doc,
     make_examples,
+    overfit,
     pipeline,
     results,
 )
@@ -67,7 +67,7 @@ def test_nearest_demonstrations(tiny_base, shown, tmp_path):
     assert "It rains" not in asked
     assert "\nIt rains .\nMarked:\nIt rains .\n" in prompts(nlp, "It rains today .")
     # Learnt texts have another one shown, and a batch has each its own.
-    learn(nlp)
+    overfit(nlp)
     assert results(nlp) == [
         (spans, scores, "ok", [], ents) for spans, scores, _, _, ents in results(nlp)
     ]
@@ -97,7 +97,7 @@ def test_template_is_saved(tiny_base, tmp_path):
     path.write_text("Mark {{ text }} as {{ labels[0].name }}: ", encoding="utf-8")
     block = {"template": str(path), "instruction": "unused", "chat": False}
     nlp = pipeline(tiny_base("llama"), prompt=block)
-    learn(nlp)
+    overfit(nlp)
     assert "Mark It rains . as ORG: " in prompts(nlp, "It rains .")
     nlp.to_disk(tmp_path / "saved")
     path.unlink()
@@ -117,7 +117,7 @@ def test_template_is_checked_where_the_component_is_made(tiny_base, tmp_path):
 
 def test_state_of_the_first_version(tiny_base, tmp_path):
     nlp = pipeline(tiny_base("llama"))
-    learn(nlp)
+    overfit(nlp)
     nlp.to_disk(tmp_path)
     path = tmp_path / NAME / "genner.json"
     state = json.loads(path.read_text())
@@ -146,7 +146,7 @@ def test_chat_by_itself_for_a_model_without_adapter(chatty):
 
 def test_training_as_a_chat_ends_as_the_template_does(chatty):
     nlp = pipeline(chatty, prompt={"chat": True}, loss="lm")
-    learn(nlp, steps=3)
+    overfit(nlp, steps=3)
     pipe = component(nlp)
     row = pipe.target_builder.sequences(make_examples(nlp, TEXTS[3:]))[0]
     assert pipe.lm.tokenizer.eos_token_id in row.ids

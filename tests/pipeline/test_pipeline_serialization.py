@@ -17,13 +17,13 @@ from component_cases import (
     component,
     digest,
     found,
-    learnt,
     make_doc,
     make_example,
     make_examples,
+    perturb,
     pipeline,
     results,
-    shaken,
+    trained_pipeline,
 )
 
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
@@ -36,7 +36,7 @@ TESTS = Path(__file__).parent
 @pytest.mark.parametrize("texts", [TEXTS, NESTED], ids=["flat", "nested"])
 def test_the_same_spans_and_scores_after_io(tiny_base, tmp_path, texts):
     base = tiny_base("llama")
-    nlp = learnt(base, texts)
+    nlp = trained_pipeline(base, texts)
     expected = results(nlp, texts)
     assert [sorted(row[0]) for row in expected] == [sorted(spans) for _, spans in texts]
     nlp.to_disk(tmp_path / "pipeline")
@@ -57,7 +57,7 @@ def test_the_same_spans_and_scores_after_io(tiny_base, tmp_path, texts):
 def test_what_is_saved(tiny_base, tmp_path):
     """Files as peft writes them, and nothing of the base."""
     base = tiny_base("llama")
-    learnt(base).to_disk(tmp_path)
+    trained_pipeline(base).to_disk(tmp_path)
     folder = tmp_path / NAME
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     assert names == [
@@ -86,11 +86,11 @@ def test_what_is_saved(tiny_base, tmp_path):
         "base",
     }
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    assert len(component(learnt(base)).to_bytes()) < 1.1 * size
+    assert len(component(trained_pipeline(base)).to_bytes()) < 1.1 * size
 
 
 def test_loading_and_saving_load_no_weights(tiny_base, tmp_path):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     assert not component(nlp).lm.is_loaded
     nlp.to_disk(tmp_path)
     loaded = spacy.load(tmp_path)
@@ -101,7 +101,7 @@ def test_loading_and_saving_load_no_weights(tiny_base, tmp_path):
 
 
 def test_settings_of_use_come_from_the_config(tiny_base, tmp_path):
-    nlp = learnt(tiny_base("llama"), min_score=0.25, set_ents="inner")
+    nlp = trained_pipeline(tiny_base("llama"), min_score=0.25, set_ents="inner")
     nlp.to_disk(tmp_path)
     plain = component(spacy.load(tmp_path))
     assert (plain.cfg["min_score"], plain.cfg["set_ents"]) == (0.25, "inner")
@@ -143,7 +143,7 @@ def test_settings_of_use_come_from_the_config(tiny_base, tmp_path):
 def test_another_base_is_refused(tiny_base, tmp_path):
     """Of the same shapes, so that nothing but the checksum tells them apart."""
     base, other = tiny_base("llama"), tiny_base("llama", seed=21)
-    learnt(base).to_disk(tmp_path)
+    trained_pipeline(base).to_disk(tmp_path)
     config = {f"components.{NAME}.model.name": str(other)}
     nlp = spacy.load(tmp_path, config=config)
     with pytest.raises(ValueError, match="G415") as error:
@@ -155,7 +155,9 @@ def test_another_base_is_refused(tiny_base, tmp_path):
     moved = tmp_path / "moved"
     moved.symlink_to(base)
     config = {f"components.{NAME}.model.name": str(moved)}
-    assert results(spacy.load(tmp_path, config=config)) == results(learnt(base))
+    assert results(spacy.load(tmp_path, config=config)) == results(
+        trained_pipeline(base)
+    )
     # Who trains anew may take another.
     nlp.initialize(lambda: make_examples(nlp))
     assert len(results(nlp)) == len(TEXTS)
@@ -163,7 +165,7 @@ def test_another_base_is_refused(tiny_base, tmp_path):
 
 def test_what_was_trained_comes_from_the_saved_data(tiny_base):
     """Labels and prompt: with others, the adapter would be asked what it never saw."""
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     other = pipeline(
         tiny_base("llama"),
         labels=["X", "GPE"],
@@ -236,7 +238,7 @@ def test_without_an_adapter(tiny_base, tmp_path):
     # An adapter that came by other ways goes.
     pipe = component(nlp)
     expected = results(nlp)
-    adapted = learnt(tiny_base("llama"))
+    adapted = trained_pipeline(tiny_base("llama"))
     pipe.from_bytes(component(adapted).to_bytes())
     assert results(nlp) == results(adapted) != expected
     pipe.from_disk(tmp_path / NAME)
@@ -245,7 +247,7 @@ def test_without_an_adapter(tiny_base, tmp_path):
 
 def test_damaged_folders(tiny_base, tmp_path):
     base = tiny_base("llama")
-    learnt(base).to_disk(tmp_path)
+    trained_pipeline(base).to_disk(tmp_path)
     state = tmp_path / NAME / "genner.json"
     good = state.read_text()
     for text, code in (
@@ -266,10 +268,10 @@ def test_damaged_folders(tiny_base, tmp_path):
 
 
 def test_an_error_while_saving_leaves_the_old_state(tiny_base, tmp_path, monkeypatch):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     component(nlp).to_disk(tmp_path / "c")
     expected = results(nlp)
-    changed = shaken(learnt(tiny_base("llama")))
+    changed = perturb(trained_pipeline(tiny_base("llama")))
     assert results(changed) != expected
 
     def full(folder):
@@ -362,8 +364,8 @@ def test_killed_while_saving(tiny_base, tmp_path):
     """At every file operation of a save: the old state, the new one, or a message
     that names the backup."""
     base = tiny_base("llama")
-    component(learnt(base)).to_disk(tmp_path / "old")
-    component(shaken(learnt(base))).to_disk(tmp_path / "new")
+    component(trained_pipeline(base)).to_disk(tmp_path / "old")
+    component(perturb(trained_pipeline(base))).to_disk(tmp_path / "new")
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     folders = [str(tmp_path / name) for name in ("old", "new", "room")]
@@ -379,7 +381,7 @@ def test_killed_while_saving(tiny_base, tmp_path):
 
 def test_a_backup_in_a_pipeline(tiny_base, tmp_path):
     """spaCy loads the component of a pipeline whose save was cut off: it is told."""
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     nlp.to_disk(tmp_path)
     backup = backup_of(tmp_path / NAME)
     (tmp_path / NAME).rename(backup)

@@ -8,16 +8,16 @@ import pytest
 from component_cases import (
     NESTED,
     TEXTS,
-    Said,
+    FixedDecoder,
+    annotate_with,
     component,
     found,
-    learnt,
     make_doc,
+    perturb,
     pipeline,
     result,
     results,
-    says,
-    shaken,
+    trained_pipeline,
 )
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.tokens._dict_proxies import SpanGroups
@@ -32,7 +32,7 @@ def ents(doc):
 @pytest.mark.parametrize("texts", [TEXTS, NESTED], ids=["flat", "nested"])
 def test_overfitting(tiny_base, texts):
     """Overlapping spans and two labels on one range are learnt as well."""
-    nlp = learnt(tiny_base("llama"), texts)
+    nlp = trained_pipeline(tiny_base("llama"), texts)
     for text, spans in texts:
         doc = nlp(make_doc(nlp, text))
         assert sorted(found(doc)) == sorted(spans)
@@ -41,7 +41,7 @@ def test_overfitting(tiny_base, texts):
 
 
 def test_what_a_group_holds(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     for text, spans in TEXTS:
         doc = nlp(make_doc(nlp, text))
         group = doc.spans["sc"]
@@ -67,7 +67,7 @@ def test_nothing_to_mark(tiny_base, text):
 
 
 def test_one_token(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     for text in ("Lisbon", "x", "[", "<eos>"):
         doc = Doc(nlp.vocab, words=[text])
         nlp(doc)
@@ -82,7 +82,7 @@ def test_white_space_is_no_part_of_a_span(tiny_base):
     # Whatever the weights are: it is the grammar that keeps them out.
     count = 0
     for seed in range(4):
-        doc = shaken(nlp, seed)(Doc(nlp.vocab, words=words))
+        doc = perturb(nlp, seed)(Doc(nlp.vocab, words=words))
         count += len(doc.spans["sc"])
         for span in doc.spans["sc"]:
             assert not span[0].is_space and not span[-1].is_space
@@ -94,7 +94,7 @@ def test_order(tiny_base):
     nlp = pipeline(tiny_base("llama"), labels=["ORG", "GPE"])
     spans = [(1, 2, "GPE", 0.5), (3, 4, "ORG", 0.9), (0, 4, "GPE", 0.8)]
     spans += [(1, 2, "ORG", 0.6), (1, 4, "GPE", 0.7)]
-    doc = says(nlp, THREE, *spans)
+    doc = annotate_with(nlp, THREE, *spans)
     assert found(doc) == [
         (0, 4, "GPE"),
         (1, 4, "GPE"),
@@ -106,7 +106,7 @@ def test_order(tiny_base):
     numpy.testing.assert_allclose(scores, [0.8, 0.7, 0.6, 0.5, 0.9], rtol=1e-6)
     # The label's place, not the alphabet.
     nlp = pipeline(tiny_base("llama"), labels=["GPE", "ORG"])
-    doc = says(nlp, THREE, *spans)
+    doc = annotate_with(nlp, THREE, *spans)
     assert found(doc)[2:4] == [(1, 2, "GPE"), (1, 2, "ORG")]
 
 
@@ -122,7 +122,7 @@ def test_min_score_is_read_when_it_is_used(tiny_base):
         ("0.76", []),
     ):
         pipe.cfg = {**pipe.cfg, "min_score": min_score}
-        doc = says(nlp, THREE, *spans)
+        doc = annotate_with(nlp, THREE, *spans)
         assert found(doc) == expected
         assert ents(doc) == expected[:1]
         assert len(doc.spans["sc"].attrs["scores"]) == len(expected)
@@ -141,7 +141,7 @@ def test_set_ents(tiny_base, set_ents, expected):
     spans = [(0, 2, "ORG", 0.4), (0, 2, "GPE", 0.6), (1, 2, "GPE", 0.9)]
     # Of equal lengths the more probable.
     spans += [(3, 4, "ORG", 0.7), (3, 4, "GPE", 0.8)]
-    doc = says(nlp, THREE, *spans)
+    doc = annotate_with(nlp, THREE, *spans)
     assert ents(doc) == expected
     assert len(doc.spans["sc"]) == 5
     # No annotation is another thing than the annotation that there is nothing.
@@ -151,14 +151,14 @@ def test_set_ents(tiny_base, set_ents, expected):
 def test_inner_leaves_room_for_what_is_beside(tiny_base):
     nlp = pipeline(tiny_base("llama"), set_ents="inner")
     spans = [(0, 4, "ORG", 0.9), (0, 1, "GPE", 0.2), (2, 4, "GPE", 0.3)]
-    assert ents(says(nlp, THREE, *spans)) == [(0, 1, "GPE"), (2, 4, "GPE")]
+    assert ents(annotate_with(nlp, THREE, *spans)) == [(0, 1, "GPE"), (2, 4, "GPE")]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_entities_that_are_there(tiny_base, overwrite):
     nlp = pipeline(tiny_base("llama"), overwrite_ents=overwrite)
     pipe = component(nlp)
-    pipe.decoder = Said({THREE: [(1, 3, 0, 0.9), (3, 4, 1, 0.9)]})
+    pipe.decoder = FixedDecoder({THREE: [(1, 3, 0, 0.9), (3, 4, 1, 0.9)]})
     doc = make_doc(nlp, THREE)
     doc.set_ents([Span(doc, 2, 3, "OWN", kb_id="Q1")])
     nlp(doc)
@@ -175,7 +175,7 @@ def test_other_groups_stay_and_the_own_one_is_replaced(tiny_base):
     doc = make_doc(nlp, THREE)
     doc.spans["other"] = [Span(doc, 0, 1, "X")]
     doc.spans["sc"] = [Span(doc, 0, 3, "OLD")]
-    component(nlp).decoder = Said({THREE: [(1, 2, 1, 0.9)]})
+    component(nlp).decoder = FixedDecoder({THREE: [(1, 2, 1, 0.9)]})
     nlp(doc)
     assert found(doc) == [(1, 2, "GPE")]
     assert found_other(doc) == [(0, 1, "X")]
@@ -186,7 +186,7 @@ def found_other(doc):
 
 
 def test_predict_changes_nothing(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     docs = [make_doc(nlp, text) for text, _ in TEXTS]
     before = [doc.to_bytes() for doc in docs]
     outcomes = component(nlp).predict(docs)
@@ -197,7 +197,7 @@ def test_predict_changes_nothing(tiny_base):
 
 def test_documents_are_not_held(tiny_base):
     """A group outlives its document no more than spaCy's own do."""
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     # The last text has no span.
     texts = [text for text, _ in TEXTS[:3]]
     groups = [doc.spans for doc in nlp.pipe([make_doc(nlp, text) for text in texts])]
@@ -211,7 +211,7 @@ def test_documents_are_not_held(tiny_base):
 
 
 def test_a_pipeline_is_freed(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     results(nlp)
     base = weakref.ref(component(nlp).lm.base)
     gone = weakref.ref(component(nlp).lm)
@@ -222,11 +222,13 @@ def test_a_pipeline_is_freed(tiny_base):
 
 def test_two_components_in_one_pipeline(tiny_base):
     """Each writes to its own group; entities of the first stay."""
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     config = component(nlp).cfg
     assert config["spans_key"] == "sc"
     other = pipeline(tiny_base("llama"), spans_key="mine", labels=["X"])
-    component(other).decoder = Said({TEXTS[1][0]: [(0, 1, 0, 0.9), (3, 5, 0, 0.8)]})
+    component(other).decoder = FixedDecoder(
+        {TEXTS[1][0]: [(0, 1, 0, 0.9), (3, 5, 0, 0.8)]}
+    )
     nlp.add_pipe("generative_ner", name="second", source=other)
     doc = nlp(make_doc(nlp, TEXTS[1][0]))
     assert found(doc) == [(3, 4, "GPE")]

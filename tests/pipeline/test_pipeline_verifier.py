@@ -4,7 +4,14 @@ from functools import partial
 
 import pytest
 import torch
-from component_cases import TEXTS, component, found, learnt, make_doc, pipeline
+from component_cases import (
+    TEXTS,
+    component,
+    found,
+    make_doc,
+    pipeline,
+    trained_pipeline,
+)
 from spacy.tokens import Doc
 
 from spacy_genner.decoding.engine import Engine, YesNoScorer
@@ -144,13 +151,13 @@ def test_probability_is_that_of_the_next_token(tiny_base, family, batch_tokens):
 
 def test_component_asks_its_base(tiny_base):
     base = tiny_base("llama")
-    plain = learnt(base)
+    plain = trained_pipeline(base)
     before = [plain(make_doc(plain, text)) for text, _ in TEXTS]
     assert sum(len(doc.spans["sc"]) for doc in before) > 0
 
     def verified(**settings):
         block = {"@misc": "spacy-genner.Verifier.v1", **settings}
-        nlp = learnt(base, verifier=block)
+        nlp = trained_pipeline(base, verifier=block)
         return list(nlp.pipe(make_doc(nlp, text) for text, _ in TEXTS))
 
     for old, new in zip(before, verified(keep=0.0), strict=True):
@@ -170,7 +177,9 @@ def test_component_asks_its_base(tiny_base):
 
 
 def test_text_that_the_base_cannot_hold(tiny_base):
-    nlp = learnt(tiny_base("llama"), verifier={"@misc": "spacy-genner.Verifier.v1"})
+    nlp = trained_pipeline(
+        tiny_base("llama"), verifier={"@misc": "spacy-genner.Verifier.v1"}
+    )
     pipe = component(nlp)
     judge = partial(
         pipe.predictor.judge, layout=pipe.verifier.layout(pipe.predictor.layout)

@@ -3,7 +3,7 @@ it in prediction and training."""
 
 import pytest
 from component_cases import (
-    Said,
+    FixedDecoder,
     component,
     found,
     make_doc,
@@ -103,7 +103,7 @@ def test_settings_are_checked():
 
 
 def texts_seen(nlp, doc):
-    decoder = component(nlp).decoder = Said({})
+    decoder = component(nlp).decoder = FixedDecoder({})
     nlp(doc)
     return decoder.texts
 
@@ -145,7 +145,7 @@ def test_sentences_wanted_and_none_there(tiny_base):
 def test_windowed_only_where_a_cut_was_made(tiny_base):
     nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=3)
     short, long = "Lisbon", "the city of Lisbon and the city of Porto"
-    decoder = component(nlp).decoder = Said({})
+    decoder = component(nlp).decoder = FixedDecoder({})
     docs = list(nlp.pipe([make_doc(nlp, short), make_doc(nlp, long)]))
     assert [doc.spans["sc"].attrs["status"] for doc in docs] == ["ok", "windowed"]
     assert decoder.texts[0] == short and len(decoder.texts) > 2
@@ -162,7 +162,7 @@ def test_a_span_that_two_windows_see_comes_once(tiny_base):
         text: [(place, place + 1, 1, 0.9) for place in range(len(text.split()))]
         for text in texts
     }
-    component(nlp).decoder = Said(told)
+    component(nlp).decoder = FixedDecoder(told)
     assert found(nlp(doc)) == [(i, i + 1, "GPE") for i in range(len(doc))]
 
 
@@ -178,7 +178,7 @@ def test_spans_of_neighbours_that_cross(tiny_base):
         texts[0]: [(second.start - 1, first.end, 0, 0.6)],
         texts[1]: [(1, second.end - second.start, 1, 0.9)],
     }
-    component(nlp).decoder = Said(told)
+    component(nlp).decoder = FixedDecoder(told)
     spans, scores, status, issues, _ = result(nlp(doc))
     assert spans == [(second.start + 1, second.end, "GPE")]
     assert scores == [pytest.approx(0.9)]

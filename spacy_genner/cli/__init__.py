@@ -1,7 +1,7 @@
 """The command line: `python -m spacy genner ...`. Importing this package adds the
 commands to the command line of spaCy.
 
-Each command imports what it needs when it runs, so that `--help` is fast.
+The commands import their dependencies when they run, so that `--help` is fast.
 """
 
 from spacy.cli import app as spacy_app

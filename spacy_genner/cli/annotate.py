@@ -175,7 +175,7 @@ class Arguments(NamedTuple):
 
 
 def split_arguments(arguments: Sequence[str], has_teacher: bool) -> Arguments:
-    """Separate files from overrides of config values, which may stand among them.
+    """Separate files from overrides of config values, which may come in between.
 
     arguments (Sequence[str]): All arguments that are not options of the command. An
         override is `--section.key=value`, or two arguments.
@@ -216,4 +216,4 @@ def refuse_without_teacher(**options: bool) -> None:
     for name, given in options.items():
         if given:
             flag = name.replace("_", "-")
-            raise typer.BadParameter(f"--{flag} goes with --teacher CONFIG.")
+            raise typer.BadParameter(f"--{flag} requires --teacher CONFIG.")

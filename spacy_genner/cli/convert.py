@@ -277,7 +277,7 @@ def read_definitions(path: Path, output_format: str) -> dict[str, str]:
 def print_summary(
     counts: ConversionCounts, output: Path, to: str, tokenizer: str
 ) -> None:
-    """Print the counts of a conversion, and what the output does not represent.
+    """Print the counts of a conversion, including losses and changes.
 
     counts (ConversionCounts): The counts.
     output (Path): The output.

@@ -44,8 +44,8 @@ def check_corpus_path(path: Path) -> None:
 def corpus_writer(path: Path) -> Iterator[Callable[[Doc], None]]:
     """Write a corpus, all or nothing.
 
-    path (Path): A `.spacy` file, which is built in memory, or a folder, which gets
-        files of 10,000 documents each, of which one at a time is in memory.
+    path (Path): A `.spacy` file, which is built in memory, or a folder of files
+        with 10,000 documents each, of which one at a time is in memory.
     YIELDS (Callable[[Doc], None]): Adds a document.
     """
     if path.suffix:

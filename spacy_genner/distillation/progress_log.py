@@ -57,8 +57,8 @@ class ProgressLog:
     def open(self, identity: Mapping[str, str], resume: bool | None = None) -> int:
         """Continue the log of an earlier run, or start a new one.
 
-        identity (Mapping[str, str]): Checksums of what the results depend on, under the
-            keys "input" and "teacher".
+        identity (Mapping[str, str]): Checksums of the input and of the teacher, under
+            the keys "input" and "teacher".
         resume (bool | None): None continues the log of a run with the same identity,
             True also that of a run with another teacher, and False starts a new log. A
             log without a finished document is never continued.

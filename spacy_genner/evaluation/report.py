@@ -22,6 +22,8 @@ from .scores import percent
 from .significance import is_comparison
 from .tables import breakdown_rows, format_comparison, structure_rows
 
+# The kind and side of a correct span, besides the kinds of errors.
+FOUND = "found"
 TITLES = {
     "label": "Label errors: correct range, different label",
     "boundary": "Boundary errors: correct label, overlapping ranges",
@@ -126,10 +128,7 @@ def _training_plot(log: list[dict[str, Any]], path: Path | None) -> str:
         raise ValueError(Errors.G607.format(path=path, reason=repr(err))) from err
 
 
-FOUND = "found"
-
-
-class MarkedSpan(NamedTuple):
+class ExampleSpan(NamedTuple):
     """A span that is marked in an example.
 
     start (int): The start, in characters.
@@ -168,7 +167,7 @@ def error_examples(rows: Sequence[Annotation], most: int = 10) -> list[ErrorGrou
     most (int): The maximum number of passages of each kind.
     RETURNS (list[ErrorGroup]): The kinds that occur.
     """
-    affected: dict[str, list[tuple[str, list[MarkedSpan]]]] = {
+    affected: dict[str, list[tuple[str, list[ExampleSpan]]]] = {
         kind: [] for kind in ERROR_KINDS
     }
     for row in rows:
@@ -187,21 +186,21 @@ def error_examples(rows: Sequence[Annotation], most: int = 10) -> list[ErrorGrou
     return groups
 
 
-def _marked_spans(row: Annotation) -> list[MarkedSpan]:
+def _marked_spans(row: Annotation) -> list[ExampleSpan]:
     spans = [
-        MarkedSpan(*span, FOUND, FOUND) for span in set(row.gold) & set(row.predicted)
+        ExampleSpan(*span, FOUND, FOUND) for span in set(row.gold) & set(row.predicted)
     ]
     for kind, gold, predicted in find_errors(row.gold, row.predicted):
         if gold is not None:
-            spans.append(MarkedSpan(*gold, MISSED, kind))
+            spans.append(ExampleSpan(*gold, MISSED, kind))
         if predicted is not None:
-            spans.append(MarkedSpan(*predicted, INVENTED, kind))
+            spans.append(ExampleSpan(*predicted, INVENTED, kind))
     return spans
 
 
 def _cut_passage(
-    text: str, spans: list[MarkedSpan], kind: str
-) -> tuple[str, list[MarkedSpan]]:
+    text: str, spans: list[ExampleSpan], kind: str
+) -> tuple[str, list[ExampleSpan]]:
     """Cut a long text to a passage around its first error of a kind."""
     if len(text) <= MAX_EXAMPLE_CHARS:
         return text, spans
@@ -214,12 +213,12 @@ def _cut_passage(
     return text[start:end], moved
 
 
-def _example_html(text: str, spans: list[MarkedSpan]) -> str:
+def _example_html(text: str, spans: list[ExampleSpan]) -> str:
     """Mark spans by nested boxes. Of missed and invented spans that cross, the shorter
     one is drawn, and the other one is listed below the text."""
     ranked = sorted(spans, key=lambda s: (s.side != FOUND, s.end - s.start, s))
-    drawn: list[MarkedSpan] = []
-    listed: list[MarkedSpan] = []
+    drawn: list[ExampleSpan] = []
+    listed: list[ExampleSpan] = []
     for span in ranked:
         crosses = any(
             len(drop_crossing([CharSpan(*span[:3]), CharSpan(*other[:3])])[1])
@@ -235,7 +234,7 @@ def _example_html(text: str, spans: list[MarkedSpan]) -> str:
     return body
 
 
-def _nested_html(text: str, start: int, end: int, spans: list[MarkedSpan]) -> str:
+def _nested_html(text: str, start: int, end: int, spans: list[ExampleSpan]) -> str:
     """The text from start to end, with boxes around the spans in it."""
     out, at, index = [], start, 0
     while index < len(spans):
@@ -253,7 +252,7 @@ def _nested_html(text: str, start: int, end: int, spans: list[MarkedSpan]) -> st
     return "".join([*out, html.escape(text[at:end])])
 
 
-def _describe(span: MarkedSpan) -> str:
+def _describe(span: ExampleSpan) -> str:
     if span.kind in (FOUND, MISSED, INVENTED):
         return span.kind
     side = "reference" if span.side == MISSED else "predicted"

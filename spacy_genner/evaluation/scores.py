@@ -1,8 +1,8 @@
 """Precision, recall and F1 over exact spans, and the registered scorer.
 
 A predicted span is correct if its start, end and label equal those of a gold span.
-Spans are also scored by nesting: `place_spans` determines how each span lies among the
-others, and `score_placed` counts nested and flat spans separately.
+Nested and flat spans are scored separately, too: `place_spans` determines the nesting
+of each span, and `score_placed` counts the spans.
 """
 
 from bisect import bisect_left, insort
@@ -262,7 +262,7 @@ def percent(share: float, digits: int = 2, sign: bool = False) -> str:
 
     share (float): The share, from 0 to 1 (or the difference of two shares).
     digits (int): The number of digits after the decimal point.
-    sign (bool): Whether a positive number gets a plus sign.
+    sign (bool): Whether to write a plus sign before a positive number.
     RETURNS (str): The percentage.
     """
     return f"{100 * share:{'+' if sign else ''}.{digits}f}"

@@ -8,7 +8,7 @@ occurs in reference and output (multisets). In that case its scoring ignores:
 - the offsets: marking one of two mentions of `Lisbon` in place of the other counts as
   correct, and so does a mention marked at a wrong position in the sentence;
 - the rest of the sentence, as long as the texts of the mentions are there;
-- nesting: a mention is correct whatever contains it and whatever it contains.
+- nesting: neither outer nor inner mentions affect whether a mention is correct.
 
 It is stricter in one respect: a mention in the output that cannot be a span here (a
 text that is not in the source, an unknown label, a duplicate) is a wrong prediction.

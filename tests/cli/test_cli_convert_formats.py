@@ -15,18 +15,18 @@ from spacy_genner.corpora.forms import CONVERTERS, WRITERS
 from spacy_genner.formats import FORMATS
 
 RUNNER = CliRunner()
-FORMS_IN = (
+READABLE_FORMATS = (
     "bracketed jsonl conll conll-nested conll-2012 genia-xml ace2005 brat pubtator "
     "alpaca docbin"
 ).split()
-FORMS_OUT = "jsonl alpaca conll conll-nested brat bracketed docbin spacy".split()
+WRITABLE_FORMATS = "jsonl alpaca conll conll-nested brat bracketed docbin spacy".split()
 
 
 def convert(*args):
     return RUNNER.invoke(app, ["convert", *map(str, args)])
 
 
-def said(result) -> str:
+def output_of(result) -> str:
     """The output of a command as one line."""
     return " ".join(result.output.split())
 
@@ -43,13 +43,16 @@ def workdir(tmp_path, monkeypatch) -> Path:
 
 
 def test_help_lists_every_format():
-    assert (set(CONVERTERS), set(WRITERS)) == (set(FORMS_IN), set(FORMS_OUT))
+    assert (set(CONVERTERS), set(WRITERS)) == (
+        set(READABLE_FORMATS),
+        set(WRITABLE_FORMATS),
+    )
     text = convert("--help").output
-    readable, writable = text.split("Formats to read:")[1].split("Formats to write:")
-    for name in FORMS_IN:
-        assert f"\n    {name} " in readable or f"\n  {name} " in readable, name
-    for name in set(FORMS_OUT) - {"docbin"}:
-        assert f"\n    {name} " in writable or f"\n  {name} " in writable, name
+    to_read, to_write = text.split("Formats to read:")[1].split("Formats to write:")
+    for name in READABLE_FORMATS:
+        assert f"\n    {name} " in to_read or f"\n  {name} " in to_read, name
+    for name in set(WRITABLE_FORMATS) - {"docbin"}:
+        assert f"\n    {name} " in to_write or f"\n  {name} " in to_write, name
     for name in FORMATS:
         assert name in text
 
@@ -58,7 +61,11 @@ def test_the_docs_describe_every_format_and_option():
     docs = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text("utf-8")
     command = typer.main.get_command(app).commands["convert"]
     options = [param.opts[0] for param in command.params]
-    for name in [*FORMS_IN, *FORMS_OUT, *(o for o in options if o.startswith("--"))]:
+    for name in [
+        *READABLE_FORMATS,
+        *WRITABLE_FORMATS,
+        *(o for o in options if o.startswith("--")),
+    ]:
         assert f"`{name}" in docs or f" {name}" in docs, name
 
 
@@ -78,19 +85,19 @@ def test_the_docs_describe_every_format_and_option():
 def test_a_written_corpus_can_be_read(workdir, to, output):
     result = convert("c.txt", output, "--from", "bracketed", "--to", to)
     assert result.exit_code == 0, result.output
-    assert "2 documents, 3 spans" in said(result)
+    assert "2 documents, 3 spans" in output_of(result)
     back = "docbin" if to == "spacy" else to
     result = convert(output, "back.spacy", "--from", back)
     assert result.exit_code == 0, result.output
-    assert f"2 documents, {2 if to == 'conll' else 3} spans" in said(result)
+    assert f"2 documents, {2 if to == 'conll' else 3} spans" in output_of(result)
 
 
 def test_omitted_spans_are_listed(workdir):
     result = convert("c.txt", "o.conll", "--from", "bracketed", "--to", "conll")
     assert result.exit_code == 0
-    assert "1 of 3 spans are left out" in said(result)
-    assert "overlaps a longer one" in said(result)
-    assert "'Oslo' (GPE), document 1" in said(result)
+    assert "1 of 3 spans are left out" in output_of(result)
+    assert "overlaps a longer one" in output_of(result)
+    assert "'Oslo' (GPE), document 1" in output_of(result)
 
 
 def test_the_output_format_is_that_of_the_output_or_else_of_the_input(workdir):
@@ -103,13 +110,13 @@ def test_the_output_format_is_that_of_the_output_or_else_of_the_input(workdir):
     rows = json.loads((workdir / "b.json").read_text("utf-8"))
     assert json.loads(rows[0]["output"])[0]["end"] == 4
     line = ["b.json", "o.spacy", "--from", "alpaca"]
-    assert "2 documents, 3 spans" in said(convert(*line))
+    assert "2 documents, 3 spans" in output_of(convert(*line))
     # Reading the outputs in a wrong format finds no spans, which is reported.
     result = convert(*line, "--format", "inline_xml")
     assert result.exit_code == 0
-    assert "2 documents, 0 spans" in said(result)
-    assert "times in the source: copy_differs" in said(result)
-    assert "b.json, line " in said(result)
+    assert "2 documents, 0 spans" in output_of(result)
+    assert "times in the source: copy_differs" in output_of(result)
+    assert "b.json, line " in output_of(result)
 
 
 def test_labels_are_written_to_the_instruction(workdir):
@@ -134,7 +141,7 @@ def test_documents_selects_a_split(workdir):
     line = ["c.txt", "o.jsonl", "--from", "bracketed", "--to", "jsonl"]
     result = convert(*line, "--documents", "ids")
     assert result.exit_code == 0, result.output
-    assert "1 documents, 0 spans" in said(result)
+    assert "1 documents, 0 spans" in output_of(result)
     (workdir / "ids").write_text("7\n")
     result = convert(*line, "--documents", "ids")
     assert (result.exit_code, "[G532]" in result.stderr) == (1, True)
@@ -154,16 +161,16 @@ def test_discontinuous_entities(workdir):
     assert (result.exit_code, "[G545]" in result.stderr) == (1, True)
     for choice, count in (("join", 1), ("split", 2)):
         result = convert(*line, "--discontinuous", choice)
-        assert f"1 documents, {count} spans" in said(result)
+        assert f"1 documents, {count} spans" in output_of(result)
 
 
 def test_documents_are_split_into_sentences(workdir):
     line = ["c.txt", "o.jsonl", "--from", "bracketed", "--to", "jsonl"]
     text = (workdir / "c.txt").read_text("utf-8").replace("\n\n", "\n")
     (workdir / "c.txt").write_text(text, encoding="utf-8")
-    assert "1 documents" in said(convert(*line))
+    assert "1 documents" in output_of(convert(*line))
     line = ["o.jsonl", "a.json", "--from", "jsonl", "--to", "alpaca"]
-    assert "2 documents, 3 spans" in said(convert(*line, "--split-sentences"))
+    assert "2 documents, 3 spans" in output_of(convert(*line, "--split-sentences"))
     for option, code in (("--join-sentences", "G562"), ("--split-sentences", "G533")):
         result = convert("a.json", "o.spacy", "--from", "alpaca", option)
         assert (result.exit_code, f"[{code}]" in result.stderr) == (1, True)
@@ -174,11 +181,11 @@ def test_sentences_that_cannot_be_split_or_joined_are_reported(workdir):
     rows[1]["doc_id"] = None
     (workdir / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     line = ["a.jsonl", "b.spacy", "--from", "jsonl"]
-    assert "no_" not in said(convert(*line))
-    result = said(convert(*line, "--split-sentences"))
+    assert "no_" not in output_of(convert(*line))
+    result = output_of(convert(*line, "--split-sentences"))
     assert "2 times in the source: no_sentence_starts" in result
     assert "- document 1" in result
-    result = said(convert(*line, "--join-sentences"))
+    result = output_of(convert(*line, "--join-sentences"))
     assert "2 times in the source: no_doc_id" in result
     assert "- a.jsonl, line 1" in result
 
@@ -202,7 +209,7 @@ def test_an_option_without_effect_is_wrong_usage(workdir, name):
     line = ["a.jsonl", "o.jsonl", "--from", "jsonl", "--to", "jsonl"]
     result = convert(*line, name, *GIVEN[name])
     assert result.exit_code == 2
-    assert name in result.output and "would do nothing" in said(result)
+    assert name in result.output and "would do nothing" in output_of(result)
     assert not (workdir / "o.jsonl").exists()
     assert convert(*line).exit_code == 0
 
@@ -216,11 +223,11 @@ def test_each_option_applies_to_the_formats_that_use_it(workdir, monkeypatch):
     (workdir / "labels.json").write_text('{"GPE": "a city"}')
     for name, applies in OPTIONS.items():
         given = [flags[name], *GIVEN[flags[name]]]
-        for form in FORMS_IN:
+        for source in READABLE_FORMATS:
             for to in ("jsonl", "alpaca"):
                 output = "o.jsonl" if to == "jsonl" else "o.json"
-                line = ["in", output, "--from", form, "--to", to, *given]
-                fits = form in applies.read or to in applies.written
+                line = ["in", output, "--from", source, "--to", to, *given]
+                fits = source in applies.read or to in applies.written
                 assert convert(*line).exit_code == (1 if fits else 2), line
 
 
@@ -250,14 +257,14 @@ def test_a_missing_group_is_an_error(workdir):
     assert "['other', 'sc']" in " ".join(result.stderr.split())
     assert not (workdir / "o.jsonl").exists()
     result = convert(*line)
-    assert "2 documents, 1 spans" in said(result)
-    assert "times in the source" not in said(result)
+    assert "2 documents, 1 spans" in output_of(result)
+    assert "times in the source" not in output_of(result)
 
 
 def test_entities_for_a_missing_group_are_reported(workdir):
     make_docbin(((), True), (("sc",), True), (("sc",), False), ((), False))
     line = ["in.spacy", "o.jsonl", "--from", "docbin", "--to", "jsonl"]
-    result = said(convert(*line, "--spans-key", "sx"))
+    result = output_of(convert(*line, "--spans-key", "sx"))
     assert "4 documents, 2 spans" in result
     assert "2 times in the source: entities_for_missing_group" in result
     assert "- document d1: no doc.spans['sx'] - document d2" in result
@@ -269,18 +276,18 @@ def test_entities_for_a_missing_group_are_reported(workdir):
 def test_texts_without_annotation_are_not_an_error(workdir):
     make_docbin(((), False), ((), False))
     result = convert("in.spacy", "o.spacy", "--from", "docbin")
-    assert "2 documents, 0 spans" in said(result)
-    assert "times in the source" not in said(result)
+    assert "2 documents, 0 spans" in output_of(result)
+    assert "times in the source" not in output_of(result)
 
 
 def test_join_sentences_joins_the_sentences_of_a_docbin(workdir):
     line = ["c.txt", "a.spacy", "--from", "bracketed", "--split-sentences"]
     text = (workdir / "c.txt").read_text("utf-8").replace("\n\n", "\n")
     (workdir / "c.txt").write_text(text, encoding="utf-8")
-    assert "2 documents, 3 spans" in said(convert(*line))
+    assert "2 documents, 3 spans" in output_of(convert(*line))
     line = ["a.spacy", "o.jsonl", "--from", "docbin", "--to", "jsonl"]
-    assert "2 documents, 3 spans" in said(convert(*line))
-    result = said(convert(*line, "--join-sentences"))
+    assert "2 documents, 3 spans" in output_of(convert(*line))
+    result = output_of(convert(*line, "--join-sentences"))
     assert "1 documents, 3 spans" in result and "(sentences) 2" in result
     row = json.loads((workdir / "o.jsonl").read_text("utf-8"))
     assert row["text"] == "Mara left the University of Oslo. She paid."
@@ -288,7 +295,7 @@ def test_join_sentences_joins_the_sentences_of_a_docbin(workdir):
     # Docs without ids are not joined.
     nlp = spacy.blank("en")
     DocBin(docs=[nlp("One."), nlp("Two.")]).to_disk("a.spacy")
-    result = said(convert(*line, "--join-sentences"))
+    result = output_of(convert(*line, "--join-sentences"))
     assert "2 documents" in result
     assert "2 times in the source: no_doc_id" in result
 

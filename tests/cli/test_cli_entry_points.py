@@ -22,7 +22,7 @@ COMMANDS = (
 )
 # The name of the program in a usage message.
 PROGRAM = re.compile(r"(?<=Usage: )(python -m spacy genner|genner)")
-# Shell completion needs a program of its own, which a group of spaCy's is not.
+# Only a stand-alone program has the options for shell completion.
 COMPLETION = re.compile(r"--install-completion .* (?=--help )")
 
 

@@ -102,7 +102,7 @@ def test_wrong_usage_exits_with_2(workdir, name):
 
 
 @pytest.mark.parametrize(
-    "name, form, text, code, line",
+    "name, source_format, text, code, line",
     [
         ("bad.txt", "bracketed", "fine\n[Porto | GPE\n", "G511", "line 2"),
         ("bad.jsonl", "jsonl", '{"text": "a", "spans": []}\n\n{', "G512", "line 3"),
@@ -119,11 +119,13 @@ def test_wrong_usage_exits_with_2(workdir, name):
         ("bad.spacy", "docbin", "no DocBin", "G515", ""),
     ],
 )
-def test_convert_names_the_file_and_the_line(workdir, name, form, text, code, line):
+def test_convert_names_the_file_and_the_line(
+    workdir, name, source_format, text, code, line
+):
     (workdir / name).write_text(text)
     (workdir / "out.spacy").write_bytes(b"what was there")
     before = listing(workdir)
-    refused(f"convert {name} out.spacy --from {form}", code, name, line)
+    refused(f"convert {name} out.spacy --from {source_format}", code, name, line)
     assert listing(workdir) == before
 
 

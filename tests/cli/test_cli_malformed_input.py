@@ -49,7 +49,7 @@ def xml(encoding):
 
 
 @pytest.mark.parametrize(
-    "form, content, code, place",
+    "name, content, code, place",
     [
         ("jsonl", jsonl(f'"spans": [[0, 4, "{HALF}"]]'), "G513", "line 2"),
         ("jsonl", jsonl(f'"spans": [], "doc_id": "{HALF}"'), "G513", "line 2"),
@@ -72,9 +72,9 @@ def xml(encoding):
         ("pubtator", f"1|t|Oslo\n1\t{HUGE}\t4\tOslo\tGPE", "G547", "line 2"),
     ],
 )
-def test_a_malformed_corpus(workdir, form, content, code, place):
+def test_a_malformed_corpus(workdir, name, content, code, place):
     (workdir / "bad").write_text(content, encoding="utf-8")
-    message = refused(code, "convert", "bad", "o.spacy", "--from", form)
+    message = refused(code, "convert", "bad", "o.spacy", "--from", name)
     assert f"bad, {place}: " in message
     assert [path.name for path in workdir.iterdir()] == ["bad"]
 

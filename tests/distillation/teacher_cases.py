@@ -107,6 +107,6 @@ def spans(doc: Doc) -> list[tuple[int, int, str]]:
     return [(s.start_char, s.end_char, s.label_) for s in doc.spans["sc"]]
 
 
-def said(result: Any) -> str:
+def output_of(result: Any) -> str:
     """The output of a command as one line."""
     return " ".join(result.output.split())

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from teacher_cases import OK, corpus, run, said, write_texts
+from teacher_cases import OK, corpus, output_of, run, write_texts
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,5 @@ def test_bad_input_exits_with_1_and_writes_nothing(
     result = run(*arguments.split())
     assert result.exit_code == 1, (result.output, result.exception)
     assert isinstance(result.exception, SystemExit), repr(result.exception)
-    assert code in said(result), result.output
+    assert code in output_of(result), result.output
     assert sorted(workdir.iterdir()) == before

@@ -15,8 +15,8 @@ from teacher_cases import (
     RUNNER,
     Answers,
     corpus,
+    output_of,
     reviewed,
-    said,
     spans,
     teach,
     write_texts,
@@ -72,8 +72,8 @@ def test_failed_documents_are_only_in_the_review(workdir):
     assert repaired["raw"] == Answers.by_text[REPAIRED]
     assert repaired["spans"] == [{"start": 15, "end": 20, "label": "GPE", "score": 1.0}]
     assert (plain["why"], plain["answer"]) == ("", "accept")
-    assert "[W760] 1 of 5 documents failed" in said(result)
-    assert "The first: the server is tired" in said(result)
+    assert "[W760] 1 of 5 documents failed" in output_of(result)
+    assert "The first: the server is tired" in output_of(result)
     # No other files remain.
     assert len(list(workdir.iterdir())) == 4
 
@@ -83,7 +83,7 @@ def test_the_summary_shows_the_counts(workdir):
         requests=7, from_cache=2, prompt_tokens=300, completion_tokens=45, cost=0.5
     )
     write_texts(workdir, PLAIN, OK, "", FAILED, REPAIRED)
-    printed = said(teach(workdir))
+    printed = output_of(teach(workdir))
     for words in (
         "3 of 5 documents, 4 spans",
         "GPE 3",
@@ -157,8 +157,8 @@ def test_a_doubtful_span_removes_its_document(workdir):
     # The review has all its spans, for correction.
     assert [span["score"] for span in first["spans"]] == [0.25, 0.75]
     assert "doubtful" not in first
-    assert "(documents left out) 1" in said(result)
-    assert "W761" not in said(result)
+    assert "(documents left out) 1" in output_of(result)
+    assert "W761" not in output_of(result)
 
 
 def test_a_doubtful_span_is_removed_from_its_document(workdir):
@@ -174,7 +174,7 @@ def test_a_doubtful_span_is_removed_from_its_document(workdir):
     assert [span["start"] for span in first["spans"]] == [10]
     doubted = {"start": 0, "end": 5, "label": "GPE", "score": 0.25}
     assert first["doubtful"] == [doubted]
-    assert "(doubtful spans taken out) 1" in said(result)
+    assert "(doubtful spans taken out) 1" in output_of(result)
     assert content(convert(workdir)) == content(docs)
 
 
@@ -191,7 +191,7 @@ def test_a_threshold_without_probabilities_warns(workdir):
     write_texts(workdir, OK)
     result = teach(workdir, "--min-score", "0.5")
     assert result.exit_code == 0
-    assert "[W761] --min-score 0.5 has no effect" in said(result)
+    assert "[W761] --min-score 0.5 has no effect" in output_of(result)
 
 
 def test_keep_excludes_repaired_documents(workdir):

@@ -14,8 +14,8 @@ from teacher_cases import (
     REPAIRED,
     Answers,
     corpus,
+    output_of,
     reviewed,
-    said,
     spans,
     teach,
     write_texts,
@@ -58,7 +58,7 @@ def interrupt(workdir, *args):
 
 def test_an_interrupted_run_resumes(workdir, uninterrupted):
     result = interrupt(workdir)
-    assert "[W762] Stopped. 3 of 7 documents are finished" in said(result)
+    assert "[W762] Stopped. 3 of 7 documents are finished" in output_of(result)
     assert Answers.asked == TEXTS[:5]
     Answers.asked.clear()
     assert teach(workdir).exit_code == 0
@@ -94,7 +94,7 @@ def test_a_run_of_another_teacher_is_not_resumed(workdir, uninterrupted):
     part = (workdir / "corpus.spacy.part").read_bytes()
     other = ("--components.llm.model.name", "other")
     result = teach(workdir, *other)
-    assert (result.exit_code, "[G767]" in said(result)) == (1, True)
+    assert (result.exit_code, "[G767]" in output_of(result)) == (1, True)
     assert (workdir / "corpus.spacy.part").read_bytes() == part
     Answers.asked.clear()
     assert teach(workdir, *other, "--resume").exit_code == 0
@@ -117,7 +117,7 @@ path = "template.jinja"
     interrupt(workdir)
     template.write_text("{{ instruction }} Now:\n{{ text }}", encoding="utf-8")
     result = teach(workdir)
-    assert (result.exit_code, "[G767]" in said(result)) == (1, True)
+    assert (result.exit_code, "[G767]" in output_of(result)) == (1, True)
     assert teach(workdir, "--resume").exit_code == 0
 
 
@@ -132,7 +132,7 @@ def test_a_run_with_another_adapter_is_not_resumed(workdir, monkeypatch):
     interrupt(workdir)
     weights.write_bytes(b"other")
     result = teach(workdir)
-    assert (result.exit_code, "[G767]" in said(result)) == (1, True)
+    assert (result.exit_code, "[G767]" in output_of(result)) == (1, True)
     weights.write_bytes(b"first")
     assert teach(workdir).exit_code == 0
 
@@ -151,7 +151,7 @@ def test_a_run_on_other_texts_is_never_resumed(workdir, uninterrupted):
     write_texts(workdir, *reversed(TEXTS))
     for arguments in ((), ("--resume",)):
         result = teach(workdir, *arguments)
-        assert (result.exit_code, "[G768]" in said(result)) == (1, True)
+        assert (result.exit_code, "[G768]" in output_of(result)) == (1, True)
     assert teach(workdir, "--restart").exit_code == 0
     assert [doc.text for doc in corpus(workdir / "corpus.spacy")][-1] == PLAIN
 
@@ -186,7 +186,7 @@ def test_a_damaged_log_is_reported(workdir, uninterrupted, line):
     first = b"" if b"layout" in line or line == b"{}\n" else part.read_bytes()
     part.write_bytes(first + line)
     result = teach(workdir)
-    assert (result.exit_code, "[G768]" in said(result)) == (1, True)
+    assert (result.exit_code, "[G768]" in output_of(result)) == (1, True)
     assert teach(workdir, "--restart").exit_code == 0
     assert content(workdir) == uninterrupted
 
@@ -198,8 +198,8 @@ def test_consecutive_failures_end_the_run(workdir):
     arguments = ("--stop-after", "3", "--batch-size", "2")
     result = teach(workdir, *arguments)
     assert result.exit_code == 1
-    assert "[G765] The last 3 documents in a row failed" in said(result)
-    assert "nobody there" in said(result)
+    assert "[G765] The last 3 documents in a row failed" in output_of(result)
+    assert "nobody there" in output_of(result)
     assert Answers.asked == texts[:4]
     assert not (workdir / "corpus.spacy").exists()
     Answers.by_text = dict(ANSWERS)
@@ -223,7 +223,7 @@ def test_the_usage_is_printed_even_if_a_run_fails(workdir, answer, code):
     Answers.by_text[PLAIN] = answer
     write_texts(workdir, PLAIN, PLAIN)
     result = teach(workdir, "--stop-after", "2", "--keep", "ok")
-    printed = said(result)
+    printed = output_of(result)
     assert code is None or code in printed, printed
     assert printed.count("What this run asked for, component 'llm':") == 1
     for words in ("requests 7", "prompt tokens 300", "cost 0.5000"):
@@ -234,7 +234,7 @@ def test_failures_that_are_not_consecutive_do_not_end_the_run(workdir):
     write_texts(workdir, *[FAILED, OK] * 4)
     result = teach(workdir, "--stop-after", "2")
     assert result.exit_code == 0
-    assert "[W760] 4 of 8" in said(result)
+    assert "[W760] 4 of 8" in output_of(result)
 
 
 def test_an_error_of_a_batch_is_reported_for_its_documents(workdir):
@@ -251,9 +251,9 @@ def test_an_empty_corpus_is_an_error_with_the_reason(workdir):
     write_texts(workdir, REPAIRED, FAILED, "")
     result = teach(workdir, "--keep", "ok")
     assert result.exit_code == 1
-    assert "[G766] None of the 3 documents" in said(result)
-    assert "1 failed, 1 are left out, and 1 are blank" in said(result)
-    assert "the server is tired" in said(result)
+    assert "[G766] None of the 3 documents" in output_of(result)
+    assert "1 failed, 1 are left out, and 1 are blank" in output_of(result)
+    assert "the server is tired" in output_of(result)
     assert not (workdir / "corpus.spacy").exists()
     assert [row["answer"] for row in reviewed(workdir)] == ["ignore", "ignore"]
     Answers.asked.clear()
@@ -265,7 +265,7 @@ def test_an_empty_corpus_is_an_error_with_the_reason(workdir):
 def test_an_input_without_text_is_an_error(workdir):
     write_texts(workdir, "", " ")
     result = teach(workdir)
-    assert (result.exit_code, "[G766]" in said(result)) == (1, True)
+    assert (result.exit_code, "[G766]" in output_of(result)) == (1, True)
 
 
 def test_a_full_disk_keeps_the_log_and_the_old_corpus(workdir, monkeypatch):
@@ -279,7 +279,7 @@ def test_a_full_disk_keeps_the_log_and_the_old_corpus(workdir, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", full)
     result = teach(workdir)
-    assert (result.exit_code, "[G523]" in said(result)) == (1, True)
+    assert (result.exit_code, "[G523]" in output_of(result)) == (1, True)
     monkeypatch.undo()
     assert (workdir / "corpus.spacy").read_bytes() == b"what was there"
     Answers.asked.clear()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import spacy
-from component_cases import learnt
+from component_cases import trained_pipeline
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from teacher_cases import (
@@ -17,9 +17,9 @@ from teacher_cases import (
     RUNNER,
     Answers,
     corpus,
+    output_of,
     reviewed,
     run,
-    said,
     spans,
     teach,
     write_texts,
@@ -89,7 +89,7 @@ def test_a_component_without_an_adapter(workdir, tiny_base):
 
 
 def test_a_saved_pipeline(workdir, tiny_base):
-    learnt(tiny_base("llama")).to_disk(workdir / "model")
+    trained_pipeline(tiny_base("llama")).to_disk(workdir / "model")
     source = write_texts(workdir, OK)
     arguments = ("--teacher", workdir / "model", source, workdir / "corpus.spacy")
     assert run(*arguments).exit_code == 0
@@ -134,10 +134,10 @@ def test_a_pipeline_without_spans(workdir):
     source = write_texts(workdir, OK)
     arguments = ("--teacher", model, source, workdir / "corpus.spacy")
     result = run(*arguments)
-    assert (result.exit_code, "[G762]" in said(result)) == (1, True)
+    assert (result.exit_code, "[G762]" in output_of(result)) == (1, True)
     result = run(*arguments, "--spans-key", "sc")
-    assert (result.exit_code, "[G764]" in said(result)) == (1, True)
-    assert "document 1" in said(result)
+    assert (result.exit_code, "[G764]" in output_of(result)) == (1, True)
+    assert "document 1" in output_of(result)
 
 
 @pytest.mark.parametrize("form", ["llm", "generative_ner"])
@@ -150,8 +150,8 @@ def test_a_teacher_without_labels(workdir, tiny_base, form):
     (workdir / "teacher.cfg").write_text(config)
     write_texts(workdir, OK)
     result = teach(workdir)
-    assert (result.exit_code, "[G763]" in said(result)) == (1, True)
-    assert repr(form) in said(result)
+    assert (result.exit_code, "[G763]" in output_of(result)) == (1, True)
+    assert repr(form) in output_of(result)
 
 
 def test_labels_may_come_from_the_initialize_block(workdir):
@@ -176,8 +176,8 @@ def test_the_missing_extra_is_named(workdir, monkeypatch, saved):
         teacher = workdir / "model"
     monkeypatch.setitem(sys.modules, "spacy_llm", None)
     result = run("--teacher", teacher, source, workdir / "corpus.spacy")
-    assert (result.exit_code, "[G761]" in said(result)) == (1, True)
-    assert "pip install 'spacy-genner[llm]'" in said(result)
+    assert (result.exit_code, "[G761]" in output_of(result)) == (1, True)
+    assert "pip install 'spacy-genner[llm]'" in output_of(result)
 
 
 def test_the_example_config(workdir, monkeypatch, tiny_base):
@@ -215,8 +215,8 @@ def test_two_overrides_make_the_example_config_remote(workdir, monkeypatch):
         "--components.llm.model.name",
         "gpt-4.1",
     )
-    assert (result.exit_code, "[G766]" in said(result)) == (1, True)
-    assert "OPENAI_API_KEY" in said(result)
+    assert (result.exit_code, "[G766]" in output_of(result)) == (1, True)
+    assert "OPENAI_API_KEY" in output_of(result)
 
 
 def test_a_small_model_is_trained_and_evaluated_on_the_corpus(workdir, tiny_base):
@@ -266,5 +266,5 @@ def test_a_key_in_a_config_is_not_printed(workdir, arguments, codes):
     ]
     result = teach(workdir, *changes)
     assert result.exit_code == 1
-    assert all(code in said(result) for code in codes), result.output
+    assert all(code in output_of(result) for code in codes), result.output
     assert SECRET not in result.output

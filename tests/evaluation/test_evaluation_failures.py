@@ -103,6 +103,6 @@ def test_the_command_warns_of_failed_documents(nlp, tmp_path, monkeypatch):
     line = ["evaluate", "model", str(tmp_path / "data.spacy"), "--output", str(output)]
     result = CliRunner().invoke(app, [*line, "--spans-key", "sc"])
     assert result.exit_code == 0, result.output
-    said = " ".join(result.stderr.split())
-    assert "[W601] 1 of 3" in said and "it went off" in said
+    message = " ".join(result.stderr.split())
+    assert "[W601] 1 of 3" in message and "it went off" in message
     assert json.loads(output.read_text())["statuses"] == {"ok": 2, "failed": 1}

@@ -89,7 +89,7 @@ def refused(code, *arguments):
 
 
 @pytest.mark.parametrize(
-    "other, said",
+    "other, expected",
     [
         (rows([A], [A], [B]), "2 documents and 3"),
         (
@@ -102,10 +102,10 @@ def refused(code, *arguments):
         ),
     ],
 )
-def test_evaluations_of_other_documents_are_refused(tmp_path, other, said):
+def test_evaluations_of_other_documents_are_refused(tmp_path, other, expected):
     first = written(tmp_path, "first", rows([A], [A]))
     second = written(tmp_path, "second", other)
-    assert said in refused("G610", first, second)
+    assert expected in refused("G610", first, second)
 
 
 def test_the_order_of_spans_does_not_matter(tmp_path):
@@ -141,7 +141,7 @@ def test_missing_damaged_and_unrelated_files(files, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "change, expected",
     [
         ({"text": 3}, "'text' is 3"),
         ({"gold": [[0, 3]]}, "no label|label"),
@@ -154,11 +154,11 @@ def test_missing_damaged_and_unrelated_files(files, tmp_path):
         ({"status": None}, "'status' is None"),
     ],
 )
-def test_each_row_is_checked(tmp_path, change, said):
+def test_each_row_is_checked(tmp_path, change, expected):
     (good,) = rows([A])
     path = tmp_path / "x.spans.jsonl"
     path.write_text(json.dumps(good.to_json()) + "\n")
     assert list(read_annotations(path)) == [good]
     path.write_text(json.dumps(good.to_json() | change) + "\n")
-    with pytest.raises(ValueError, match=f"G605.*x.spans.jsonl.*line 1.*({said})"):
+    with pytest.raises(ValueError, match=f"G605.*x.spans.jsonl.*line 1.*({expected})"):
         list(read_annotations(path))

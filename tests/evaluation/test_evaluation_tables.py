@@ -72,10 +72,10 @@ def test_constrained_outputs_have_columns_if_any_evaluation_has_them(tmp_path):
 
 
 def test_help_names_the_columns():
-    said = " ".join(CliRunner().invoke(app, ["table", "--help"]).output.split())
-    assert "five columns" in said
+    shown = " ".join(CliRunner().invoke(app, ["table", "--help"]).output.split())
+    assert "five columns" in shown
     assert len(GRAMMAR_HEADER + FREE_HEADER) == 5
-    assert all(name in said for name in GRAMMAR_HEADER + FREE_HEADER)
+    assert all(name in shown for name in GRAMMAR_HEADER + FREE_HEADER)
 
 
 def test_files_folders_and_duplicate_names(tmp_path):

@@ -2,8 +2,8 @@
 
 All prompts begin with the same prefix, usually the instruction. A training sequence is
 the rest: the end of the prompt and the reference output. A batch holds its sequences
-one after the other, without padding, and lists what the losses predict: the choices
-among legal tokens, and the tokens of the outputs.
+one after the other, without padding, together with the targets of the losses: choices
+among legal tokens, and tokens of the outputs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,7 +69,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences one after the other, with what the losses predict.
+    """Sequences one after the other, with the targets of the losses.
 
     ids (Tensor): The input ids, shape (all tokens,). Positions are indices into it.
     lengths (Sequence[int]): The length of each sequence.

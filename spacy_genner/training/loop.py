@@ -342,7 +342,7 @@ def prepare_run(nlp: Language, checkpoint: Checkpoint | None) -> TrainingRun:
 
 
 def fill_total_steps(config: Config, known: dict[str, Any] | None = None) -> int | None:
-    """Set `total_steps` of the cosine schedules of a config, where it is 0.
+    """Replace a `total_steps` of 0 in the cosine schedules of a config.
 
     config (Config): A config, not interpolated. It is changed in place.
     known (dict[str, Any] | None): The flat config of a run to resume. Its numbers are

@@ -15,7 +15,7 @@ from spacy.cli.find_threshold import find_threshold
 from spacy.tokens import DocBin
 from spacy.training import Example
 from training_cases import (
-    BY_HEART,
+    OVERFIT,
     TEXTS,
     docs,
     make_config,
@@ -57,7 +57,7 @@ def trained(tiny_base, tmp_path_factory):
     """The folder of a pipeline that `spacy train` trained on the six texts."""
     folder = tmp_path_factory.mktemp("tools")
     corpus = write_corpus(folder / "train.spacy")
-    changes = BY_HEART | {
+    changes = OVERFIT | {
         "training__accumulate_gradient": 1,
         "training__max_steps": 20,
         "training__eval_frequency": 20,

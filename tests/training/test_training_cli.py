@@ -31,14 +31,14 @@ def config(tiny_base, tmp_path):
     )
 
 
-def test_train_and_go_on(config, tmp_path):
+def test_train_and_resume(config, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     result = run("train", config, "--output", whole)
     assert result.exit_code == 0, result.output
     assert "falls over 9 steps" in result.output
     result = run("train", config, "--output", parts, "--training.max_steps", 4)
     assert result.exit_code == 0, result.output
-    # It has counted 5 steps, and keeps to that.
+    # The resumed run keeps the number of 5 steps.
     result = run("train", config, "--resume", parts)
     assert result.exit_code == 0, result.output
     assert "Resuming after 5 steps" in result.output
@@ -49,7 +49,7 @@ def test_train_and_go_on(config, tmp_path):
     assert saved["training"]["optimizer"]["learn_rate"]["total_steps"] == 9
 
 
-def test_go_on_in_another_folder(config, tmp_path):
+def test_resume_in_another_folder(config, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     share = ["--training.optimizer.learn_rate.final_share", 0.5]
     assert run("train", config, "--output", first, *share).exit_code == 0
@@ -59,7 +59,7 @@ def test_go_on_in_another_folder(config, tmp_path):
         "--training.max_steps", 12, "--training.eval_frequency", 100, *share,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    # No evaluation came after: the best is still the first run's.
+    # Without another evaluation, the best model is that of the first run.
     assert weights(second / "model-best") == before
     assert weights(second / "model-last") != weights(first / "model-last")
     assert [row["step"] for row in read_rows(second / FILE)] == [0, 4, 8]
@@ -81,7 +81,7 @@ def test_exit_codes(config, tmp_path):
     assert result.exit_code == 1 and "G313" in result.output
 
 
-def test_spacy_train_names_the_remedy(config, tmp_path):
+def test_spacy_train_with_total_steps_of_0(config, tmp_path):
     from spacy.cli.train import train
 
     with pytest.raises(ValueError, match=r"\[G301\].*init-config"):
@@ -90,8 +90,8 @@ def test_spacy_train_names_the_remedy(config, tmp_path):
 
 @pytest.fixture
 def interrupted(tmp_path):
-    """A file of code: a callback that ends the run by a signal, once, before step 5;
-    and the arguments that use it."""
+    """A file that arms a callback, which sends the signal in the file once before step
+    5, and the arguments that use the callback."""
     code = tmp_path / "code.py"
     armed = tmp_path / "armed"
     code.write_text(
@@ -110,7 +110,7 @@ def interrupted(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_after_the_step(config, tmp_path, interrupted, number):
+def test_a_signal_stops_the_run_after_its_step(config, tmp_path, interrupted, number):
     armed, args = interrupted
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run("train", config, *args, "--output", whole).exit_code == 0
@@ -126,7 +126,7 @@ def test_a_signal_stops_after_the_step(config, tmp_path, interrupted, number):
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on(config, tmp_path, interrupted):
+def test_a_killed_process_is_resumed(config, tmp_path, interrupted):
     armed, args = interrupted
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run("train", config, *args, "--output", whole).exit_code == 0

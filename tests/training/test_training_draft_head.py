@@ -1,4 +1,4 @@
-"""A draft head for an adapter that is trained already."""
+"""Training a draft head for an adapter that is already trained."""
 
 import re
 
@@ -8,10 +8,10 @@ from component_cases import (
     NAME,
     TEXTS,
     component,
-    learnt,
     make_examples,
     pipeline,
     results,
+    trained_pipeline,
 )
 from spacy.tokens import Doc, DocBin, Span
 from thinc.api import Adam
@@ -38,8 +38,8 @@ def run(*words):
     return CliRunner().invoke(app, ["draft-head", *map(str, words)])
 
 
-def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data):
-    nlp = learnt(tiny_base("llama"))
+def test_the_command_adds_a_head_and_keeps_the_adapter(tiny_base, tmp_path, data):
+    nlp = trained_pipeline(tiny_base("llama"))
     expected = results(nlp)
     component(nlp).lm.drafting.clear()
     nlp.to_disk(tmp_path / "slow")
@@ -54,7 +54,7 @@ def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data)
     assert engine.draft_head is not None and engine.draft_head.trained
     first, last = map(float, re.findall(r" loss (\d+\.\d+)", done.output))
     assert last < first
-    # A head that is there is no start for another, whatever it is.
+    # An existing head is replaced, even if it cannot be read.
     weights = component(other).lm.drafting.to_bytes()
     file = tmp_path / "fast" / NAME / "draft_head.safetensors"
     file.write_bytes(b"of another version")
@@ -64,8 +64,8 @@ def test_a_pipeline_gets_a_head_and_keeps_its_adapter(tiny_base, tmp_path, data)
     assert component(again).lm.drafting.to_bytes() == weights
 
 
-def test_after_that_the_new_head_is_trained_further(tiny_base):
-    nlp = learnt(tiny_base("llama"))
+def test_an_update_trains_the_new_head_further(tiny_base):
+    nlp = trained_pipeline(tiny_base("llama"))
     pipe, examples = component(nlp), make_examples(nlp)
     train_draft_head(pipe, examples)
     before = pipe.lm.drafting.to_bytes()
@@ -73,8 +73,8 @@ def test_after_that_the_new_head_is_trained_further(tiny_base):
     assert pipe.lm.drafting.to_bytes() != before
 
 
-def test_an_empty_corpus_is_named(tiny_base, tmp_path):
-    learnt(tiny_base("llama")).to_disk(tmp_path / "slow")
+def test_an_empty_corpus(tiny_base, tmp_path):
+    trained_pipeline(tiny_base("llama")).to_disk(tmp_path / "slow")
     DocBin().to_disk(tmp_path / "none.spacy")
     done = run(tmp_path / "slow", tmp_path / "none.spacy", tmp_path / "fast")
     assert done.exit_code == 1
@@ -82,15 +82,17 @@ def test_an_empty_corpus_is_named(tiny_base, tmp_path):
     assert not (tmp_path / "fast").exists()
 
 
-def test_a_component_that_wants_no_head_says_so(tiny_base, tmp_path, data):
-    learnt(tiny_base("llama"), model__draft_head=False).to_disk(tmp_path / "slow")
+def test_a_component_without_a_draft_head(tiny_base, tmp_path, data):
+    trained_pipeline(tiny_base("llama"), model__draft_head=False).to_disk(
+        tmp_path / "slow"
+    )
     done = run(tmp_path / "slow", data, tmp_path / "fast")
     assert done.exit_code == 1
     assert "[G428]" in done.stderr
     assert not (tmp_path / "fast").exists()
 
 
-def test_a_component_without_an_adapter_has_no_head(tiny_base, tmp_path, data):
+def test_a_component_without_an_adapter(tiny_base, tmp_path, data):
     nlp = pipeline(tiny_base("llama"), model__lora=None)
     examples = make_examples(nlp)
     nlp.initialize(lambda: examples)
@@ -101,14 +103,14 @@ def test_a_component_without_an_adapter_has_no_head(tiny_base, tmp_path, data):
 
 
 @pytest.mark.parametrize("epochs, updates", [(None, 7), (1, 1), (9, 9)])
-def test_few_examples_are_learnt_from_more_often(
+def test_few_examples_are_trained_for_more_epochs(
     tiny_base, monkeypatch, epochs, updates
 ):
-    nlp = learnt(tiny_base("llama"))
+    nlp = trained_pipeline(tiny_base("llama"))
     monkeypatch.setattr(trainer, "MIN_UPDATES", 7)
     examples = make_examples(nlp)
     assert len(train_draft_head(component(nlp), examples, epochs=epochs)) == updates
-    # Many are learnt from as often as ever.
+    # Many examples are trained for the minimum number of epochs.
     monkeypatch.setattr(trainer, "MIN_UPDATES", 2)
     if epochs is None:
         assert len(train_draft_head(component(nlp), examples)) == trainer.MIN_EPOCHS

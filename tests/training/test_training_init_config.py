@@ -1,4 +1,4 @@
-"""Configs made for a corpus, and the configs that come with the project."""
+"""Configs written for a corpus, and the configs of the project."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ SPEED = Speed(1.0, 0.5, 5, 8, 300, 30, 100, "cpu", "float32", 2)
 
 
 def check_complete(path, tmp_path):
-    """spaCy has nothing to add, and finds no fault."""
+    """Check that spaCy adds nothing to a config and finds no error in it."""
     filled = tmp_path / "filled.cfg"
     fill_config(filled, path, silent=True)
     assert load_config(filled) == load_config(path)
@@ -63,11 +63,11 @@ def test_a_written_config_is_complete(written, tiny_base):
     assert nlp.get_pipe("generative_ner").cfg["crossing"] == "refuse"
 
 
-def test_spacy_has_nothing_to_add(written, tmp_path):
+def test_spacy_adds_nothing_to_a_written_config(written, tmp_path):
     check_complete(written.path, tmp_path)
 
 
-def test_a_written_config_says_what_was_measured(written):
+def test_a_written_config_contains_the_measurements(written):
     text = written.path.read_text(encoding="utf8")
     assert "# Corpus: 18 documents, 24 spans, 2 labels" in text
     assert f"{written.speed.step_seconds:.2f} s per training step" in text
@@ -75,7 +75,7 @@ def test_a_written_config_says_what_was_measured(written):
     assert written.speed.steps >= 1 and written.speed.docs == len(TEXTS)
 
 
-def test_lines_and_inner_tokens_are_seen(tiny_base, tmp_path):
+def test_the_config_of_a_corpus_with_lines_and_unaligned_spans(tiny_base, tmp_path):
     import spacy
     from spacy.tokens import DocBin
 
@@ -110,7 +110,7 @@ def test_lines_and_inner_tokens_are_seen(tiny_base, tmp_path):
     assert weights["spans_own_f"] == 1.0 and weights["spans_sc_f"] is None
 
 
-def test_budget_and_keys_are_checked(tiny_base, tmp_path):
+def test_invalid_arguments(tiny_base, tmp_path):
     corpus = write_corpus(tmp_path / "train.spacy")
     for settings, code in (
         ({"minutes": 1.0, "steps": 1}, "G318"),
@@ -126,7 +126,7 @@ def test_budget_and_keys_are_checked(tiny_base, tmp_path):
 
 @pytest.mark.parametrize("minutes", [1, 10, 100, 1000])
 @pytest.mark.parametrize("dev_docs", [5, 300, 20000])
-def test_a_budget_is_kept(minutes, dev_docs):
+def test_a_plan_keeps_the_budget(minutes, dev_docs):
     plan = make_plan(SPEED, dev_docs, minutes, None)
     assert plan.max_steps % plan.eval_frequency == 0
     assert plan.seconds <= 60 * minutes * 1.4
@@ -140,7 +140,7 @@ def test_a_budget_is_kept(minutes, dev_docs):
 
 
 @pytest.mark.parametrize("name", ["demo.cfg", "genia.cfg"])
-def test_the_project_s_configs_fill(name, tiny_base, tmp_path):
+def test_the_configs_of_the_project_resolve(name, tiny_base, tmp_path):
     corpus = write_corpus(tmp_path / "train.spacy")
     overrides = {
         "vars.base": str(tiny_base("llama")),
@@ -150,11 +150,11 @@ def test_the_project_s_configs_fill(name, tiny_base, tmp_path):
     config = load_config(CONFIGS / name, overrides=overrides, interpolate=False)
     nlp = load_model_from_config(config, auto_fill=True)
     filled = nlp.config.interpolate()
-    # What `spacy debug config` checks.
+    # The checks of `spacy debug config`.
     registry.resolve(filled["training"], schema=ConfigSchemaTraining)
     registry.resolve(filled["corpora"])
     assert nlp.get_pipe("generative_ner").lm.name == overrides["vars.base"]
-    # The best model is the one with the best spans.
+    # The score of the spans alone selects the best model.
     weights = filled["training"]["score_weights"]
     assert {key for key, weight in weights.items() if weight} == {"spans_sc_f"}
     training = filled["training"]
@@ -163,7 +163,7 @@ def test_the_project_s_configs_fill(name, tiny_base, tmp_path):
     assert Config().from_str(filled.to_str()) == filled
 
 
-def test_genia_s_labels_have_definitions():
+def test_the_labels_of_genia_have_definitions():
     path = CONFIGS / "genia-labels.json"
     labels = json.loads(path.read_text(encoding="utf8"))
     assert list(labels) == ["protein", "DNA", "RNA", "cell_line", "cell_type"]

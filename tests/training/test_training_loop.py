@@ -1,4 +1,4 @@
-"""Training through the loop of one's own: as spaCy's, and taken up again."""
+"""The training loop: the results of `spacy train`, and runs that are resumed."""
 
 import io
 import shutil
@@ -13,7 +13,7 @@ from spacy_genner.training.loop import Stop, train
 
 
 class Killed(Exception):
-    pass
+    """Simulates a process that is killed."""
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def run(config, output, **settings):
 
 
 def stop_after(steps):
-    asked = iter([False] * (steps - 1) + [True])
-    return lambda: next(asked)
+    answers = iter([False] * (steps - 1) + [True])
+    return lambda: next(answers)
 
 
 def rows(output):
-    """The training log without the times."""
+    """Read the training log, without times."""
     return [{**row, "seconds": None} for row in read_rows(output / FILE)]
 
 
@@ -46,21 +46,21 @@ def without_speed(found):
     return found
 
 
-def test_the_same_as_spacy_train(tiny_base, corpus, tmp_path):
+def test_same_results_as_spacy_train(tiny_base, corpus, tmp_path):
     config = make_config(tiny_base("llama"), corpus)
-    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    run(config.copy(), mine)
+    own, spacy = tmp_path / "own", tmp_path / "spacy"
+    run(config.copy(), own)
     stream = io.StringIO()
-    theirs.mkdir()
-    spacy_train(start(config.copy()), theirs, stdout=stream, stderr=stream)
+    spacy.mkdir()
+    spacy_train(start(config.copy()), spacy, stdout=stream, stderr=stream)
     for name in ("model-last", "model-best"):
-        assert weights(mine / name) == weights(theirs / name)
-    assert without_speed(rows(mine)) == without_speed(rows(theirs))
-    assert [row["step"] for row in rows(mine)] == [0, 4, 8]
+        assert weights(own / name) == weights(spacy / name)
+    assert without_speed(rows(own)) == without_speed(rows(spacy))
+    assert [row["step"] for row in rows(own)] == [0, 4, 8]
 
 
 @pytest.mark.parametrize("stopped", [2, 5, 7])
-def test_a_resumed_run_ends_as_an_unbroken_one(tiny_base, corpus, tmp_path, stopped):
+def test_a_resumed_run_equals_a_whole_one(tiny_base, corpus, tmp_path, stopped):
     config = make_config(
         tiny_base("llama"), corpus, training__optimizer__use_averages=True
     )
@@ -76,7 +76,7 @@ def test_a_resumed_run_ends_as_an_unbroken_one(tiny_base, corpus, tmp_path, stop
     assert without_speed(rows(whole)) == without_speed(rows(broken))
 
 
-def test_a_kill_loses_what_came_after_the_checkpoint(tiny_base, corpus, tmp_path):
+def test_a_killed_run_resumes_from_its_checkpoint(tiny_base, corpus, tmp_path):
     config = make_config(tiny_base("llama"), corpus)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(config.copy(), whole)
@@ -94,9 +94,9 @@ def test_a_kill_loses_what_came_after_the_checkpoint(tiny_base, corpus, tmp_path
     with pytest.raises(Killed):
         train(nlp, broken, stdout=stream, stderr=stream)
     assert "--resume" in stream.getvalue()
-    # Steps 0 to 4 are in the checkpoint of the evaluation at step 4.
+    # The evaluation at step 4 wrote the checkpoint, which contains steps 0 to 4.
     assert Checkpoint.read(broken / FOLDER).progress.step == 5
-    # As if the process had not even saved its last state.
+    # A process that is killed does not save the last model.
     shutil.rmtree(broken / "model-last")
     run(config.copy(), broken, checkpoint=True)
     assert weights(whole / "model-last") == weights(broken / "model-last")
@@ -107,18 +107,18 @@ def test_checkpoints_between_evaluations(tiny_base, corpus, tmp_path):
     config = make_config(tiny_base("llama"), corpus)
     seen = []
 
-    def look():
+    def record():
         if (tmp_path / FOLDER).exists():
             seen.append(Checkpoint.read(tmp_path / FOLDER).progress.step)
         return False
 
-    run(config, tmp_path, checkpoint_minutes=0.0, should_stop=look)
-    # `look` is asked before the checkpoint of its own step is written.
+    run(config, tmp_path, checkpoint_minutes=0.0, should_stop=record)
+    # `record` is called before the checkpoint of its step is written.
     assert seen == list(range(1, 9))
     assert Checkpoint.read(tmp_path / FOLDER).progress.step == 9
 
 
-def test_a_finished_run_can_be_made_longer(tiny_base, corpus, tmp_path):
+def test_a_finished_run_is_continued(tiny_base, corpus, tmp_path):
     base = tiny_base("llama")
     whole, longer = tmp_path / "whole", tmp_path / "longer"
     run(make_config(base, corpus, training__max_steps=12), whole)
@@ -127,12 +127,12 @@ def test_a_finished_run_can_be_made_longer(tiny_base, corpus, tmp_path):
     changed = make_config(base, tmp_path / "moved.spacy", training__max_steps=12)
     run(changed, longer, checkpoint=True)
     assert weights(whole / "model-last") == weights(longer / "model-last")
-    # And going on after the end changes nothing.
+    # Resuming a finished run changes nothing.
     run(changed, longer, checkpoint=True)
     assert weights(whole / "model-last") == weights(longer / "model-last")
 
 
-def test_another_config_or_corpus_is_refused(tiny_base, corpus, tmp_path):
+def test_a_changed_config_or_corpus_is_refused(tiny_base, corpus, tmp_path):
     base = tiny_base("llama")
     output = tmp_path / "out"
     run(make_config(base, corpus, training__max_steps=1), output)
@@ -151,7 +151,7 @@ def test_another_config_or_corpus_is_refused(tiny_base, corpus, tmp_path):
     assert weights(output / "model-last") == before
 
 
-def test_a_checkpoint_that_is_not_there_or_damaged(tiny_base, corpus, tmp_path):
+def test_a_missing_or_damaged_checkpoint(tiny_base, corpus, tmp_path):
     config = make_config(tiny_base("llama"), corpus, training__max_steps=1)
     with pytest.raises(ValueError, match="G311"):
         Checkpoint.read(tmp_path / FOLDER)
@@ -181,7 +181,7 @@ def test_a_checkpoint_that_is_not_there_or_damaged(tiny_base, corpus, tmp_path):
         Checkpoint.read(tmp_path / FOLDER)
 
 
-def test_a_new_run_takes_the_place_of_an_old_one(tiny_base, corpus, tmp_path):
+def test_a_new_run_replaces_an_old_one(tiny_base, corpus, tmp_path):
     base = tiny_base("llama")
     run(make_config(base, corpus, training__max_steps=4), tmp_path)
     run(make_config(base, corpus, training__max_steps=1), tmp_path)
@@ -189,8 +189,8 @@ def test_a_new_run_takes_the_place_of_an_old_one(tiny_base, corpus, tmp_path):
     assert Checkpoint.read(tmp_path / FOLDER).progress.step == 2
 
 
-def test_other_components_go_on_too(tiny_base, corpus, tmp_path):
-    """spaCy's own trainable components, their ids and their dropout."""
+def test_other_components_are_resumed(tiny_base, corpus, tmp_path):
+    """A trainable component of spaCy, with its optimizer state and its dropout."""
     changes = {
         "nlp__pipeline": ["tagger", "generative_ner"],
         "components__tagger": {"factory": "tagger"},

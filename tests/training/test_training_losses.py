@@ -1,4 +1,4 @@
-"""Losses and gradients against computations by hand."""
+"""Losses and gradients, compared with reference computations."""
 
 import pytest
 import torch
@@ -14,8 +14,8 @@ PREFIX = [2, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46]
 FAMILIES = ("llama", "gemma3", "granite4")
 
 
-def row(seed, prompt, output, end_id=1):
-    """A row of random ids, with choices at every second place of its output."""
+def sequence(seed, prompt, output, end_id=1):
+    """A sequence of random ids, with choices at every second position of its output."""
     choose = torch.Generator().manual_seed(seed)
     ids = torch.randint(4, 390, (prompt + output,), generator=choose).tolist()
     target, choices = tuple(ids[prompt:]), []
@@ -28,7 +28,12 @@ def row(seed, prompt, output, end_id=1):
     return TrainingSequence(tuple(ids[:prompt]), Target(target, tuple(choices)), end_id)
 
 
-ROWS = [row(1, 9, 7), row(2, 4, 12), row(3, 20, 3), row(4, 5, 1)]
+SEQUENCES = [
+    sequence(1, 9, 7),
+    sequence(2, 4, 12),
+    sequence(3, 20, 3),
+    sequence(4, 5, 1),
+]
 
 
 def make(
@@ -50,7 +55,7 @@ def make(
     )
     choose = torch.Generator().manual_seed(0)
     for parameter in model.adapter_parameters().values():
-        # Both halves of the adapter get a gradient only when neither is zero.
+        # Each matrix of the adapter has a gradient only if the other is not zero.
         noise = torch.randn(parameter.shape, generator=choose)
         parameter.data += 0.1 * noise.to(parameter.dtype)
     network = model.training_network
@@ -66,10 +71,11 @@ def gradients(model):
     return found
 
 
-def by_hand(model, constrained, lm):
-    """The losses row by row, the prefix in each, with the model's own logits."""
+def reference_loss(model, constrained, lm):
+    """Compute the loss from the model's own logits, one sequence with its prefix after
+    the other."""
     choice_losses, token_losses = [], []
-    for each in ROWS:
+    for each in SEQUENCES:
         start = len(PREFIX) + len(each.prompt)
         output = [*each.target.ids, each.end_id]
         ids = torch.tensor([[*PREFIX, *each.prompt, *output]])
@@ -87,14 +93,14 @@ def by_hand(model, constrained, lm):
 @pytest.mark.parametrize("packs", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.7, 0.2)])
-def test_losses_and_gradients_are_those_by_hand(tiny_base, family, weights, packs):
+def test_losses_and_gradients_equal_the_reference(tiny_base, family, weights, packs):
     model, trainer = make(tiny_base, family, *weights)
     assert trainer.backbone.packs is trainer.backbone.attention_only
-    # On other devices than a CPU rows are padded.
+    # False simulates a model that does not support packing.
     trainer.backbone.packs &= packs
-    loss = trainer.accumulate(ROWS)
+    loss = trainer.accumulate(SEQUENCES)
     found = gradients(model)
-    expected = by_hand(model, *weights)
+    expected = reference_loss(model, *weights)
     expected.backward()
     wanted = gradients(model)
     assert loss == pytest.approx(float(expected.detach()), rel=1e-5)
@@ -103,28 +109,30 @@ def test_losses_and_gradients_are_those_by_hand(tiny_base, family, weights, pack
         assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-6), name
 
 
-def test_a_model_that_does_not_take_rows_end_to_end_has_them_padded(
-    tiny_base, monkeypatch
-):
-    """Its attention is called without the layout, as by classes not known here."""
+def test_a_model_that_does_not_support_packing(tiny_base, monkeypatch):
+    """Its model class does not pass the packed layout to the attention function."""
     from transformers import AttentionInterface
 
     from spacy_genner.models import attention
 
-    def deaf(*args, packed=None, **kwargs):
+    def without_layout(*args, packed=None, **kwargs):
         return attention.grouped_attention(*args, **kwargs)
 
-    monkeypatch.setitem(AttentionInterface._global_mapping, attention.NAME, deaf)
+    monkeypatch.setitem(
+        AttentionInterface._global_mapping, attention.NAME, without_layout
+    )
     model, trainer = make(tiny_base, "llama", 1.0, 0.5)
     assert trainer.backbone.packs is False
-    loss = trainer.accumulate(ROWS)
-    assert loss == pytest.approx(float(by_hand(model, 1.0, 0.5).detach()), rel=1e-5)
+    loss = trainer.accumulate(SEQUENCES)
+    assert loss == pytest.approx(
+        float(reference_loss(model, 1.0, 0.5).detach()), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("packs", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_gradients_may_be_checkpointed(tiny_base, family, packs):
-    """They are the same, and between the layers nothing is kept but hidden states."""
+def test_gradient_checkpointing(tiny_base, family, packs):
+    """The gradients are the same, with less than half of the saved values."""
     kept = []
     for switched in (False, True):
         model, trainer = make(
@@ -136,16 +144,16 @@ def test_gradients_may_be_checkpointed(tiny_base, family, packs):
             lambda tensor, saved=saved: saved.append(tensor.numel()) or tensor,
             lambda tensor: tensor,
         ):
-            loss = trainer.accumulate(ROWS)
+            loss = trainer.accumulate(SEQUENCES)
         kept.append((loss, gradients(model), sum(saved)))
-    (plain, wanted, much), (loss, found, little) = kept
+    (plain, wanted, without), (loss, found, checkpointed) = kept
     assert loss == pytest.approx(plain, rel=1e-9)
-    assert little < much / 2
+    assert checkpointed < without / 2
     for name, gradient in wanted.items():
         assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-6), name
 
 
-def test_a_base_without_checkpoints_of_gradients(tiny_base, monkeypatch):
+def test_a_base_without_gradient_checkpointing(tiny_base, monkeypatch):
     model = LanguageModel(
         str(tiny_base("llama")), lora={}, device="cpu", gradient_checkpointing=True
     )
@@ -157,22 +165,22 @@ def test_a_base_without_checkpoints_of_gradients(tiny_base, monkeypatch):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("max_tokens", [1, 40])
-def test_grouping_changes_nothing(tiny_base, family, max_tokens):
+def test_the_loss_does_not_depend_on_grouping(tiny_base, family, max_tokens):
     model, trainer = make(tiny_base, family, 1.0, 0.5)
-    whole, wanted = trainer.accumulate(ROWS), gradients(model)
+    whole, wanted = trainer.accumulate(SEQUENCES), gradients(model)
     model, trainer = make(tiny_base, family, 1.0, 0.5, max_tokens=max_tokens)
-    assert len(list(by_length(ROWS, max_tokens))) > 1
-    assert trainer.accumulate(ROWS) == pytest.approx(whole, rel=1e-5)
+    assert len(list(by_length(SEQUENCES, max_tokens))) > 1
+    assert trainer.accumulate(SEQUENCES) == pytest.approx(whole, rel=1e-5)
     for name, gradient in gradients(model).items():
         assert torch.allclose(gradient, wanted[name], rtol=1e-4, atol=1e-6), name
 
 
-def test_a_share_of_the_tokens_stands_for_all(tiny_base):
+def test_a_sample_of_the_tokens_has_the_expected_loss(tiny_base):
     model, trainer = make(tiny_base, "llama", 0.0, 1.0)
-    whole, wanted = trainer.accumulate(ROWS), gradients(model)
+    whole, wanted = trainer.accumulate(SEQUENCES), gradients(model)
     model, trainer = make(tiny_base, "llama", 0.0, 1.0, share=0.5)
     torch.manual_seed(0)
-    losses = [trainer.accumulate(ROWS) for _ in range(200)]
+    losses = [trainer.accumulate(SEQUENCES) for _ in range(200)]
     found = gradients(model)
     assert max(losses) > whole > min(losses)
     assert sum(losses) / len(losses) == pytest.approx(whole, rel=0.02)
@@ -180,38 +188,38 @@ def test_a_share_of_the_tokens_stands_for_all(tiny_base):
         mean = found[name] / len(losses)
         assert (mean - gradient).norm() < 0.15 * gradient.norm(), name
     torch.manual_seed(0)
-    assert trainer.accumulate(ROWS) == losses[0]
+    assert trainer.accumulate(SEQUENCES) == losses[0]
 
 
-def test_gradients_add_up(tiny_base):
+def test_gradients_accumulate(tiny_base):
     model, trainer = make(tiny_base, "llama", 1.0, 0.0)
-    trainer.accumulate(ROWS[:2])
+    trainer.accumulate(SEQUENCES[:2])
     first = gradients(model)
-    trainer.accumulate(ROWS[2:])
+    trainer.accumulate(SEQUENCES[2:])
     second = gradients(model)
-    trainer.accumulate(ROWS[:2])
-    trainer.accumulate(ROWS[2:])
+    trainer.accumulate(SEQUENCES[:2])
+    trainer.accumulate(SEQUENCES[2:])
     for name, gradient in gradients(model).items():
         assert torch.allclose(gradient, first[name] + second[name], atol=1e-8)
 
 
-def test_a_model_without_end_token_learns_none(tiny_base):
-    rows = [row(5, 6, 5, end_id=None)]
-    assert len(rows[0].ids) == 6 + 5 - 1
-    batch = collate(rows, torch.device("cpu"))
-    assert batch.tokens.tolist() == list(rows[0].target.ids)
-    assert collate([row(5, 6, 5)], torch.device("cpu")).tokens.tolist()[-1] == 1
+def test_without_an_end_token_the_last_token_is_no_input(tiny_base):
+    endless = sequence(5, 6, 5, end_id=None)
+    assert len(endless.ids) == 6 + 5 - 1
+    batch = collate([endless], torch.device("cpu"))
+    assert batch.tokens.tolist() == list(endless.target.ids)
+    assert collate([sequence(5, 6, 5)], torch.device("cpu")).tokens.tolist()[-1] == 1
 
 
-def test_rows_without_a_choice_have_no_loss(tiny_base):
+def test_a_sequence_without_a_choice_has_no_constrained_loss(tiny_base):
     model, trainer = make(tiny_base, "llama", 1.0, 0.0)
     plain = TrainingSequence((5, 6), Target((7, 8), ()), 1)
     assert trainer.accumulate([plain]) == 0.0
     assert all(not gradient.any() for gradient in gradients(model).values())
 
 
-def test_groups_are_within_the_limit_and_complete():
-    groups = list(by_length(ROWS, 45))
-    assert sorted(map(len, sum(groups, []))) == sorted(map(len, ROWS))
+def test_groups_are_complete_and_within_the_limit():
+    groups = list(by_length(SEQUENCES, 45))
+    assert sorted(map(len, sum(groups, []))) == sorted(map(len, SEQUENCES))
     for group in groups:
         assert len(group) == 1 or sum(map(len, group)) <= 45

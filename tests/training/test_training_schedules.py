@@ -1,4 +1,4 @@
-"""The learning rate, and how many steps a config makes."""
+"""The learning rate schedule, and the number of steps of a config."""
 
 import math
 from itertools import islice
@@ -16,7 +16,7 @@ def rates(count, *args, **settings):
     return list(islice(cosine_warmup(*args, **settings), count))
 
 
-def test_rises_then_falls():
+def test_the_rate_rises_and_falls():
     found = rates(60, 0.5, 50, warmup_share=0.2)
     assert found[:10] == pytest.approx([0.05 * step for step in range(1, 11)])
     assert found[10] == 0.5
@@ -26,7 +26,7 @@ def test_rises_then_falls():
     assert found[50:] == [0.0] * 10
 
 
-def test_ends_at_the_final_share():
+def test_the_final_share():
     found = rates(30, 1.0, 20, 0.1, 0.25)
     assert found[20:] == [0.25] * 10
     assert min(found[2:20]) > 0.25
@@ -37,7 +37,7 @@ def test_short_runs():
     assert rates(2, 1.0, 1, warmup_share=0.0)[0] == 1.0
 
 
-def test_strings_of_interpolated_variables():
+def test_numbers_as_strings():
     assert rates(9, "0.5", "8", "0.25", "0") == rates(9, 0.5, 8, 0.25, 0.0)
     made = registry.resolve(
         {"it": {"@schedules": NAME, "initial_rate": "1e-3", "total_steps": "10"}}
@@ -57,12 +57,12 @@ def test_strings_of_interpolated_variables():
         ({"total_steps": None}, "G308"),
     ],
 )
-def test_wrong_settings_are_refused_when_it_is_made(settings, code):
+def test_invalid_settings(settings, code):
     with pytest.raises(ValueError, match=code):
         cosine_warmup(0.1, **settings)
 
 
-def test_thinc_s_optimizer_follows_it():
+def test_a_thinc_optimizer_with_the_schedule():
     optimizer = Adam(cosine_warmup(1.0, 4, warmup_share=0.5))
     found = []
     for _ in range(5):
@@ -84,7 +84,7 @@ def test_steps_are_counted(tiny_base, corpus):
     base = tiny_base("llama")
     assert count_steps(make_config(base, corpus)) == 9
     epochs = {"training__max_epochs": 2, "training__batcher__size": 1}
-    # A document a batch: two epochs of six.
+    # One document per batch, two epochs of six documents.
     assert count_steps(make_config(base, corpus, **epochs)) == 9
     epochs["training__max_steps"] = 0
     assert count_steps(make_config(base, corpus, **epochs)) == 12
@@ -93,7 +93,7 @@ def test_steps_are_counted(tiny_base, corpus):
         count_steps(make_config(base, corpus, **endless))
 
 
-def test_total_steps_are_filled_in_where_they_are_open(tiny_base, corpus):
+def test_total_steps_of_0_are_replaced(tiny_base, corpus):
     base = tiny_base("llama")
     config = make_config(base, corpus)
     assert fill_total_steps(config) is None
@@ -101,6 +101,6 @@ def test_total_steps_are_filled_in_where_they_are_open(tiny_base, corpus):
     assert fill_total_steps(config) == 9
     assert learn_rate(config)["total_steps"] == 9
     config = make_config(base, corpus, training__optimizer__learn_rate__total_steps=0)
-    # A run that goes on keeps the number that its rates hang on.
+    # A resumed run keeps its number, which its learning rates depend on.
     known = {"training.optimizer.learn_rate.total_steps": 5}
     assert fill_total_steps(config, known) == 5

@@ -1,4 +1,4 @@
-"""`spacy train` and `spacy genner train` honour what a training config says."""
+"""The settings of a training config in `spacy train` and `spacy genner train`."""
 
 import io
 import json
@@ -6,7 +6,7 @@ import json
 import pytest
 import spacy
 from spacy.training.loop import train as spacy_train
-from training_cases import BY_HEART, TEXTS, make_config, start, weights, write_corpus
+from training_cases import OVERFIT, TEXTS, make_config, start, weights, write_corpus
 
 from spacy_genner.errors import GennerWarning
 from spacy_genner.training.logger import FILE, read_rows, write_row
@@ -27,7 +27,7 @@ def run(config, output):
 
 @pytest.fixture
 def trained(tiny_base, corpus, tmp_path):
-    """A function: changes of the config -> the weights after three steps."""
+    """A function (**changes of the config) -> the weights after three steps."""
 
     def after(**changes):
         folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
@@ -38,7 +38,7 @@ def trained(tiny_base, corpus, tmp_path):
     return after
 
 
-def test_settings_of_training_are_honoured(trained):
+def test_each_training_setting_changes_the_weights(trained):
     plain = trained()
     assert trained() == plain
     rate = "training__optimizer__learn_rate"
@@ -60,11 +60,11 @@ def test_settings_of_training_are_honoured(trained):
         assert trained(**changes) != plain, changes
 
 
-def test_a_seed_gives_the_same_weights_with_dropout(trained):
+def test_a_seed_fixes_the_weights_with_dropout(trained):
     assert trained(training__dropout=0.3) == trained(training__dropout=0.3)
 
 
-def test_patience_and_epochs_end_it(tiny_base, corpus, tmp_path):
+def test_patience_and_max_epochs_end_a_run(tiny_base, corpus, tmp_path):
     base = tiny_base("llama")
     changes = {
         "training__max_steps": 100,
@@ -73,7 +73,7 @@ def test_patience_and_epochs_end_it(tiny_base, corpus, tmp_path):
         "training__patience": 3,
     }
     run(make_config(base, corpus, **changes), tmp_path / "patience")
-    # Nothing is learnt, so step 0 stays the best.
+    # With a rate of 0, step 0 remains the best.
     steps = [row["step"] for row in read_rows(tmp_path / "patience" / FILE)]
     assert steps == [0, 1, 2, 3]
     changes |= {"training__patience": 0, "training__max_epochs": 2}
@@ -82,8 +82,8 @@ def test_patience_and_epochs_end_it(tiny_base, corpus, tmp_path):
     assert epochs == sorted(epochs) and set(epochs) == {0, 1}
 
 
-def test_learns_by_heart_and_is_loaded_again(tiny_base, corpus, tmp_path):
-    changes = BY_HEART | {
+def test_overfits_and_loads(tiny_base, corpus, tmp_path):
+    changes = OVERFIT | {
         "components__generative_ner__readings": 2,
         "training__max_steps": 60,
         "training__eval_frequency": 60,
@@ -109,7 +109,7 @@ def test_learns_by_heart_and_is_loaded_again(tiny_base, corpus, tmp_path):
         )
 
 
-def test_the_log_of_spacy_train(tiny_base, corpus, tmp_path):
+def test_the_training_log_of_spacy_train(tiny_base, corpus, tmp_path):
     output = tmp_path / "out"
     output.mkdir()
     stream = io.StringIO()
@@ -132,14 +132,14 @@ def test_the_log_of_spacy_train(tiny_base, corpus, tmp_path):
     assert "LOSS GENER" in stream.getvalue()
 
 
-def test_genner_train_logs_whatever_the_logger(tiny_base, corpus, tmp_path):
+def test_genner_train_writes_the_log_with_any_logger(tiny_base, corpus, tmp_path):
     logger = {"@loggers": "spacy.ConsoleLogger.v1", "progress_bar": False}
     config = make_config(tiny_base("llama"), corpus, training__logger=logger)
     run(config, tmp_path)
     assert [row["step"] for row in read_rows(tmp_path / FILE)] == [0, 4, 8]
 
 
-def test_lost_spans_are_told(tiny_base, tmp_path):
+def test_skipped_spans_are_reported(tiny_base, tmp_path):
     texts = [*TEXTS, ("A New York Times writer", [(1, 3, "GPE"), (2, 4, "ORG")])]
     corpus = write_corpus(tmp_path / "train.spacy", texts)
     drop = {"components__generative_ner__crossing": "drop"}
@@ -151,7 +151,7 @@ def test_lost_spans_are_told(tiny_base, tmp_path):
         run(make_config(tiny_base("llama"), corpus), tmp_path / "refused")
 
 
-def test_rows_of_a_repeated_part_are_replaced(tmp_path):
+def test_rows_of_repeated_steps_are_replaced(tmp_path):
     info = {
         "epoch": 0,
         "seconds": 1,

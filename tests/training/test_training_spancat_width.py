@@ -1,4 +1,4 @@
-"""The width of spancat's suggestions, learnt from the training spans."""
+"""The width of spancat's suggestions, computed from the training spans."""
 
 import pytest
 import spacy
@@ -20,7 +20,7 @@ COVER = {
 
 
 def config_of_finder() -> str:
-    """The tiny config, with spancat in place of the language model."""
+    """The tiny config, with a spancat instead of the language model."""
     config = Config().from_str(CONFIG, interpolate=False)
     config["nlp"]["pipeline"] = ["finder"]
     config["components"] = {"finder": FINDER}
@@ -42,7 +42,7 @@ def suggested(nlp, words):
     return sorted({int(end - start) for start, end in spans.dataXd})
 
 
-def test_the_least_width_that_covers_a_share():
+def test_the_smallest_width_that_covers_a_share():
     widths = SpanWidths({1: 90, 2: 5, 4: 4, 9: 1})
     assert widths.spans == 100
     assert [widths.covering(share) for share in (0.5, 0.9, 0.95, 0.99, 1)] == [
@@ -52,25 +52,26 @@ def test_the_least_width_that_covers_a_share():
     assert SpanWidths({}).covering(0.99) == 0
 
 
-def test_widths_are_those_of_the_pipelines_tokens():
+def test_widths_in_tokens_of_the_pipeline():
     nlp = spacy.blank("en")
-    [gold] = docs([("The NF-kappa B site .", [(1, 3, "P"), (2, 3, "P")])])
-    gold.user_data["genner_unaligned"] = [[4, 6, "P"]]
-    # The first span has a token more here, and the second no boundary at its start.
+    [reference] = docs([("The NF-kappa B site .", [(1, 3, "P"), (2, 3, "P")])])
+    reference.user_data["genner_unaligned"] = [[4, 6, "P"]]
+    # In the predicted Doc the first span has another token, and the second no boundary
+    # at its start.
     words = ["The", "NF", "-", "kappa B", "site", "."]
     predicted = Doc(nlp.vocab, words=words, spaces=[True, False, False, True, True, 0])
-    assert predicted.text == gold.text[: len(predicted.text)]
-    found = span_widths([Example(predicted, gold)], "sc")
+    assert predicted.text == reference.text[: len(predicted.text)]
+    found = span_widths([Example(predicted, reference)], "sc")
     assert found == SpanWidths({3: 1}, off_grid=2)
 
 
-def test_a_pipeline_suggests_what_covers_its_training_spans(tmp_path, capsys):
+def test_the_suggester_covers_the_training_spans(tmp_path, capsys):
     nlp = start(write_corpus(tmp_path / "train.spacy"))
     words = ["a"] * 6
     assert suggested(nlp, words) == [1, 2, 3]
-    said = " ".join(capsys.readouterr().out.split())
-    assert "spans of 1 to 3 tokens: 8 of 8 training spans" in said
-    # Saved with spaCy's own suggester, and the same when it is loaded.
+    output = " ".join(capsys.readouterr().out.split())
+    assert "spans of 1 to 3 tokens: 8 of 8 training spans" in output
+    # The saved pipeline has the same suggester, which is spaCy's own.
     nlp.to_disk(tmp_path / "model")
     loaded = spacy.load(tmp_path / "model")
     assert suggested(loaded, words) == [1, 2, 3]
@@ -81,12 +82,12 @@ def test_a_pipeline_suggests_what_covers_its_training_spans(tmp_path, capsys):
     }
 
 
-def test_what_is_wider_is_counted(tmp_path, capsys):
+def test_wider_spans_are_counted(tmp_path, capsys):
     path = write_corpus(tmp_path / "train.spacy")
     nlp = start(path, initialize__before_init__share=0.75)
     assert suggested(nlp, ["a"] * 6) == [1]
-    said = " ".join(capsys.readouterr().out.split())
-    assert "6 of 8 training spans (75.0 %); 2 are wider" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "6 of 8 training spans (75.0 %); 2 are wider" in output
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_what_is_wider_is_counted(tmp_path, capsys):
         ({"components__finder__spans_key": "other"}, "G307"),
     ],
 )
-def test_wrong_settings(tmp_path, changes, code):
+def test_invalid_settings(tmp_path, changes, code):
     path = write_corpus(tmp_path / "train.spacy", TEXTS)
     with pytest.raises(ValueError, match=code):
         start(path, **changes)

@@ -1,4 +1,4 @@
-"""Reference spans that training can't use: refused, or dropped and counted."""
+"""Training targets, and reference spans that are refused, or skipped and counted."""
 
 import pytest
 from component_cases import (
@@ -17,21 +17,21 @@ CROSSING = ("the New York Times writer", [(1, 3, "GPE"), (2, 4, "ORG"), (4, 5, "
 
 
 def counts_of(nlp, *examples):
-    """What training has lost, the first of it with a warning."""
+    """Update with examples that contain skipped spans, and return the counts."""
     with pytest.warns(GennerWarning, match="W302"):
         component(nlp).update(list(examples))
     return component(nlp).gold_counts()
 
 
 def targets(nlp, example):
-    """The marked outputs that training asks for. A unit is a token with the white
-    space before it, so a mark opens before that."""
+    """Decode the reference outputs. A word includes the white space before it, so a tag
+    opens before the white space."""
     pipe = component(nlp)
-    rows = pipe.target_builder.sequences([example])
-    return [pipe.lm.tokenizer.decode(row.target.ids) for row in rows]
+    sequences = pipe.target_builder.sequences([example])
+    return [pipe.lm.tokenizer.decode(each.target.ids) for each in sequences]
 
 
-def test_what_is_learnt(tiny_base):
+def test_nested_spans(tiny_base):
     nlp = pipeline(tiny_base("llama"))
     text = "the Porto city hall"
     spans = [(0, 4, "ORG"), (1, 4, "ORG"), (1, 2, "GPE")]
@@ -41,8 +41,8 @@ def test_what_is_learnt(tiny_base):
     assert (counts.examples, counts.spans, counts.skipped) == (1, 3, {})
 
 
-def test_two_labels_on_one_range(tiny_base):
-    """The label that stands first in the component's list is the inner one."""
+def test_two_labels_of_the_same_tokens(tiny_base):
+    """The label that comes first in the component's list is the inner one."""
     spans = [(0, 1, "GPE"), (0, 1, "ORG")]
     for labels, expected in (
         (["ORG", "GPE"], "[[Lisbon | ORG] | GPE] wins"),
@@ -53,7 +53,7 @@ def test_two_labels_on_one_range(tiny_base):
         assert component(nlp).gold_counts().skipped == {}
 
 
-def test_crossing_is_refused(tiny_base):
+def test_crossing_spans_are_refused(tiny_base):
     nlp = pipeline(tiny_base("llama"))
     with pytest.raises(ValueError) as error:
         component(nlp).update([make_example(nlp, *CROSSING)])
@@ -63,7 +63,7 @@ def test_crossing_is_refused(tiny_base):
         assert part in message
 
 
-def test_the_error_names_the_sentence_in_a_long_document(tiny_base):
+def test_the_error_shows_the_sentence_of_a_long_document(tiny_base):
     nlp = pipeline(tiny_base("llama"))
     before = 100
     words = ["It", "rains", "."] * before
@@ -73,46 +73,46 @@ def test_the_error_names_the_sentence_in_a_long_document(tiny_base):
         token.is_sent_start = token.i % 3 == 0 and token.i <= 3 * before
     with pytest.raises(ValueError, match=r"G304.* in 'the New York Times writer'"):
         component(nlp).update([example])
-    # Without sentences, the words around.
+    # Without sentence boundaries it shows the surrounding tokens.
     example = make_example(nlp, " ".join(words) + " " + CROSSING[0], spans)
     with pytest.raises(ValueError, match=r"G304.* rains \. the New York") as error:
         component(nlp).update([example])
     assert len(str(error.value)) < 600
 
 
-def test_crossing_is_dropped_and_counted(tiny_base):
+def test_crossing_spans_are_dropped_and_counted(tiny_base):
     nlp = pipeline(tiny_base("llama"), crossing="drop")
     example = make_example(nlp, *CROSSING)
     counts = counts_of(nlp, example)
     assert counts.skipped == {"crossing": 1}
     assert counts.listed == {"crossing": ["'York Times' (ORG)"]}
-    # The rest of the sentence is learnt.
+    # Training uses the other spans of the sentence.
     expected = "the[ New York | GPE] Times[ writer | ORG]"
     assert targets(nlp, example) == [expected]
 
 
-def test_what_the_format_cannot_say(tiny_base):
-    """A copy wins over the mark, a nest is too deep, an edge is white space."""
+def test_spans_that_the_format_cannot_represent(tiny_base):
+    """A tag that the text continues with, and nesting beyond `max_depth`."""
     base = tiny_base("llama")
     literal = ("the [ bracket", [(1, 2, "ORG"), (2, 3, "GPE")])
     deep = ("Porto hall", [(0, 1, "GPE"), (0, 1, "ORG"), (0, 2, "ORG")])
-    for text, spans, lost in (
+    for text, spans, skipped in (
         (*literal, "'[' (ORG)"),
         (*deep, "'Porto' ("),
     ):
         nlp = pipeline(base, max_depth=2)
         with pytest.raises(ValueError, match="G305") as error:
             component(nlp).update([make_example(nlp, text, spans)])
-        assert lost in str(error.value) and text in str(error.value)
+        assert skipped in str(error.value) and text in str(error.value)
         nlp = pipeline(base, max_depth=2, crossing="drop")
         counts = counts_of(nlp, make_example(nlp, text, spans))
         assert counts.skipped == {"unsayable": 1}
-        assert lost in counts.listed["unsayable"][0]
+        assert skipped in counts.listed["unsayable"][0]
 
 
 @pytest.mark.parametrize("words", [["Porto", "\n", "hall"], ["Porto", "hall", "\n"]])
-def test_white_space_at_an_edge(tiny_base, words):
-    """The same within a document and at its end, which windows leave out."""
+def test_a_span_with_white_space_at_its_edge(tiny_base, words):
+    """Within a document, and at its end, where windows leave white space out."""
     base = tiny_base("llama")
 
     def example(nlp):
@@ -127,10 +127,9 @@ def test_white_space_at_an_edge(tiny_base, words):
     assert counts_of(nlp, example(nlp)).skipped == {"unsayable": 1}
 
 
-def test_off_the_grid(tiny_base):
-    """Spans that the pipeline's tokenizer has no boundaries for."""
+def test_spans_that_fit_no_token_boundary(tiny_base):
     nlp = pipeline(tiny_base("llama"))
-    # The reference has finer tokens than what the pipeline makes of the text.
+    # The tokens of the reference are finer than those of the pipeline.
     fine = Doc(nlp.vocab, words=["NF", "-", "kappa", "wins"], spaces=[0, 0, 1, 0])
     fine.spans["sc"] = [Span(fine, 2, 3, "GPE"), Span(fine, 0, 3, "ORG")]
     coarse = Doc(nlp.vocab, words=["NF-kappa", "wins"])
@@ -141,8 +140,8 @@ def test_off_the_grid(tiny_base):
     assert targets(nlp, example) == ["[NF-kappa | ORG] wins"]
 
 
-def test_what_conversion_could_not_place(tiny_base):
-    """Corpora keep them beside the document, in characters."""
+def test_unaligned_spans_of_a_converted_corpus(tiny_base):
+    """They are stored in the user data of the Doc, in characters."""
     nlp = pipeline(tiny_base("llama"))
     example = make_example(nlp, "Lisbon-based company", [(0, 2, "ORG")])
     example.reference.user_data[UNALIGNED] = [[0, 6, "GPE"]]
@@ -151,54 +150,54 @@ def test_what_conversion_could_not_place(tiny_base):
     assert counts.listed["off_grid"] == ["'Lisbon' (GPE)"]
 
 
-def test_a_label_that_the_component_lacks(tiny_base):
+def test_an_unknown_label(tiny_base):
     nlp = pipeline(tiny_base("llama"))
     example = make_example(nlp, "Maria lives", [(0, 1, "PERSON")])
     with pytest.raises(ValueError, match=r"G303.*PERSON.*Maria.*\['ORG', 'GPE'\]"):
         component(nlp).update([example])
 
 
-def test_only_the_first_few_are_listed(tiny_base):
+def test_only_the_first_skipped_spans_are_listed(tiny_base):
     nlp = pipeline(tiny_base("llama"), crossing="drop")
     counts = counts_of(nlp, *[make_example(nlp, *CROSSING) for _ in range(8)])
     assert counts.examples == 8 and counts.crossing == 8
     assert len(counts.listed["crossing"]) == 5
 
 
-def test_counts_begin_anew(tiny_base):
+def test_initialize_resets_the_counts(tiny_base):
     nlp = pipeline(tiny_base("llama"), crossing="drop")
     pipe = component(nlp)
     assert pipe.gold_counts() is None
     example = make_example(nlp, *CROSSING)
     assert counts_of(nlp, example).crossing == 1
-    # Of each kind one warning, and none after it.
+    # Only the first span of each kind causes a warning.
     pipe.update([example])
     assert pipe.gold_counts().crossing == 2
     nlp.initialize(lambda: [example])
     assert pipe.gold_counts() is None
 
 
-def test_documents_without_text_or_group(tiny_base):
+def test_documents_without_text_or_without_the_group(tiny_base):
     nlp = pipeline(tiny_base("llama"))
     pipe = component(nlp)
     blank = make_example(nlp, "", [])
     assert pipe.update([blank]) == {"generative_ner": 0.0}
     plain = Example(make_doc(nlp, "It rains"), make_doc(nlp, "It rains"))
-    # No group is as good as an empty one: it is learnt that nothing is marked.
+    # A missing group counts as an empty one: the target has no tags.
     assert pipe.update([plain])["generative_ner"] > 0
     assert targets(nlp, plain) == ["It rains"]
     assert pipe.gold_counts().skipped == {}
 
 
-def test_sentences_in_use_and_documents_in_training(tiny_base):
-    """A component before this one sets sentences, and training does not run it."""
+def test_sentences_in_prediction_and_documents_in_training(tiny_base):
+    """An upstream component sets sentence boundaries, but not in training."""
     nlp = pipeline(tiny_base("llama"))
     nlp.add_pipe("sentencizer", first=True)
     examples = [make_example(nlp, "It rains . Porto wins .", [(3, 4, "GPE")])]
     nlp.initialize(lambda: examples)
     with pytest.warns(GennerWarning, match=r"W403.*'sentencizer'.*annotating_compon"):
         nlp.update(examples)
-    # Once, and not at all where training has sentences, too, or wants none.
+    # Only once, and not if training has sentences, too, or uses whole documents.
     nlp.update(examples)
     nlp.initialize(lambda: examples)
     nlp.update(examples, annotates=["sentencizer"])

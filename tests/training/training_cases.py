@@ -1,4 +1,4 @@
-"""A tiny corpus and a tiny config to train on."""
+"""A tiny corpus and a tiny training config."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ TEXTS = [
     ("In 1995 the company left Porto .", [(5, 6, "GPE")]),
 ]
 
-# Settings under which the tiny corpus is learnt by heart, besides steps and rate.
-BY_HEART = {
+# Settings, besides the number of steps, that overfit the tiny corpus.
+OVERFIT = {
     "components__generative_ner__model__lora": {"rank": 32, "alpha": 64},
     "training__dropout": 0.0,
     "training__batcher__size": 100,
@@ -117,7 +117,7 @@ def write_corpus(path: Path, texts=TEXTS) -> Path:
 
 
 def make_config(base: Path, corpus: Path, **changes) -> Config:
-    """The config of a run; `training__max_steps=3` changes `training.max_steps`."""
+    """Make the config of a run. `training__max_steps=3` sets `training.max_steps`."""
     overrides = {
         "paths.train": str(corpus),
         "paths.dev": str(corpus),
@@ -133,12 +133,12 @@ def write_config(path: Path, config: Config) -> Path:
 
 
 def start(config: Config):
-    """The initialized pipeline of a config."""
+    """Initialize the pipeline of a config."""
     with util.working_dir(Path.cwd()):
         return init_nlp(config)
 
 
 def weights(path: Path) -> bytes:
-    """The adapter of a saved pipeline, to the last bit."""
+    """Read the bytes of a saved adapter."""
     file = path / "generative_ner" / "adapter" / "adapter_model.safetensors"
     return file.read_bytes()

@@ -84,14 +84,8 @@ def make_request(settings: RemoteSettings, prompt: str) -> Request:
 
 
 def make_yes_no_request(settings: RemoteSettings, prompt: str) -> Request:
-    """Make the request for one of two words and its log-probability.
-
-    The answer is limited to a few tokens, or to those that the settings allow.
-
-    settings (RemoteSettings): The settings.
-    prompt (str): The prompt.
-    RETURNS (Request): The request.
-    """
+    """Make the request for one of two words and its log-probability. The answer is
+    limited to a few tokens, or to those that the settings allow."""
     body = {**_prompt_body(settings, prompt), **settings.extra}
     extra_limit = body.get("max_completion_tokens")
     key = "max_tokens" if extra_limit is None else "max_completion_tokens"

@@ -97,20 +97,14 @@ class Clock:
 
 
 class RateLimiter:
-    """Holds back all requests while the server asks for a pause.
-
-    clock (Clock): The clock.
-    """
+    """Holds back all requests while the server asks for a pause."""
 
     def __init__(self, clock: Clock):
         self._clock = clock
         self._until = -math.inf
 
     def pause(self, seconds: float) -> None:
-        """Hold back requests. A longer pause that has begun already stays.
-
-        seconds (float): The length of the pause from now.
-        """
+        """Hold back requests for some seconds, or until a pause in progress ends."""
         self._until = max(self._until, self._clock.monotonic() + seconds)
 
     async def wait(self) -> None:
@@ -183,7 +177,7 @@ class CircuitBreaker:
     def record_failure(self) -> float:
         """Count a failed attempt.
 
-        RETURNS (float): The seconds since the first of the consecutive failures.
+        RETURNS (float): The seconds since the first failure in a row.
         """
         now = self._clock.monotonic()
         if self._since is None:
@@ -191,10 +185,8 @@ class CircuitBreaker:
         return now - self._since
 
     def reset(self, answered: bool) -> None:
-        """End the series of failures, since the server works.
-
-        answered (bool): Whether a prompt was answered. False if one was refused.
-        """
+        """End a series of failures, as a prompt was answered, or refused by a server
+        that works."""
         self.has_answered = self.has_answered or answered
         self._since = None
         self.failed_prompts = 0
@@ -293,12 +285,7 @@ class Failure(NamedTuple):
 
 
 def classify_error(error: ErrorResponse, settings: RemoteSettings) -> Failure:
-    """Classify an error of the server.
-
-    error (ErrorResponse): The error, without any API key.
-    settings (RemoteSettings): The settings.
-    RETURNS (Failure): The classification.
-    """
+    """Classify an error of the server, whose message must not hold the API key."""
     env, status = settings.api_key_env, error.status
     values: dict[str, Any] = {
         "url": settings.base_url,
@@ -348,21 +335,14 @@ def _mentions(error: ErrorResponse, words: Sequence[str]) -> bool:
 
 
 def dropped_parameters(body: dict[str, Any], sent: dict[str, Any]) -> tuple[str, ...]:
-    """List the parameters whose absence changes the answer.
-
-    body (dict[str, Any]): The request body with all parameters.
-    sent (dict[str, Any]): The body that was sent.
-    RETURNS (tuple[str, ...]): The parameters that are in `body` alone.
-    """
+    """List the parameters of a request body that were not sent although they change the
+    answer."""
     return tuple(key for key in _ESSENTIAL if key in body and key not in sent)
 
 
 class CapabilityFallback:
     """Adapts requests to a server. It learns from errors which parameters the server
-    does not support. It is used by several threads.
-
-    settings (RemoteSettings): The settings.
-    """
+    does not support. It is used by several threads."""
 
     def __init__(self, settings: RemoteSettings):
         self._settings = settings
@@ -374,11 +354,8 @@ class CapabilityFallback:
         self._has_warned_of_logprobs = False
 
     def adapt(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Leave out or replace the parameters that the server does not support.
-
-        body (dict[str, Any]): The request body with all parameters.
-        RETURNS (dict[str, Any]): The body to send.
-        """
+        """Make the body to send: without parameters that the server does not
+        support."""
         adapted = dict(body)
         if "response_format" in adapted and self._format == _JSON_OBJECT:
             adapted["response_format"] = json_object_format(adapted["response_format"])
@@ -395,11 +372,7 @@ class CapabilityFallback:
         return adapted
 
     def learn(self, sent: dict[str, Any], error: ErrorResponse) -> None:
-        """Learn from an error which parameter is not supported.
-
-        sent (dict[str, Any]): The body of the refused request.
-        error (ErrorResponse): The error.
-        """
+        """Learn from an error which parameter of the sent body is not supported."""
         with self._lock:
             if "max_tokens" in sent and _mentions(error, ("max_completion_tokens",)):
                 self._has_new_limit_name = True
@@ -434,10 +407,7 @@ class CapabilityFallback:
         self._has_warned_of_logprobs = True
 
     def add_warning(self, message: str) -> None:
-        """Keep a warning, to be shown in the caller's thread.
-
-        message (str): The warning.
-        """
+        """Keep a warning, to be shown in the caller's thread."""
         with self._lock:
             self._warnings.append(message)
 

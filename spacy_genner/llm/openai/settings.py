@@ -285,11 +285,8 @@ class RemoteSettings(Settings):
     def _check_system(self) -> "RemoteSettings":
         if self.system is not None and self.call != "chat":
             expected = 'null, as completions have no system message, or call = "chat"'
-            raise ValueError(
-                Errors.G701.format(
-                    key="system", value=repr(self.system), expected=expected
-                )
-            )
+            values = {"key": "system", "value": repr(self.system)}
+            raise ValueError(Errors.G701.format(**values, expected=expected))
         return self
 
 
@@ -311,11 +308,7 @@ class Secret:
         return Secret, ("",)
 
     def redact(self, text: str) -> str:
-        """Hide the key and long parts of it.
-
-        text (str): A text of the server's or a library's.
-        RETURNS (str): The text without the key.
-        """
+        """Hide the key and long parts of it in a text from the server or a library."""
         key = self.value
         if not key:
             return text

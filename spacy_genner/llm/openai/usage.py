@@ -62,20 +62,13 @@ class UsageTracker:
         return replace(usage, cost=cost / _PRICED_TOKENS)
 
     def add(self, **counts: int) -> None:
-        """Increase some of the counts.
-
-        counts (int): The increases, by their names in `Usage`.
-        """
+        """Increase counts, given by their names in `Usage`."""
         with self._lock:
             sums = {key: getattr(self._usage, key) + n for key, n in counts.items()}
             self._usage = replace(self._usage, **sums)
 
     def add_tokens(self, prompt: int | None, completion: int | None) -> None:
-        """Add the tokens of a response.
-
-        prompt (int | None): The tokens in its prompt. None if not reported.
-        completion (int | None): The tokens in its answer. None if not reported.
-        """
+        """Add the tokens of a prompt and its answer. None if not reported."""
         self.add(
             prompt_tokens=prompt or 0,
             completion_tokens=completion or 0,

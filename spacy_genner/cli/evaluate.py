@@ -62,6 +62,7 @@ def evaluate(
 
     The evaluation has the scores of exact spans with a confidence interval, breakdowns
     by label, nesting and length, kinds of errors, and the calibration of span scores.
+
     The pipeline annotates the texts as in production. Beside the JSON file, the command
     writes a .spans.jsonl file with every document, which `report` and `compare` read.
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from .engine import BatchCache, Engine
 
-# A draft is at most this many times as long as the accepted part of the last one, but
-# may always have the number of tokens of `SHORTEST`.
+# The maximum length of a draft, in tokens: `DRAFT_GROWTH` times the accepted part of the
+# last draft, but never less than `SHORTEST`.
 DRAFT_GROWTH = 4
 SHORTEST = 64
 
@@ -194,8 +194,7 @@ class ActiveSequence:
     def write_draft(self) -> None:
         """Draft the rest of the output, or nothing."""
         self.draft_ids, self.draft_states = [], [self.state]
-        # If the head is to propose the spans, there is none to draft before the prompt
-        # has run.
+        # The head proposes spans only after the prompt has run.
         awaits_head = self.uses_head and self.task.expected is None
         if self.draft is not None and not awaits_head:
             ids, states = self.draft.write(self.state)

@@ -1,10 +1,10 @@
 """The language-model head, restricted to the tokens that a decision is among.
 
 The output embedding is the largest matrix of a small model: that of Gemma 3 270M has
-262,144 rows, 168 of the model's 268 million parameters. A grammar leaves 2 to 20 legal
-tokens at a decision and one everywhere else. Only the logits of the legal tokens are
-computed: their rows of the weight are gathered and multiplied in float32, and the rest
-of the vocabulary is not read.
+one vector for each of 262,144 tokens, 168 of the model's 268 million parameters. A
+grammar leaves 2 to 20 legal tokens at a decision and one everywhere else. Only the
+logits of the legal tokens are computed: their vectors are gathered and multiplied in
+float32, and the rest of the vocabulary is not read.
 """
 
 from collections.abc import Iterator, Sequence

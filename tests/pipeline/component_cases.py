@@ -1,4 +1,4 @@
-"""A tiny corpus, tiny pipelines and stand-in decoders for tests of the component."""
+"""A tiny corpus, tiny pipelines and fake decoders for tests of the component."""
 
 import hashlib
 import threading
@@ -24,7 +24,7 @@ TEXTS = [
     ("The University of Porto is old .", [(1, 4, "ORG"), (3, 4, "GPE")]),
     ("It rains .", []),
 ]
-# Two labels on one range, and three spans inside one another.
+# Spans nested three deep, and two labels on the same tokens.
 NESTED = [
     ("the Porto city hall", [(0, 4, "ORG"), (1, 4, "ORG"), (1, 2, "GPE")]),
     ("Lisbon wins", [(0, 1, "GPE"), (0, 1, "ORG")]),
@@ -34,11 +34,16 @@ LABELS = ["ORG", "GPE"]
 
 
 def pipeline(base: Path, **changes: Any) -> Language:
-    """A blank pipeline with the component; `model__merge=True` changes a block."""
+    """Create a blank pipeline with the component.
+
+    base (Path): The folder of the base.
+    changes (Any): Settings of the component. `model__merge=True` sets `merge` in the
+        block `model`.
+    """
     config: dict[str, Any] = {
         "labels": LABELS,
         "readings": 1,
-        # The one loss that has no part drawn by chance.
+        # The only loss without random sampling.
         "loss": "constrained",
         "model": {
             "name": str(base),
@@ -63,7 +68,7 @@ def component(nlp: Language) -> Any:
 
 
 def make_doc(nlp: Language, text: str) -> Doc:
-    """A document of the words between the spaces."""
+    """Create a document whose words are separated by spaces."""
     return Doc(nlp.vocab, words=text.split())
 
 
@@ -84,7 +89,7 @@ def found(doc: Doc, key: str = "sc") -> list[tuple[int, int, str]]:
 
 
 def result(doc: Doc, key: str = "sc") -> tuple[Any, ...]:
-    """All that the component writes to a document."""
+    """Everything that the component writes to a document."""
     attrs = doc.spans[key].attrs
     ents = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
     scores = [float(score) for score in attrs["scores"]]
@@ -96,7 +101,7 @@ def results(nlp: Language, texts: Any = TEXTS) -> list[tuple[Any, ...]]:
 
 
 def overfit(nlp: Language, texts: Any = TEXTS, steps: int = 40) -> list[float]:
-    """Learn a corpus by heart, and give the losses."""
+    """Overfit a corpus and return the losses."""
     fix_random_seed(0)
     examples = make_examples(nlp, texts)
     nlp.initialize(lambda: examples)
@@ -108,7 +113,7 @@ _trained: dict[tuple[str, str], bytes] = {}
 
 
 def trained_pipeline(base: Path, texts: Any = TEXTS, **changes: Any) -> Language:
-    """A pipeline that knows a corpus by heart; trained once a session."""
+    """A pipeline that reproduces a corpus. It is trained once per session."""
     key = (str(base), repr(texts))
     if key not in _trained:
         nlp = pipeline(base)
@@ -118,7 +123,7 @@ def trained_pipeline(base: Path, texts: Any = TEXTS, **changes: Any) -> Language
 
 
 def perturb(nlp: Language, seed: int = 0) -> Language:
-    """With an adapter that has other weights."""
+    """Change the weights of the adapter at random."""
     lm = component(nlp).lm
     generator = torch.Generator().manual_seed(seed)
     for weights in lm.adapter_parameters().values():
@@ -137,8 +142,11 @@ def digest(model: Any) -> str:
 
 
 class FixedDecoder:
-    """A decoder that says what it is told: by text, spans of units with label index
-    and score."""
+    """A decoder that returns fixed spans.
+
+    spans (dict[str, Sequence[tuple[int, int, int, float]]]): For each text, spans over
+        its words as (start, end, label index, score).
+    """
 
     def __init__(self, spans: dict[str, Sequence[tuple[int, int, int, float]]]):
         self.spans = spans
@@ -155,7 +163,12 @@ class FixedDecoder:
 
 
 class FailingDecoder:
-    """A decoder that breaks on texts with a certain word."""
+    """A decoder that raises an error for texts with a certain word.
+
+    inner (Any): The decoder for the other texts.
+    error (Callable[[], Exception]): Creates the error.
+    word (str): The word.
+    """
 
     def __init__(self, inner: Any, error: Callable[[], Exception], word: str = "bad"):
         self.inner = inner
@@ -173,8 +186,11 @@ class FailingDecoder:
 
 
 def annotate_with(nlp: Language, text: str, *spans: tuple[int, int, str, float]) -> Doc:
-    """The document that comes out where the decoder finds these spans."""
+    """Annotate a text with a decoder that returns these spans."""
     pipe = component(nlp)
-    told = [(start, end, pipe.labels.index(label), p) for start, end, label, p in spans]
-    pipe.decoder = FixedDecoder({text: told})
+    fixed = [
+        (start, end, pipe.labels.index(label), score)
+        for start, end, label, score in spans
+    ]
+    pipe.decoder = FixedDecoder({text: fixed})
     return nlp(make_doc(nlp, text))

@@ -1,4 +1,4 @@
-"""Streams, threads and processes; several components on one base."""
+"""Streams, threads, processes, and several components on one base."""
 
 import multiprocessing
 import os
@@ -34,8 +34,9 @@ TESTS = Path(__file__).parent
 MANY = [text for text, _ in TEXTS + NESTED] * 3
 
 
-def close(one, two, tolerance=1e-5):
-    """The same but for the last digits of scores: batches differ in their padding."""
+def assert_close(one, two, tolerance=1e-5):
+    """The results are equal up to the last digits of the scores, which depend on the
+    padding of a batch."""
     assert [row[0] for row in one] == [row[0] for row in two]
     for first, second in zip(one, two, strict=True):
         assert first[1] == pytest.approx(second[1], abs=tolerance)
@@ -83,9 +84,9 @@ print(len(read), behind, *sizes)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Reads /proc.")
-def test_a_long_stream_takes_no_more_memory(tiny_base):
-    """20,000 sentences in their order, none of them held back. spaCy's own string
-    store grows with new words."""
+def test_memory_does_not_grow_with_a_long_stream(tiny_base):
+    """20,000 sentences are yielded in order, and at most two batches are read ahead.
+    The tolerance covers spaCy's string store, which grows with new words."""
     run = subprocess.run(
         [sys.executable, "-c", LONG_STREAM, str(TESTS), str(tiny_base("llama"))],
         capture_output=True,
@@ -98,8 +99,8 @@ def test_a_long_stream_takes_no_more_memory(tiny_base):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_a_stream(tiny_base, batch_size):
-    """No more is read ahead than a batch, and each result comes when it is ready."""
+def test_a_stream_is_read_batch_by_batch(tiny_base, batch_size):
+    """At most one batch is read ahead, and its documents are yielded directly."""
     nlp = trained_pipeline(tiny_base("llama"))
     seen = []
     docs = (make_doc(nlp, text) for text in MANY)
@@ -111,7 +112,7 @@ def test_a_stream(tiny_base, batch_size):
     assert next(stream, None) is None
 
 
-def test_a_stream_without_end(tiny_base):
+def test_an_endless_stream(tiny_base):
     nlp = trained_pipeline(tiny_base("llama"))
 
     def endless():
@@ -122,11 +123,11 @@ def test_a_stream_without_end(tiny_base):
     assert [found(next(stream)) for _ in range(5)] == [TEXTS[1][1]] * 5
 
 
-def test_batches_give_what_single_documents_give(tiny_base):
+def test_batches_and_single_documents_give_the_same_results(tiny_base):
     nlp = trained_pipeline(tiny_base("llama"))
     docs = [make_doc(nlp, text) for text in MANY]
     alone = [result(nlp(make_doc(nlp, text))) for text in MANY]
-    close([result(doc) for doc in nlp.pipe(docs)], alone)
+    assert_close([result(doc) for doc in nlp.pipe(docs)], alone)
 
 
 def test_as_tuples(tiny_base):
@@ -137,7 +138,7 @@ def test_as_tuples(tiny_base):
     assert [found(doc) for doc, _ in out] == [spans for _, spans in TEXTS]
 
 
-def test_switched_off(tiny_base):
+def test_a_disabled_component(tiny_base):
     nlp = trained_pipeline(tiny_base("llama"))
     with nlp.select_pipes(disable=NAME):
         assert "sc" not in nlp(make_doc(nlp, TEXTS[1][0])).spans
@@ -149,20 +150,20 @@ def test_switched_off(tiny_base):
 
 
 def test_in_a_memory_zone(tiny_base):
-    """Strings of a zone are freed with it; the labels must come back in the next."""
+    """A zone frees its strings at its end, and the next zone adds the labels again."""
     nlp = trained_pipeline(tiny_base("llama"))
     expected = results(nlp)
     fresh = trained_pipeline(tiny_base("llama"))
     for _ in range(2):
         with fresh.memory_zone():
             docs = [make_doc(fresh, text) for text, _ in TEXTS]
-            close([result(doc) for doc in fresh.pipe(docs)], expected)
+            assert_close([result(doc) for doc in fresh.pipe(docs)], expected)
     assert results(fresh) == expected
 
 
 @pytest.mark.parametrize("merge", [True, False])
 def test_threads(tiny_base, merge):
-    """Also where several threads are the first to need the weights."""
+    """Several threads may load the weights at the same time."""
     serial = trained_pipeline(tiny_base("llama"), model__merge=merge)
     expected = [result(serial(make_doc(serial, text))) for text in MANY]
     nlp = trained_pipeline(tiny_base("llama"), model__merge=merge)
@@ -170,15 +171,15 @@ def test_threads(tiny_base, merge):
     assert not component(nlp).lm.is_loaded
     with ThreadPoolExecutor(4) as pool:
         assert [result(doc) for doc in pool.map(nlp, docs)] == expected
-        # And streams of several threads through one component.
+        # Several threads run a stream through the same component.
         batches = [[make_doc(nlp, text) for text in MANY] for _ in range(3)]
         for out in pool.map(lambda batch: list(nlp.pipe(batch)), batches):
-            close([result(doc) for doc in out], expected)
+            assert_close([result(doc) for doc in out], expected)
 
 
-def test_three_on_one_base_take_turns(tiny_base):
-    """Two adapters and none: each says what it says alone, and no tensor of the base
-    is ever written."""
+def test_three_components_share_one_base(tiny_base):
+    """Two components have an adapter and one has none. Each gives the same results as
+    alone, and no tensor of the base changes."""
     base = tiny_base("llama")
     alone = [
         results(trained_pipeline(base)),
@@ -194,34 +195,34 @@ def test_three_on_one_base_take_turns(tiny_base):
     before = digest(shared.model)
     assert shared is component(one).lm.base is component(two).lm.base
     for _ in range(2):
-        close(results(one), alone[0])
-        close(results(two, NESTED), alone[1], 1e-4)
-        close(results(plain), alone[2])
+        assert_close(results(one), alone[0])
+        assert_close(results(two, NESTED), alone[1], 1e-4)
+        assert_close(results(plain), alone[2])
     assert alone[0] != alone[2]
-    # While one of them learns, the others stay as they are.
+    # Training one of them does not change the others.
     examples = make_examples(one)
     sgd = Adam(0.05)
     for _ in range(3):
         component(one).update(examples, sgd=sgd, drop=0.1)
-        close(results(plain), alone[2])
+        assert_close(results(plain), alone[2])
     assert results(one) != alone[0]
-    close(results(two, NESTED), alone[1], 1e-4)
+    assert_close(results(two, NESTED), alone[1], 1e-4)
     assert digest(shared.model) == before
     assert not any(weights.requires_grad for weights in shared.model.parameters())
 
 
-def test_merged_and_beside_the_base(tiny_base):
+def test_merged_and_unmerged_adapters_agree(tiny_base):
     base = tiny_base("llama")
     for nlp in (trained_pipeline(base), perturb(pipeline(base), 5)):
         data = nlp.to_bytes()
         merged = pipeline(base, model__merge=True).from_bytes(data)
-        beside = pipeline(base, model__merge=False).from_bytes(data)
-        close(results(merged), results(beside), 1e-4)
+        unmerged = pipeline(base, model__merge=False).from_bytes(data)
+        assert_close(results(merged), results(unmerged), 1e-4)
         ids = torch.arange(4, 40)[None]
         with torch.no_grad():
             logits = [
                 component(each).lm.decoding_network()(ids).logits
-                for each in (merged, beside)
+                for each in (merged, unmerged)
             ]
         torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
 
@@ -233,7 +234,7 @@ def test_both_decoders_agree(tiny_base):
     drafts = pipeline(base, model__dtype="float64").from_bytes(data)
     steps = pipeline(base, model__dtype="float64", decoder=step).from_bytes(data)
     expected = results(steps, TEXTS + NESTED)
-    close(results(drafts, TEXTS + NESTED), expected)
+    assert_close(results(drafts, TEXTS + NESTED), expected)
     assert any(row[0] for row in expected)
 
 
@@ -254,7 +255,7 @@ if __name__ == "__main__":
     path, method = sys.argv[1:]
     multiprocessing.set_start_method(method)
     nlp = spacy.load(path)
-    # The parent has used its threads and its copy of the weights.
+    # The parent loads its weights and starts its threads before it forks.
     expected = rows(nlp)
     assert [row[0] for row in expected] == [spans for _, spans in TEXTS] * 3
     assert all(row[2] == "ok" for row in expected)
@@ -263,7 +264,7 @@ if __name__ == "__main__":
     for one, two in zip(found, expected):
         assert all(abs(a - b) < 1e-5 for a, b in zip(one[1], two[1]))
         assert one[2:] == two[2:]
-    # And the parent goes on.
+    # The parent still works.
     assert rows(nlp) == expected
     print("same")
 """
@@ -273,7 +274,7 @@ if __name__ == "__main__":
     "method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)]
 )
 def test_processes(tiny_base, tmp_path, method):
-    """In a process of its own: what hangs there fails here."""
+    """The script runs in a subprocess with a time limit, in case it hangs."""
     if method == "fork" and not hasattr(os, "fork"):
         pytest.skip("needs fork")
     trained_pipeline(tiny_base("llama")).to_disk(tmp_path / "pipeline")
@@ -281,12 +282,12 @@ def test_processes(tiny_base, tmp_path, method):
     script.write_text(PROCESSES)
     process = subprocess.Popen(
         [sys.executable, str(script), str(tmp_path / "pipeline"), method],
-        # More than one thread, as a user has it: it is these that a fork loses.
+        # More than one thread, as by default: a forked child loses them.
         env={**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "2"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # With its workers, so that none of them is left behind.
+        # A session of its own, so that its workers can be killed with it.
         start_new_session=True,
     )
     try:
@@ -294,12 +295,12 @@ def test_processes(tiny_base, tmp_path, method):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        pytest.fail("It hangs.")
+        pytest.fail("The script hangs.")
     assert process.returncode == 0, output
     assert output.strip().endswith("same")
 
 
-def test_several_processes_on_a_gpu_are_warned_of(monkeypatch):
+def test_subprocesses_on_a_gpu_give_a_warning(monkeypatch):
     warn_gpu_in_subprocess("cuda")
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
     warn_gpu_in_subprocess("cpu")
@@ -308,7 +309,7 @@ def test_several_processes_on_a_gpu_are_warned_of(monkeypatch):
 
 
 def test_copies(tiny_base):
-    """What a spawned process gets: settings and adapter, no weights of the base."""
+    """A copy has the settings and the adapter, but not the weights of the base."""
     import copy
     import pickle
 

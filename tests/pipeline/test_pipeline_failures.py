@@ -1,4 +1,4 @@
-"""Documents that fail: alone, reported, and yielded."""
+"""Failed documents are reported and yielded, and do not affect others."""
 
 import pytest
 from component_cases import (
@@ -14,7 +14,7 @@ from component_cases import (
     trained_pipeline,
 )
 
-# Of a text with three tokens.
+# The position of an issue of a text with three tokens.
 PLACE = {"start": 0, "end": 3, "within": "tokens"}
 ISSUE = {"code": "failed", "message": "broken", **PLACE}
 FAILED = ([], [], "failed", [ISSUE], [])
@@ -30,11 +30,11 @@ def nlp(tiny_base):
 
 @pytest.fixture
 def handled(nlp):
-    """What an error handler that goes on was called with."""
+    """The calls of an error handler that does not raise."""
     calls = []
 
     def handler(name, pipe, docs, error):
-        # The document has its group already.
+        # The group is written before the handler is called.
         calls.append((name, pipe, [d.text for d in docs], error, result(docs[0])))
 
     nlp.set_error_handler(handler)
@@ -42,7 +42,7 @@ def handled(nlp):
 
 
 def mixed(nlp):
-    """A bad document among good ones."""
+    """One failing document among others."""
     texts = [TEXTS[0][0], "a bad text", TEXTS[2][0], TEXTS[1][0]]
     return [make_doc(nlp, text) for text in texts]
 
@@ -51,7 +51,7 @@ def test_one_document_fails_alone(nlp, handled):
     docs = mixed(nlp)
     names = [doc.text for doc in docs]
     bad = docs[1].text
-    good = results(learnt_like(nlp))
+    good = results(with_working_decoder(nlp))
     for batch_size in (1, 2, 10):
         handled.clear()
         out = list(nlp.pipe(mixed(nlp), batch_size=batch_size))
@@ -66,14 +66,14 @@ def test_one_document_fails_alone(nlp, handled):
         assert seen == FAILED
 
 
-def learnt_like(nlp):
-    """The same pipeline with a decoder that never breaks."""
+def with_working_decoder(nlp):
+    """A copy of the pipeline whose decoder does not fail."""
     pipe = component(nlp)
     base = pipe.lm.name
     return pipeline(base).from_bytes(nlp.to_bytes())
 
 
-def test_a_text_that_fails(nlp, handled):
+def test_a_single_text_fails(nlp, handled):
     doc = nlp("a bad text")
     assert result(doc) == FAILED
     assert [texts for _, _, texts, *_ in handled] == [["a bad text"]]
@@ -88,7 +88,7 @@ def test_entities_of_a_failed_document_stay(nlp, handled):
     assert [ent.label_ for ent in doc.ents] == ["OWN"]
 
 
-def test_several_fail(nlp, handled):
+def test_several_documents_fail(nlp, handled):
     texts = ["bad one", "Lisbon", "bad two"]
     docs = list(nlp.pipe(texts))
     statuses = [doc.spans["sc"].attrs["status"] for doc in docs]
@@ -96,25 +96,25 @@ def test_several_fail(nlp, handled):
     assert [texts for _, _, texts, *_ in handled] == [["bad one"], ["bad two"]]
 
 
-def test_by_default_an_error_is_raised(nlp):
+def test_errors_are_raised_by_default(nlp):
     with pytest.raises(RuntimeError, match="broken"):
         nlp("a bad text")
     stream = nlp.pipe(mixed(nlp))
-    # What comes before it in the batch is handed over first.
+    # The documents before it in the batch are yielded first.
     assert found(next(stream)) == TEXTS[0][1]
     with pytest.raises(RuntimeError, match="broken"):
         next(stream)
 
 
-def test_a_handler_of_the_component_alone(nlp):
+def test_an_error_handler_of_the_component(nlp):
     seen = []
     component(nlp).set_error_handler(lambda *args: seen.append(args[2][0].text))
     docs = list(nlp.pipe(["Lisbon", "bad"]))
     assert len(docs) == 2 and seen == ["bad"]
 
 
-def test_a_key_error_keeps_its_name(tiny_base):
-    """spaCy says of a KeyError that `initialize` was forgotten."""
+def test_a_key_error_is_wrapped(tiny_base):
+    """spaCy would report a KeyError as a missing call of `initialize`."""
     nlp = trained_pipeline(tiny_base("llama"))
     pipe = component(nlp)
     pipe.decoder = FailingDecoder(pipe.decoder, lambda: KeyError("x1"))
@@ -124,13 +124,13 @@ def test_a_key_error_keeps_its_name(tiny_base):
     assert isinstance(error.value.__cause__, KeyError)
 
 
-def test_what_stops_the_program_is_no_failure(tiny_base):
+def test_a_keyboard_interrupt_is_raised(tiny_base):
     nlp = trained_pipeline(tiny_base("llama"))
     pipe = component(nlp)
     pipe.decoder = FailingDecoder(pipe.decoder, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         list(nlp.pipe(["Lisbon", "a bad text"]))
-    # It works on afterwards.
+    # The pipeline still works afterwards.
     assert [row[0] for row in results(nlp)] == [spans for _, spans in TEXTS]
 
 
@@ -148,7 +148,7 @@ def test_a_document_without_sentences_fails_alone(tiny_base):
 
 
 def test_good_documents_are_decoded_together(tiny_base):
-    """Each is tried alone only where something failed."""
+    """Documents are decoded one by one only after a failure."""
     nlp = trained_pipeline(tiny_base("llama"))
     pipe = component(nlp)
     decoder = pipe.decoder = FailingDecoder(

@@ -1,4 +1,4 @@
-"""The component in each of the five formats."""
+"""The component with each of the five output formats."""
 
 import pytest
 from component_cases import (
@@ -21,14 +21,14 @@ from spacy_genner.errors import GennerWarning
 from spacy_genner.formats import FORMATS, CharSpan, get_format
 
 JSON = [name for name in FORMATS if name.endswith("json")]
-# Lisbon stands there twice, and once as a span.
-OPEN = TEXTS[0][0]
+# "Lisbon" occurs twice, and only one occurrence is a span.
+AMBIGUOUS = TEXTS[0][0]
 CROSSING = [("University of Porto city", [(0, 3, "ORG"), (2, 4, "GPE")])]
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("texts", [TEXTS, NESTED], ids=["flat", "nested"])
-def test_a_corpus_is_learnt_by_heart(tiny_base, name, texts):
+def test_a_corpus_is_overfitted(tiny_base, name, texts):
     base = tiny_base("llama", "bytelevel")
     nlp = pipeline(base, format=name, readings=2)
     losses = overfit(nlp, texts, steps=60)
@@ -42,29 +42,30 @@ def test_a_corpus_is_learnt_by_heart(tiny_base, name, texts):
         ]
         assert get_format(name).unsayable(text, gold) == []
         assert sorted(found(doc)) == sorted(spans)
-        open_place = name == "grouped_json" and text == OPEN
-        assert doc.spans["sc"].attrs["status"] == ("repaired" if open_place else "ok")
+        ambiguous = name == "grouped_json" and text == AMBIGUOUS
+        assert doc.spans["sc"].attrs["status"] == ("repaired" if ambiguous else "ok")
         assert len(doc.spans["sc"].attrs["scores"]) == len(doc.spans["sc"])
     again = pipeline(base, format=name, readings=2).from_bytes(nlp.to_bytes())
     assert results(again, texts) == results(nlp, texts)
     component(again).decoder = StepDecoder()
-    for mine, its in zip(results(again, texts), results(nlp, texts), strict=True):
-        assert (mine[0], mine[2:]) == (its[0], its[2:])
-        assert mine[1] == pytest.approx(its[1], abs=1e-4)
+    for step, draft in zip(results(again, texts), results(nlp, texts), strict=True):
+        assert (step[0], step[2:]) == (draft[0], draft[2:])
+        assert step[1] == pytest.approx(draft[1], abs=1e-4)
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_json_carries_crossing_spans(tiny_base, name):
+def test_json_represents_crossing_spans(tiny_base, name):
     nlp = pipeline(tiny_base("llama", "bytelevel"), format=name, crossing="refuse")
     overfit(nlp, CROSSING, steps=60)
     doc = nlp(make_doc(nlp, CROSSING[0][0]))
     assert found(doc) == CROSSING[0][1]
-    # Entities can't overlap: the longer one is it.
+    # Entities cannot overlap, so the longer span is kept.
     assert [ent.text for ent in doc.ents] == ["University of Porto"]
 
 
-def test_what_lists_of_strings_cannot_say_is_refused_or_dropped(tiny_base):
-    """The second mention alone: its string would be taken for the first."""
+def test_spans_that_are_not_representable_are_refused_or_dropped(tiny_base):
+    """`grouped_json` assigns a string to its first occurrence, so it cannot represent
+    the second one alone."""
     text, spans = "Porto and Porto", [(2, 3, "GPE")]
     base = tiny_base("llama", "bytelevel")
     nlp = pipeline(base, format="grouped_json", crossing="refuse")
@@ -79,17 +80,17 @@ def test_what_lists_of_strings_cannot_say_is_refused_or_dropped(tiny_base):
     assert component(nlp).gold_counts().skipped == {"unsayable": 1}
 
 
-class Doubts:
-    """A decoder that finds one span, whose place is open."""
+class AmbiguousDecoder:
+    """A decoder that returns one span with an ambiguous position."""
 
     def decode(self, engine, tasks):
         spans = (ScoredSpan(0, 1, 1, 0.5, doubtful=True),)
         return [DecodingResult((), spans, (), 0, 0) for _ in tasks]
 
 
-def test_a_place_that_is_open_is_told(tiny_base):
+def test_an_ambiguous_position_is_reported(tiny_base):
     nlp = pipeline(tiny_base("llama", "bytelevel"), format="grouped_json")
-    component(nlp).decoder = Doubts()
+    component(nlp).decoder = AmbiguousDecoder()
     spans, _, status, issues, _ = result(nlp(make_doc(nlp, "Porto and Porto")))
     assert spans == [(0, 1, LABELS[1])]
     assert status == "repaired"
@@ -98,7 +99,7 @@ def test_a_place_that_is_open_is_told(tiny_base):
 
 @pytest.mark.parametrize("name", JSON)
 @pytest.mark.parametrize("label", ["A|B", " x", "[", "two\nlines"])
-def test_json_takes_labels_that_marks_cannot(tiny_base, name, label):
+def test_json_accepts_labels_that_markup_does_not(tiny_base, name, label):
     nlp = pipeline(tiny_base("llama", "bytelevel"), format=name, labels=[label])
     doc = nlp(make_doc(nlp, "x y"))
     assert {span.label_ for span in doc.spans["sc"]} <= {label}

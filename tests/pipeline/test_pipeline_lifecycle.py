@@ -1,4 +1,4 @@
-"""Making, initializing and updating the component; its labels and settings."""
+"""Creating, initializing and updating the component, its labels and settings."""
 
 import json
 import warnings
@@ -45,14 +45,14 @@ def test_weights_are_loaded_by_initialize(tiny_base):
     assert component(nlp).lm.is_loaded
 
 
-def test_a_base_that_is_not_there(tmp_path):
-    """It is missed when it is needed, not when the pipeline is made."""
+def test_a_missing_base(tmp_path):
+    """The error is raised at first use and not when the pipeline is created."""
     nlp = pipeline(tmp_path / "no-such-base")
     with pytest.raises(ValueError, match="G202"):
         nlp("Lisbon")
 
 
-def test_no_label(tiny_base):
+def test_no_labels(tiny_base):
     nlp = pipeline(tiny_base("llama"), labels=None)
     assert component(nlp).labels == ()
     for annotate in (nlp, lambda text: list(nlp.pipe([text]))):
@@ -60,7 +60,7 @@ def test_no_label(tiny_base):
             annotate("Lisbon")
     with pytest.raises(ValueError, match="G410"):
         component(nlp).update([make_example(nlp, "Lisbon", [(0, 1, "GPE")])])
-    # The placeholder that spaCy makes where there are no examples has no spans.
+    # Without examples spaCy creates a placeholder, which has no spans.
     with pytest.raises(ValueError, match="G307.*'sc'"):
         nlp.initialize()
     with pytest.raises(ValueError, match="G411"):
@@ -68,7 +68,7 @@ def test_no_label(tiny_base):
 
 
 def test_no_examples(tiny_base):
-    """spaCy itself looks at the first of them."""
+    """spaCy checks that there is a first example."""
     nlp = pipeline(tiny_base("llama"))
     with pytest.raises(TypeError, match="E930"):
         component(nlp).initialize(lambda: [])
@@ -79,13 +79,13 @@ def test_implicit_labels(tiny_base):
     nlp.initialize(lambda: make_examples(nlp))
     assert component(nlp).labels == ("GPE", "ORG")
     assert component(nlp).label_data == ["GPE", "ORG"]
-    # Once more with other data: what was there keeps its place.
+    # With other data, new labels are appended.
     more = [make_example(nlp, "Maria lives", [(0, 1, "A")])]
     nlp.initialize(lambda: more)
     assert component(nlp).labels == ("GPE", "ORG", "A")
 
 
-def test_labels_that_were_added(tiny_base):
+def test_labels_added_before_initialize(tiny_base):
     nlp = pipeline(tiny_base("llama"), labels=None)
     pipe = component(nlp)
     assert pipe.add_label("PERSON") == 1
@@ -95,13 +95,13 @@ def test_labels_that_were_added(tiny_base):
         nlp.initialize()
     assert pipe.labels == ("PERSON", "ORG")
     assert pipe.label_data == {"PERSON": "", "ORG": "a company"}
-    # They are no closed set.
+    # Labels of the data are added to them.
     nlp.initialize(lambda: make_examples(nlp))
     assert pipe.labels == ("PERSON", "ORG", "GPE")
 
 
 def test_a_label_added_after_first_use(tiny_base):
-    """Nothing has a size that depends on the labels, so any number may come."""
+    """No weights depend on the number of labels."""
     nlp = pipeline(tiny_base("llama"), labels=["ORG"])
     pipe = component(nlp)
     doc = make_doc(nlp, "Lisbon")
@@ -112,13 +112,13 @@ def test_a_label_added_after_first_use(tiny_base):
         pipe.update([example])
     pipe.add_label("GPE")
     assert pipe.update([example])[NAME] > 0
-    # The prompt, and with it the scores, are those of a component made so.
+    # Prompt and scores are those of a component created with both labels.
     fresh = pipeline(tiny_base("llama"), labels=["ORG", "GPE"])
     assert results(nlp) == results(fresh)
 
 
 def test_explicit_labels(tiny_base):
-    """A closed set: another label in the data is an error."""
+    """Explicit labels are a closed set: another label in the data is an error."""
     nlp = pipeline(tiny_base("llama"), labels={"GPE": "a place", "ORG": ""})
     pipe = component(nlp)
     assert pipe.labels == ("GPE", "ORG")
@@ -127,7 +127,7 @@ def test_explicit_labels(tiny_base):
     other = make_examples(nlp) + [make_example(nlp, "Maria lives", [(0, 1, "PERSON")])]
     with pytest.raises(ValueError, match="G303.*PERSON.*Maria"):
         nlp.initialize(lambda: other)
-    # Those given to initialize come before those of the config.
+    # The labels of `initialize` override those of the config.
     pipe.initialize(lambda: other, labels=["PERSON", "GPE", "ORG"])
     assert pipe.labels == ("PERSON", "GPE", "ORG")
     with pytest.raises(ValueError, match="G303.*ORG"):
@@ -135,7 +135,7 @@ def test_explicit_labels(tiny_base):
 
 
 def test_read_labels(tiny_base, tmp_path):
-    """What `spacy init labels` writes is what initialize reads."""
+    """`initialize` reads the files that `spacy init labels` writes."""
     nlp = pipeline(tiny_base("llama"), labels=None)
     for data, labels in (
         (["B-cell:x", "GPE", "ORG"], ("B-cell:x", "GPE", "ORG")),
@@ -151,7 +151,7 @@ def test_read_labels(tiny_base, tmp_path):
 
 
 def test_the_order_of_labels_matters(tiny_base):
-    """It stands in the prompt, and saved data keep it."""
+    """The prompt lists the labels in order, and saved data keep the order."""
     one = pipeline(tiny_base("llama"), labels=["GPE", "ORG"])
     two = pipeline(tiny_base("llama"), labels=["ORG", "GPE"])
     with pytest.warns(GennerWarning, match="W404.*'labels'"):
@@ -160,7 +160,7 @@ def test_the_order_of_labels_matters(tiny_base):
     assert results(two) == results(one)
 
 
-def test_definitions_stand_in_the_prompt(tiny_base):
+def test_the_prompt_contains_definitions(tiny_base):
     nlp = pipeline(tiny_base("llama"), labels={"ORG": "a company", "GPE": ""})
     predictor = component(nlp).predictor
     decoded = component(nlp).lm.tokenizer.decode(predictor.encoder.prefix_ids)
@@ -192,12 +192,12 @@ def test_definitions_stand_in_the_prompt(tiny_base):
         ({"decoder": {"batch_tokens": 0}}, "G106"),
     ],
 )
-def test_settings_are_checked_where_the_component_is_made(tmp_path, changes, code):
+def test_settings_are_checked_when_the_component_is_created(tmp_path, changes, code):
     with pytest.raises(ValueError, match=code):
         pipeline(tmp_path / "nowhere", **changes)
 
 
-def test_labels_are_checked_wherever_they_come_from(tiny_base):
+def test_labels_of_every_source_are_checked(tiny_base):
     nlp = pipeline(tiny_base("llama"))
     pipe = component(nlp)
     with pytest.raises(ValueError, match="G003"):
@@ -210,11 +210,11 @@ def test_labels_are_checked_wherever_they_come_from(tiny_base):
     bad = [make_example(nlp, "Lisbon", [(0, 1, "[x]")])]
     with pytest.raises(ValueError, match="G003"):
         component(open_set).initialize(lambda: bad)
-    # What was refused has changed nothing.
+    # The refused labels have changed nothing.
     assert pipe.labels == tuple(LABELS) and component(open_set).labels == ()
 
 
-def test_another_group(tiny_base):
+def test_another_spans_key(tiny_base):
     nlp = pipeline(tiny_base("llama"), spans_key="mine")
     examples = make_examples(nlp, key="mine")
     with pytest.warns(GennerWarning, match="W401.*'mine'.*spans_mine_f"):
@@ -228,7 +228,7 @@ def test_another_group(tiny_base):
 
 
 @pytest.mark.parametrize("named", [None, "mine"])
-def test_the_scorer_follows_the_component_to_another_group(tiny_base, named):
+def test_the_scorer_uses_the_spans_key_of_the_component(tiny_base, named):
     scorer = {"@scorers": "spacy-genner.span_scorer.v1", "spans_key": named}
     nlp = pipeline(tiny_base("llama"), spans_key="mine", scorer=scorer)
     scores = nlp.evaluate(make_examples(nlp, key="mine"))
@@ -236,16 +236,16 @@ def test_the_scorer_follows_the_component_to_another_group(tiny_base, named):
 
 
 def test_update_needs_an_adapter(tiny_base):
-    """Without one the base annotates through the grammar, untrained."""
-    # Without one the instruction says more, if nobody says otherwise.
-    asked = {"instruction": "Mark the entities."}
-    nlp = pipeline(tiny_base("llama"), model__lora=None, prompt=asked)
+    """Without an adapter, the untrained base annotates under the grammar."""
+    # The default instruction is longer without an adapter, so it is set here.
+    prompt = {"instruction": "Mark the entities."}
+    nlp = pipeline(tiny_base("llama"), model__lora=None, prompt=prompt)
     pipe = component(nlp)
     nlp.initialize(lambda: make_examples(nlp))
     with pytest.raises(ValueError, match="G412.*lora"):
         pipe.update(make_examples(nlp))
-    # A new adapter does not change what the base says.
-    fresh = pipeline(tiny_base("llama"), prompt=asked)
+    # A new adapter does not change the output of the base.
+    fresh = pipeline(tiny_base("llama"), prompt=prompt)
     assert results(nlp) == results(fresh)
     assert any(spans for spans, *_ in results(nlp))
 
@@ -265,7 +265,7 @@ def test_update_with_and_without_an_optimizer(tiny_base):
     assert pipe.update(examples, losses=losses) is losses
     first = losses[NAME]
     assert losses == {"other": 1.0, NAME: first} and first > 0
-    # The losses add up, and nothing is learnt before the optimizer has its turn.
+    # Losses add up, and the weights do not change without the optimizer.
     pipe.update(examples, losses=losses)
     assert losses[NAME] == pytest.approx(2 * first)
     assert not changed()
@@ -274,21 +274,21 @@ def test_update_with_and_without_an_optimizer(tiny_base):
     assert pipe.update(examples, sgd=Adam(0.01))[NAME] < first
 
 
-def test_update_refuses_what_is_no_example(tiny_base):
+def test_update_requires_examples(tiny_base):
     nlp = pipeline(tiny_base("llama"))
     with pytest.raises(TypeError, match="E978"):
         component(nlp).update([make_doc(nlp, "Lisbon")])
 
 
-def test_initialize_begins_anew(tiny_base):
-    """Labels, adapter, and the weights of the new adapter."""
+def test_initialize_starts_from_scratch(tiny_base):
+    """A second `initialize` creates an adapter with the same initial weights."""
     nlp = pipeline(tiny_base("llama"))
     losses = overfit(nlp, steps=3)
     assert overfit(nlp, steps=3) == losses
 
 
 def test_an_adapter_of_peft(tiny_base, tmp_path):
-    """Tuned elsewhere: its settings count, not those of the config."""
+    """The settings of a saved adapter override those of the config."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -312,7 +312,7 @@ def test_an_adapter_of_peft(tiny_base, tmp_path):
         expected = tuned.eval()(ids).logits
         found = component(nlp).lm.decoding_network()(ids).logits
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    # Saved and loaded it is the same, and it is trained further.
+    # It gives the same results after saving and loading, and can be trained further.
     nlp.to_disk(tmp_path / "pipeline")
     again = spacy.load(tmp_path / "pipeline")
     assert results(again) == results(nlp)
@@ -321,13 +321,13 @@ def test_an_adapter_of_peft(tiny_base, tmp_path):
     assert component(nlp).update(make_examples(nlp), sgd=Adam(0.01))[NAME] > 0
 
 
-def test_an_adapter_of_ones_own(tiny_base, tmp_path):
-    known = trained_pipeline(tiny_base("llama"))
-    known.to_disk(tmp_path)
+def test_an_adapter_of_a_saved_component(tiny_base, tmp_path):
+    trained = trained_pipeline(tiny_base("llama"))
+    trained.to_disk(tmp_path)
     nlp = pipeline(tiny_base("llama"))
     adapter = str(tmp_path / NAME / "adapter")
     component(nlp).initialize(lambda: make_examples(nlp), adapter=adapter)
-    assert results(nlp) == results(known)
+    assert results(nlp) == results(trained)
     with pytest.raises(ValueError, match="G250"):
         component(nlp).initialize(
             lambda: make_examples(nlp), adapter=str(tmp_path / NAME)
@@ -348,13 +348,13 @@ def test_demonstrations(tiny_base, tmp_path):
     output = "[Lisbon | GPE] hosts the[ University of Lisbon | ORG] ."
     assert f"\nText:\n{text}\nMarked:\n{output}\n" in prefix
     assert "\nMarked:\nMaria lives in[ Porto | GPE] .\n\nText:\n" in prefix
-    # Just as an output of these spans would read.
+    # A demonstration is identical to the reference output of its spans.
     encoder = predictor.encoder
     source = encoder.source(text.split(), [True] * len(text.split()))
     ids = encoder.grammar(source).target([(0, 1, 1), (3, 6, 0)])
     assert component(nlp).lm.tokenizer.decode(ids) == output
     assert results(nlp) != plain
-    # They are a part of what is saved.
+    # Demonstrations are saved.
     again = pipeline(tiny_base("llama")).from_bytes(nlp.to_bytes())
     assert results(again) == results(nlp)
     with pytest.raises(ValueError, match="G423.*nowhere"):
@@ -364,11 +364,12 @@ def test_demonstrations(tiny_base, tmp_path):
 
 
 def test_requirements_of_a_pipeline(tiny_base):
-    """`spacy package` lists what carries the weights; a folder needs nothing."""
+    """`spacy package` requires the package with the weights. A folder requires
+    nothing."""
     nlp = pipeline("pip:some-weights")
-    pipeline_two = pipeline(tiny_base("llama"))
+    with_folder = pipeline(tiny_base("llama"))
     assert nlp.meta["requirements"] == ["some-weights"]
-    assert not pipeline_two.meta.get("requirements")
+    assert not with_folder.meta.get("requirements")
     nlp.add_pipe(NAME, name="second", config={"model": {"name": "pip:some-weights"}})
     assert nlp.meta["requirements"] == ["some-weights"]
 
@@ -377,16 +378,16 @@ def test_requirements_of_a_pipeline(tiny_base):
     "family, tokenizer, stateful",
     [("gemma3", "metaspace", False), ("granite4", "bytelevel", True)],
 )
-def test_every_family_annotates_and_learns(tiny_base, family, tokenizer, stateful):
+def test_model_families_train_and_annotate(tiny_base, family, tokenizer, stateful):
     nlp = pipeline(tiny_base(family, tokenizer))
     losses = overfit(nlp, steps=2)
     assert losses[1] < losses[0]
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = results(nlp)
-        # With another adapter the model is made ready once more.
+        # A changed adapter creates a new engine, and no second warning.
         results(perturb(nlp))
-    assert len([w for w in told if "W406" in str(w.message)]) == stateful
+    assert len([w for w in caught if "W406" in str(w.message)]) == stateful
     for spans, scores, status, issues, _ in found:
         assert status == "ok" and issues == []
         assert all(0 < score <= 1 for score in scores)
@@ -402,7 +403,7 @@ def test_float64_and_float32_agree(tiny_base):
         assert first[1] == pytest.approx(second[1], abs=1e-4)
 
 
-def test_averages_are_used_and_put_back(tiny_base):
+def test_averages_are_used_within_the_block(tiny_base):
     nlp = perturb(pipeline(tiny_base("llama")))
     own = results(nlp)
     lm = component(nlp).lm

@@ -1,4 +1,4 @@
-"""How the component asks: templates, demonstrations, chats."""
+"""The prompts of the component: templates, demonstrations and chat."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ CHAT = (
 
 
 def prompts(nlp, text):
-    """All that the model reads before it writes, as text."""
+    """The whole prompt as the model gets it, decoded."""
     pipe = component(nlp)
     encoder = pipe.predictor.encoder
     doc = make_doc(nlp, text)
@@ -38,7 +38,7 @@ def prompts(nlp, text):
 
 
 @pytest.fixture
-def shown(tmp_path):
+def demonstrations(tmp_path):
     nlp = spacy.blank("en")
     path = tmp_path / "shown.spacy"
     DocBin(docs=[eg.reference for eg in make_examples(nlp, TEXTS)]).to_disk(path)
@@ -46,27 +46,28 @@ def shown(tmp_path):
 
 
 @pytest.fixture
-def chatty(tiny_base, tmp_path):
-    folder = tmp_path / "chatty"
+def chat_base(tiny_base, tmp_path):
+    """A base with a chat template."""
+    folder = tmp_path / "chat"
     shutil.copytree(tiny_base("llama"), folder)
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": CHAT}))
     return folder
 
 
-def test_nearest_demonstrations(tiny_base, shown, tmp_path):
+def test_nearest_demonstrations(tiny_base, demonstrations, tmp_path):
     changes = {"demonstrations": {"@misc": NEAREST, "count": 1}}
     nlp = pipeline(tiny_base("llama"), **changes)
     initialize = nlp.config["initialize"]["components"]
-    initialize[NAME] = {"demonstrations": str(shown)}
+    initialize[NAME] = {"demonstrations": str(demonstrations)}
     nlp.initialize(lambda: make_examples(nlp))
-    asked = prompts(nlp, "Maria lives in Lisbon .")
+    prompt = prompts(nlp, "Maria lives in Lisbon .")
     assert (
-        "\nMaria lives in Porto .\nMarked:\nMaria lives in[ Porto | GPE] .\n" in asked
+        "\nMaria lives in Porto .\nMarked:\nMaria lives in[ Porto | GPE] .\n" in prompt
     )
-    assert "It rains" not in asked
+    assert "It rains" not in prompt
     assert "\nIt rains .\nMarked:\nIt rains .\n" in prompts(nlp, "It rains today .")
-    # Learnt texts have another one shown, and a batch has each its own.
+    # A text is not its own demonstration, and each text of a batch has another one.
     overfit(nlp)
     assert results(nlp) == [
         (spans, scores, "ok", [], ents) for spans, scores, _, _, ents in results(nlp)
@@ -74,13 +75,13 @@ def test_nearest_demonstrations(tiny_base, shown, tmp_path):
     alone = results(nlp)
     docs = list(nlp.pipe(make_doc(nlp, text) for text, _ in TEXTS))
     assert [doc.spans["sc"].attrs["status"] for doc in docs] == ["ok"] * len(docs)
-    shown.unlink()
+    demonstrations.unlink()
     nlp.to_disk(tmp_path / "saved")
     assert results(spacy.load(tmp_path / "saved")) == alone
     assert results(pipeline(tiny_base("llama"), **changes).from_bytes(nlp.to_bytes()))
 
 
-def test_demonstrations_that_the_model_cannot_hold(tiny_base, tmp_path):
+def test_demonstrations_beyond_the_context_length_are_dropped(tiny_base, tmp_path):
     nlp = pipeline(tiny_base("llama"))
     path = tmp_path / "long.spacy"
     words = [(f"Maria lives in Porto {'x ' * 100}.", [(3, 4, "GPE")])] * 9
@@ -92,7 +93,7 @@ def test_demonstrations_that_the_model_cannot_hold(tiny_base, tmp_path):
     assert [status for _, _, status, _, _ in results(nlp)] == ["ok"] * len(TEXTS)
 
 
-def test_template_is_saved(tiny_base, tmp_path):
+def test_a_template_is_saved(tiny_base, tmp_path):
     path = tmp_path / "mine.jinja"
     path.write_text("Mark {{ text }} as {{ labels[0].name }}: ", encoding="utf-8")
     block = {"template": str(path), "instruction": "unused", "chat": False}
@@ -108,14 +109,14 @@ def test_template_is_saved(tiny_base, tmp_path):
         pipeline(tiny_base("llama"), prompt=block)("It rains .")
 
 
-def test_template_is_checked_where_the_component_is_made(tiny_base, tmp_path):
+def test_a_template_is_checked_when_the_component_is_created(tiny_base, tmp_path):
     path = tmp_path / "mine.jinja"
     path.write_text("nothing of the text", encoding="utf-8")
     with pytest.raises(ValueError, match="G110"):
         pipeline(tiny_base("llama"), prompt={"template": str(path)})
 
 
-def test_state_of_the_first_version(tiny_base, tmp_path):
+def test_a_state_of_version_1_is_loaded(tiny_base, tmp_path):
     nlp = pipeline(tiny_base("llama"))
     overfit(nlp)
     nlp.to_disk(tmp_path)
@@ -126,31 +127,29 @@ def test_state_of_the_first_version(tiny_base, tmp_path):
     assert results(spacy.load(tmp_path)) == results(nlp)
 
 
-def test_chat_by_itself_for_a_model_without_adapter(chatty):
-    nlp = pipeline(chatty, model__lora=None)
-    asked = prompts(nlp, "It rains .")
-    assert asked.startswith("<unk>user\nCopy the text")
-    assert asked.endswith("Marked:\n<eos>\n<unk>model\n")
+def test_chat_is_automatic_for_a_model_without_an_adapter(chat_base):
+    nlp = pipeline(chat_base, model__lora=None)
+    chat = prompts(nlp, "It rains .")
+    assert chat.startswith("<unk>user\nCopy the text")
+    assert chat.endswith("Marked:\n<eos>\n<unk>model\n")
     assert prompts(nlp, "see <eos> .").count("<eos>") == 2
     assert [status for _, _, status, _, _ in results(nlp)] == ["ok"] * len(TEXTS)
-    assert "[entity | LABEL]" in asked
-    tuned = prompts(pipeline(chatty), "It rains .")
+    assert "[entity | LABEL]" in chat
+    tuned = prompts(pipeline(chat_base), "It rains .")
     assert "[entity | LABEL]" not in tuned
     assert tuned.startswith("<bos>Copy") and "<unk>" not in tuned
-    forced = prompts(pipeline(chatty, prompt={"chat": True}), "It rains .")
-    told = "Copy the text and mark every named entity in it"
-    assert forced == asked.replace(
-        f"{told}, in this way: [entity | LABEL].", f"{told}."
-    )
+    forced = prompts(pipeline(chat_base, prompt={"chat": True}), "It rains .")
+    task = "Copy the text and mark every named entity in it"
+    assert forced == chat.replace(f"{task}, in this way: [entity | LABEL].", f"{task}.")
 
 
-def test_training_as_a_chat_ends_as_the_template_does(chatty):
-    nlp = pipeline(chatty, prompt={"chat": True}, loss="lm")
+def test_a_chat_is_trained_with_the_end_token_of_its_template(chat_base):
+    nlp = pipeline(chat_base, prompt={"chat": True}, loss="lm")
     overfit(nlp, steps=3)
     pipe = component(nlp)
-    row = pipe.target_builder.sequences(make_examples(nlp, TEXTS[3:]))[0]
-    assert pipe.lm.tokenizer.eos_token_id in row.ids
-    assert pipeline(chatty, prompt={"chat": True}).from_bytes(nlp.to_bytes())
+    sequence = pipe.target_builder.sequences(make_examples(nlp, TEXTS[3:]))[0]
+    assert pipe.lm.tokenizer.eos_token_id in sequence.ids
+    assert pipeline(chat_base, prompt={"chat": True}).from_bytes(nlp.to_bytes())
 
 
 def test_chat_without_a_template(tiny_base):

@@ -1,4 +1,4 @@
-"""The component with a model behind a server."""
+"""The component with a remote model."""
 
 import os
 
@@ -12,25 +12,25 @@ from spacy_genner.errors import GennerWarning
 from spacy_genner.prompts.examples import Demonstration, NearestDemonstrations
 
 TEXT = "Lisbon hosts the University of Lisbon."
-MARKED = "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG]."
+OUTPUT = "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG]."
 SPANS = [(0, 1, "GPE"), (3, 6, "ORG"), (5, 6, "GPE")]
 ENV = "SPACY_GENNER_TEST_KEY"
 
 
-def asked_text(call: Call) -> str:
+def text_of(call: Call) -> str:
     return call.prompt.rpartition("\nText:\n")[2].rpartition("\nMarked:")[0]
 
 
 def script(call: Call):
-    """Marks the one text, refuses another, and copies the rest."""
+    """Complete the prompt of one text, fail for others, and copy the rest."""
     if call.prompt.endswith("Answer:\n"):
         yes = "[University" not in call.prompt
         return Respond("yes" if yes else "no")
-    text = asked_text(call)
+    text = text_of(call)
     if text == TEXT:
-        return Respond(MARKED)
+        return Respond(OUTPUT)
     if "bad" in text:
-        return Fail(400, "this text is not for me")
+        return Fail(400, "this text is refused")
     if "garbage" in text:
         return Respond("I'm sorry, but I can't help with that.")
     return Respond(text)
@@ -55,7 +55,7 @@ def remote(server, **changes):
     }
     config = {"labels": ["ORG", "GPE"], "readings": 1, "model": model, **changes}
     nlp = spacy.blank("en")
-    # The factory's own block is of another architecture, with keys of its own.
+    # The default block belongs to another architecture with other keys.
     nlp.add_pipe(NAME, config=config)
     return nlp
 
@@ -74,7 +74,7 @@ def test_documents_are_annotated(server):
     assert [doc.text for doc in docs] == [TEXT, "It rains.", "", TEXT, "  "]
 
 
-def test_failures_are_their_own(server):
+def test_documents_fail_individually(server):
     nlp = remote(server)
     seen = []
     nlp.set_error_handler(lambda name, pipe, docs, error: seen.append((docs, error)))
@@ -83,21 +83,21 @@ def test_failures_are_their_own(server):
     statuses = [doc.spans["sc"].attrs["status"] for doc in docs]
     assert statuses == ["ok", "failed", "failed", "ok"]
     assert [[doc.text for doc in docs] for docs, _ in seen] == [[texts[1]], [texts[2]]]
-    assert "not for me" in str(seen[0][1])
+    assert "text is refused" in str(seen[0][1])
     assert str(seen[1][1]).startswith("[G739]") and "sorry" in str(seen[1][1])
     assert "sorry" in docs[2].spans["sc"].attrs["issues"][0]["message"]
-    with pytest.raises(Exception, match="not for me"):
+    with pytest.raises(Exception, match="text is refused"):
         remote(server)("a bad one")
     with pytest.raises(ValueError, match="G739"):
         remote(server)("some garbage here")
 
 
-def test_a_document_that_cannot_be_asked_about(server, tmp_path):
-    """Something of the user's own breaks over one text of three."""
+def test_a_document_whose_prompt_cannot_be_created(server, tmp_path):
+    """A function of the user raises an error for one of three texts."""
 
     def embed(texts):
         if "bad" in texts[0]:
-            raise KeyError("embedder choked")
+            raise KeyError("no embedding")
         return [[1.0, 2.0]] * len(texts)
 
     nlp = remote(server)
@@ -110,11 +110,11 @@ def test_a_document_that_cannot_be_asked_about(server, tmp_path):
     statuses = [doc.spans["sc"].attrs["status"] for doc in docs]
     assert statuses == ["ok", "failed", "ok"] and found(docs[0]) == SPANS
     [(failed, error)] = seen
-    assert failed == [docs[1]] and "embedder choked" in str(error)
+    assert failed == [docs[1]] and "no embedding" in str(error)
 
 
 @pytest.mark.parametrize("texts", [["", " "], ["\n"]])
-def test_a_pool_of_texts_without_words(server, texts):
+def test_demonstrations_without_words(server, texts):
     nlp = remote(server)
     pipe = nlp.get_pipe(NAME)
     pipe._selection = NearestDemonstrations(1)
@@ -122,7 +122,7 @@ def test_a_pool_of_texts_without_words(server, texts):
     assert found(nlp(TEXT)) == SPANS
 
 
-def test_no_more_shared_demonstrations_than_the_model_holds(server, tmp_path):
+def test_shared_demonstrations_fit_the_context_length(server, tmp_path):
     nlp = remote(server, model={"context_length": 600, "system": "Be brief."})
     docs = [nlp.make_doc(f"See Lisbon, number {n}. " + "x " * 40) for n in range(50)]
     DocBin(docs=docs).to_disk(tmp_path / "shown.spacy")
@@ -132,37 +132,37 @@ def test_no_more_shared_demonstrations_than_the_model_holds(server, tmp_path):
         nlp.initialize(lambda: make_examples(spacy.blank("en")))
     assert found(nlp(TEXT)) == SPANS
     assert 0 < server.calls[-1].prompt.count("See Lisbon") < 2 * 50
-    # Texts are cut so that they fit, too.
+    # Texts are cut into windows that fit, too.
     doc = nlp(" ".join(f"word{number}" for number in range(300)))
     assert doc.spans["sc"].attrs["status"] == "windowed"
     assert max(len(call.prompt) // 3 for call in server.calls) < 600
 
 
-def test_a_prompt_that_leaves_no_room(server):
+def test_a_prompt_without_room_for_text(server):
     nlp = remote(server, model={"context_length": 20})
     with pytest.raises(ValueError, match="G405"):
         nlp(TEXT)
 
 
-def test_answers_are_kept_on_request(server):
+def test_completions_are_kept_on_request(server):
     doc = remote(server, model={"keep_answers": True})(TEXT)
-    assert doc.spans["sc"].attrs["answer"] == MARKED
+    assert doc.spans["sc"].attrs["answer"] == OUTPUT
     loaded = Doc(doc.vocab).from_bytes(doc.to_bytes())
-    assert loaded.spans["sc"].attrs["answer"] == MARKED
+    assert loaded.spans["sc"].attrs["answer"] == OUTPUT
 
 
-def test_a_sentence_is_a_question_where_there_are_sentences(server):
+def test_each_sentence_has_its_own_prompt(server):
     nlp = remote(server)
     nlp.add_pipe("sentencizer", first=True)
     doc = nlp(f"It rains. {TEXT}")
-    # Both are under way at once.
-    assert sorted(map(asked_text, server.calls)) == ["It rains.", TEXT]
+    # Both prompts are sent concurrently.
+    assert sorted(map(text_of, server.calls)) == ["It rains.", TEXT]
     assert found(doc) == [(start + 3, end + 3, label) for start, end, label in SPANS]
     whole = remote(server, window={"unit": "doc"})
     assert found(whole(f"It rains. {TEXT}")) == []
 
 
-def test_long_documents_are_cut(server):
+def test_long_documents_are_cut_into_windows(server):
     nlp = remote(server, window={"unit": "doc", "max_tokens": 40, "overlap": 10})
     doc = nlp(" ".join([f"word{number}" for number in range(60)]))
     assert doc.spans["sc"].attrs["status"] == "windowed"
@@ -180,7 +180,7 @@ def test_saved_and_loaded(server, tmp_path):
     assert found(remote(server).from_bytes(nlp.to_bytes())(TEXT)) == SPANS
 
 
-def test_demonstrations_are_in_the_formats_own_layout(server, tmp_path):
+def test_demonstrations_are_rendered_in_the_format(server, tmp_path):
     nlp = remote(
         server,
         demonstrations={"@misc": "spacy-genner.NearestDemonstrations.v1", "count": 1},
@@ -202,7 +202,7 @@ def test_demonstrations_are_in_the_formats_own_layout(server, tmp_path):
     assert "[Porto | GPE] is old." in server.calls[-1].prompt
 
 
-def test_no_more_demonstrations_than_the_model_holds(server, tmp_path):
+def test_nearest_demonstrations_fit_the_context_length(server, tmp_path):
     nlp = remote(
         server,
         demonstrations={"@misc": "spacy-genner.NearestDemonstrations.v1", "count": 9},
@@ -221,7 +221,7 @@ def test_self_verification(server):
     check_verified(server, verifier={"@misc": "spacy-genner.Verifier.v1"})
 
 
-def test_all_spans_of_a_model_without_probabilities_are_verified(server):
+def test_without_probabilities_all_spans_are_verified(server):
     verifier = {"@misc": "spacy-genner.Verifier.v1", "below": 0.5}
     check_verified(server, verifier=verifier)
 
@@ -232,11 +232,11 @@ def check_verified(server, **changes):
     assert found(doc) == [(0, 1, "GPE"), (5, 6, "GPE")]
     [issue] = doc.spans["sc"].attrs["issues"]
     assert (issue["code"], issue["start"], issue["end"]) == ("rejected", 3, 6)
-    asked = [call.body for call in server.calls if call.prompt.endswith("Answer:\n")]
-    assert len(asked) == 3 and all(body["logprobs"] for body in asked)
+    sent = [call.body for call in server.calls if call.prompt.endswith("Answer:\n")]
+    assert len(sent) == 3 and all(body["logprobs"] for body in sent)
 
 
-def test_training_says_that_it_cannot_be(server):
+def test_a_remote_model_cannot_be_trained(server):
     nlp = remote(server)
     examples = make_examples(spacy.blank("en"))
     nlp.initialize(lambda: examples)
@@ -248,7 +248,7 @@ def test_training_says_that_it_cannot_be(server):
         nlp.get_pipe(NAME).model.predict([])
 
 
-def test_without_a_key(server, monkeypatch):
+def test_a_missing_api_key(server, monkeypatch):
     monkeypatch.delenv(ENV)
     with pytest.raises(ValueError, match=ENV):
         remote(server)(TEXT)

@@ -1,8 +1,8 @@
 """Pipelines saved by an earlier version load and give the same results.
 
-The fixtures were saved before the package was laid out anew: a pipeline for each output
-format, one with a draft head, and one with a remote model, on a tiny random base. Each
-has the results of that version beside it, as JSON and in a `.spacy` file.
+The fixtures are a pipeline for each output format, one with a draft head, and one with
+a remote model. The local ones use a tiny random base. Each fixture contains the results
+of the version that saved it, as JSON and as a `.spacy` file.
 """
 
 import json
@@ -20,7 +20,7 @@ from spacy_genner import FORMATS
 SAVED = Path(__file__).parents[1] / "fixtures" / "pipelines"
 LOCAL = [*FORMATS, "inline_bracketed_draft_head"]
 TEXT = "Lisbon hosts the University of Lisbon."
-MARKED = "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG]."
+OUTPUT = "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG]."
 
 
 def record(doc):
@@ -55,7 +55,7 @@ def test_a_saved_pipeline_with_a_remote_model(monkeypatch):
     prompts = json.loads((SAVED / "remote" / "calls.json").read_text("utf8"))
 
     def script(call):
-        return Respond(MARKED if TEXT in call.prompt else "It rains.")
+        return Respond(OUTPUT if TEXT in call.prompt else "It rains.")
 
     with Server(script) as server:
         address = {f"components.{NAME}.model.base_url": server.url}

@@ -1,4 +1,4 @@
-"""Saving and loading: what is saved, what the config decides, and kills on the way."""
+"""Saving and loading: saved files, overrides by the config, and interrupted saves."""
 
 import json
 import os
@@ -49,13 +49,13 @@ def test_the_same_spans_and_scores_after_io(tiny_base, tmp_path, texts):
     assert results(other, texts) == expected
     component(other).from_bytes(component(nlp).to_bytes())
     assert results(other, texts) == expected
-    # In place, over what is there.
+    # A pipeline can be saved over the folder that it was loaded from.
     spacy.load(tmp_path / "pipeline").to_disk(tmp_path / "pipeline")
     assert results(spacy.load(tmp_path / "pipeline"), texts) == expected
 
 
-def test_what_is_saved(tiny_base, tmp_path):
-    """Files as peft writes them, and nothing of the base."""
+def test_saved_files(tiny_base, tmp_path):
+    """The adapter is saved as peft saves it, without the base."""
     base = tiny_base("llama")
     trained_pipeline(base).to_disk(tmp_path)
     folder = tmp_path / NAME
@@ -75,7 +75,7 @@ def test_what_is_saved(tiny_base, tmp_path):
     assert state["format"] == "inline_bracketed" and state["readings"] == 1
     assert state["base"]["name"] == str(base)
     assert len(state["base"]["checksum"]) == 64
-    # Settings of use are the config's alone.
+    # The other settings are in the config alone.
     assert set(state) == {
         "version",
         "labels",
@@ -100,7 +100,7 @@ def test_loading_and_saving_load_no_weights(tiny_base, tmp_path):
     assert results(pipeline(tiny_base("llama")).from_bytes(data)) == results(nlp)
 
 
-def test_settings_of_use_come_from_the_config(tiny_base, tmp_path):
+def test_settings_of_prediction_come_from_the_config(tiny_base, tmp_path):
     nlp = trained_pipeline(tiny_base("llama"), min_score=0.25, set_ents="inner")
     nlp.to_disk(tmp_path)
     plain = component(spacy.load(tmp_path))
@@ -113,7 +113,7 @@ def test_settings_of_use_come_from_the_config(tiny_base, tmp_path):
         config = {prefix + key.replace("__", "."): v for key, v in changes.items()}
         return spacy.load(tmp_path, config=config)
 
-    # A score of 1.0 is out of reach.
+    # No span has a score of 1.0.
     assert all(row[0] == [] for row in results(load(min_score=1.0)))
     outer, none = load(set_ents="outer"), load(set_ents="none")
     text = TEXTS[2][0]
@@ -134,14 +134,14 @@ def test_settings_of_use_come_from_the_config(tiny_base, tmp_path):
         other = load(model__merge=merge)
         for row, old in zip(results(other), expected, strict=True):
             assert row[0] == old[0] and row[1] == pytest.approx(old[1], abs=1e-4)
-        # The weights merged into are copies; beside the base they are its own.
+        # Merged weights are copies. Otherwise the adapter is a layer around the base.
         lm = component(other).lm
-        own = lm.decoding_network().model.layers[0].mlp.down_proj
-        assert hasattr(own, "lora_A") != merge
+        projection = lm.decoding_network().model.layers[0].mlp.down_proj
+        assert hasattr(projection, "lora_A") != merge
 
 
 def test_another_base_is_refused(tiny_base, tmp_path):
-    """Of the same shapes, so that nothing but the checksum tells them apart."""
+    """Both bases have the same shapes and differ only in their checksum."""
     base, other = tiny_base("llama"), tiny_base("llama", seed=21)
     trained_pipeline(base).to_disk(tmp_path)
     config = {f"components.{NAME}.model.name": str(other)}
@@ -151,20 +151,20 @@ def test_another_base_is_refused(tiny_base, tmp_path):
     state = json.loads((tmp_path / NAME / "genner.json").read_text())
     assert state["base"]["checksum"] in str(error.value)
     assert str(other) in str(error.value)
-    # The same weights elsewhere are the same base.
+    # A copy of the weights in another folder is the same base.
     moved = tmp_path / "moved"
     moved.symlink_to(base)
     config = {f"components.{NAME}.model.name": str(moved)}
     assert results(spacy.load(tmp_path, config=config)) == results(
         trained_pipeline(base)
     )
-    # Who trains anew may take another.
+    # A new training may use another base.
     nlp.initialize(lambda: make_examples(nlp))
     assert len(results(nlp)) == len(TEXTS)
 
 
-def test_what_was_trained_comes_from_the_saved_data(tiny_base):
-    """Labels and prompt: with others, the adapter would be asked what it never saw."""
+def test_labels_and_prompt_come_from_the_saved_data(tiny_base):
+    """The adapter was trained with them, so they override the config."""
     nlp = trained_pipeline(tiny_base("llama"))
     other = pipeline(
         tiny_base("llama"),
@@ -194,9 +194,10 @@ def test_a_damaged_state(tiny_base, tmp_path, content):
 
 @pytest.mark.parametrize("seed", [0, 3])
 def test_the_seed_of_training_fixes_the_adapter(tiny_base, seed):
-    """Its first weights, and those of the draft head, also in what is saved."""
+    """The seed fixes the initial weights of the adapter and of the draft head, also
+    after saving and loading."""
 
-    def first(seed, load=False):
+    def initial_weights(seed, load=False):
         nlp = pipeline(tiny_base("llama"))
         nlp.config["training"] = {**nlp.config["training"], "seed": seed}
         nlp.initialize(lambda: make_examples(nlp))
@@ -207,13 +208,13 @@ def test_the_seed_of_training_fixes_the_adapter(tiny_base, seed):
         pipe.predictor.trainer(pipe.loss, int(pipe.cfg["batch_tokens"]))
         return digest(pipe.lm.training_network), pipe.lm.drafting.to_bytes()
 
-    assert first(seed) == first(seed)
-    assert first(seed)[0] == first(seed, load=True)[0]
-    assert first(seed)[0] != first(seed + 1)[0]
+    assert initial_weights(seed) == initial_weights(seed)
+    assert initial_weights(seed)[0] == initial_weights(seed, load=True)[0]
+    assert initial_weights(seed)[0] != initial_weights(seed + 1)[0]
 
 
-def test_loading_forgets_what_training_has_seen(tiny_base):
-    """The labels of the reader of examples are those of the loaded component."""
+def test_loading_discards_the_counts_of_training(tiny_base):
+    """Training targets are built for the labels of the loaded component."""
     nlp = pipeline(tiny_base("llama"), labels=["ORG", "GPE"])
     pipe = component(nlp)
     pipe.update(make_examples(nlp))
@@ -232,10 +233,10 @@ def test_without_an_adapter(tiny_base, tmp_path):
     nlp.to_disk(tmp_path)
     assert [path.name for path in (tmp_path / NAME).iterdir()] == ["genner.json"]
     assert results(spacy.load(tmp_path)) == results(nlp)
-    # A config that wants one misses it.
+    # A config with an adapter requires one in the folder.
     with pytest.raises(ValueError, match="G414"):
         component(pipeline(tiny_base("llama"))).from_disk(tmp_path / NAME)
-    # An adapter that came by other ways goes.
+    # Loading a component without an adapter removes an adapter.
     pipe = component(nlp)
     expected = results(nlp)
     adapted = trained_pipeline(tiny_base("llama"))
@@ -307,7 +308,7 @@ def weights(folder):
 
 
 def save_and_die(pipe, folder, step):
-    """In a child: save, and be killed before the file operation of that number."""
+    """Save in a child process that is killed before the file operation `step`."""
     child = os.fork()
     if child:
         status = os.waitpid(child, 0)[1]
@@ -329,14 +330,14 @@ def save_and_die(pipe, folder, step):
 
 
 if __name__ == "__main__":
-    base, old, new, room = map(Path, sys.argv[1:])
+    base, old, new, parent = map(Path, sys.argv[1:])
     nlp = pipeline(base)
     pipe = component(nlp).from_disk(new)
     seen, step, killed = {}, 0, True
     while killed:
-        shutil.rmtree(room, ignore_errors=True)
-        shutil.copytree(old, room / NAME)
-        folder = room / NAME
+        shutil.rmtree(parent, ignore_errors=True)
+        shutil.copytree(old, parent / NAME)
+        folder = parent / NAME
         killed = save_and_die(pipe, folder, step)
         step += 1
         try:
@@ -350,10 +351,11 @@ if __name__ == "__main__":
             assert weights(folder) == weights(old)
             found = "backup"
         seen[found] = seen.get(found, 0) + 1
-        # The next save goes through, and leaves nothing else behind.
+        # The next save succeeds and leaves no other files.
         pipe.to_disk(folder)
         assert weights(folder) == weights(new)
-        assert [path.name for path in room.iterdir()] == [NAME], list(room.iterdir())
+        names = [path.name for path in parent.iterdir()]
+        assert names == [NAME], names
     print(step, seen)
     assert seen["old"] >= 5 and seen["backup"] == 1 and seen["new"] >= 2, seen
 '''
@@ -361,14 +363,14 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_while_saving(tiny_base, tmp_path):
-    """At every file operation of a save: the old state, the new one, or a message
-    that names the backup."""
+    """A save is killed before each of its file operations. Loading gives the old state
+    or the new one, or an error that names the backup."""
     base = tiny_base("llama")
     component(trained_pipeline(base)).to_disk(tmp_path / "old")
     component(perturb(trained_pipeline(base))).to_disk(tmp_path / "new")
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
-    folders = [str(tmp_path / name) for name in ("old", "new", "room")]
+    folders = [str(tmp_path / name) for name in ("old", "new", "parent")]
     done = subprocess.run(
         [sys.executable, str(script), str(base), *folders],
         env={**os.environ, "PYTHONPATH": str(TESTS)},
@@ -379,8 +381,8 @@ def test_killed_while_saving(tiny_base, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_backup_in_a_pipeline(tiny_base, tmp_path):
-    """spaCy loads the component of a pipeline whose save was cut off: it is told."""
+def test_loading_a_pipeline_names_a_backup(tiny_base, tmp_path):
+    """After an interrupted save the folder of a component may be missing."""
     nlp = trained_pipeline(tiny_base("llama"))
     nlp.to_disk(tmp_path)
     backup = backup_of(tmp_path / NAME)

@@ -1,4 +1,4 @@
-"""What the component writes to documents."""
+"""The spans, attributes and entities that the component writes to documents."""
 
 import gc
 import weakref
@@ -31,7 +31,7 @@ def ents(doc):
 
 @pytest.mark.parametrize("texts", [TEXTS, NESTED], ids=["flat", "nested"])
 def test_overfitting(tiny_base, texts):
-    """Overlapping spans and two labels on one range are learnt as well."""
+    """Nested spans and two labels on the same tokens are learned as well."""
     nlp = trained_pipeline(tiny_base("llama"), texts)
     for text, spans in texts:
         doc = nlp(make_doc(nlp, text))
@@ -40,7 +40,7 @@ def test_overfitting(tiny_base, texts):
         assert len(scores) == len(spans) and all(scores > 0.9)
 
 
-def test_what_a_group_holds(tiny_base):
+def test_attributes_of_a_group(tiny_base):
     nlp = trained_pipeline(tiny_base("llama"))
     for text, spans in TEXTS:
         doc = nlp(make_doc(nlp, text))
@@ -51,22 +51,22 @@ def test_what_a_group_holds(tiny_base):
         assert isinstance(scores, numpy.ndarray) and scores.dtype == numpy.float32
         assert scores.shape == (len(spans),)
         assert group.attrs["status"] == "ok" and group.attrs["issues"] == []
-        # A group with its attributes survives the bytes of a Doc.
+        # A Doc is serialized with the attributes of its groups.
         again = Doc(nlp.vocab).from_bytes(doc.to_bytes())
         assert result(again) == result(doc)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n \t"])
-def test_nothing_to_mark(tiny_base, text):
+def test_documents_without_words(tiny_base, text):
     nlp = pipeline(tiny_base("llama"))
     for doc in (nlp(text), *nlp.pipe([text, "Lisbon", text])):
         if doc.text == text:
             assert result(doc) == ([], [], "ok", [], [])
-    # Beside the others: these were annotated.
+    # Other documents are annotated.
     assert len(nlp("Lisbon").spans["sc"]) > 0
 
 
-def test_one_token(tiny_base):
+def test_documents_of_one_token(tiny_base):
     nlp = trained_pipeline(tiny_base("llama"))
     for text in ("Lisbon", "x", "[", "<eos>"):
         doc = Doc(nlp.vocab, words=[text])
@@ -76,10 +76,10 @@ def test_one_token(tiny_base):
         assert {(start, end) for start, end, _ in spans} <= {(0, 1)}
 
 
-def test_white_space_is_no_part_of_a_span(tiny_base):
+def test_spans_exclude_white_space_at_their_edges(tiny_base):
     words = ["\n", "Lisbon", " ", "hosts", "\n\n", "it", "\t"]
     nlp = pipeline(tiny_base("llama"))
-    # Whatever the weights are: it is the grammar that keeps them out.
+    # The grammar excludes white space, whatever the weights are.
     count = 0
     for seed in range(4):
         doc = perturb(nlp, seed)(Doc(nlp.vocab, words=words))
@@ -89,8 +89,8 @@ def test_white_space_is_no_part_of_a_span(tiny_base):
     assert count > 0
 
 
-def test_order(tiny_base):
-    """By start, then the longer first, then the label's place."""
+def test_order_of_spans(tiny_base):
+    """Spans are sorted by start, then longest first, then by label order."""
     nlp = pipeline(tiny_base("llama"), labels=["ORG", "GPE"])
     spans = [(1, 2, "GPE", 0.5), (3, 4, "ORG", 0.9), (0, 4, "GPE", 0.8)]
     spans += [(1, 2, "ORG", 0.6), (1, 4, "GPE", 0.7)]
@@ -104,14 +104,14 @@ def test_order(tiny_base):
     ]
     scores = doc.spans["sc"].attrs["scores"]
     numpy.testing.assert_allclose(scores, [0.8, 0.7, 0.6, 0.5, 0.9], rtol=1e-6)
-    # The label's place, not the alphabet.
+    # The order of the labels, not the alphabetical order.
     nlp = pipeline(tiny_base("llama"), labels=["GPE", "ORG"])
     doc = annotate_with(nlp, THREE, *spans)
     assert found(doc)[2:4] == [(1, 2, "GPE"), (1, 2, "ORG")]
 
 
-def test_min_score_is_read_when_it_is_used(tiny_base):
-    """`spacy find-threshold` puts another `cfg` in the place of the first."""
+def test_min_score_can_change_after_creation(tiny_base):
+    """`spacy find-threshold` replaces `cfg`."""
     nlp = pipeline(tiny_base("llama"))
     spans = [(0, 4, "ORG", 0.5), (1, 2, "GPE", 0.75)]
     pipe = component(nlp)
@@ -139,23 +139,23 @@ def test_min_score_is_read_when_it_is_used(tiny_base):
 def test_set_ents(tiny_base, set_ents, expected):
     nlp = pipeline(tiny_base("llama"), set_ents=set_ents)
     spans = [(0, 2, "ORG", 0.4), (0, 2, "GPE", 0.6), (1, 2, "GPE", 0.9)]
-    # Of equal lengths the more probable.
+    # Among spans of equal length the most probable one is an entity.
     spans += [(3, 4, "ORG", 0.7), (3, 4, "GPE", 0.8)]
     doc = annotate_with(nlp, THREE, *spans)
     assert ents(doc) == expected
     assert len(doc.spans["sc"]) == 5
-    # No annotation is another thing than the annotation that there is nothing.
+    # "none" leaves entities without annotation, not annotated as empty.
     assert doc.has_annotation("ENT_IOB") == (set_ents != "none")
 
 
-def test_inner_leaves_room_for_what_is_beside(tiny_base):
+def test_inner_entities_are_all_set(tiny_base):
     nlp = pipeline(tiny_base("llama"), set_ents="inner")
     spans = [(0, 4, "ORG", 0.9), (0, 1, "GPE", 0.2), (2, 4, "GPE", 0.3)]
     assert ents(annotate_with(nlp, THREE, *spans)) == [(0, 1, "GPE"), (2, 4, "GPE")]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_entities_that_are_there(tiny_base, overwrite):
+def test_existing_entities(tiny_base, overwrite):
     nlp = pipeline(tiny_base("llama"), overwrite_ents=overwrite)
     pipe = component(nlp)
     pipe.decoder = FixedDecoder({THREE: [(1, 3, 0, 0.9), (3, 4, 1, 0.9)]})
@@ -170,7 +170,7 @@ def test_entities_that_are_there(tiny_base, overwrite):
     assert found(doc) == [(1, 3, "ORG"), (3, 4, "GPE")]
 
 
-def test_other_groups_stay_and_the_own_one_is_replaced(tiny_base):
+def test_the_group_is_replaced_and_others_stay(tiny_base):
     nlp = pipeline(tiny_base("llama"))
     doc = make_doc(nlp, THREE)
     doc.spans["other"] = [Span(doc, 0, 1, "X")]
@@ -178,25 +178,21 @@ def test_other_groups_stay_and_the_own_one_is_replaced(tiny_base):
     component(nlp).decoder = FixedDecoder({THREE: [(1, 2, 1, 0.9)]})
     nlp(doc)
     assert found(doc) == [(1, 2, "GPE")]
-    assert found_other(doc) == [(0, 1, "X")]
+    assert found(doc, "other") == [(0, 1, "X")]
 
 
-def found_other(doc):
-    return [(span.start, span.end, span.label_) for span in doc.spans["other"]]
-
-
-def test_predict_changes_nothing(tiny_base):
+def test_predict_does_not_change_documents(tiny_base):
     nlp = trained_pipeline(tiny_base("llama"))
     docs = [make_doc(nlp, text) for text, _ in TEXTS]
     before = [doc.to_bytes() for doc in docs]
-    outcomes = component(nlp).predict(docs)
+    predictions = component(nlp).predict(docs)
     assert [doc.to_bytes() for doc in docs] == before
-    for (_, spans), outcome in zip(TEXTS, outcomes, strict=True):
-        assert [(s.start, s.end, s.label) for s in outcome.spans] == spans
+    for (_, spans), prediction in zip(TEXTS, predictions, strict=True):
+        assert [(s.start, s.end, s.label) for s in prediction.spans] == spans
 
 
-def test_documents_are_not_held(tiny_base):
-    """A group outlives its document no more than spaCy's own do."""
+def test_documents_are_freed(tiny_base):
+    """A group does not keep its document in memory."""
     nlp = trained_pipeline(tiny_base("llama"))
     # The last text has no span.
     texts = [text for text, _ in TEXTS[:3]]
@@ -221,7 +217,7 @@ def test_a_pipeline_is_freed(tiny_base):
 
 
 def test_two_components_in_one_pipeline(tiny_base):
-    """Each writes to its own group; entities of the first stay."""
+    """Each component writes to its own group. Entities of the first one stay."""
     nlp = trained_pipeline(tiny_base("llama"))
     config = component(nlp).cfg
     assert config["spans_key"] == "sc"

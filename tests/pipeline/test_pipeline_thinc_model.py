@@ -1,4 +1,4 @@
-"""The thinc model: optimizer, averages, bytes, and what it does not load."""
+"""The thinc model: optimizer, averages, serialization and lazy loading."""
 
 import copy
 import subprocess
@@ -35,7 +35,7 @@ def values(model):
     return {name: p.detach().numpy().copy() for name, p in parameters.items()}
 
 
-def test_import_is_light():
+def test_the_import_does_not_load_transformers():
     script = (
         "import sys, spacy_genner.pipeline.thinc_model as a\n"
         "a.build_lora_causal_lm('no/such-base', lora={})\n"
@@ -47,7 +47,7 @@ def test_import_is_light():
     subprocess.run([sys.executable, "-c", script], check=True, cwd=root, timeout=120)
 
 
-def test_from_config(tiny_base):
+def test_a_model_is_created_from_a_config(tiny_base):
     name = "test-genner.LoraCausalLM.v1"
     registry.layers.register(name, func=build_lora_causal_lm)
     text = f"""
@@ -67,7 +67,7 @@ def test_from_config(tiny_base):
         registry.resolve(bad)
 
 
-def test_optimizer_trains_the_adapter_alone(model):
+def test_the_optimizer_changes_only_the_adapter(model):
     lm = get_shim(model).lm
     base = {n: p.clone() for n, p in lm.base.model.named_parameters()}
     optimizer = Adam(0.01)
@@ -85,7 +85,7 @@ def test_optimizer_trains_the_adapter_alone(model):
     assert set(optimizer.averages) == keys
 
 
-def test_step_is_thincs_own(model):
+def test_a_step_is_that_of_the_optimizer(model):
     before = values(model)
     loss_backward(model)
     grads = {
@@ -97,14 +97,14 @@ def test_step_is_thincs_own(model):
     for name in before:
         expected = before[name] - numpy.float32(0.5) * grads[name]
         numpy.testing.assert_allclose(after[name], expected, rtol=1e-6, atol=1e-7)
-    # Nothing to do is nothing done.
+    # Without gradients nothing changes.
     version = get_shim(model).lm.version
     model.finish_update(SGD(0.5))
     assert get_shim(model).lm.version == version
     numpy.testing.assert_equal(values(model), after)
 
 
-def test_unused_model_is_not_loaded_by_an_update(tiny_base):
+def test_an_update_does_not_load_an_unused_model(tiny_base):
     model = build_lora_causal_lm(str(tiny_base("llama")), lora=LORA)
     model.finish_update(Adam(0.1))
     with model.use_params({}):
@@ -112,7 +112,7 @@ def test_unused_model_is_not_loaded_by_an_update(tiny_base):
     assert not get_shim(model).lm.is_loaded
 
 
-def test_use_params(model):
+def test_parameters_are_replaced_within_a_block(model):
     optimizer = Adam(0.05)
     for _ in range(4):
         loss_backward(model)
@@ -133,11 +133,11 @@ def test_use_params(model):
         assert torch.equal(lm.decoding_network()(IDS).logits, expected)
     with pytest.raises(RuntimeError):
         with model.use_params(optimizer.averages):
-            raise RuntimeError("inside")
+            raise RuntimeError("error in the block")
     numpy.testing.assert_equal(values(model), own)
 
 
-def test_bytes_and_disk(model, tiny_base, tmp_path):
+def test_serialization_and_copies(model, tiny_base, tmp_path):
     loss_backward(model)
     model.finish_update(Adam(0.01))
     data = model.to_bytes()
@@ -161,7 +161,7 @@ def test_bytes_and_disk(model, tiny_base, tmp_path):
         )
 
 
-def test_forward(model):
+def test_the_forward_pass(model):
     lm = get_shim(model).lm
     ids = [numpy.arange(4, 20, dtype="int32"), numpy.arange(7, 12)]
     hidden = model.predict(ids)
@@ -177,7 +177,7 @@ def test_forward(model):
             model.predict(wrong)
 
 
-def test_bfloat16_base(tiny_base):
+def test_a_bfloat16_base(tiny_base):
     folder = str(tiny_base("gemma3"))
     model = build_lora_causal_lm(folder, lora=LORA, dtype="bfloat16", device="cpu")
     optimizer = Adam(0.01)

@@ -1,4 +1,4 @@
-"""Self-verification: what is asked, and what comes of the answers."""
+"""Self-verification: the questions, and the effect of the verdicts."""
 
 from functools import partial
 
@@ -20,7 +20,7 @@ from spacy_genner.pipeline.results import Prediction, TokenSpan
 from spacy_genner.pipeline.verifier import Verdict, Verifier
 
 
-def outcome(*spans, status="ok"):
+def make_prediction(*spans, status="ok"):
     return Prediction([TokenSpan(*span) for span in spans], status)
 
 
@@ -32,81 +32,87 @@ def doc():
     return Doc(nlp.vocab, words, [*spaces, True, False, False])
 
 
-class Judge:
+class FixedJudge:
+    """Returns fixed verdicts and records the texts."""
+
     def __init__(self, *verdicts):
         self.verdicts = verdicts
-        self.asked = []
+        self.texts = []
 
     def __call__(self, texts):
-        self.asked += texts
+        self.texts += texts
         return self.verdicts[: len(texts)]
 
 
-def test_a_question_shows_the_one_mark_in_its_text(doc):
-    judge = Judge(*[Verdict(0.9)] * 4)
+def test_a_question_shows_one_span_in_markup(doc):
+    judge = FixedJudge(*[Verdict(0.9)] * 4)
     spans = [(1, 4, "ORG", 0.5), (3, 4, "GPE", 0.5), (5, 6, "DATE", 0.5)]
-    made = outcome(*spans, (12, 13, "X", 0.5))
-    Verifier().verify([doc], [made], judge)
-    assert judge.asked == [
+    prediction = make_prediction(*spans, (12, 13, "X", 0.5))
+    Verifier().verify([doc], [prediction], judge)
+    assert judge.texts == [
         "The [University of Porto | ORG] (1911) is old. It rains.",
         "The University of [Porto | GPE] (1911) is old. It rains.",
         "The University of Porto ([1911 | DATE]) is old. It rains.",
         "The University of Porto (1911) is old. It rains[. | X]",
     ]
-    assert [span.score for span in made.spans] == pytest.approx([0.45] * 4)
-    assert (made.status, made.issues) == ("ok", [])
+    assert [span.score for span in prediction.spans] == pytest.approx([0.45] * 4)
+    assert (prediction.status, prediction.issues) == ("ok", [])
 
 
-def test_context_ends_with_the_sentence_and_after_so_many_tokens(doc):
-    judge = Judge(Verdict(0.9))
+def test_the_context_is_limited_by_the_sentence_and_the_setting(doc):
+    judge = FixedJudge(Verdict(0.9))
     for token in doc:
         token.is_sent_start = token.i in (0, 10)
-    Verifier().verify([doc], [outcome((10, 11, "X", 0.5))], judge)
-    Verifier(context=1).verify([doc], [outcome((3, 4, "GPE", 0.5))], judge)
-    assert judge.asked == ["[It | X] rains.", "of [Porto | GPE] ("]
+    Verifier().verify([doc], [make_prediction((10, 11, "X", 0.5))], judge)
+    Verifier(context=1).verify([doc], [make_prediction((3, 4, "GPE", 0.5))], judge)
+    assert judge.texts == ["[It | X] rains.", "of [Porto | GPE] ("]
 
 
-def test_no_takes_a_span_out_and_says_so(doc):
-    made = outcome((1, 4, "ORG", 0.5), (3, 4, "GPE", 0.5))
-    Verifier(keep=0.4).verify([doc], [made], Judge(Verdict(0.4), Verdict(0.39)))
-    assert [span[:3] for span in made.spans] == [(1, 4, "ORG")]
-    [issue] = made.issues
+def test_a_rejected_span_is_dropped_and_reported(doc):
+    prediction = make_prediction((1, 4, "ORG", 0.5), (3, 4, "GPE", 0.5))
+    Verifier(keep=0.4).verify(
+        [doc], [prediction], FixedJudge(Verdict(0.4), Verdict(0.39))
+    )
+    assert [span[:3] for span in prediction.spans] == [(1, 4, "ORG")]
+    [issue] = prediction.issues
     assert (issue["code"], issue["start"], issue["end"]) == ("rejected", 3, 4)
     assert "GPE" in issue["message"] and "0.39" in issue["message"]
-    assert made.status == "ok"
+    assert prediction.status == "ok"
 
 
-def test_sure_spans_and_failed_documents_are_not_asked_about(doc):
-    judge = Judge(Verdict(0.0))
-    made = outcome((1, 4, "ORG", 0.8), (3, 4, "GPE", 0.79))
-    failed = outcome((3, 4, "GPE", 0.1), status="failed")
-    Verifier(below=0.8).verify([doc, doc], [made, failed], judge)
-    assert len(judge.asked) == 1
-    assert [span[:3] for span in made.spans] == [(1, 4, "ORG")]
+def test_spans_with_high_scores_and_failed_documents_are_not_verified(doc):
+    judge = FixedJudge(Verdict(0.0))
+    prediction = make_prediction((1, 4, "ORG", 0.8), (3, 4, "GPE", 0.79))
+    failed = make_prediction((3, 4, "GPE", 0.1), status="failed")
+    Verifier(below=0.8).verify([doc, doc], [prediction, failed], judge)
+    assert len(judge.texts) == 1
+    assert [span[:3] for span in prediction.spans] == [(1, 4, "ORG")]
     assert len(failed.spans) == 1
-    Verifier().verify([doc], [outcome()], None)
+    Verifier().verify([doc], [make_prediction()], None)
 
 
-def test_what_cannot_be_asked_about_stays_and_is_reported(doc):
-    made = outcome((1, 4, "ORG", 0.5))
-    Verifier().verify([doc], [made], Judge(Verdict(None, "no server")))
-    assert (made.status, made.spans[0].score) == ("repaired", 0.5)
-    assert made.issues[0]["code"] == "unverified"
-    assert "no server" in made.issues[0]["message"]
+def test_an_unverified_span_is_kept_and_reported(doc):
+    prediction = make_prediction((1, 4, "ORG", 0.5))
+    Verifier().verify([doc], [prediction], FixedJudge(Verdict(None, "no server")))
+    assert (prediction.status, prediction.spans[0].score) == ("repaired", 0.5)
+    assert prediction.issues[0]["code"] == "unverified"
+    assert "no server" in prediction.issues[0]["message"]
 
 
-def test_one_failing_question_takes_no_other_along(doc):
+def test_a_failed_question_does_not_affect_others(doc):
     def judge(texts):
         if any("[Porto" in text for text in texts):
             raise RuntimeError("out of memory")
         return [Verdict(0.9)] * len(texts)
 
-    made = outcome((1, 4, "ORG", 0.5), (3, 4, "GPE", 0.5), (5, 6, "DATE", 0.5))
-    other = outcome((5, 6, "DATE", 0.5))
-    Verifier().verify([doc, doc], [made, other], judge)
-    scores = [span.score for span in made.spans]
+    prediction = make_prediction(
+        (1, 4, "ORG", 0.5), (3, 4, "GPE", 0.5), (5, 6, "DATE", 0.5)
+    )
+    other = make_prediction((5, 6, "DATE", 0.5))
+    Verifier().verify([doc, doc], [prediction, other], judge)
+    scores = [span.score for span in prediction.spans]
     assert scores == pytest.approx([0.45, 0.5, 0.45])
-    assert [issue["code"] for issue in made.issues] == ["unverified"]
+    assert [issue["code"] for issue in prediction.issues] == ["unverified"]
     assert (other.status, other.spans[0].score) == ("ok", pytest.approx(0.45))
 
 
@@ -118,14 +124,14 @@ def test_one_failing_question_takes_no_other_along(doc):
         ({"template": "compact"}, "G107.*verify"),
     ],
 )
-def test_settings_that_cannot_be_used(setting, code):
+def test_invalid_settings(setting, code):
     with pytest.raises(ValueError, match=code):
         Verifier(**setting)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "granite4"])
 @pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
-def test_probability_is_that_of_the_next_token(tiny_base, family, batch_tokens):
+def test_probabilities_are_those_of_the_next_token(tiny_base, family, batch_tokens):
     nlp = pipeline(tiny_base(family), model__lora=None, model__dtype="float64")
     lm = component(nlp).lm
     encode = component(nlp).predictor.encoder.encode
@@ -138,7 +144,7 @@ def test_probability_is_that_of_the_next_token(tiny_base, family, batch_tokens):
         {encode(a + b)[0] for a in ("", " ") for b in (w, w.capitalize(), w.upper())}
         for w in ("yes", "no")
     ]
-    for prompt, odds in zip(prompts, found, strict=True):
+    for prompt, probability in zip(prompts, found, strict=True):
         with torch.inference_mode():
             logits = network(torch.tensor([[*prefix, *prompt]])).logits[0, -1]
         probabilities = logits.double().softmax(0)
@@ -146,10 +152,10 @@ def test_probability_is_that_of_the_next_token(tiny_base, family, batch_tokens):
             probabilities[sorted(mine - other)].sum()
             for mine, other in (ids, ids[::-1])
         )
-        assert odds == pytest.approx(float(yes / (yes + no)), abs=1e-9)
+        assert probability == pytest.approx(float(yes / (yes + no)), abs=1e-9)
 
 
-def test_component_asks_its_base(tiny_base):
+def test_the_component_verifies_with_its_base(tiny_base):
     base = tiny_base("llama")
     plain = trained_pipeline(base)
     before = [plain(make_doc(plain, text)) for text, _ in TEXTS]
@@ -176,7 +182,7 @@ def test_component_asks_its_base(tiny_base):
         assert found(old) == found(new)
 
 
-def test_text_that_the_base_cannot_hold(tiny_base):
+def test_a_text_beyond_the_context_length(tiny_base):
     nlp = trained_pipeline(
         tiny_base("llama"), verifier={"@misc": "spacy-genner.Verifier.v1"}
     )

@@ -1,8 +1,8 @@
-"""Fixtures that every room of tests shares: tiny tokenizers and tiny bases.
+"""Shared fixtures: tiny tokenizers and tiny bases.
 
-The bases are real transformers classes with random weights, small enough to be
-made in a fraction of a second, so that no test needs the network. A base is made
-once per session and must not be written by a test.
+The bases are real transformers classes with random weights, so that no test needs the
+network. They are small enough to be created in a fraction of a second. Each base is
+created once per session, and tests must not write to it.
 """
 
 import json
@@ -47,7 +47,7 @@ SENTENCES = [
 
 
 def _train_bytelevel() -> Any:
-    """Byte-level BPE, as Llama 3, Qwen and Granite have it."""
+    """Train byte-level BPE, as in Llama 3, Qwen and Granite."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -64,10 +64,10 @@ def _train_bytelevel() -> Any:
 
 
 def _train_metaspace(prepend_scheme: str) -> Any:
-    """Unigram over `▁` with byte fallback, as SentencePiece models have it.
+    """Train a Unigram model over `▁` with byte fallback, as in SentencePiece models.
 
-    With prepend_scheme "never" a text is encoded as it is (Gemma); with
-    "always" every encoded string gets a space in front (Llama 2, Mistral).
+    prepend_scheme (str): "never" encodes a text unchanged, as in Gemma. "always"
+        prepends a space to every encoded string, as in Llama 2 and Mistral.
     """
     from tokenizers import (
         Tokenizer,
@@ -78,7 +78,7 @@ def _train_metaspace(prepend_scheme: str) -> Any:
         trainers,
     )
 
-    # No line break inside a piece, as in the real ones.
+    # No token contains a line break, as in real tokenizers.
     lines = [line for text in SENTENCES for line in text.splitlines()]
     seed = Tokenizer(models.Unigram())
     seed.normalizer = normalizers.Replace(" ", "▁")
@@ -148,7 +148,7 @@ def _make_config(family: str, bos: int, eos: int, pad: int) -> Any:
         "bos_token_id": bos,
         "eos_token_id": eos,
         "pad_token_id": pad,
-        # Wider than the usual 0.02, so that random logits differ visibly.
+        # Wider than the usual 0.02, so that random logits differ clearly.
         "initializer_range": 0.3,
     }
     if family == "llama":
@@ -158,7 +158,7 @@ def _make_config(family: str, bos: int, eos: int, pad: int) -> Any:
             **shared, head_dim=8, sliding_window=16, query_pre_attn_scalar=8
         )
     if family == "gemma3":
-        # A window of 16 tokens, so that tests cross it.
+        # The texts of the tests are longer than this window.
         return transformers.Gemma3TextConfig(
             **shared,
             head_dim=8,
@@ -167,7 +167,7 @@ def _make_config(family: str, bos: int, eos: int, pad: int) -> Any:
             layer_types=["sliding_attention", "full_attention"],
         )
     if family == "mistral":
-        # All its layers have the window, and no list of layers says so.
+        # All layers have the window, although `layer_types` is not set.
         return transformers.MistralConfig(
             **shared, head_dim=8, sliding_window=16, tie_word_embeddings=False
         )
@@ -206,7 +206,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_tokenizers() -> dict[str, Any]:
-    """A tokenizer a kind: "bytelevel", "metaspace" and "metaspace_prefix"."""
+    """Tokenizers by kind: "bytelevel", "metaspace" and "metaspace_prefix"."""
     return {kind: _make_tokenizer(kind) for kind in TINY_TOKENIZERS}
 
 
@@ -214,9 +214,11 @@ def tiny_tokenizers() -> dict[str, Any]:
 def tiny_base(
     tmp_path_factory: pytest.TempPathFactory, tiny_tokenizers: dict[str, Any]
 ) -> Callable[..., Path]:
-    """A function (family, tokenizer_kind="bytelevel", seed=0) -> folder of a base.
+    """A function (family, tokenizer_kind="bytelevel", seed=0) that returns the folder
+    of a base.
 
-    Float32, vocabulary 400, hidden size 32, two layers, random weights.
+    The base has float32 weights, a vocabulary of 400 tokens, hidden size 32 and two
+    layers.
     """
     made: dict[tuple[str, str, int], Path] = {}
 
@@ -225,7 +227,7 @@ def tiny_base(
         from transformers import AutoModelForCausalLM
 
         if family == "qwen2" and tokenizer_kind != "bytelevel":
-            # transformers has one tokenizer class for it and would build that.
+            # transformers always loads its byte-level tokenizer class for qwen2.
             raise ValueError("A qwen2 base has a byte-level tokenizer.")
         key = (family, tokenizer_kind, seed)
         if key in made:

@@ -1,13 +1,38 @@
-"""Atomic files, the check of a place before a file is written, and JSON lists."""
+"""Atomic files and folders, the check of an output path, and JSON lists."""
 
 import errno
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 
 from spacy_genner import io
-from spacy_genner.io import check_place, json_records, replaced_file, write_bytes
+from spacy_genner.io import (
+    backup_of,
+    check_folder,
+    check_place,
+    json_records,
+    replaced_file,
+    replaced_folder,
+    write_bytes,
+)
+from spacy_genner.models.adapter_files import (
+    AdapterFiles,
+    read_adapter,
+    write_adapter,
+)
 from spacy_genner.training.logger import FILE, read_rows, write_row
+
+
+class Killed(BaseException):
+    """Simulates a kill: it is not an Exception, so no handler catches it."""
+
+
+# The states of a folder before and after a save.
+OLD = AdapterFiles({"peft_type": "LORA", "r": 1}, b"old")
+NEW = AdapterFiles({"peft_type": "LORA", "r": 2}, b"new")
 
 
 @pytest.fixture
@@ -21,7 +46,7 @@ def no_permission(monkeypatch):
     monkeypatch.setattr(io.tempfile, "mkstemp", mkstemp)
 
 
-def test_an_error_names_the_file_that_the_user_named(tmp_path, no_permission):
+def test_an_error_names_the_requested_file(tmp_path, no_permission):
     path = tmp_path / "a.json"
     with pytest.raises(PermissionError) as error:
         with replaced_file(path):
@@ -46,7 +71,7 @@ def test_a_failed_write_leaves_the_old_bytes(tmp_path, monkeypatch):
     assert [each.name for each in path.parent.iterdir()] == ["file"]
 
 
-def test_a_check_leaves_the_place_unchanged(tmp_path):
+def test_checking_a_path_changes_nothing(tmp_path):
     path = tmp_path / "sub" / "a.json"
     check_place(path)
     assert list(path.parent.iterdir()) == []
@@ -57,6 +82,7 @@ def test_a_check_leaves_the_place_unchanged(tmp_path):
         check_place(tmp_path / "sub")
 
 
+# The columns of a row of the training log, without the step.
 INFO = {
     "epoch": 0,
     "seconds": 1,
@@ -67,7 +93,7 @@ INFO = {
 }
 
 
-def test_an_interrupted_write_leaves_the_log_whole(tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_the_log_complete(tmp_path, monkeypatch):
     path = tmp_path / FILE
     for step in (0, 4, 8):
         write_row(path, {**INFO, "step": step})
@@ -85,6 +111,180 @@ def test_an_interrupted_write_leaves_the_log_whole(tmp_path, monkeypatch):
     # A run that resumes from a checkpoint removes the rows after it.
     write_row(path, {**INFO, "step": 4})
     assert [row["step"] for row in read_rows(path)] == [0, 4]
+
+
+@pytest.mark.parametrize("cleanup", [True, False], ids=["error", "kill"])
+@pytest.mark.parametrize(
+    "step", ["mkdtemp", "write", "replace-1", "replace-2", "rmtree"]
+)
+def test_an_interruption_loses_no_state(tmp_path, monkeypatch, step, cleanup):
+    """The folder holds the old state or the new one, or the error names the backup."""
+    folder = tmp_path / "adapter"
+    write_adapter(OLD, folder)
+    count = {"replace": 0}
+    real = os.replace, shutil.rmtree
+
+    def replace(*args):
+        count["replace"] += 1
+        fails_at = int(step[-1]) if step.startswith("replace") else 9
+        # A killed process restores nothing.
+        if count["replace"] == fails_at or (
+            count["replace"] > fails_at and not cleanup
+        ):
+            raise Killed
+        real[0](*args)
+
+    def rmtree(path, ignore_errors=False):
+        if step == "rmtree":
+            raise Killed
+        # A killed process removes nothing.
+        if cleanup or path == backup_of(folder):
+            real[1](path, ignore_errors=ignore_errors)
+
+    def stop(*args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr(io.os, "replace", replace)
+    monkeypatch.setattr(io.shutil, "rmtree", rmtree)
+    if step == "mkdtemp":
+        monkeypatch.setattr(io.tempfile, "mkdtemp", stop)
+    files = NEW
+    if step == "write":
+        files = AdapterFiles(NEW.config, None)
+    with pytest.raises((Killed, TypeError)):
+        write_adapter(files, folder)
+    monkeypatch.undo()
+    if step == "replace-2" and not cleanup:
+        with pytest.raises(ValueError, match=r"G251.*\.adapter\.genner-backup"):
+            read_adapter(folder)
+        assert read_adapter(backup_of(folder)) == OLD
+    else:
+        assert read_adapter(folder) == (NEW if step == "rmtree" else OLD)
+    # The next save succeeds and leaves no other files.
+    write_adapter(NEW, folder)
+    assert read_adapter(folder) == NEW
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_a_backup_survives_a_second_interruption(tmp_path, monkeypatch):
+    folder = tmp_path / "adapter"
+    write_adapter(OLD, folder)
+    os.replace(folder, backup_of(folder))
+
+    def stop(*args):
+        raise Killed
+
+    monkeypatch.setattr(io.os, "replace", stop)
+    with pytest.raises(Killed):
+        write_adapter(NEW, folder)
+    monkeypatch.undo()
+    assert read_adapter(backup_of(folder)) == OLD
+
+
+def test_other_folders_of_the_user_stay(tmp_path):
+    """Their names resemble those of backups and unfinished folders."""
+    folder = tmp_path / "model"
+    others = ["model.bak", "model.new", ".model.old.new", ".model.v2.abcdefgh.new"]
+    others += [".model.v2.abcdefgh.genner-new", "[m]odel"]
+    for name in others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(name)
+    write_adapter(OLD, folder)
+    write_adapter(NEW, folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*others, "model"]
+    )
+    for name in others:
+        assert (tmp_path / name / "weights").read_text() == name
+
+
+def test_a_name_may_contain_glob_characters(tmp_path):
+    folder = tmp_path / "[m]*"
+    leftover = tmp_path / ".[m]*.abcdefgh.genner-new"
+    leftover.mkdir()
+    write_adapter(NEW, folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["[m]*"]
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_a_failed_rename_leaves_the_old_state(tmp_path, monkeypatch, fails):
+    folder = tmp_path / "model"
+    write_adapter(OLD, folder)
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        calls.append(target)
+        if len(calls) == fails:
+            raise PermissionError(errno.EACCES, "no", str(source))
+        real(source, target)
+
+    monkeypatch.setattr(io.os, "replace", replace)
+    with pytest.raises(PermissionError) as error:
+        write_adapter(NEW, folder)
+    assert error.value.filename == str(folder)
+    assert read_adapter(folder) == OLD
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_error_names_a_backup_that_cannot_be_restored(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    write_adapter(OLD, folder)
+    real = os.replace
+
+    def replace(source, target):
+        if target == folder:
+            raise PermissionError(errno.EACCES, "no", str(source))
+        real(source, target)
+
+    monkeypatch.setattr(io.os, "replace", replace)
+    with pytest.raises(ValueError, match=r"G251.*\.model\.genner-backup"):
+        write_adapter(NEW, folder)
+    monkeypatch.undo()
+    assert read_adapter(backup_of(folder)) == OLD
+
+
+def test_an_error_in_the_block_leaves_no_files(tmp_path):
+    folder = tmp_path / "f"
+    with pytest.raises(RuntimeError):
+        with replaced_folder(folder) as fresh:
+            (fresh / "a").write_text("x")
+            raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    check_folder(folder)
+
+
+def raise_os_error(number, *name):
+    raise OSError(number, os.strerror(number), *name)
+
+
+def test_a_full_disk_names_the_folder(tmp_path):
+    """The error of a failed write names no file, and the unfinished folder is gone."""
+    folder = tmp_path / "sub" / "model"
+    with pytest.raises(OSError, match="sub.model'") as error:
+        with replaced_folder(folder):
+            raise_os_error(errno.ENOSPC)
+    assert error.value.filename == str(folder)
+    with pytest.raises(OSError) as error:
+        with replaced_folder(folder) as fresh:
+            with replaced_folder(fresh / "adapter"):
+                raise_os_error(errno.ENOSPC)
+    assert error.value.filename == str(folder / "adapter")
+
+
+def test_an_error_names_a_file_of_the_final_folder(tmp_path):
+    folder = tmp_path / "model"
+    with pytest.raises(PermissionError) as error:
+        with replaced_folder(folder) as fresh:
+            raise_os_error(errno.EACCES, str(fresh / "config.json"))
+    assert Path(error.value.filename) == folder / "config.json"
+    # Other files keep their names, and an error without a number keeps its message.
+    with pytest.raises(FileNotFoundError) as error:
+        with replaced_folder(folder):
+            (tmp_path / "source").read_bytes()
+    assert Path(error.value.filename) == tmp_path / "source"
+    with pytest.raises(OSError, match="^only a message$"):
+        with replaced_folder(folder):
+            raise OSError("only a message")
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])

@@ -1,4 +1,4 @@
-"""Demonstrations: which are shown, and in how much room."""
+"""Demonstrations: their selection, and the number that fits the context length."""
 
 import sys
 
@@ -24,14 +24,14 @@ TEXTS = [
 POOL = [Demonstration(text, f"<{text}>") for text in TEXTS]
 
 
-def test_first():
+def test_first_demonstrations():
     assert FirstDemonstrations().shared(POOL) == POOL
     assert FirstDemonstrations(2).shared(POOL) == POOL[:2]
     assert FirstDemonstrations(9).shared([]) == []
     assert FirstDemonstrations().neighbours(POOL) is None
 
 
-def test_random_is_the_same_for_one_seed():
+def test_random_demonstrations_depend_on_the_seed():
     drawn = RandomDemonstrations(3, seed=1).shared(POOL)
     assert drawn == RandomDemonstrations(3, seed=1).shared(POOL)
     assert len(set(drawn)) == 3 and set(drawn) <= set(POOL)
@@ -48,33 +48,33 @@ def test_count_is_checked(make):
         make(0)
 
 
-def test_nearest_by_words():
-    near = NearestDemonstrations(2).neighbours(POOL)
+def test_nearest_demonstrations_by_words():
+    nearest = NearestDemonstrations(2).neighbours(POOL)
     assert NearestDemonstrations(2).shared(POOL) == ()
-    found = [shown.text for shown in near.of("Will the bank change its rates?")]
+    found = [shown.text for shown in nearest.of("Will the bank change its rates?")]
     assert found == [TEXTS[0], TEXTS[3]]
-    found = [shown.text for shown in near.of("insulin for the patient")]
+    found = [shown.text for shown in nearest.of("insulin for the patient")]
     assert found == [TEXTS[2], TEXTS[4]]
-    # Words that are in no text: the first of the file.
-    assert [shown.text for shown in near.of("xyzzy")] == TEXTS[:2]
+    # If no text has any of the words, the first ones are selected.
+    assert [shown.text for shown in nearest.of("xyzzy")] == TEXTS[:2]
     assert NearestDemonstrations(2).neighbours([]) is None
 
 
-def test_a_text_is_not_shown_to_itself():
-    near = NearestDemonstrations(5).neighbours(POOL)
-    assert {shown.text for shown in near.of(TEXTS[0])} == set(TEXTS[1:])
+def test_a_text_is_not_its_own_demonstration():
+    nearest = NearestDemonstrations(5).neighbours(POOL)
+    assert {shown.text for shown in nearest.of(TEXTS[0])} == set(TEXTS[1:])
 
 
-def test_nearest_by_vectors_of_ones_own():
+def test_nearest_demonstrations_by_custom_vectors():
     def lengths(texts):
         return numpy.asarray([[len(text), 1.0] for text in texts])
 
-    def marks(texts):
+    def word_counts(texts):
         return [[text.count("bank"), text.count("nsulin")] for text in texts]
 
-    near = NearestDemonstrations(1, embed=marks).neighbours(POOL)
-    assert near.of("an insulin pump")[0].text == TEXTS[2]
-    assert near.of("a bank")[0].text == TEXTS[0]
+    nearest = NearestDemonstrations(1, embed=word_counts).neighbours(POOL)
+    assert nearest.of("an insulin pump")[0].text == TEXTS[2]
+    assert nearest.of("a bank")[0].text == TEXTS[0]
     assert NearestDemonstrations(1, embed=lengths).neighbours(POOL).of("x")
 
 
@@ -84,34 +84,34 @@ def test_without_scikit_learn(monkeypatch):
         NearestDemonstrations(1).neighbours(POOL).of("x")
 
 
-def encoder(tokenizer, near, limit):
+def make_encoder(tokenizer, nearest, limit):
     encode = TokenAlignedEncoder(tokenizer)
-    layout = PromptLayout(("ORG",), neighbours=near)
+    layout = PromptLayout(("ORG",), neighbours=nearest)
     fmt = get_format("inline_bracketed")
     return TaskEncoder(fmt, layout, encode, encode.begin_ids, 3, (), limit)
 
 
-def test_as_many_as_there_is_room_for(tiny_tokenizers):
+def test_as_many_demonstrations_as_fit(tiny_tokenizers):
     tokenizer = tiny_tokenizers["bytelevel"]
-    near = NearestDemonstrations(5).neighbours(POOL)
+    nearest = NearestDemonstrations(5).neighbours(POOL)
     text = "The bank met in Lisbon."
-    free = encoder(tokenizer, near, None)
-    source = free.source(text.split(), [True] * 5)
-    best = [shown.text for shown in near.of(text)]
-    whole = tokenizer.decode(free.prompt(source))
-    assert all(shown in whole for shown in best)
+    unlimited = make_encoder(tokenizer, nearest, None)
+    source = unlimited.source(text.split(), [True] * 5)
+    ranked = [shown.text for shown in nearest.of(text)]
+    whole = tokenizer.decode(unlimited.prompt(source))
+    assert all(shown in whole for shown in ranked)
     room = len(source.flat_ids) * 4
-    needed = len(free.prefix_ids) + room
-    seen = []
-    for limit in range(needed, needed + 2 * len(free.prompt(source)), 7):
-        tight = encoder(tokenizer, near, limit)
-        prompt = tight.prompt(source)
-        shown = [text for text in best if text in tokenizer.decode(prompt)]
-        # The nearest are the last to go.
-        assert shown == best[: len(shown)]
-        assert len(tight.prefix_ids) + len(prompt) + 2 * len(source.flat_ids) <= max(
-            limit, needed + len(tight.prompt(source)) if not shown else limit
+    needed = len(unlimited.prefix_ids) + room
+    counts = []
+    for limit in range(needed, needed + 2 * len(unlimited.prompt(source)), 7):
+        limited = make_encoder(tokenizer, nearest, limit)
+        prompt = limited.prompt(source)
+        shown = [text for text in ranked if text in tokenizer.decode(prompt)]
+        # The nearest demonstrations are dropped last.
+        assert shown == ranked[: len(shown)]
+        assert len(limited.prefix_ids) + len(prompt) + 2 * len(source.flat_ids) <= max(
+            limit, needed + len(limited.prompt(source)) if not shown else limit
         )
-        seen.append(len(shown))
-    assert seen == sorted(seen) and seen[0] == 0 and seen[-1] == 5
-    assert tight.prompt_length(len(source.flat_ids)) < len(tight.prompt(source))
+        counts.append(len(shown))
+    assert counts == sorted(counts) and counts[0] == 0 and counts[-1] == 5
+    assert limited.prompt_length(len(source.flat_ids)) < len(limited.prompt(source))

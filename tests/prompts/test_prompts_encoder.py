@@ -1,4 +1,4 @@
-"""Prompts and reference outputs."""
+"""Encoding of prompts and reference outputs."""
 
 import pytest
 
@@ -17,11 +17,11 @@ def encoder(tiny_tokenizers):
     return TaskEncoder(fmt, layout, encode, encode.begin_ids, 3)
 
 
-def words(encoder, text):
+def make_source(encoder, text):
     return encoder.source(text.split(), [True] * len(text.split()))
 
 
-def test_prefix_holds_labels_definitions_and_demonstrations():
+def test_the_prefix_contains_labels_definitions_and_demonstrations():
     layout = PromptLayout(
         LABELS, {"ORG": "an organisation"}, demonstrations=(("x", "[x | ORG]"),)
     )
@@ -32,12 +32,12 @@ def test_prefix_holds_labels_definitions_and_demonstrations():
 
 
 @pytest.mark.parametrize("readings", [1, 2])
-def test_prompt_holds_the_text_as_often_as_it_is_read(tiny_tokenizers, readings):
+def test_the_prompt_repeats_the_text(tiny_tokenizers, readings):
     encode = TokenAlignedEncoder(tiny_tokenizers["bytelevel"])
     layout = PromptLayout(LABELS, readings=readings)
     fmt = get_format("inline_bracketed")
     encoder = TaskEncoder(fmt, layout, encode, encode.begin_ids, 3)
-    source = words(encoder, "Lisbon hosts it")
+    source = make_source(encoder, "Lisbon hosts it")
     prompt = encoder.prompt(source)
     text = encode.tokenizer.decode(prompt)
     assert text.count("Lisbon hosts it") == readings
@@ -51,8 +51,8 @@ def test_readings_are_one_or_two(readings):
         PromptLayout(LABELS, readings=readings)
 
 
-def test_target_says_the_spans_and_lists_the_choices(encoder):
-    source = words(encoder, "the University of Lisbon .")
+def test_the_target_contains_spans_and_choices(encoder):
+    source = make_source(encoder, "the University of Lisbon .")
     grammar = encoder.grammar(source)
     target, lost = encoder.target(grammar, [(1, 4, 0), (3, 4, 1)])
     assert lost == []
@@ -62,16 +62,16 @@ def test_target_says_the_spans_and_lists_the_choices(encoder):
     for choice in target.choices:
         assert list(choice.legal) == states[choice.place].choices
         assert choice.legal[choice.right] == target.ids[choice.place]
-    asked = {choice.place for choice in target.choices}
+    decided = {choice.place for choice in target.choices}
     assert all(
         len(state.choices) == 1
         for place, state in enumerate(states[:-1])
-        if place not in asked
+        if place not in decided
     )
 
 
-def test_target_leaves_out_what_cannot_be_said(encoder):
-    source = words(encoder, "see [ 3 ] there")
+def test_the_target_skips_spans_that_are_not_representable(encoder):
+    source = make_source(encoder, "see [ 3 ] there")
     grammar = encoder.grammar(source)
     target, lost = encoder.target(grammar, [(1, 4, 0), (4, 5, 1)])
     assert lost == [(1, 4, 0)]
@@ -80,8 +80,8 @@ def test_target_leaves_out_what_cannot_be_said(encoder):
     ]
 
 
-def test_target_leaves_out_what_is_too_deep(encoder):
-    source = words(encoder, "a b c d")
+def test_the_target_skips_spans_beyond_the_maximum_depth(encoder):
+    source = make_source(encoder, "a b c d")
     grammar = encoder.grammar(source)
     nested = [(0, 4, 0), (0, 3, 0), (0, 2, 0), (0, 1, 0)]
     target, lost = encoder.target(grammar, nested)

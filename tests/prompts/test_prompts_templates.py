@@ -1,4 +1,4 @@
-"""Templates of prompts, the project's own and a user's."""
+"""Built-in and custom templates of prompts."""
 
 import pytest
 
@@ -10,7 +10,7 @@ LABELS = ("ORG", "GPE")
 
 @pytest.mark.parametrize("name", TEMPLATES)
 @pytest.mark.parametrize("readings", [1, 2])
-def test_own_templates_hold_all_there_is(name, readings):
+def test_built_in_templates_render_everything(name, readings):
     layout = PromptLayout(
         LABELS,
         {"ORG": "an organisation {{ text }}"},
@@ -18,14 +18,14 @@ def test_own_templates_hold_all_there_is(name, readings):
         demonstrations=(("a text", "[a | ORG] text"),),
         template=read_template(name),
     )
-    written = layout.written("the source")
-    assert written.count("the source") == readings
-    assert "- ORG: an organisation {{ text }}\n- GPE\n" in written
-    assert "\na text\n" in written and "\n[a | ORG] text\n" in written
+    prompt = layout.written("the source")
+    assert prompt.count("the source") == readings
+    assert "- ORG: an organisation {{ text }}\n- GPE\n" in prompt
+    assert "\na text\n" in prompt and "\n[a | ORG] text\n" in prompt
     assert len(layout.around()) == readings + 1
 
 
-def test_studys_layout_is_that_of_an_alpaca_file():
+def test_the_study_template_is_that_of_an_alpaca_file():
     layout = PromptLayout(LABELS, template=read_template("study"), readings=1)
     assert layout.written("x") == (
         "Copy the text and mark every named entity in it, in this way: "
@@ -33,7 +33,7 @@ def test_studys_layout_is_that_of_an_alpaca_file():
     )
 
 
-def test_a_template_of_ones_own(tmp_path):
+def test_a_custom_template(tmp_path):
     path = tmp_path / "mine.jinja"
     path.write_text(
         "{{ format }}:{% for l in labels %} {{ l.name }}{% endfor %}|{{ text }}|",
@@ -55,7 +55,7 @@ def test_a_template_of_ones_own(tmp_path):
         ("{{ text.encode() }}{{ labels.append(1) }}{{ text }}", "G109"),
     ],
 )
-def test_broken_templates(source, code):
+def test_invalid_templates(source, code):
     with pytest.raises(ValueError, match=code):
         PromptLayout(LABELS, template=source).around()
 
@@ -68,27 +68,26 @@ def test_broken_templates(source, code):
         ({"chat": "maybe"}, "G407.*prompt.chat"),
     ],
 )
-def test_settings_that_cannot_be_used(config, code):
+def test_invalid_settings(config, code):
     with pytest.raises(ValueError, match=code):
         PromptSettings.from_config(config)
 
 
-def test_a_file_that_is_missing_is_a_matter_of_use():
+def test_a_missing_file_is_an_error_at_first_use():
     settings = PromptSettings.from_config({"template": "nowhere.jinja"})
     with pytest.raises(ValueError, match="G108.*nowhere"):
         settings.template  # noqa: B018
 
 
-def test_what_stands_for_the_text_may_stand_in_a_definition():
-    slot = render_around("{{ text }}", {})
-    assert slot == ("", "")
+def test_a_definition_may_contain_the_placeholder_of_the_text():
+    assert render_around("{{ text }}", {}) == ("", "")
     source = "{{ definition }}|{{ text }}"
-    for found in ("\ue0f8", "\ue0f8\ue0f8", "\ue0f8" * 5):
-        assert render_around(source, {"definition": found}) == (found + "|", "")
+    for value in ("\ue0f8", "\ue0f8\ue0f8", "\ue0f8" * 5):
+        assert render_around(source, {"definition": value}) == (value + "|", "")
 
 
-class Given:
-    """Neighbours that are the same for all texts."""
+class FixedNeighbours:
+    """Returns the same demonstrations for all texts."""
 
     def __init__(self, *shown):
         self.shown = [Demonstration(text, text.upper()) for text in shown]
@@ -98,17 +97,19 @@ class Given:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_nearest_stand_last_and_behind_what_all_texts_share(name):
+def test_nearest_demonstrations_follow_the_shared_prefix(name):
     template = read_template(name)
     plain = PromptLayout(LABELS, template=template)
-    layout = PromptLayout(LABELS, template=template, neighbours=Given("near", "far"))
+    layout = PromptLayout(
+        LABELS, template=template, neighbours=FixedNeighbours("near", "far")
+    )
     assert layout.prefix.endswith("\n")
     assert plain.prefix.startswith(layout.prefix)
     assert layout.written("x") == plain.written("x")
     shown = layout.neighbours.of("x")
-    written = layout.written("x", shown)
+    prompt = layout.written("x", shown)
     fixed = PromptLayout(
         LABELS, template=template, demonstrations=tuple(map(tuple, shown[::-1]))
     )
-    assert written == fixed.written("x")
-    assert written.index("FAR") < written.index("NEAR") < written.index("\nx\n")
+    assert prompt == fixed.written("x")
+    assert prompt.index("FAR") < prompt.index("NEAR") < prompt.index("\nx\n")

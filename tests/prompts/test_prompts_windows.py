@@ -1,5 +1,4 @@
-"""Documents cut into windows: what every cut keeps, and what the component makes of
-it in prediction and training."""
+"""Windows: properties of every cut, and their use in prediction and training."""
 
 import pytest
 from component_cases import (
@@ -21,6 +20,8 @@ from spacy_genner.prompts.windows import WindowSettings, cut
 
 @st.composite
 def documents(draw):
+    """The arguments of `cut`: the sizes of tokens, whether each is white space, units
+    that are cut separately, the maximum size of a window, and the overlap."""
     sizes = draw(st.lists(st.integers(0, 9), min_size=1, max_size=30))
     count = len(sizes)
     blank = draw(st.lists(st.booleans(), min_size=count, max_size=count))
@@ -32,11 +33,11 @@ def documents(draw):
 
 @settings(max_examples=150, deadline=None)
 @given(documents())
-def test_what_every_cut_keeps(document):
+def test_properties_of_every_cut(document):
     sizes, blank, units, max_tokens, overlap = document
     windows = cut(*document)
-    seen = {token for window in windows for token in range(window.start, window.end)}
-    assert {i for i in range(len(sizes)) if not blank[i]} <= seen
+    covered = {token for window in windows for token in range(window.start, window.end)}
+    assert {i for i in range(len(sizes)) if not blank[i]} <= covered
     for window in windows:
         assert window.start < window.end
         size = sum(sizes[window.start : window.end])
@@ -48,14 +49,14 @@ def test_what_every_cut_keeps(document):
         if own:
             assert not blank[own[0].start] and not blank[own[-1].end - 1]
         for left, right in zip(own, own[1:], strict=False):
-            # Each goes on where the other ends, and neither is a part of the other.
+            # There is no gap between windows, and none contains another.
             assert left.start < right.start <= left.end < right.end
             assert sum(sizes[right.start : left.end]) <= overlap
 
 
 @settings(max_examples=150, deadline=None)
 @given(documents())
-def test_one_window_decides_of_each_span(document):
+def test_one_window_decides_on_each_span(document):
     windows = cut(*document)
     count = len(document[0])
     for start in range(count):
@@ -69,18 +70,18 @@ def test_one_window_decides_of_each_span(document):
             assert deciding == [whole[distances.index(min(distances))]]
 
 
-def test_a_short_last_window_leaves_the_long_one_its_spans():
-    """The middle between two centres may lie far outside of what both see."""
+def test_a_short_last_window_decides_only_within_itself():
+    """The middle between two centres may be far outside of their overlap."""
     first, last = cut([1] * 105, [False] * 105, [(0, 105)], 100, 10)
     assert (first.start, first.end, last.start, last.end) == (0, 100, 90, 105)
     assert first.decides(75, 77) and not last.decides(75, 77)
     assert last.decides(99, 101) and not first.decides(99, 101)
-    # Both see these: the nearer centre decides, and no other.
+    # Both windows contain this span. The one with the nearer centre decides.
     assert last.decides(92, 94) and not first.decides(92, 94)
 
 
-def test_no_window_within_another():
-    """A long token after a cut leaves no room for the whole overlap."""
+def test_no_window_contains_another():
+    """A long token after a cut reduces the overlap."""
     sizes = [1] * 10 + [9]
     windows = cut(sizes, [False] * 11, [(0, 11)], 10, 4)
     assert [(w.start, w.end) for w in windows] == [(0, 10), (9, 11)]
@@ -102,20 +103,20 @@ def test_settings_are_checked():
             WindowSettings.from_config(wrong)
 
 
-def texts_seen(nlp, doc):
+def decoded_texts(nlp, doc):
     decoder = component(nlp).decoder = FixedDecoder({})
     nlp(doc)
     return decoder.texts
 
 
-def sentences(nlp, *starts):
+def doc_with_sentences(nlp, *starts):
     doc = make_doc(nlp, "Maria lives in Porto . It rains .")
     for token in doc:
         token.is_sent_start = token.i in starts
     return doc
 
 
-def test_units(tiny_base):
+def test_units_of_windows(tiny_base):
     base = tiny_base("llama")
     two = ["Maria lives in Porto .", "It rains ."]
     for unit, starts, expected in (
@@ -128,57 +129,57 @@ def test_units(tiny_base):
         nlp = pipeline(base, window__unit=unit)
         doc = make_doc(nlp, " ".join(two))
         if starts is not None:
-            doc = sentences(nlp, *starts)
-        assert texts_seen(nlp, doc) == expected, (unit, starts)
-        # A sentence of its own is not cut.
+            doc = doc_with_sentences(nlp, *starts)
+        assert decoded_texts(nlp, doc) == expected, (unit, starts)
+        # A whole sentence does not count as cut.
         assert doc.spans["sc"].attrs["status"] == "ok"
 
 
-def test_sentences_wanted_and_none_there(tiny_base):
+def test_missing_sentence_boundaries(tiny_base):
     nlp = pipeline(tiny_base("llama"), window__unit="sentence")
     with pytest.raises(ValueError, match="G406.*Maria"):
         nlp(make_doc(nlp, "Maria lives"))
-    # One token is one sentence whatever anybody says.
+    # A single token is always a sentence.
     assert nlp(make_doc(nlp, "Maria")).spans["sc"].attrs["status"] == "ok"
 
 
-def test_windowed_only_where_a_cut_was_made(tiny_base):
+def test_the_status_is_windowed_only_after_a_cut(tiny_base):
     nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=3)
     short, long = "Lisbon", "the city of Lisbon and the city of Porto"
     decoder = component(nlp).decoder = FixedDecoder({})
     docs = list(nlp.pipe([make_doc(nlp, short), make_doc(nlp, long)]))
     assert [doc.spans["sc"].attrs["status"] for doc in docs] == ["ok", "windowed"]
     assert decoder.texts[0] == short and len(decoder.texts) > 2
-    # Neighbours share what overlaps.
+    # Neighbouring windows overlap.
     assert sum(len(text.split()) for text in decoder.texts[1:]) > len(long.split())
 
 
-def test_a_span_that_two_windows_see_comes_once(tiny_base):
+def test_a_span_in_two_windows_is_written_once(tiny_base):
     nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=4)
     doc = make_doc(nlp, "the city of the city of the city of the city")
-    texts = texts_seen(nlp, doc)
+    texts = decoded_texts(nlp, doc)
     assert len(texts) > 1
-    told = {
+    spans = {
         text: [(place, place + 1, 1, 0.9) for place in range(len(text.split()))]
         for text in texts
     }
-    component(nlp).decoder = FixedDecoder(told)
+    component(nlp).decoder = FixedDecoder(spans)
     assert found(nlp(doc)) == [(i, i + 1, "GPE") for i in range(len(doc))]
 
 
-def test_spans_of_neighbours_that_cross(tiny_base):
+def test_crossing_spans_of_neighbouring_windows(tiny_base):
     nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=5)
     doc = make_doc(nlp, "the University of Porto and the city of Lisbon signed")
     cutter = component(nlp).predictor.cutter
     first, second = cutter.windows(doc)[:2]
     assert second.start > first.start + 1 and first.end > second.start + 1
-    # The first says a span up to its end, the second one that begins inside it.
-    texts = texts_seen(nlp, doc)
-    told = {
+    # The span of the second window starts inside that of the first.
+    texts = decoded_texts(nlp, doc)
+    fixed = {
         texts[0]: [(second.start - 1, first.end, 0, 0.6)],
         texts[1]: [(1, second.end - second.start, 1, 0.9)],
     }
-    component(nlp).decoder = FixedDecoder(told)
+    component(nlp).decoder = FixedDecoder(fixed)
     spans, scores, status, issues, _ = result(nlp(doc))
     assert spans == [(second.start + 1, second.end, "GPE")]
     assert scores == [pytest.approx(0.9)]
@@ -187,16 +188,16 @@ def test_spans_of_neighbours_that_cross(tiny_base):
     assert issues[0]["start"] == second.start - 1 and issues[0]["end"] == first.end
 
 
-def test_training_cuts_as_prediction_does(tiny_base, monkeypatch):
+def test_training_and_prediction_use_the_same_windows(tiny_base, monkeypatch):
     nlp = pipeline(tiny_base("llama"), window__max_tokens=8, window__overlap=3)
     calls = []
 
-    def spied(*args):
+    def recording_cut(*args):
         windows = cut(*args)
         calls.append((args, windows))
         return windows
 
-    monkeypatch.setattr(windows_module, "cut", spied)
+    monkeypatch.setattr(windows_module, "cut", recording_cut)
     text = "the city of Lisbon and the city of Porto"
     example = make_example(nlp, text, [(3, 4, "GPE"), (0, 9, "ORG"), (8, 9, "GPE")])
     nlp(make_doc(nlp, text))
@@ -210,12 +211,12 @@ def test_training_cuts_as_prediction_does(tiny_base, monkeypatch):
     assert (counts.examples, counts.spans, counts.cut) == (1, 3, 1)
     assert counts.listed["cut"] == [f"{text!r} (ORG)"]
     assert counts.skipped == {"cut": 1}
-    # Each window is a training row of its own.
+    # Each window is a training sequence.
     assert len(pipe.target_builder.sequences([example])) == len(windows)
 
 
 def test_the_base_model_limits_windows(tiny_base):
-    """A text that the model has no positions for is cut, whatever the config says."""
+    """A text beyond the model's positions is cut, whatever the config sets."""
     nlp = pipeline(tiny_base("llama"), window__max_tokens=5000)
     cutter = component(nlp).predictor.cutter
     assert 100 < cutter.max_tokens < 1024 // 3
@@ -228,8 +229,8 @@ def test_the_base_model_limits_windows(tiny_base):
 
 
 @pytest.mark.parametrize("size", [1, 900])
-def test_a_token_that_the_model_does_not_hold(tiny_base, size):
-    """It is left out and told of; the rest of the document is annotated."""
+def test_a_token_beyond_the_context_length(tiny_base, size):
+    """The token is skipped and reported, and the rest of the document is annotated."""
     nlp = pipeline(tiny_base("llama"), window__max_tokens=50, window__overlap=10)
     doc = make_doc(nlp, f"Lisbon wins {'q7' * size} Porto wins")
     whole = nlp(doc)
@@ -245,18 +246,18 @@ def test_a_token_that_the_model_does_not_hold(tiny_base, size):
     predictor = component(nlp).predictor
     windows = predictor.cutter.windows(doc)
     assert [w for w in windows if not predictor.cutter.holds(w)] == [windows[1]]
-    seen = {
+    covered = {
         i for w in windows if predictor.cutter.holds(w) for i in range(w.start, w.end)
     }
-    assert seen == {0, 1, 3, 4}
-    # Training goes without spans over it, and without the token.
+    assert covered == {0, 1, 3, 4}
+    # Training skips the token and the spans that contain it.
     example = make_example(nlp, doc.text, [(0, 1, "GPE"), (2, 4, "ORG")])
     with pytest.warns(GennerWarning, match="W302"):
-        rows = component(nlp).target_builder.sequences([example])
-    assert len(rows) == 2 and component(nlp).gold_counts().cut == 1
+        sequences = component(nlp).target_builder.sequences([example])
+    assert len(sequences) == 2 and component(nlp).gold_counts().cut == 1
 
 
-def test_a_token_longer_than_a_window_is_run_where_the_model_holds_it(tiny_base):
+def test_a_token_longer_than_a_window_is_decoded_if_it_fits(tiny_base):
     nlp = pipeline(tiny_base("llama"), window__max_tokens=20, window__overlap=5)
     doc = nlp(make_doc(nlp, f"Lisbon wins {'q7' * 20} Porto wins"))
     assert doc.spans["sc"].attrs["status"] == "windowed"

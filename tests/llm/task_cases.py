@@ -1,4 +1,4 @@
-"""A spacy-llm model that says what a test tells it, and pipelines with it."""
+"""A spacy-llm model with scripted completions, and pipelines with it."""
 
 from collections.abc import Callable
 from typing import Any, Iterable  # noqa: UP035
@@ -9,15 +9,21 @@ from spacy.tokens import Doc
 from spacy_llm.registry import registry
 
 TEXT = "Lisbon hosts the University of Lisbon."
-MARKED = "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG]."
+OUTPUT = "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG]."
 NESTED = [(0, 1, "GPE"), (3, 6, "ORG"), (5, 6, "GPE")]
 LABELS = ["ORG", "GPE"]
 
-_answering: dict[str, Callable[[Any], Any]] = {}
+# Name of a model to the function that completes its prompts.
+_scripts: dict[str, Callable[[Any], Any]] = {}
 
 
-class Told:
-    """A model that answers with a function of the prompt, and keeps the prompts."""
+class ScriptedModel:
+    """A model whose completions are a function of the prompt. It records the prompts.
+
+    name (str): The name of the function.
+    context_length (int | None): The context length. None for a model without the
+        attribute.
+    """
 
     def __init__(self, name: str, context_length: int | None):
         self.name = name
@@ -26,32 +32,40 @@ class Told:
             self.context_length = context_length
 
     def __call__(self, prompts: Iterable[Iterable[Any]]) -> Iterable[Iterable[Any]]:
-        asked = [list(each) for each in prompts]
-        self.prompts += asked
-        return [[_answering[self.name](prompt) for prompt in each] for each in asked]
+        received = [list(each) for each in prompts]
+        self.prompts += received
+        return [[_scripts[self.name](prompt) for prompt in each] for each in received]
 
 
-@registry.llm_models("test.Told.v1")
-def make_told(name: str, context_length: int | None = None) -> Told:
-    return Told(name, context_length)
+@registry.llm_models("test.Scripted.v1")
+def make_scripted_model(name: str, context_length: int | None = None) -> ScriptedModel:
+    return ScriptedModel(name, context_length)
 
 
-def told(
-    answer: Any,
+def llm_pipeline(
+    completion: Any,
     task: str = "spacy-genner.SpanCat.v1",
     context_length: int | None = 10_000,
     component: dict[str, Any] | None = None,
     nlp: Language | None = None,
     **settings: Any,
 ) -> Language:
-    """A pipeline whose model gives one answer, or what a function makes of a prompt."""
-    name = f"answer-{len(_answering)}"
-    _answering[name] = answer if callable(answer) else lambda prompt: answer
+    """Create a pipeline with a scripted model.
+
+    completion (Any): The completion, or a function of the prompt that returns it.
+    task (str): The registered name of the task.
+    context_length (int | None): The context length of the model.
+    component (dict[str, Any] | None): Other settings of the component.
+    nlp (Language | None): The pipeline to extend. None for a blank one.
+    settings (Any): The settings of the task.
+    """
+    name = f"script-{len(_scripts)}"
+    _scripts[name] = completion if callable(completion) else lambda prompt: completion
     nlp = nlp or spacy.blank("en")
     config = {
         "task": {"@llm_tasks": task, "labels": LABELS, **settings},
         "model": {
-            "@llm_models": "test.Told.v1",
+            "@llm_models": "test.Scripted.v1",
             "name": name,
             "context_length": context_length,
         },
@@ -73,15 +87,18 @@ def codes(doc: Doc, key: str = "sc") -> list[str]:
     return [issue["code"] for issue in doc.spans[key].attrs["issues"]]
 
 
-def marked(names: dict[str, str]) -> Callable[[Any], str]:
-    """A model that marks the names that it sees, one token each, in brackets."""
+def tag_words(labels: dict[str, str]) -> Callable[[Any], str]:
+    """Create a function that completes a prompt with some words of its text in markup.
 
-    def answer(prompt: Any) -> str:
+    labels (dict[str, str]): Word to label.
+    """
+
+    def complete(prompt: Any) -> str:
         words, spaces = prompt.subject
-        pieces = [
-            f"[{word} | {names[word]}]" if word in names else word for word in words
+        tagged = [
+            f"[{word} | {labels[word]}]" if word in labels else word for word in words
         ]
-        pairs = zip(pieces, spaces, strict=True)
-        return "".join(piece + " " * space for piece, space in pairs).rstrip()
+        pairs = zip(tagged, spaces, strict=True)
+        return "".join(word + " " * space for word, space in pairs).rstrip()
 
-    return answer
+    return complete

@@ -1,7 +1,9 @@
+"""Alignment of completions to documents."""
+
 import pytest
 import spacy
 from spacy.tokens import Doc
-from task_cases import LABELS, MARKED, NESTED, TEXT
+from task_cases import LABELS, NESTED, OUTPUT, TEXT
 
 from spacy_genner.formats import FORMATS, CharSpan, get_format
 from spacy_genner.llm.alignment import aligned, copied_share
@@ -15,135 +17,136 @@ def nlp():
     return spacy.blank("en")
 
 
-def align(doc, answer, name="inline_bracketed", labels=LABELS):
-    return aligned(doc, answer, get_format(name), labels)
+def align(doc, completion, name="inline_bracketed", labels=LABELS):
+    return aligned(doc, completion, get_format(name), labels)
 
 
-def places(outcome):
-    return [(span.start, span.end, span.label) for span in outcome.spans]
+def spans_of(prediction):
+    return [(span.start, span.end, span.label) for span in prediction.spans]
 
 
-def codes(outcome):
-    return [issue["code"] for issue in outcome.issues]
+def codes(prediction):
+    return [issue["code"] for issue in prediction.issues]
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_perfect_answer(nlp, name):
-    answer = get_format(name).render(TEXT, SPANS, LABELS)
-    outcome = align(nlp(TEXT), answer, name)
-    assert (outcome.status, outcome.issues) == ("ok", [])
-    assert places(outcome) == NESTED
-    assert [span.score for span in outcome.spans] == [1.0] * 3
+def test_an_exact_completion(nlp, name):
+    completion = get_format(name).render(TEXT, SPANS, LABELS)
+    prediction = align(nlp(TEXT), completion, name)
+    assert (prediction.status, prediction.issues) == ("ok", [])
+    assert spans_of(prediction) == NESTED
+    assert [span.score for span in prediction.spans] == [1.0] * 3
 
 
-def test_places_count_from_the_first_token_of_a_span(nlp):
+def test_positions_are_relative_to_the_span(nlp):
     doc = nlp(f"It rains. {TEXT} It rains.")
-    outcome = align(doc[3:10], MARKED)
-    assert outcome.status == "ok"
-    assert places(outcome) == NESTED
+    prediction = align(doc[3:10], OUTPUT)
+    assert prediction.status == "ok"
+    assert spans_of(prediction) == NESTED
 
 
-def test_white_space_at_the_edges_is_the_documents(nlp):
+def test_white_space_at_the_edges_of_the_document(nlp):
     doc = nlp(f"  {TEXT} ")
-    outcome = align(doc, f"  {MARKED}")
-    assert outcome.status == "ok"
-    assert places(outcome) == [(start + 1, end + 1, x) for start, end, x in NESTED]
+    prediction = align(doc, f"  {OUTPUT}")
+    assert prediction.status == "ok"
+    assert spans_of(prediction) == [(start + 1, end + 1, x) for start, end, x in NESTED]
 
 
-def test_an_answer_with_faults_is_repaired_and_says_where(nlp):
-    outcome = align(nlp(TEXT), f"Sure! {MARKED}")
-    assert outcome.status == "repaired"
-    assert places(outcome) == NESTED
-    [issue] = outcome.issues
+def test_a_repaired_completion_reports_positions(nlp):
+    prediction = align(nlp(TEXT), f"Sure! {OUTPUT}")
+    assert prediction.status == "repaired"
+    assert spans_of(prediction) == NESTED
+    [issue] = prediction.issues
     assert issue["code"] == "extra_text" and issue["within"] == "answer"
     assert (issue["start"], issue["end"]) == (0, 5)
     assert "Sure" in issue["message"]
 
 
 def test_a_span_inside_a_token_is_reported(nlp):
-    outcome = align(nlp(TEXT), "[Lis | GPE]bon hosts the University of [Lisbon | GPE].")
-    assert outcome.status == "repaired"
-    assert places(outcome) == [(5, 6, "GPE")]
-    [issue] = outcome.issues
+    completion = "[Lis | GPE]bon hosts the University of [Lisbon | GPE]."
+    prediction = align(nlp(TEXT), completion)
+    assert prediction.status == "repaired"
+    assert spans_of(prediction) == [(5, 6, "GPE")]
+    [issue] = prediction.issues
     assert issue["code"] == "off_tokens" and issue["within"] == "text"
     assert TEXT[issue["start"] : issue["end"]] == "Lis"
     assert "Lis" in issue["message"] and "GPE" in issue["message"]
 
 
-def test_an_error_is_the_reason(nlp):
+def test_an_error_is_reported_as_the_reason(nlp):
     error = TimeoutError("no answer in 30 s")
-    outcome = align(nlp(TEXT), Completion(error=error))
-    assert outcome.status == "failed" and outcome.spans == []
-    assert outcome.error is error
-    place = {"start": 0, "end": 7, "within": "tokens"}
+    prediction = align(nlp(TEXT), Completion(error=error))
+    assert prediction.status == "failed" and prediction.spans == []
+    assert prediction.error is error
+    position = {"start": 0, "end": 7, "within": "tokens"}
     message = {"code": "failed", "message": "no answer in 30 s"}
-    assert outcome.issues == [{**message, **place}]
+    assert prediction.issues == [{**message, **position}]
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("answer", ["", " \n"])
-def test_an_empty_answer_failed(nlp, name, answer):
-    outcome = align(nlp(TEXT), answer, name)
-    assert outcome.status == "failed"
-    assert "the answer is empty" in outcome.issues[0]["message"]
-    assert str(outcome.error) == outcome.issues[0]["message"]
-    assert str(outcome.error).startswith("[G739]")
+@pytest.mark.parametrize("completion", ["", " \n"])
+def test_an_empty_completion_fails(nlp, name, completion):
+    prediction = align(nlp(TEXT), completion, name)
+    assert prediction.status == "failed"
+    assert "the answer is empty" in prediction.issues[0]["message"]
+    assert str(prediction.error) == prediction.issues[0]["message"]
+    assert str(prediction.error).startswith("[G739]")
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_nothing_to_say_of_a_text_without_letters(nlp, name):
-    outcome = align(nlp("3.5 %"), "", name)
-    assert outcome.status == "repaired"
-    assert codes(outcome) == ["truncated"]
+def test_an_empty_completion_of_a_text_without_letters(nlp, name):
+    prediction = align(nlp("3.5 %"), "", name)
+    assert prediction.status == "repaired"
+    assert codes(prediction) == ["truncated"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize(
-    "answer",
+    "completion",
     ["I'm sorry, I can't help with that.", "asdf qwer zxcv", "See [1] and [2]."],
 )
-def test_no_attempt_failed(nlp, name, answer):
-    outcome = align(nlp(TEXT), answer, name)
-    assert outcome.status == "failed" and outcome.spans == []
-    [issue] = outcome.issues
-    assert answer in issue["message"]
+def test_a_completion_without_an_attempt_fails(nlp, name, completion):
+    prediction = align(nlp(TEXT), completion, name)
+    assert prediction.status == "failed" and prediction.spans == []
+    [issue] = prediction.issues
+    assert completion in issue["message"]
 
 
-@pytest.mark.parametrize("answer", ["[]", "Nothing here: []", "{}"])
+@pytest.mark.parametrize("completion", ["[]", "Nothing here: []", "{}"])
 @pytest.mark.parametrize("name", ["occurrence_json", "offset_json"])
-def test_no_entities_is_an_attempt(nlp, name, answer):
-    assert align(nlp(TEXT), answer, name).status in ("ok", "repaired")
+def test_an_empty_list_is_an_attempt(nlp, name, completion):
+    assert align(nlp(TEXT), completion, name).status in ("ok", "repaired")
 
 
-def test_less_than_half_of_a_copy_failed_and_more_did_not(nlp):
-    half = align(nlp(TEXT), "[Lisbon | GPE] hosts the [University | ORG")
-    assert half.status == "repaired"
-    assert places(half) == [(0, 1, "GPE")]
+def test_a_copy_of_less_than_half_the_text_fails(nlp):
+    more = align(nlp(TEXT), "[Lisbon | GPE] hosts the [University | ORG")
+    assert more.status == "repaired"
+    assert spans_of(more) == [(0, 1, "GPE")]
     less = align(nlp(TEXT), "[Lisbon | GPE] hosts the")
     assert less.status == "failed"
     assert "42%" in less.issues[0]["message"]
 
 
-def test_scores_of_an_answer_that_has_them(nlp):
+def test_scores_of_a_completion(nlp):
     scored = [(span, score) for span, score in zip(SPANS, (0.5, 0.25, 1), strict=True)]
-    outcome = align(nlp(TEXT), Completion(MARKED, scored=scored))
-    assert outcome.status == "ok"
-    assert places(outcome) == NESTED
-    assert [span.score for span in outcome.spans] == [0.5, 0.25, 1]
+    prediction = align(nlp(TEXT), Completion(OUTPUT, scored=scored))
+    assert prediction.status == "ok"
+    assert spans_of(prediction) == NESTED
+    assert [span.score for span in prediction.spans] == [0.5, 0.25, 1]
 
 
-def test_a_decoder_knows_the_place_that_its_format_leaves_open(nlp):
-    answer = Completion('{"ORG": [], "GPE": ["Lisbon"]}', scored=[(SPANS[2], 0.5)])
-    outcome = align(nlp(TEXT), answer, "grouped_json")
-    assert places(outcome) == [(5, 6, "GPE")]
-    assert outcome.status == "repaired" and codes(outcome) == ["ambiguous_place"]
+def test_decoded_positions_override_ambiguous_ones(nlp):
+    completion = Completion('{"ORG": [], "GPE": ["Lisbon"]}', scored=[(SPANS[2], 0.5)])
+    prediction = align(nlp(TEXT), completion, "grouped_json")
+    assert spans_of(prediction) == [(5, 6, "GPE")]
+    assert prediction.status == "repaired" and codes(prediction) == ["ambiguous_place"]
 
 
-def test_a_text_without_spaces_between_words():
+def test_a_language_without_spaces():
     words = ["我", "住在", "里斯本", "。"]
     doc = Doc(spacy.blank("zh").vocab, words=words, spaces=[False] * 4)
-    outcome = align(doc, "我住在[里斯本 | GPE]。")
-    assert (outcome.status, places(outcome)) == ("ok", [(2, 3, "GPE")])
+    prediction = align(doc, "我住在[里斯本 | GPE]。")
+    assert (prediction.status, spans_of(prediction)) == ("ok", [(2, 3, "GPE")])
     assert align(doc, "结果：我住在[里斯本 | GPE]").status == "repaired"
     assert align(doc, "对不起").status == "failed"
 
@@ -154,8 +157,8 @@ def test_a_blank_document(nlp):
 
 
 @pytest.mark.parametrize(
-    "text, answer, share",
+    "text, completion, share",
     [("a b c d", "a b c d", 1), ("a b c d", "A B", 0.5), ("a b", "c", 0), (" ", "", 1)],
 )
-def test_copied_share(text, answer, share):
-    assert copied_share(text, answer) == share
+def test_copied_share(text, completion, share):
+    assert copied_share(text, completion) == share

@@ -1,4 +1,4 @@
-"""The configs under configs/llm, each assembled and run."""
+"""The configs in `configs/llm` are assembled and run."""
 
 from pathlib import Path
 
@@ -28,13 +28,13 @@ def overrides(base):
     }
 
 
-def test_every_config_is_run_here():
+def test_all_configs_are_tested():
     assert {path.name for path in FOLDER.glob("*.cfg")} == {*LOCAL, *REMOTE}
 
 
 @pytest.mark.parametrize("name", LOCAL)
-def test_local(name, tiny_base, tmp_path, monkeypatch):
-    # Paths in a config are read from the folder of the project.
+def test_configs_with_a_local_model(name, tiny_base, tmp_path, monkeypatch):
+    # Paths in the configs are relative to the root of the project.
     monkeypatch.chdir(ROOT)
     nlp = assemble(FOLDER / name, overrides=overrides(tiny_base("llama")))
     docs = list(nlp.pipe(TEXTS))
@@ -44,11 +44,11 @@ def test_local(name, tiny_base, tmp_path, monkeypatch):
     assert all(ent in list(doc.spans["sc"]) for doc in docs for ent in doc.ents)
     nlp.to_disk(tmp_path / "saved")
     again = list(spacy.load(tmp_path / "saved").pipe(TEXTS))
-    for one, two in zip(docs, again, strict=True):
-        assert list(map(str, one.spans["sc"])) == list(map(str, two.spans["sc"]))
+    for first, second in zip(docs, again, strict=True):
+        assert list(map(str, first.spans["sc"])) == list(map(str, second.spans["sc"]))
 
 
-def test_the_few_shot_config_shows_its_examples(tiny_base, monkeypatch):
+def test_prompts_contain_examples_and_definitions(tiny_base, monkeypatch):
     monkeypatch.chdir(ROOT)
     nlp = assemble(FOLDER / LOCAL[1], overrides=overrides(tiny_base("llama")))
     template = nlp.get_pipe("llm").task.prompt_template
@@ -57,14 +57,18 @@ def test_the_few_shot_config_shows_its_examples(tiny_base, monkeypatch):
         "[University of [Lisbon | GPE] | ORG]." in template
     )
     assert "[May | PERSON] may move to [Porto | GPE]." in template
-    definitions = assemble(FOLDER / LOCAL[0], overrides=overrides(tiny_base("llama")))
+    with_definitions = assemble(
+        FOLDER / LOCAL[0], overrides=overrides(tiny_base("llama"))
+    )
     assert "- GPE: A country, city or state" in (
-        definitions.get_pipe("llm").task.prompt_template
+        with_definitions.get_pipe("llm").task.prompt_template
     )
 
 
 @pytest.mark.parametrize("name", LOCAL)
-def test_assembled_at_the_command_line(name, tiny_base, tmp_path, monkeypatch):
+def test_configs_are_assembled_on_the_command_line(
+    name, tiny_base, tmp_path, monkeypatch
+):
     monkeypatch.chdir(ROOT)
     settings = [
         part
@@ -81,9 +85,9 @@ def test_assembled_at_the_command_line(name, tiny_base, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", REMOTE)
-def test_remote(name, monkeypatch):
+def test_configs_with_a_remote_model(name, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    answers = {
+    completions = {
         TEXTS[0]: "[Lisbon | GPE] hosts the [University of [Lisbon | GPE] | ORG].",
         TEXTS[1]: "Here it is: [May | PERSON] may move to [Porto | GPE].",
         TEXTS[2]: TEXTS[2],
@@ -91,7 +95,7 @@ def test_remote(name, monkeypatch):
 
     def script(call):
         [text] = [text for text in TEXTS if text in call.prompt]
-        return answers[text]
+        return completions[text]
 
     with Server(script, key=None) as server:
         config = {"vars.server": server.url, "vars.model": MODEL}
@@ -105,4 +109,4 @@ def test_remote(name, monkeypatch):
         ["May", "Porto"],
         [],
     ]
-    assert groups[1].attrs["answer"] == answers[TEXTS[1]]
+    assert groups[1].attrs["answer"] == completions[TEXTS[1]]

@@ -1,3 +1,5 @@
+"""Few-shot examples of the tasks, and their demonstrations."""
+
 import pytest
 
 from spacy_genner.formats import CharSpan, get_format
@@ -19,12 +21,12 @@ def spans_of(*spans):
     return [tuple(span) for span in shown.spans]
 
 
-def test_offsets():
-    said = {"start": 14, "end": 17, "label": "PERSON"}
-    assert spans_of(said) == [(14, 17, "PERSON")]
+def test_spans_by_offsets():
+    span = {"start": 14, "end": 17, "label": "PERSON"}
+    assert spans_of(span) == [(14, 17, "PERSON")]
 
 
-def test_texts_in_their_order_as_spacy_llm_has_them():
+def test_spans_by_text_in_the_format_of_spacy_llm():
     reason = "is the name of a person"
     assert spans_of(
         by_text("May", reason=reason),
@@ -34,7 +36,7 @@ def test_texts_in_their_order_as_spacy_llm_has_them():
     ) == [(0, 3, "PERSON"), (14, 17, "PERSON"), (29, 33, "GPE")]
 
 
-def test_nested_and_out_of_order():
+def test_nested_spans_and_spans_out_of_order():
     assert spans_of(by_text("May's house", "FAC"), by_text("May")) == [
         (14, 25, "FAC"),
         (14, 17, "PERSON"),
@@ -42,12 +44,12 @@ def test_nested_and_out_of_order():
     assert spans_of(by_text("Maya", "GPE"), by_text("May"))[1] == (0, 3, "PERSON")
 
 
-def test_words_come_before_parts_of_words():
+def test_whole_words_are_preferred_to_parts_of_words():
     [shown] = read_examples([entry(by_text("art"), text="Start with art.")])
     assert shown.spans == (CharSpan(11, 14, "PERSON"),)
 
 
-def test_a_reader_is_called_and_nothing_is_none():
+def test_examples_from_a_reader_and_without_examples():
     assert read_examples(lambda: [entry()])[0].text == TEXT
     assert read_examples(None) == []
     shown = read_examples([entry(by_text("May"))])
@@ -55,7 +57,7 @@ def test_a_reader_is_called_and_nothing_is_none():
 
 
 @pytest.mark.parametrize(
-    "broken, said",
+    "broken, message",
     [
         ({"text": TEXT}, "'spans' is missing"),
         ({"spans": []}, "'text' is missing"),
@@ -67,24 +69,24 @@ def test_a_reader_is_called_and_nothing_is_none():
         ("text", "example 1|Example 1|indices"),
     ],
 )
-def test_what_cannot_be_used_is_named(broken, said):
-    with pytest.raises(ValueError, match=f"G733.*({said})"):
+def test_invalid_examples(broken, message):
+    with pytest.raises(ValueError, match=f"G733.*({message})"):
         read_examples([entry(), broken] if isinstance(broken, dict) else [broken])
 
 
-def show(spans, name="inline_bracketed", labels=("PERSON", "GPE")):
+def make_demonstrations(spans, name="inline_bracketed", labels=("PERSON", "GPE")):
     return demonstrations(read_examples([entry(*spans)]), get_format(name), labels)
 
 
-def test_demonstrations():
-    [shown] = show([by_text("May"), by_text("Maya", "GPE")])
+def test_demonstrations_of_examples():
+    [shown] = make_demonstrations([by_text("May"), by_text("Maya", "GPE")])
     assert shown == (TEXT, "[May | PERSON] may visit May's house in [Maya | GPE].")
-    [shown] = show([by_text("May")], "grouped_json")
+    [shown] = make_demonstrations([by_text("May")], "grouped_json")
     assert shown.output == '{"PERSON": ["May"], "GPE": []}'
 
 
 @pytest.mark.parametrize(
-    "spans, name, said",
+    "spans, name, message",
     [
         ([by_text("May", "X")], "inline_bracketed", "not among the labels"),
         ([{"start": 3, "end": 5, "label": "GPE"}], "inline_bracketed", "G002"),
@@ -104,6 +106,6 @@ def test_demonstrations():
         ),
     ],
 )
-def test_what_a_format_cannot_show(spans, name, said):
-    with pytest.raises(ValueError, match=f"G733.*{said}"):
-        show(spans, name)
+def test_demonstrations_that_are_not_representable(spans, name, message):
+    with pytest.raises(ValueError, match=f"G733.*{message}"):
+        make_demonstrations(spans, name)

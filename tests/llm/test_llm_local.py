@@ -1,4 +1,5 @@
-"""`spacy-genner.LocalLM.v1`: Questions under the grammar, other prompts freely."""
+"""`spacy-genner.LocalLM.v1`: constrained completions for the project's tasks, and free
+generation for other prompts."""
 
 import copy
 import json
@@ -28,7 +29,7 @@ from spacy_genner.llm.messages import Completion, Prompt, PromptText
 from spacy_genner.prompts import PromptLayout
 from spacy_genner.prompts.layout import INSTRUCTIONS
 
-# A base with random weights has no end.
+# The outputs of a base with random weights do not end.
 pytestmark = pytest.mark.filterwarnings("ignore:.*W732")
 TEXTS = [
     "Lisbon hosts the University of Lisbon .",
@@ -36,29 +37,30 @@ TEXTS = [
     "It rains .",
     "<eos> is [ five | characters ] .",
 ]
-# Of these a base with random weights finds something.
+# Seeds of random weights that predict spans.
 SEEDS = {"grouped_json": 1}
 PROMPTS = ["Maria lives in Lisbon.", "The", "Labels: ORG, GPE\nText: <eos>", "In 1995"]
 
 
-def local(base, **settings):
+def local_lm(base, **settings):
     return LocalLM(str(base), **{"dtype": "float32", "device": "cpu", **settings})
 
 
-def question(text, **layout):
+def make_prompt(text, **layout):
     layout = {"labels": tuple(LABELS), "readings": 1, **layout}
-    asked = PromptLayout(**layout)
+    prompt_layout = PromptLayout(**layout)
     words = tuple(text.split())
     spaces = (True,) * (len(words) - 1) + (False,)
-    return Prompt(asked.written(text), PromptText(words, spaces), asked)
+    subject = PromptText(words, spaces)
+    return Prompt(prompt_layout.written(text), subject, prompt_layout)
 
 
-def ask(model, prompts):
-    """One prompt a document."""
-    return [answer for [answer] in model([[prompt] for prompt in prompts])]
+def complete(model, prompts):
+    """The completions of documents with one prompt each."""
+    return [completion for [completion] in model([[prompt] for prompt in prompts])]
 
 
-def piped(base, task="spacy-genner.SpanCat.v1", labels=LABELS, **settings):
+def llm_pipeline(base, task="spacy-genner.SpanCat.v1", labels=LABELS, **settings):
     nlp = spacy.blank("en")
     model = {"@llm_models": "spacy-genner.LocalLM.v1", "name": str(base)}
     model |= {"dtype": "float32", "device": "cpu", **settings}
@@ -73,69 +75,69 @@ def result(doc):
     return found(doc), scores, group.attrs["status"]
 
 
-def test_the_model_is_found_by_name(tiny_base):
+def test_the_model_is_registered(tiny_base):
     assert registry.llm_models.get("spacy-genner.LocalLM.v1") is LocalLM
-    doc = piped(tiny_base("llama"))(TEXTS[0])
+    doc = llm_pipeline(tiny_base("llama"))(TEXTS[0])
     assert doc.spans["sc"].attrs["status"] == "ok"
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_questions_are_answered_as_the_component_answers(tiny_base, name):
+def test_completions_are_those_of_the_component(tiny_base, name):
     base = tiny_base("gemma3", seed=SEEDS.get(name, 0))
     nlp = pipeline(base, model__lora=None, format=name)
-    model = local(base)
-    # As the component tells a model that is not tuned.
+    model = local_lm(base)
+    # The instruction of the component for a model without an adapter.
     layout = {"format": name, "instruction": INSTRUCTIONS[name]}
-    answers = ask(model, [question(text, **layout) for text in TEXTS])
+    completions = complete(model, [make_prompt(text, **layout) for text in TEXTS])
     fmt = get_format(name)
-    for text, answer in zip(TEXTS, answers, strict=True):
+    for text, completion in zip(TEXTS, completions, strict=True):
         doc = nlp(make_doc(nlp, text))
         spans = [
             (span.start_char, span.end_char, span.label_) for span in doc.spans["sc"]
         ]
-        assert [tuple(span) for span, _ in sorted_spans(answer, fmt, text)] == spans
-        scores = dict(answer.scored)
+        assert [tuple(span) for span, _ in sorted_spans(completion, fmt, text)] == spans
         expected = doc.spans["sc"].attrs["scores"]
-        got = [scores[span] for span, _ in sorted_spans(answer, fmt, text)]
-        assert got == pytest.approx(list(expected), rel=1e-4)
-        assert answer.error is None
-        assert answer == fmt.render(text, [span for span, _ in answer.scored], LABELS)
-    assert any(answer.scored for answer in answers)
+        scores = [score for _, score in sorted_spans(completion, fmt, text)]
+        assert scores == pytest.approx(list(expected), rel=1e-4)
+        assert completion.error is None
+        predicted = [span for span, _ in completion.scored]
+        assert completion == fmt.render(text, predicted, LABELS)
+    assert any(completion.scored for completion in completions)
 
 
-def sorted_spans(answer, fmt, text):
-    places = {label: i for i, label in enumerate(LABELS)}
+def sorted_spans(completion, fmt, text):
+    order = {label: i for i, label in enumerate(LABELS)}
     return sorted(
-        answer.scored, key=lambda s: (s[0].start, -s[0].end, places[s[0].label])
+        completion.scored, key=lambda s: (s[0].start, -s[0].end, order[s[0].label])
     )
 
 
-def test_a_tuned_component_answers_the_task_as_it_does_itself(tiny_base, tmp_path):
+def test_a_saved_component_gives_the_same_results(tiny_base, tmp_path):
     base = tiny_base("llama")
     tuned = trained_pipeline(base)
     tuned.to_disk(tmp_path / "saved")
     folder = str(tmp_path / "saved" / "generative_ner")
-    # The task's own prompt and format are others.
-    nlp = piped(base, adapter=folder)
+    # The prompt and the format of the component override those of the task.
+    nlp = llm_pipeline(base, adapter=folder)
     for text in TEXTS[:3]:
         expected = result(tuned(make_doc(tuned, text)))
         assert result(nlp(make_doc(nlp, text))) == expected
     assert found(nlp(make_doc(nlp, TEXTS[0]))) == [(0, 1, "GPE"), (3, 6, "ORG")]
-    # Freely, too: what it has learnt by heart is a copy with marks.
-    free = piped(base, adapter=folder, constrained=False)
-    assert len(free.get_pipe("llm")._model.answers([question(TEXTS[0])])) == 1
-    fewer = piped(base, labels=["GPE"], adapter=folder)
+    # Without the grammar it completes the prompt as well.
+    free = llm_pipeline(base, adapter=folder, constrained=False)
+    assert len(free.get_pipe("llm")._model.answers([make_prompt(TEXTS[0])])) == 1
+    fewer = llm_pipeline(base, labels=["GPE"], adapter=folder)
     assert found(fewer(make_doc(fewer, TEXTS[0]))) == [(0, 1, "GPE")]
 
 
 @pytest.mark.parametrize("name", ["inline_xml", "occurrence_json"])
-def test_a_saved_component_without_an_adapter_brings_its_prompt(
+def test_a_saved_component_without_an_adapter_has_its_own_prompt(
     tiny_base, tmp_path, name
 ):
     base = tiny_base("gemma3")
     own = pipeline(base, model__lora=None, format=name, readings=2)
     own.to_disk(tmp_path / "saved")
-    nlp = piped(base, adapter=str(tmp_path / "saved" / "generative_ner"))
+    nlp = llm_pipeline(base, adapter=str(tmp_path / "saved" / "generative_ner"))
     rows = [result(own(make_doc(own, text))) for text in TEXTS]
     assert [result(nlp(make_doc(nlp, text)))[:2] for text in TEXTS] == [
         row[:2] for row in rows
@@ -143,52 +145,52 @@ def test_a_saved_component_without_an_adapter_brings_its_prompt(
     assert any(spans for spans, _, _ in rows)
 
 
-def test_a_tuned_component_is_asked_for_its_own_labels_only(tiny_base, tmp_path):
+def test_the_labels_of_a_task_must_be_those_of_the_saved_component(tiny_base, tmp_path):
     tuned = trained_pipeline(tiny_base("llama"))
     tuned.to_disk(tmp_path / "saved")
     folder = str(tmp_path / "saved" / "generative_ner")
-    nlp = piped(tiny_base("llama"), labels=["GPE", "X"], adapter=folder)
+    nlp = llm_pipeline(tiny_base("llama"), labels=["GPE", "X"], adapter=folder)
     with pytest.warns(GennerWarning, match="G743"):
         assert nlp(TEXTS[0]).spans["sc"].attrs["status"] == "failed"
-    other = local(tiny_base("llama", seed=1), adapter=folder)
+    other = local_lm(tiny_base("llama", seed=1), adapter=folder)
     with pytest.raises(ValueError, match="G742"):
-        ask(other, [question(TEXTS[0])])
+        complete(other, [make_prompt(TEXTS[0])])
 
 
-def test_an_adapter_as_peft_writes_it(tiny_base, tmp_path):
+def test_an_adapter_of_peft(tiny_base, tmp_path):
     base = tiny_base("llama")
     tuned = trained_pipeline(base)
     component(tuned).lm.save(tmp_path / "adapter")
-    model = local(base, adapter=str(tmp_path / "adapter"))
-    # In the layout that it was tuned on.
-    [answer] = ask(model, [question(TEXTS[0])])
-    assert answer == "[Lisbon | GPE] hosts the [University of Lisbon | ORG] ."
+    model = local_lm(base, adapter=str(tmp_path / "adapter"))
+    # The prompt has the layout that the adapter was trained with.
+    [completion] = complete(model, [make_prompt(TEXTS[0])])
+    assert completion == "[Lisbon | GPE] hosts the [University of Lisbon | ORG] ."
     with pytest.raises(ValueError, match="G250"):
-        ask(local(base, adapter=str(tmp_path)), ["x"])
+        complete(local_lm(base, adapter=str(tmp_path)), ["x"])
 
 
-def generated(base, prompt, room, **chat):
-    """What transformers' own loop makes of one prompt."""
-    model = local(base, **chat)
-    free = model._generators()[1]
+def reference_completion(base, prompt, room, **chat):
+    """The completion of a prompt by `generate` of transformers."""
+    model = local_lm(base, **chat)
+    generator = model._generators()[1]
     network = model.lm.decoding_network()
-    ids = torch.tensor([free.ids(prompt)])
-    made = network.generate(ids, max_new_tokens=room, do_sample=False)
-    text = model.lm.tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True)
-    return text
+    ids = torch.tensor([generator.ids(prompt)])
+    generated = network.generate(ids, max_new_tokens=room, do_sample=False)
+    completion = generated[0, ids.shape[1] :]
+    return model.lm.tokenizer.decode(completion, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "qwen2"])
 @pytest.mark.parametrize("batch_tokens", [1, 64, 2048])
-def test_other_prompts_are_answered_freely(tiny_base, family, batch_tokens):
+def test_free_generation_is_that_of_transformers(tiny_base, family, batch_tokens):
     base = tiny_base(family)
-    model = local(base, max_new_tokens=12, batch_tokens=batch_tokens)
-    expected = [generated(base, prompt, 12) for prompt in PROMPTS]
-    assert [str(answer) for answer in ask(model, PROMPTS)] == expected
+    model = local_lm(base, max_new_tokens=12, batch_tokens=batch_tokens)
+    expected = [reference_completion(base, prompt, 12) for prompt in PROMPTS]
+    assert [str(completion) for completion in complete(model, PROMPTS)] == expected
     assert len(set(expected)) > 1
 
 
-def test_a_bases_settings_for_sampling_do_not_count(tiny_base, tmp_path):
+def test_sampling_settings_of_a_base_are_ignored(tiny_base, tmp_path):
     folder = tmp_path / "sampling"
     copytree(tiny_base("llama"), folder)
     file = folder / "generation_config.json"
@@ -197,80 +199,83 @@ def test_a_bases_settings_for_sampling_do_not_count(tiny_base, tmp_path):
     sampling |= {"repetition_penalty": 9.0, "no_repeat_ngram_size": 1}
     file.write_text(json.dumps({**own, **sampling, "eos_token_id": [1, 7]}))
     settings = {"max_new_tokens": 30}
-    model = local(folder, **settings)
-    expected = ask(local(tiny_base("llama"), **settings), PROMPTS)
-    free = model._generators()[1]
-    assert free._end_ids(model.lm.base.model) == [1, 7]
+    model = local_lm(folder, **settings)
+    expected = complete(local_lm(tiny_base("llama"), **settings), PROMPTS)
+    generator = model._generators()[1]
+    assert generator._end_ids(model.lm.base.model) == [1, 7]
     stop = model.lm.tokenizer.decode([7])
-    for made, whole in zip(ask(model, PROMPTS), expected, strict=True):
-        assert whole.startswith(made)
-        assert made == whole or whole[len(made) :].startswith(stop)
+    for generated, whole in zip(complete(model, PROMPTS), expected, strict=True):
+        assert whole.startswith(generated)
+        assert generated == whole or whole[len(generated) :].startswith(stop)
 
 
-def test_an_answer_ends_where_the_model_ends_it(tiny_base):
-    model = local(tiny_base("llama"), max_new_tokens=12)
-    free = model._generators()[1]
+def test_a_completion_ends_at_the_end_token(tiny_base):
+    model = local_lm(tiny_base("llama"), max_new_tokens=12)
+    generator = model._generators()[1]
     eos = model.lm.tokenizer.eos_token_id
-    letter = free.encode("a")[0]
-    assert free._text([letter, eos, letter], free._end_ids(model.lm.base.model)) == "a"
-    assert eos in free._end_ids(model.lm.base.model)
+    letter = generator.encode("a")[0]
+    end_ids = generator._end_ids(model.lm.base.model)
+    assert generator._text([letter, eos, letter], end_ids) == "a"
+    assert eos in end_ids
 
 
-@pytest.mark.parametrize("prompt", [PROMPTS[0], question(TEXTS[0])])
-def test_an_answer_that_is_cut_is_told_once(tiny_base, prompt, monkeypatch):
-    model = local(tiny_base("llama"), max_new_tokens=5, constrained=False)
-    with pytest.warns(GennerWarning, match="W732.*5 tokens.*'max_new_tokens'") as told:
-        ask(model, [prompt] * 3)
-        ask(model, [prompt])
-    assert len(told) == 1
-    # One that ends does not tell, nor does it where the end is the last of its tokens.
-    model = local(tiny_base("llama"), max_new_tokens=5, constrained=False)
-    free = model._generators()[1]
-    last = model.lm.tokenizer(ask(model, [prompt])[0])["input_ids"][-1]
-    monkeypatch.setattr(free, "_warned_of_cut", False)
-    monkeypatch.setattr(free, "_end_ids", lambda network: [last])
+@pytest.mark.parametrize("prompt", [PROMPTS[0], make_prompt(TEXTS[0])])
+def test_a_truncated_completion_gives_one_warning(tiny_base, prompt, monkeypatch):
+    model = local_lm(tiny_base("llama"), max_new_tokens=5, constrained=False)
+    match = "W732.*5 tokens.*'max_new_tokens'"
+    with pytest.warns(GennerWarning, match=match) as caught:
+        complete(model, [prompt] * 3)
+        complete(model, [prompt])
+    assert len(caught) == 1
+    # A complete one gives no warning, even if its end token is the last that fits.
+    model = local_lm(tiny_base("llama"), max_new_tokens=5, constrained=False)
+    generator = model._generators()[1]
+    last = model.lm.tokenizer(complete(model, [prompt])[0])["input_ids"][-1]
+    monkeypatch.setattr(generator, "_warned_of_cut", False)
+    monkeypatch.setattr(generator, "_end_ids", lambda network: [last])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ask(model, [prompt])
+        complete(model, [prompt])
 
 
-def test_the_context_may_be_what_cuts(tiny_base):
-    free = local(tiny_base("llama"))._generators()[1]
-    length = len(free.ids(PROMPTS[0])) + 3
-    model = local(tiny_base("llama"), context_length=length)
+def test_the_context_length_truncates_a_completion(tiny_base):
+    generator = local_lm(tiny_base("llama"))._generators()[1]
+    length = len(generator.ids(PROMPTS[0])) + 3
+    model = local_lm(tiny_base("llama"), context_length=length)
     with pytest.warns(GennerWarning, match="W732.*3 tokens.*'context_length'"):
-        ask(model, PROMPTS[:1])
+        complete(model, PROMPTS[:1])
 
 
-def test_questions_and_other_prompts_in_one_batch(tiny_base):
-    model = local(tiny_base("llama"), max_new_tokens=8)
-    questions = [question(text) for text in TEXTS]
-    alone = [*ask(model, questions), *ask(model, PROMPTS)]
-    mixed = [p for pair in zip(questions, PROMPTS, strict=True) for p in pair]
+def test_prompts_of_tasks_and_other_prompts_in_one_batch(tiny_base):
+    model = local_lm(tiny_base("llama"), max_new_tokens=8)
+    task_prompts = [make_prompt(text) for text in TEXTS]
+    alone = [*complete(model, task_prompts), *complete(model, PROMPTS)]
+    mixed = [p for pair in zip(task_prompts, PROMPTS, strict=True) for p in pair]
     nested = list(model([mixed[:3], [], mixed[3:]]))
     assert [len(each) for each in nested] == [3, 0, 5]
-    flat = [str(answer) for each in nested for answer in each]
-    assert flat[::2] == [str(answer) for answer in alone[:4]]
-    assert flat[1::2] == [str(answer) for answer in alone[4:]]
+    flat = [str(completion) for each in nested for completion in each]
+    assert flat[::2] == [str(completion) for completion in alone[:4]]
+    assert flat[1::2] == [str(completion) for completion in alone[4:]]
     assert list(model([])) == [] and list(model([[], []])) == [[], []]
 
 
-def test_without_the_grammar_a_question_is_a_prompt(tiny_base):
+def test_prompts_of_tasks_without_the_grammar(tiny_base):
     base = tiny_base("llama")
-    asked = question(TEXTS[0])
-    [answer] = ask(local(base, constrained=False, max_new_tokens=9), [asked])
-    assert answer.scored is None
-    assert str(answer) == generated(base, str(asked), 9)
+    prompt = make_prompt(TEXTS[0])
+    model = local_lm(base, constrained=False, max_new_tokens=9)
+    [completion] = complete(model, [prompt])
+    assert completion.scored is None
+    assert str(completion) == reference_completion(base, str(prompt), 9)
 
 
-def test_text_is_data(tiny_base):
-    model = local(tiny_base("llama"))
-    free = model._generators()[1]
+def test_control_tokens_in_a_text_are_plain_text(tiny_base):
+    model = local_lm(tiny_base("llama"))
+    generator = model._generators()[1]
     control = set(model.lm.tokenizer.all_special_ids)
-    ids = free.ids("<eos><pad>")
+    ids = generator.ids("<eos><pad>")
     assert control.isdisjoint(ids[1:]) and ids[0] == model.lm.tokenizer.bos_token_id
-    [answer] = ask(model, [question("<eos> <bos> is")])
-    assert answer.error is None and answer.count("<eos>") == 1
+    [completion] = complete(model, [make_prompt("<eos> <bos> is")])
+    assert completion.error is None and completion.count("<eos>") == 1
 
 
 CHAT = (
@@ -290,55 +295,56 @@ def chat_base(tiny_base, tmp_path):
     return folder
 
 
-def test_a_chat_has_its_control_tokens_and_its_text_has_none(chat_base):
-    model = local(chat_base)
+def test_only_the_chat_template_adds_control_tokens(chat_base):
+    model = local_lm(chat_base)
     tokenizer = model.lm.tokenizer
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    free = model._generators()[1]
-    ids = free.ids("Say <eos>")
+    generator = model._generators()[1]
+    ids = generator.ids("Say <eos>")
     assert tokenizer.decode(ids) == "<bos><unk>user: Say <eos><eos><unk>answer: "
     assert (ids[0], ids.count(bos), ids.count(eos)) == (bos, 1, 1)
-    plain = local(chat_base, chat=False)._generators()[1].ids("Say <eos>")
+    plain = local_lm(chat_base, chat=False)._generators()[1].ids("Say <eos>")
     assert tokenizer.decode(plain) == "<bos>Say <eos>" and eos not in plain
-    # Questions are turns, too, where the model is not tuned on prompts without.
-    [turn] = ask(model, [question(TEXTS[0])])
-    [bare] = ask(local(chat_base, chat=False), [question(TEXTS[0])])
+    # Without an adapter, prompts of tasks are turns of a chat as well.
+    [turn] = complete(model, [make_prompt(TEXTS[0])])
+    [bare] = complete(local_lm(chat_base, chat=False), [make_prompt(TEXTS[0])])
     assert dict(turn.scored) != dict(bare.scored)
 
 
-def test_a_chat_is_asked_for_and_there_is_none(tiny_base):
+def test_chat_without_a_chat_template(tiny_base):
     with pytest.raises(ValueError, match="G745"):
-        ask(local(tiny_base("llama"), chat=True), ["x"])
+        complete(local_lm(tiny_base("llama"), chat=True), ["x"])
 
 
 @pytest.mark.parametrize("chat", [True, "auto"])
-def test_an_adapter_is_asked_as_it_was_tuned(chat_base, tmp_path, chat):
+def test_automatic_chat_follows_the_training_of_the_adapter(chat_base, tmp_path, chat):
     tuned = trained_pipeline(chat_base)
     component(tuned).lm.save(tmp_path / "adapter")
-    model = local(chat_base, adapter=str(tmp_path / "adapter"), chat=chat)
-    [answer] = ask(model, [question(TEXTS[0])])
-    right = answer == "[Lisbon | GPE] hosts the [University of Lisbon | ORG] ."
+    model = local_lm(chat_base, adapter=str(tmp_path / "adapter"), chat=chat)
+    [completion] = complete(model, [make_prompt(TEXTS[0])])
+    right = completion == "[Lisbon | GPE] hosts the [University of Lisbon | ORG] ."
     assert right == (chat == "auto")
 
 
-def test_a_prompt_that_is_too_long_fails_alone(tiny_base):
-    model = local(tiny_base("llama"), max_new_tokens=4)
+def test_a_prompt_that_is_too_long_does_not_affect_others(tiny_base):
+    model = local_lm(tiny_base("llama"), max_new_tokens=4)
     long = "Lisbon " * 3000
-    prompts = [*PROMPTS, long, question(long.strip()), question(TEXTS[0]), 3]
+    prompts = [*PROMPTS, long, make_prompt(long.strip()), make_prompt(TEXTS[0]), 3]
     with pytest.warns(GennerWarning, match="W731.*2 of 6 .*G741"):
-        answers = ask(model, prompts)
-    assert all(isinstance(answer, Completion) for answer in answers)
-    failed = [index for index, answer in enumerate(answers) if answer.error]
+        completions = complete(model, prompts)
+    assert all(isinstance(completion, Completion) for completion in completions)
+    failed = [index for index, completion in enumerate(completions) if completion.error]
     assert failed == [4, 5, 7]
-    assert "1024" in str(answers[4].error) and "G741" in str(answers[5].error)
-    assert "G744" in str(answers[7].error)
-    assert [str(a) for a in answers[:4]] == [str(a) for a in ask(model, PROMPTS)]
-    assert answers[6] == ask(model, [question(TEXTS[0])])[0]
+    assert "1024" in str(completions[4].error) and "G741" in str(completions[5].error)
+    assert "G744" in str(completions[7].error)
+    expected = complete(model, PROMPTS)
+    assert [str(a) for a in completions[:4]] == [str(a) for a in expected]
+    assert completions[6] == complete(model, [make_prompt(TEXTS[0])])[0]
 
 
-def test_what_fails_together_is_tried_alone(tiny_base, monkeypatch):
-    model = local(tiny_base("llama"), max_new_tokens=4)
-    right = ask(model, [question(text) for text in TEXTS])
+def test_prompts_are_completed_one_by_one_after_a_failure(tiny_base, monkeypatch):
+    model = local_lm(tiny_base("llama"), max_new_tokens=4)
+    right = complete(model, [make_prompt(text) for text in TEXTS])
     plain = DraftDecoder.decode
 
     def decode(self, engine, tasks):
@@ -347,74 +353,74 @@ def test_what_fails_together_is_tried_alone(tiny_base, monkeypatch):
         return plain(self, engine, tasks)
 
     monkeypatch.setattr(DraftDecoder, "decode", decode)
-    answers = ask(model, [question(text) for text in TEXTS])
-    assert [str(a) for a in answers[2:]] == [str(a) for a in right[2:]]
-    assert answers[0] == right[0] and isinstance(answers[1].error, MemoryError)
-    free = model._generators()[1]
-    generate = free._generate
+    completions = complete(model, [make_prompt(text) for text in TEXTS])
+    assert [str(a) for a in completions[2:]] == [str(a) for a in right[2:]]
+    assert completions[0] == right[0] and isinstance(completions[1].error, MemoryError)
+    generator = model._generators()[1]
+    generate = generator._generate
 
     def fail(batch):
         if any(prompt.number == 1 for prompt in batch):
             raise MemoryError("too much")
         return generate(batch)
 
-    monkeypatch.setattr(free, "_generate", fail)
+    monkeypatch.setattr(generator, "_generate", fail)
     with pytest.warns(GennerWarning, match="1 of 4 .*too much"):
-        written = ask(model, PROMPTS)
-    assert [bool(answer.error) for answer in written] == [False, True, False, False]
-    assert all(written[index] for index in (0, 2, 3))
+        completions = complete(model, PROMPTS)
+    assert [bool(each.error) for each in completions] == [False, True, False, False]
+    assert all(completions[index] for index in (0, 2, 3))
 
 
-def test_one_layout_that_cannot_be_asked_leaves_the_others(tiny_base):
-    model = local(tiny_base("llama"))
-    wide = question(TEXTS[0], definitions={"ORG": "far too much " * 500})
-    answers = ask(model, [wide, question(TEXTS[0])])
-    assert "G405" in str(answers[0].error) and answers[1].error is None
+def test_a_layout_without_room_does_not_affect_others(tiny_base):
+    model = local_lm(tiny_base("llama"))
+    wide = make_prompt(TEXTS[0], definitions={"ORG": "far too much " * 500})
+    completions = complete(model, [wide, make_prompt(TEXTS[0])])
+    assert "G405" in str(completions[0].error) and completions[1].error is None
 
 
-def test_layouts_take_turns(tiny_base):
-    model = local(tiny_base("llama"))
-    asked = [
-        question(TEXTS[index % 3], definitions={"ORG": f"firm {index % 6}"})
+def test_batches_with_several_layouts(tiny_base):
+    model = local_lm(tiny_base("llama"))
+    prompts = [
+        make_prompt(TEXTS[index % 3], definitions={"ORG": f"firm {index % 6}"})
         for index in range(12)
     ]
-    together = ask(model, asked)
-    alone = [ask(model, [each])[0] for each in asked]
+    together = complete(model, prompts)
+    alone = [complete(model, [each])[0] for each in prompts]
     assert [a.scored for a in together] == [a.scored for a in alone]
     assert len(model._generators()[0]._predictors) <= 4
 
 
-def test_demonstrations_look_as_outputs_do():
+def test_demonstrations_have_token_aligned_markup():
     text = "the University of Porto, in Porto"
     output = "the [University of [Porto | GPE] | ORG], in [Porto | GPE]"
     layout = PromptLayout(tuple(LABELS), demonstrations=((text, output),))
     [shown] = token_aligned_layout(layout).demonstrations
-    own = "the[ University of[ Porto | GPE] | ORG], in[ Porto | GPE]"
-    assert shown == (text, own)
+    aligned = "the[ University of[ Porto | GPE] | ORG], in[ Porto | GPE]"
+    assert shown == (text, aligned)
     grouped = PromptLayout(("A",), format="grouped_json", demonstrations=(("a", "{}"),))
     assert token_aligned_layout(grouped) is grouped
 
 
 def test_context_length(tiny_base):
     base = tiny_base("llama")
-    model = local(base)
+    model = local_lm(base)
     assert model.context_length == 1024
     assert not model.lm.is_loaded
     assert model.context_length.count("Lisbon") == len(
         model._generators()[1].encode("Lisbon")
     )
     assert model.lm.is_loaded
-    # Said in the config, the base need not be there.
-    assert local("nobody/nothing", context_length=77).context_length == 77
-    small = local(base, context_length=40)
-    [answer] = ask(small, [question(TEXTS[0])])
-    assert "40" in str(answer.error) and "G741" in str(answer.error)
+    # With the setting, the base need not be available.
+    assert local_lm("nobody/nothing", context_length=77).context_length == 77
+    small = local_lm(base, context_length=40)
+    [completion] = complete(small, [make_prompt(TEXTS[0])])
+    assert "40" in str(completion.error) and "G741" in str(completion.error)
 
 
-def test_a_long_document_is_cut_to_what_the_model_holds(tiny_base):
-    nlp = piped(tiny_base("llama"), context_length=300)
+def test_a_long_document_is_cut_into_windows(tiny_base):
+    nlp = llm_pipeline(tiny_base("llama"), context_length=300)
     doc = nlp("Lisbon hosts the University of Porto and " * 12 + "more.")
-    # What neighbouring windows say of their overlap may cross.
+    # Spans of neighbouring windows may cross.
     assert doc.spans["sc"].attrs["status"] in ("windowed", "repaired")
     assert {i["code"] for i in doc.spans["sc"].attrs["issues"]} <= {"crossing"}
     nlp.add_pipe("sentencizer", first=True)
@@ -422,20 +428,20 @@ def test_a_long_document_is_cut_to_what_the_model_holds(tiny_base):
     assert doc.spans["sc"].attrs["status"] == "ok"
 
 
-def test_with_spacy_llms_own_tasks(tiny_base):
+def test_tasks_of_spacy_llm(tiny_base):
     for task in ("spacy.NER.v3", "spacy.TextCat.v3", "spacy.SpanCat.v2"):
-        nlp = piped(tiny_base("llama"), task, labels="A,B", max_new_tokens=6)
+        nlp = llm_pipeline(tiny_base("llama"), task, labels="A,B", max_new_tokens=6)
         docs = list(nlp.pipe(["Maria lives in Lisbon.", "It rains."]))
         assert [doc.text for doc in docs] == ["Maria lives in Lisbon.", "It rains."]
 
 
 def test_pickled_and_copied(tiny_base):
-    model = local(tiny_base("llama"), max_new_tokens=5)
-    asked = [question(TEXTS[0]), *PROMPTS]
-    expected = ask(model, asked)
+    model = local_lm(tiny_base("llama"), max_new_tokens=5)
+    prompts = [make_prompt(TEXTS[0]), *PROMPTS]
+    expected = complete(model, prompts)
     for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert not other.lm.is_loaded and other.max_new_tokens == 5
-        assert ask(other, asked) == expected
+        assert complete(other, prompts) == expected
 
 
 @pytest.mark.parametrize(
@@ -452,14 +458,14 @@ def test_pickled_and_copied(tiny_base):
         ({"name": ""}, "G200"),
     ],
 )
-def test_settings_that_cannot_be_used(settings, code):
+def test_invalid_settings(settings, code):
     with pytest.raises(ValueError, match=code):
         LocalLM(**{"name": "a/b", **settings})
 
 
-def test_a_base_that_is_not_there():
+def test_a_missing_base():
     with pytest.raises(ValueError, match="G202"):
-        piped("/no/such/folder")
-    nlp = piped("/no/such/folder", context_length=100)
+        llm_pipeline("/no/such/folder")
+    nlp = llm_pipeline("/no/such/folder", context_length=100)
     with pytest.raises(ValueError, match="G202"):
         nlp(TEXTS[0])

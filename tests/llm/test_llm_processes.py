@@ -1,4 +1,4 @@
-"""`n_process` with a model whose parent has used its threads."""
+"""`n_process` with a local model whose parent process has started its threads."""
 
 import os
 import subprocess
@@ -43,8 +43,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     "constrained", ["false", pytest.param("true", marks=pytest.mark.slow)]
 )
-def test_forked(tiny_base, tmp_path, constrained):
-    """In a process of its own: what hangs there fails here."""
+def test_forked_processes(tiny_base, tmp_path, constrained):
+    """The script runs in a subprocess with a time limit, in case it hangs."""
     script = tmp_path / "processes.py"
     script.write_text(SCRIPT)
     done = subprocess.run(

@@ -1,7 +1,9 @@
+"""Sharding: long documents are cut into windows, and their predictions merged."""
+
 import pytest
 import spacy
 from spacy.tokens import Doc
-from task_cases import codes, found, marked, status, told
+from task_cases import codes, found, llm_pipeline, status, tag_words
 
 from spacy_genner.errors import GennerWarning
 from spacy_genner.llm.messages import Completion
@@ -15,6 +17,7 @@ from spacy_genner.llm.sharding import (
 from spacy_genner.pipeline.results import FAILED, Prediction, TokenSpan
 from spacy_genner.prompts.windows import Window
 
+# The template around the text.
 AROUND = ["Mark: ", "\nMarked: "]
 
 
@@ -23,13 +26,14 @@ def words_in(text):
 
 
 def sentences(count, size=10):
-    """A document of sentences, each of so many words with Lisbon the last but one."""
+    """A document of `count` sentences of `size` words, which end with "Lisbon ."."""
     words = [w for _ in range(count) for w in ["It"] * (size - 2) + ["Lisbon", "."]]
     starts = [i % size == 0 for i in range(len(words))]
     return Doc(spacy.blank("en").vocab, words=words, sent_starts=starts)
 
 
-def unsplit(count):
+def without_sentences(count):
+    """The same document without sentence boundaries."""
     doc = sentences(count)
     return Doc(doc.vocab, words=[token.text for token in doc])
 
@@ -38,7 +42,7 @@ def bounds(shards):
     return [(w.start, w.end) for w in shards.windows]
 
 
-def test_without_a_limit_a_document_is_whole():
+def test_a_document_without_a_limit_is_one_window():
     doc = sentences(30)
     assert bounds(shards_of(doc, AROUND, None)) == [(0, 300)]
     assert bounds(shards_of(doc, AROUND, 10_000)) == [(0, 300)]
@@ -46,30 +50,32 @@ def test_without_a_limit_a_document_is_whole():
     assert bounds(shards_of(Doc(doc.vocab, words=[" ", "\n"]), AROUND, 9)) == []
 
 
-def test_whole_sentences_go_together():
-    # Each window is read once and written with marks: three times its words.
+def test_windows_contain_whole_sentences():
+    # A window takes three times its words: once in the prompt, and twice for the
+    # output with markup.
     limit = ContextLength(3 + 3 * 25, words_in)
     shards = shards_of(sentences(5), AROUND, limit)
     assert bounds(shards) == [(0, 20), (20, 40), (40, 50)]
     assert not any(window.cut for window in shards.windows)
 
 
-def test_no_window_is_longer_than_there_is_room():
-    for doc in (sentences(9), unsplit(9), sentences(3, size=40)):
+def test_windows_fit_the_context_length():
+    for doc in (sentences(9), without_sentences(9), sentences(3, size=40)):
         shards = shards_of(doc, AROUND, ContextLength(3 + 3 * 25, words_in))
         assert all(len(span) <= 25 for span in shards)
         covered = {i for span in shards for i in range(span.start, span.end)}
         assert covered == set(range(len(doc)))
 
 
-def test_without_sentences_windows_overlap():
-    shards = shards_of(unsplit(5), AROUND, ContextLength(3 + 3 * 25, words_in))
+def test_windows_overlap_without_sentences():
+    limit = ContextLength(3 + 3 * 25, words_in)
+    shards = shards_of(without_sentences(5), AROUND, limit)
     pairs = zip(bounds(shards), bounds(shards)[1:], strict=False)
     assert all(after[0] < before[1] for before, after in pairs)
     assert all(window.cut for window in shards.windows)
 
 
-def test_no_room_for_text():
+def test_a_template_without_room_for_text():
     with pytest.raises(ValueError, match="G734"):
         shards_of(sentences(1), AROUND, ContextLength(5, words_in))
 
@@ -82,11 +88,11 @@ def test_the_estimate_counts_scripts_without_spaces():
 
 @pytest.mark.parametrize("split", [True, False])
 @pytest.mark.parametrize("limit", [100, 130, 200, 400])
-def test_every_entity_of_a_long_text_is_found_once(split, limit):
-    doc = sentences(20) if split else unsplit(20)
-    answer = marked({"Lisbon": "GPE"})
-    # The template's words are counted too.
-    nlp = told(answer, context_length=limit, template="Mark:\n{{ text }}")
+def test_each_entity_of_a_long_text_is_found_once(split, limit):
+    doc = sentences(20) if split else without_sentences(20)
+    complete = tag_words({"Lisbon": "GPE"})
+    # The words of the template count as well.
+    nlp = llm_pipeline(complete, context_length=limit, template="Mark:\n{{ text }}")
     whole = [(i, i + 1, "GPE") for i, token in enumerate(doc) if token.text == "Lisbon"]
     annotated = nlp(doc)
     assert len(nlp.get_pipe("llm")._model.prompts[0]) > 1
@@ -95,13 +101,13 @@ def test_every_entity_of_a_long_text_is_found_once(split, limit):
     assert status(doc) == ("ok" if split else "windowed")
 
 
-def test_a_name_across_a_cut_is_whole():
-    """Wherever the name stands, one window sees all of it and decides."""
+def test_a_name_across_a_cut_is_found():
+    """One window contains the whole name and decides, wherever the name is."""
 
-    def answer(prompt):
+    def complete(prompt):
         return prompt.subject.text.replace("New York City", "[New York City | GPE]")
 
-    nlp = told(answer, context_length=90, template="Mark:\n{{ text }}")
+    nlp = llm_pipeline(complete, context_length=90, template="Mark:\n{{ text }}")
     for place in range(60):
         words = ["it"] * 60
         words[place : place + 1] = ["New", "York", "City"]
@@ -111,12 +117,14 @@ def test_a_name_across_a_cut_is_whole():
 
 
 def test_one_failed_window_fails_the_document():
-    def answer(prompt):
+    def complete(prompt):
         if "Porto" in prompt.subject.words:
             return Completion(error=TimeoutError("no answer in 30 s"))
-        return marked({"Lisbon": "GPE"})(prompt)
+        return tag_words({"Lisbon": "GPE"})(prompt)
 
-    nlp = told(answer, context_length=130, template="Mark:\n{{ text }}", keep_raw=True)
+    nlp = llm_pipeline(
+        complete, context_length=130, template="Mark:\n{{ text }}", keep_raw=True
+    )
     doc = sentences(8)
     words = ["Porto" if i == 42 else token.text for i, token in enumerate(doc)]
     starts = [token.is_sent_start for token in doc]
@@ -129,15 +137,15 @@ def test_one_failed_window_fails_the_document():
     count = len(nlp.get_pipe("llm")._model.prompts[0])
     raw = broken.spans["sc"].attrs["answer"].split("\n")
     assert count == len(raw) > issue["shard"] > 0
-    assert [number for number, said in enumerate(raw) if not said] == [issue["shard"]]
+    assert [number for number, text in enumerate(raw) if not text] == [issue["shard"]]
     assert len(found(doc)) == 8
 
 
-def test_issues_say_which_window_and_where_in_the_document():
-    def answer(prompt):
+def test_issues_have_the_window_and_the_position_in_the_document():
+    def complete(prompt):
         return prompt.subject.text.replace("Lisbon", "[Lis | GPE]bon", 1)
 
-    nlp = told(answer, context_length=130, template="Mark:\n{{ text }}")
+    nlp = llm_pipeline(complete, context_length=130, template="Mark:\n{{ text }}")
     doc = nlp(sentences(8))
     issues = doc.spans["sc"].attrs["issues"]
     assert set(codes(doc)) == {"off_tokens"} and status(doc) == "repaired"
@@ -146,26 +154,26 @@ def test_issues_say_which_window_and_where_in_the_document():
     assert len({issue["start"] for issue in issues}) == len(issues)
 
 
-def test_spans_of_neighbours_do_not_cross_where_the_format_cannot_say_it():
-    doc = unsplit(2)
+def test_crossing_spans_are_dropped_if_the_format_refuses_them():
+    doc = without_sentences(2)
     windows = (
         Window(0, 12, ((8, 20),), True),
         Window(8, 20, ((0, 12),), True),
     )
-    outcomes = [
+    predictions = [
         Prediction([TokenSpan(5, 11, "ORG", 0.5)]),
         Prediction([TokenSpan(2, 8, "GPE", 0.9)]),
     ]
     shards = Shards(doc, windows)
-    joined = merge_shards(shards, outcomes, ["ORG", "GPE"], allow_crossing=False)
-    assert [span[:3] for span in joined.spans] == [(10, 16, "GPE")]
-    assert joined.status == "repaired"
-    assert [issue["code"] for issue in joined.issues] == ["crossing"]
-    both = merge_shards(shards, outcomes, ["ORG", "GPE"], allow_crossing=True)
+    merged = merge_shards(shards, predictions, ["ORG", "GPE"], allow_crossing=False)
+    assert [span[:3] for span in merged.spans] == [(10, 16, "GPE")]
+    assert merged.status == "repaired"
+    assert [issue["code"] for issue in merged.issues] == ["crossing"]
+    both = merge_shards(shards, predictions, ["ORG", "GPE"], allow_crossing=True)
     assert len(both.spans) == 2 and both.status == "windowed"
 
 
-def test_the_worst_status_is_the_documents():
+def test_the_worst_status_of_the_windows_is_kept():
     doc = sentences(2)
     shards = Shards(doc, (Window(0, 10), Window(10, 20)))
     for statuses, expected in [
@@ -173,5 +181,5 @@ def test_the_worst_status_is_the_documents():
         (("ok", "repaired"), "repaired"),
         (("failed", "repaired"), FAILED),
     ]:
-        outcomes = [Prediction(status=each) for each in statuses]
-        assert merge_shards(shards, outcomes, ["A"], False).status == expected
+        predictions = [Prediction(status=each) for each in statuses]
+        assert merge_shards(shards, predictions, ["A"], False).status == expected

@@ -1,4 +1,4 @@
-"""The tasks within spacy-llm: entry points, what they write, saving, the cache."""
+"""The tasks in spacy-llm: entry points, annotations, serialization and cache."""
 
 import pickle
 
@@ -9,7 +9,7 @@ import srsly
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy_llm.registry import registry
-from task_cases import LABELS, MARKED, NESTED, TEXT, codes, found, status, told
+from task_cases import LABELS, NESTED, OUTPUT, TEXT, codes, found, llm_pipeline, status
 
 from spacy_genner.errors import GennerWarning
 from spacy_genner.formats import FORMATS, CharSpan, get_format
@@ -26,7 +26,7 @@ def model_of(nlp):
     return nlp.get_pipe("llm")._model
 
 
-def make(task="spacy-genner.SpanCat.v1", **settings):
+def make_task(task="spacy-genner.SpanCat.v1", **settings):
     return registry.llm_tasks.get(task)(**{"labels": LABELS, **settings})
 
 
@@ -37,43 +37,43 @@ def prompt_of(task, text=TEXT):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_is_found_by_name(task):
-    assert make(task).labels == tuple(LABELS)
-    nlp = told(MARKED, task)
+def test_tasks_are_registered(task):
+    assert make_task(task).labels == tuple(LABELS)
+    nlp = llm_pipeline(OUTPUT, task)
     assert nlp.get_pipe("llm").labels == tuple(LABELS)
     doc = nlp(TEXT)
     assert found(doc) == NESTED and status(doc) == "ok"
     assert list(doc.spans["sc"].attrs["scores"]) == [1.0] * 3
 
 
-def test_entities_are_those_of_ner_alone():
+def test_only_ner_sets_entities():
     entities = [(0, 1, "GPE"), (3, 6, "ORG")]
     for task, expected in zip(TASKS, (entities, []), strict=True):
-        doc = told(MARKED, task)(TEXT)
+        doc = llm_pipeline(OUTPUT, task)(TEXT)
         assert [(e.start, e.end, e.label_) for e in doc.ents] == expected
-    doc = told(MARKED, TASKS[0], set_ents="inner", spans_key="x")(TEXT)
+    doc = llm_pipeline(OUTPUT, TASKS[0], set_ents="inner", spans_key="x")(TEXT)
     assert [(e.start, e.label_) for e in doc.ents] == [(0, "GPE"), (5, "GPE")]
     assert found(doc, "x") == NESTED and "sc" not in doc.spans
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", FORMATS)
-def test_all_formats(task, name):
+def test_all_formats_are_parsed(task, name):
     spans = [CharSpan(0, 6, "GPE"), CharSpan(17, 37, "ORG"), CharSpan(31, 37, "GPE")]
-    answer = get_format(name).render(TEXT, spans, LABELS)
-    doc = told(answer, task, format=name)(TEXT)
+    completion = get_format(name).render(TEXT, spans, LABELS)
+    doc = llm_pipeline(completion, task, format=name)(TEXT)
     assert found(doc) == NESTED and status(doc) == "ok"
 
 
 @pytest.fixture
-def note():
+def note_extension():
     Doc.set_extension("genner_note", default=None)
     yield
     Doc.remove_extension("genner_note")
 
 
-def test_the_document_itself_is_annotated(note):
-    nlp = told(MARKED, TASKS[0])
+def test_the_document_itself_is_annotated(note_extension):
+    nlp = llm_pipeline(OUTPUT, TASKS[0])
     doc = nlp.make_doc(TEXT)
     doc._.genner_note = "kept"
     doc.user_data["own"] = 3
@@ -84,68 +84,68 @@ def test_the_document_itself_is_annotated(note):
     assert annotated is doc
     assert (doc._.genner_note, doc.user_data["own"]) == ("kept", 3)
     assert doc[1].lemma_ == "host" and len(doc.spans["other"]) == 1
-    # An earlier entity stays, and what overlaps it is in the group alone.
+    # An existing entity stays. Spans that overlap it are only in the group.
     assert [(e.start, e.label_) for e in doc.ents] == [(0, "GPE"), (2, "X"), (5, "GPE")]
-    again = told(MARKED, TASKS[0], overwrite_ents=True)
-    doc = again.make_doc(TEXT)
+    loaded = llm_pipeline(OUTPUT, TASKS[0], overwrite_ents=True)
+    doc = loaded.make_doc(TEXT)
     doc.ents = [Span(doc, 2, 4, "X")]
-    assert [e.label_ for e in again(doc).ents] == ["GPE", "ORG"]
+    assert [e.label_ for e in loaded(doc).ents] == ["GPE", "ORG"]
 
 
-def test_one_failed_answer_leaves_the_others():
+def test_a_failed_completion_does_not_affect_others():
     texts = [TEXT, "It rains.", "Lisbon wins."]
-    answers = {
-        texts[0]: MARKED,
+    completions = {
+        texts[0]: OUTPUT,
         texts[1]: Completion(error=TimeoutError("no answer in 30 s")),
         texts[2]: "[Lisbon | GPE] wins.",
     }
-    nlp = told(lambda prompt: answers[prompt.subject.text], TASKS[0])
+    nlp = llm_pipeline(lambda prompt: completions[prompt.subject.text], TASKS[0])
     with pytest.warns(GennerWarning, match=r"W730\] 1 of 3 .* no answer in 30 s"):
         docs = list(nlp.pipe(texts))
     assert [status(doc) for doc in docs] == ["ok", "failed", "ok"]
     assert [len(doc.spans["sc"]) for doc in docs] == [3, 0, 1]
     [issue] = docs[1].spans["sc"].attrs["issues"]
-    place = {"start": 0, "end": 3, "within": "tokens"}
-    assert issue == {"code": "failed", "message": "no answer in 30 s", **place}
+    position = {"start": 0, "end": 3, "within": "tokens"}
+    assert issue == {"code": "failed", "message": "no answer in 30 s", **position}
     assert docs[1].ents == ()
 
 
 @pytest.mark.parametrize(
-    "answer, code", [(None, "G736"), (["no", "text"], "G736"), ({"a": 1}, "G736")]
+    "completion, code", [(None, "G736"), (["no", "text"], "G736"), ({"a": 1}, "G736")]
 )
-def test_an_answer_that_is_no_text(answer, code):
-    nlp = told(lambda prompt: answer)
+def test_completions_must_be_strings(completion, code):
+    nlp = llm_pipeline(lambda prompt: completion)
     with pytest.warns(GennerWarning, match=code):
         assert status(nlp(TEXT)) == "failed"
 
 
-def test_a_model_that_loses_answers():
-    task = make()
+def test_a_model_that_returns_too_few_completions():
+    task = make_task()
     docs = list(spacy.blank("en").pipe([TEXT, TEXT]))
     shards = [shards for _, shards in task.generate_prompts(docs)]
     with pytest.warns(GennerWarning, match="2 of 2.*G735"):
-        list(task.parse_responses(shards, [[MARKED, MARKED]]))
+        list(task.parse_responses(shards, [[OUTPUT, OUTPUT]]))
     assert [status(doc) for doc in docs] == ["failed", "failed"]
 
 
-def test_another_ones_shards():
-    task = make()
+def test_shards_of_another_task():
+    task = make_task()
     doc, other = spacy.blank("en").pipe([TEXT, TEXT])
-    [annotated] = task.parse_responses([[doc]], [[MARKED]])
+    [annotated] = task.parse_responses([[doc]], [[OUTPUT]])
     assert annotated is doc and found(doc) == NESTED
     with pytest.raises(ValueError, match="G738"):
-        task.parse_responses([[doc, other]], [[MARKED, MARKED]])
+        task.parse_responses([[doc, other]], [[OUTPUT, OUTPUT]])
 
 
-def test_a_blank_document_is_not_asked_about():
-    nlp = told(MARKED)
+def test_a_blank_document_has_no_prompt():
+    nlp = llm_pipeline(OUTPUT)
     docs = list(nlp.pipe(["", " \n ", TEXT]))
     assert [len(prompts) for prompts in model_of(nlp).prompts] == [0, 0, 1]
     assert [status(doc) for doc in docs] == ["ok"] * 3
     assert [len(doc.spans["sc"]) for doc in docs] == [0, 0, 3]
 
 
-def test_with_spacy_llms_own_model():
+def test_a_model_of_spacy_llm():
     nlp = spacy.blank("en")
     task = {"@llm_tasks": TASKS[1], "labels": "ORG, GPE"}
     nlp.add_pipe(
@@ -156,38 +156,39 @@ def test_with_spacy_llms_own_model():
     assert [status(doc) for doc in docs] == ["failed", "ok"]
 
 
-@pytest.mark.parametrize("answer", [MARKED, f"Sure. {MARKED}"])
-def test_the_raw_answer_is_kept_on_request(answer):
-    assert told(answer, keep_raw=True)(TEXT).spans["sc"].attrs["answer"] == answer
-    assert "answer" not in told(answer)(TEXT).spans["sc"].attrs
+@pytest.mark.parametrize("completion", [OUTPUT, f"Sure. {OUTPUT}"])
+def test_raw_completions_are_kept_on_request(completion):
+    doc = llm_pipeline(completion, keep_raw=True)(TEXT)
+    assert doc.spans["sc"].attrs["answer"] == completion
+    assert "answer" not in llm_pipeline(completion)(TEXT).spans["sc"].attrs
 
 
-def test_a_prompt_is_a_question():
-    prompt = prompt_of(make(label_definitions={"GPE": "a city"}))
+def test_prompts_carry_text_and_layout():
+    prompt = prompt_of(make_task(label_definitions={"GPE": "a city"}))
     assert isinstance(prompt, Prompt)
     assert prompt.subject.text == TEXT
     assert prompt.layout.labels == tuple(LABELS)
     assert str(prompt) == prompt.layout.written(TEXT)
     assert "[entity | LABEL]" in prompt and "- GPE: a city" in prompt
     assert prompt.count(TEXT) == 1
-    again = pickle.loads(pickle.dumps(prompt))
-    assert (again, again.subject) == (prompt, prompt.subject)
+    loaded = pickle.loads(pickle.dumps(prompt))
+    assert (loaded, loaded.subject) == (prompt, prompt.subject)
 
 
-def test_a_template_of_ones_own():
+def test_a_custom_template():
     template = (
         "{{ labels | map(attribute='name') | join('/') }} as {{ format }}, "
         "{{ examples | length }} examples\n{{ text }}"
     )
     examples = [{"text": "Porto", "spans": [{"start": 0, "end": 5, "label": "GPE"}]}]
-    task = make(template=template, examples=examples)
+    task = make_task(template=template, examples=examples)
     assert prompt_of(task) == f"ORG/GPE as inline_bracketed, 1 examples\n{TEXT}"
     assert task.prompt_template.endswith("{{ text }}")
     with pytest.raises(ValueError, match="G109"):
-        make(template="{{ text }} {{ ''.__class__.__mro__ }}")
+        make_task(template="{{ text }} {{ ''.__class__.__mro__ }}")
     with pytest.raises(ValueError, match="G110"):
-        make(template="no text")
-    compact = make(template="compact", readings=2)
+        make_task(template="no text")
+    compact = make_task(template="compact", readings=2)
     assert prompt_of(compact).count(TEXT) == 2
 
 
@@ -207,19 +208,19 @@ def test_a_template_of_ones_own():
         ({"examples": "file.json"}, "G732"),
     ],
 )
-def test_settings_that_cannot_be_used(settings, code):
+def test_invalid_settings(settings, code):
     with pytest.raises(ValueError, match=code):
-        make(**settings)
+        make_task(**settings)
 
 
 def test_labels_as_a_string_and_from_definitions():
-    assert make(labels=" ORG , GPE,").labels == ("ORG", "GPE")
-    task = make(labels="", label_definitions={"GPE": "a city"})
+    assert make_task(labels=" ORG , GPE,").labels == ("ORG", "GPE")
+    task = make_task(labels="", label_definitions={"GPE": "a city"})
     assert task.labels == ("GPE",) and task.label_definitions == {"GPE": "a city"}
 
 
 def test_labels_are_added_and_cleared():
-    nlp = told(MARKED)
+    nlp = llm_pipeline(OUTPUT)
     pipe = nlp.get_pipe("llm")
     assert pipe.add_label("GPE") == 0
     assert pipe.add_label("PERSON", "somebody") == 1
@@ -237,26 +238,26 @@ def example(nlp, key="sc"):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_initialize_takes_labels_and_examples_from_the_data(task):
-    nlp = told(MARKED, task, labels="")
+def test_initialize_collects_labels_and_examples(task):
+    nlp = llm_pipeline(OUTPUT, task, labels="")
     nlp.config["initialize"]["components"]["llm"] = {"n_prompt_examples": 1}
     nlp.initialize(lambda: [example(nlp), example(nlp)])
     assert nlp.get_pipe("llm").labels == ("GPE", "ORG")
     prompt = prompt_of(task_of(nlp), "It rains.")
-    assert prompt.count(MARKED) == 1
+    assert prompt.count(OUTPUT) == 1
     assert found(nlp(TEXT)) == NESTED
 
 
-def test_initialize_takes_entities_where_there_is_no_group():
-    nlp = told(MARKED, TASKS[0], labels="")
+def test_initialize_collects_labels_from_entities_without_a_group():
+    nlp = llm_pipeline(OUTPUT, TASKS[0], labels="")
     reference = nlp.make_doc(TEXT)
     reference.ents = [Span(reference, 0, 1, "CITY")]
     nlp.initialize(lambda: [Example(nlp.make_doc(TEXT), reference)])
     assert nlp.get_pipe("llm").labels == ("CITY",)
 
 
-def test_initialize_keeps_the_labels_of_the_config_and_takes_its_own():
-    nlp = told(MARKED, label_definitions={"GPE": "a city"})
+def test_initialize_keeps_the_labels_of_the_config():
+    nlp = llm_pipeline(OUTPUT, label_definitions={"GPE": "a city"})
     nlp.initialize(lambda: [example(nlp)])
     assert task_of(nlp).labels == ("ORG", "GPE")
     nlp.config["initialize"]["components"]["llm"] = {"labels": ["GPE", "X"]}
@@ -266,18 +267,18 @@ def test_initialize_keeps_the_labels_of_the_config_and_takes_its_own():
 
 
 def test_saved_and_loaded(tmp_path):
-    nlp = told(MARKED, TASKS[0], labels="")
+    nlp = llm_pipeline(OUTPUT, TASKS[0], labels="")
     nlp.config["initialize"]["components"]["llm"] = {"n_prompt_examples": 1}
     nlp.initialize(lambda: [example(nlp)])
     nlp.get_pipe("llm").add_label("PERSON", "somebody, or two")
     prompt = prompt_of(task_of(nlp))
     nlp.to_disk(tmp_path / "saved")
-    again = spacy.load(tmp_path / "saved")
-    assert prompt_of(task_of(again)) == prompt
-    assert found(again(TEXT)) == NESTED
+    loaded = spacy.load(tmp_path / "saved")
+    assert prompt_of(task_of(loaded)) == prompt
+    assert found(loaded(TEXT)) == NESTED
     other = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
     assert prompt_of(task_of(other)) == prompt
-    task = task_of(again)
+    task = task_of(loaded)
     task.set_cfg(task.get_cfg())
     assert prompt_of(task) == prompt
     with pytest.raises(ValueError, match="G737"):
@@ -285,7 +286,7 @@ def test_saved_and_loaded(tmp_path):
 
 
 def test_scores():
-    nlp = told("[Lisbon | GPE] hosts the University of Lisbon.", TASKS[0])
+    nlp = llm_pipeline("[Lisbon | GPE] hosts the University of Lisbon.", TASKS[0])
     reference = nlp.make_doc(TEXT)
     reference.spans["sc"] = [Span(reference, *span) for span in NESTED]
     reference.ents = [Span(reference, 0, 1, "GPE"), Span(reference, 3, 6, "ORG")]
@@ -293,38 +294,40 @@ def test_scores():
     assert scores["ents_p"] == 1 and scores["ents_r"] == 0.5
     assert scores["spans_sc_r"] == pytest.approx(1 / 3)
     assert scores["spans_sc_nested_r"] == 0
-    spans = told(MARKED).evaluate([example(nlp)])
+    spans = llm_pipeline(OUTPUT).evaluate([example(nlp)])
     assert spans["spans_sc_f"] == 1 and "ents_f" not in spans
     scorer = {"@scorers": "spacy-genner.span_scorer.v1"}
-    assert told(MARKED, scorer=scorer).evaluate([example(nlp)])["spans_sc_f"] == 1
+    assert (
+        llm_pipeline(OUTPUT, scorer=scorer).evaluate([example(nlp)])["spans_sc_f"] == 1
+    )
 
 
-def test_with_spacy_llms_cache(tmp_path):
+def test_the_cache_of_spacy_llm(tmp_path):
     cache = {"@llm_misc": "spacy.BatchCache.v1", "batch_size": 1}
     cache |= {"path": str(tmp_path / "cache"), "max_batches_in_mem": 2}
-    nlp = told(f"Sure. {MARKED}", TASKS[0], component={"cache": cache})
+    nlp = llm_pipeline(f"Sure. {OUTPUT}", TASKS[0], component={"cache": cache})
     first = nlp(TEXT)
     second = nlp(TEXT)
     assert len(model_of(nlp).prompts) == 1
     assert found(second) == found(first) == NESTED
     assert status(second) == "repaired" and codes(second) == ["extra_text"]
     assert [e.label_ for e in second.ents] == ["GPE", "ORG"]
-    # Documents of another prompt are not taken for these.
+    # The cache is not used for another prompt.
     with pytest.raises(ValueError, match="template"):
-        told(MARKED, TASKS[0], labels=["X"], component={"cache": cache})
+        llm_pipeline(OUTPUT, TASKS[0], labels=["X"], component={"cache": cache})
 
 
-def test_with_save_io():
-    nlp = told(MARKED, component={"save_io": True})
+def test_prompts_and_completions_are_saved_with_save_io():
+    nlp = llm_pipeline(OUTPUT, component={"save_io": True})
     docs = list(nlp.pipe([TEXT, "Lisbon hosts the University of Lisbon."]))
     for doc in docs:
         io = doc.user_data["llm_io"]["llm"]
-        assert io["response"] == [MARKED]
+        assert io["response"] == [OUTPUT]
         assert TEXT in io["prompt"][0] and type(io["prompt"][0]) is str
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_few_shot_examples_of_a_file(task, tmp_path):
+def test_few_shot_examples_from_a_file(task, tmp_path):
     path = tmp_path / "examples.json"
     srsly.write_json(
         path,
@@ -341,7 +344,7 @@ def test_few_shot_examples_of_a_file(task, tmp_path):
         ],
     )
     reader = {"@misc": "spacy.FewShotReader.v1", "path": str(path)}
-    nlp = told(MARKED, task, examples=reader)
+    nlp = llm_pipeline(OUTPUT, task, examples=reader)
     assert found(nlp(TEXT)) == NESTED
     [[prompt]] = model_of(nlp).prompts
-    assert prompt.count(MARKED) == 1
+    assert prompt.count(OUTPUT) == 1

@@ -55,6 +55,35 @@ def chat_base(tiny_base, tmp_path):
     return folder
 
 
+def test_demonstrations(tiny_base, tmp_path):
+    path = tmp_path / "shown.spacy"
+    nlp = pipeline(tiny_base("llama"))
+    plain = results(nlp)
+    shown = [example.reference for example in make_examples(nlp, TEXTS[:2])]
+    DocBin(docs=shown).to_disk(path)
+    nlp.config["initialize"]["components"][NAME] = {"demonstrations": str(path)}
+    nlp.initialize(lambda: make_examples(nlp))
+    predictor = component(nlp).predictor
+    prefix = component(nlp).lm.tokenizer.decode(predictor.encoder.prefix_ids)
+    text = shown[0][:].text
+    output = "[Lisbon | GPE] hosts the[ University of Lisbon | ORG] ."
+    assert f"\nText:\n{text}\nMarked:\n{output}\n" in prefix
+    assert "\nMarked:\nMaria lives in[ Porto | GPE] .\n\nText:\n" in prefix
+    # A demonstration is identical to the reference output of its spans.
+    encoder = predictor.encoder
+    source = encoder.source(text.split(), [True] * len(text.split()))
+    ids = encoder.grammar(source).target([(0, 1, 1), (3, 6, 0)])
+    assert component(nlp).lm.tokenizer.decode(ids) == output
+    assert results(nlp) != plain
+    # Demonstrations are saved.
+    again = pipeline(tiny_base("llama")).from_bytes(nlp.to_bytes())
+    assert results(again) == results(nlp)
+    with pytest.raises(ValueError, match="G423.*nowhere"):
+        component(nlp).initialize(
+            lambda: make_examples(nlp), demonstrations="nowhere.spacy"
+        )
+
+
 def test_nearest_demonstrations(tiny_base, demonstrations, tmp_path):
     changes = {"demonstrations": {"@misc": NEAREST, "count": 1}}
     nlp = pipeline(tiny_base("llama"), **changes)

@@ -27,7 +27,7 @@ CHAT = (
 
 
 def prompts(nlp, text):
-    """The whole prompt as the model gets it, decoded."""
+    """The whole prompt of a text, decoded from its token ids."""
     pipe = component(nlp)
     encoder = pipe.predictor.encoder
     doc = make_doc(nlp, text)

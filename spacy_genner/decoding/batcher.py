@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from .engine import BatchCache, Engine
 
-# The maximum length of a draft, in tokens: `DRAFT_GROWTH` times the accepted part of the
-# last draft, but never less than `SHORTEST`.
+# A draft has at most `DRAFT_GROWTH` times as many tokens as were accepted of the last
+# one. `SHORTEST` tokens are always allowed.
 DRAFT_GROWTH = 4
 SHORTEST = 64
 

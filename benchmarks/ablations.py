@@ -108,7 +108,7 @@ class WithoutSharing(Ablation):
             DecodingTask(
                 task.grammar,
                 (*self._unshared, *task.prompt),
-                tuple(end + shift for end in task.unit_ends),
+                tuple(end + shift for end in task.word_ends),
             )
             for task in make_tasks(self.context, inputs)
         ]
@@ -164,5 +164,5 @@ def _fixed_drafts() -> Iterator[None]:
 @contextmanager
 def _unlimited_drafts() -> Iterator[None]:
     """Draft to the end of the output, even after a rejected draft."""
-    with patch.object(batcher, "SHORTEST", sys.maxsize):
+    with patch.object(batcher, "MIN_DRAFT_LIMIT", sys.maxsize):
         yield

@@ -54,7 +54,7 @@ def _copy_or_open(
     size = len(source)
     if word == size:
         return []
-    alternatives = [[quoted(source.pieces[word]), *_rule_at(word + 1, depth, size)]]
+    alternatives = [[quoted(source.word_texts[word]), *_rule_at(word + 1, depth, size)]]
     if depth < max_depth and not source.blank[word]:
         alternatives.append([quoted("["), f"o{word}d{depth + 1}"])
     return alternatives

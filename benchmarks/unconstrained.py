@@ -159,7 +159,7 @@ def markup_after_space(
         return output
     opening, closing = (
         "|".join(sorted({re.escape(mark(label)) for label in labels}))
-        for mark in (fmt.open_mark, fmt.close_mark)
+        for mark in (fmt.open_tag, fmt.close_tag)
     )
     before_space = re.compile(rf"((?:{opening})+)(\s+)")
     any_mark = re.compile(rf"{opening}|{closing}")

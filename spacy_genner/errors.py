@@ -772,7 +772,7 @@ class Errors(metaclass=_Coded):
         "or a character outside ASCII). Set it to a valid key."
     )
     G707 = (
-        "Remote models require the package httpx, which is not installed. Install it: "
+        "Remote models require the package openai, which is not installed. Install it: "
         "pip install 'spacy-genner[llm]'"
     )
     G710 = "The server at {url} rejects the key (401: {said}). {remedy}"

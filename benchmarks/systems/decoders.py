@@ -123,7 +123,7 @@ def make_tasks(context: Context, inputs: Sequence[Input]) -> list[DecodingTask]:
     encoder = context.encoder
     return [
         DecodingTask(
-            encoder.grammar(i.source), i.prompt, encoder.unit_ends(i.source, i.prompt)
+            encoder.grammar(i.source), i.prompt, encoder.word_ends(i.source, i.prompt)
         )
         for i in inputs
     ]

@@ -185,7 +185,7 @@ class GrammarGenerate(Generate):
             raise NotAvailable(
                 f"an output did not end within {MAX_CONSTRAINED_TOKENS} tokens"
             )
-        return self.context.char_spans(each.source, state.marked), None
+        return self.context.char_spans(each.source, state.spans), None
 
 
 class GrammarProcessor:

@@ -16,7 +16,7 @@ from spacy.tokens import Doc
 
 from ..errors import Errors, Warnings, warn
 from ..formats import CharSpan, Format, InlineFormat, crossings, drop_crossing
-from ..formats.base import ordered
+from ..formats.base import sort_spans
 from ..io import numbered_lines
 
 EXTENTS = ("full", "head")
@@ -425,7 +425,7 @@ def representable_spans(
     RETURNS (list[CharSpan]): The other spans, in order.
     """
     kept: list[CharSpan] = []
-    for span in ordered(set(spans)):
+    for span in sort_spans(set(spans)):
         surface = doc.text[span.start : span.end]
         if surface != surface.strip():
             counts.leave_out(BLANK_EDGE, describe_span(doc, span))
@@ -436,7 +436,7 @@ def representable_spans(
         for span in crossing:
             counts.leave_out(CROSSES, describe_span(doc, span))
     lost = set(fmt.unsayable(doc.text, kept))
-    for span in ordered(lost):
+    for span in sort_spans(lost):
         reason = HIDDEN if isinstance(fmt, InlineFormat) else ELSEWHERE
         counts.leave_out(reason, describe_span(doc, span))
-    return ordered(span for span in kept if span not in lost)
+    return sort_spans(span for span in kept if span not in lost)

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from .engine import BatchCache, Engine
 
 # A draft has at most `DRAFT_GROWTH` times as many tokens as were accepted of the last
-# one. `SHORTEST` tokens are always allowed.
+# one. `MIN_DRAFT_LIMIT` tokens are always allowed.
 DRAFT_GROWTH = 4
-SHORTEST = 64
+MIN_DRAFT_LIMIT = 64
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DecodingTask:
     grammar (Grammar): The grammar of the output, with the source text.
     prompt (tuple[int, ...]): The ids between the shared prefix and the output, at least
         one.
-    unit_ends (tuple[int, ...]): The index in the prompt of each word's last token, in
+    word_ends (tuple[int, ...]): The index in the prompt of each word's last token, in
         the last reading of the text; empty if unknown.
     expected (tuple[tuple[int, int, int], ...] | None): The spans to draft (first word,
         end word exclusive, label index); None if nothing is known.
@@ -49,7 +49,7 @@ class DecodingTask:
 
     grammar: Grammar
     prompt: tuple[int, ...]
-    unit_ends: tuple[int, ...] = ()
+    word_ends: tuple[int, ...] = ()
     expected: tuple[tuple[int, int, int], ...] | None = None
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ class DecodingResult:
 
 
 def scored_spans(
-    grammar: Grammar, marked: Sequence[MarkedSpan], decisions: Sequence[Decision]
+    grammar: Grammar, spans: Sequence[MarkedSpan], decisions: Sequence[Decision]
 ) -> tuple[ScoredSpan, ...]:
     """Score the spans of an output.
 
@@ -116,12 +116,12 @@ def scored_spans(
     Forced tokens count as certain.
 
     grammar (Grammar): The grammar.
-    marked (Sequence[MarkedSpan]): The spans of the complete output.
+    spans (Sequence[MarkedSpan]): The spans of the complete output.
     decisions (Sequence[Decision]): The choices of the output.
     RETURNS (tuple[ScoredSpan, ...]): The spans with their scores.
     """
     logps = {decision.step: decision.logp for decision in decisions}
-    doubtful = set(grammar.doubtful(marked))
+    doubtful = set(grammar.ambiguous(spans))
     return tuple(
         ScoredSpan(
             span.start,
@@ -130,7 +130,7 @@ def scored_spans(
             math.exp(min(0.0, sum(logps.get(step, 0.0) for step in span.steps))),
             span in doubtful,
         )
-        for span in marked
+        for span in spans
     )
 
 
@@ -212,7 +212,7 @@ class ActiveSequence:
         if not self.uses_head:
             return
         assert self.draft is not None
-        proposer = engine.span_proposer(hidden[list(self.task.unit_ends)])
+        proposer = engine.span_proposer(hidden[list(self.task.word_ends)])
         self.draft.use_proposer(proposer)
         if self.task.expected is None:
             self.draft.expect(proposer.likely_spans())
@@ -244,7 +244,7 @@ class ActiveSequence:
             self.start += index
             self.pending = [id_]
             if self.draft_ids:
-                self.draft_limit = max(SHORTEST, DRAFT_GROWTH * index)
+                self.draft_limit = max(MIN_DRAFT_LIMIT, DRAFT_GROWTH * index)
             if self.draft is not None:
                 preferred = {place: choice[0] for place, choice in chosen.items()}
                 self.draft.learn(index, preferred)
@@ -270,7 +270,7 @@ class ActiveSequence:
 
     def result(self) -> DecodingResult:
         """RETURNS (DecodingResult): The complete output."""
-        spans = scored_spans(self.task.grammar, self.state.marked, self.decisions)
+        spans = scored_spans(self.task.grammar, self.state.spans, self.decisions)
         return DecodingResult(
             tuple(self.output), spans, tuple(self.decisions), self.passes, self.fed
         )

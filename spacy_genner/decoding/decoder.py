@@ -149,4 +149,4 @@ class DraftDecoder(StepDecoder):
     def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
         draft = make_draft(task.grammar)
         uses_head = self.drafter.uses_head and engine.draft_head is not None
-        return ActiveSequence(task, draft, uses_head and bool(task.unit_ends))
+        return ActiveSequence(task, draft, uses_head and bool(task.word_ends))

@@ -150,12 +150,12 @@ class InlineDraft:
         kind: int = COPY
         expected: ExpectedSpan | None = None
         span: ExpectedSpan | None = None
-        if state.place.kind == OPEN:
-            _, span = _expected_tag(state.place.unit, [], by_start, opened)
+        if state.position.kind == OPEN:
+            _, span = _expected_tag(state.position.word, [], by_start, opened)
         while not state.finished:
             choices = state.choices
             inside = open_spans[-1] if open_spans else None
-            word = state.place.unit
+            word = state.position.word
             id_ = choices[0]
             if state.at_boundary:
                 kind, expected = _expected_tag(word, open_spans, by_start, opened)
@@ -168,14 +168,14 @@ class InlineDraft:
                     # The grammar may force a tag, too.
                     span = inside if state.kind_of(id_) == CLOSE else None
             elif len(choices) > 1:
-                span = inside if state.place.kind == CLOSE else span
+                span = inside if state.position.kind == CLOSE else span
                 id_ = self._id_towards(state, choices, span)
             steps.append(DraftStep(state, id_, span, inside))
-            depth = len(state.place.stack)
+            depth = len(state.position.stack)
             state = state.advance(id_)
-            if len(state.place.stack) < depth and open_spans:
+            if len(state.position.stack) < depth and open_spans:
                 open_spans.pop()
-            elif len(state.place.stack) > depth:
+            elif len(state.position.stack) > depth:
                 open_spans.append(span or ExpectedSpan(word, None, UNLABELLED))
                 opened[word] = opened.get(word, 0) + 1
         return [step.id for step in steps], [step.state for step in steps]
@@ -206,7 +206,7 @@ class InlineDraft:
     ) -> list[ExpectedSpan]:
         """The expected spans that stand for the open ones, outermost first."""
         found: list[ExpectedSpan] = []
-        for opened in state.place.stack:
+        for opened in state.position.stack:
             before = sum(span.start == opened.start for span in found)
             spans = by_start.get(opened.start, [])
             if before < len(spans):
@@ -228,7 +228,7 @@ class InlineDraft:
             label = span.label
         for id_ in choices:
             after = state.advance(id_)
-            node = after.place.node
+            node = after.position.node
             if node is not None:
                 if label in node.below:
                     return id_
@@ -241,7 +241,7 @@ class InlineDraft:
 
     def _correct(self, step: DraftStep, preferred: int) -> None:
         """Correct the spans by a decision between copying, closing and opening."""
-        state, word = step.state, step.state.place.unit
+        state, word = step.state, step.state.position.word
         drafted, kind = state.kind_of(step.id), state.kind_of(preferred)
         if step.inside is not None and step.inside.dropped and kind == CLOSE:
             return
@@ -288,7 +288,7 @@ class InlineDraft:
 
     def _add(self, step: DraftStep, preferred: int) -> None:
         """Add a span that the model opened at a boundary."""
-        word, last = step.state.place.unit, len(step.state.grammar.source)
+        word, last = step.state.position.word, len(step.state.grammar.source)
         inside = step.inside
         if inside is not None and not inside.dropped and inside.end is not None:
             last = max(inside.end, word + 1)
@@ -309,7 +309,7 @@ class InlineDraft:
         word belongs to that span, and the model did not open this one.
         """
         label = _only_label(state, preferred)
-        if state.place.kind != CLOSE and state.kind_of(preferred) == OPEN:
+        if state.position.kind != CLOSE and state.kind_of(preferred) == OPEN:
             others = [s for s in self._spans if s.start == span.start and s is not span]
             if any(other.label == label and not other.dropped for other in others):
                 span.dropped = True
@@ -343,13 +343,13 @@ def _expected_tag(
 def _is_copy_decision(state: InlineState) -> bool:
     """Whether the next token decides between copying and a tag: at a boundary, or
     behind one if both begin with the same token."""
-    return state.place.kind == COPY and len(state.choices) > 1
+    return state.position.kind == COPY and len(state.choices) > 1
 
 
 def _only_label(state: InlineState, id_: int) -> int:
     """The label that a token of a tag leads to, `UNLABELLED` if it leads to several."""
     after = state.advance(id_)
-    node = after.place.node
+    node = after.position.node
     if node is not None:
         return next(iter(node.below)) if len(node.below) == 1 else UNLABELLED
     return _completed_label(after, state, id_)
@@ -358,8 +358,8 @@ def _only_label(state: InlineState, id_: int) -> int:
 def _completed_label(after: InlineState, state: InlineState, id_: int) -> int:
     """The label of the tag that a token completes, `UNLABELLED` if the tag has none."""
     if state.kind_of(id_) == OPEN:
-        return after.place.stack[-1].label if after.place.stack else UNLABELLED
-    link = after.place.marked
+        return after.position.stack[-1].label if after.position.stack else UNLABELLED
+    link = after.position.spans
     if state.kind_of(id_) == CLOSE and link is not None:
         label: int = link[1].label
         return label
@@ -437,7 +437,7 @@ class JsonDraft:
 
     def _next_span(self, state: JsonState) -> WordSpan | None:
         """The first expected span behind the last entry of the list."""
-        label, last = state.position
+        label, last = state.list_position
         for span in self._spans or ():
             if state.grammar.grouped and span[2] != label:
                 continue

@@ -88,7 +88,7 @@ class Engine:
         prefix: Sequence[int],
         draft_head: DraftHead | None = None,
     ):
-        self.backbone = Backbone(network, decoder, tapped=draft_head is not None)
+        self.backbone = Backbone(network, decoder, middle_layer=draft_head is not None)
         self.head = RestrictedHead(network)
         self.prefix = list(prefix)
         self.draft_head = draft_head
@@ -108,7 +108,7 @@ class Engine:
         hidden = self.backbone.forward_padded(batch)
         logits = network(input_ids=batch, use_cache=False).logits[0]
         self.head.check(network, self.last_layer(hidden[0]), logits)
-        self.backbone.settle(ids, self.device)
+        self.backbone.check_packing(ids, self.device)
         if self.cached:
             try:
                 rows = KeyValueBatch(self, BatchKVCache(2, PROBE_LENGTH), 0)

@@ -91,10 +91,10 @@ class Format(ABC):
         unique = _validated(text, spans, labels)
         for label in {span.label for span in unique}:
             self.check_label(label)
-        return self.written(text, unique, labels)
+        return self.render_unchecked(text, unique, labels)
 
     @abstractmethod
-    def written(
+    def render_unchecked(
         self, text: str, spans: list[CharSpan], labels: Sequence[str] | None
     ) -> str:
         """Render spans without the checks of `render`.
@@ -129,7 +129,7 @@ class Format(ABC):
         """
 
 
-def ordered(
+def sort_spans(
     spans: Iterable[CharSpan], labels: Sequence[str] | None = None
 ) -> list[CharSpan]:
     """Sort spans by start, then longer spans first, then by label.
@@ -186,7 +186,7 @@ def _validated(
     text: str, spans: Iterable[CharSpan], labels: Sequence[str] | None
 ) -> list[CharSpan]:
     """Sort spans and remove duplicates. Raise if a span does not fit the text."""
-    unique = ordered({CharSpan(*span) for span in spans}, labels)
+    unique = sort_spans({CharSpan(*span) for span in spans}, labels)
     for span in unique:
         if not 0 <= span.start < span.end <= len(text):
             raise ValueError(Errors.G001.format(span=tuple(span), size=len(text)))

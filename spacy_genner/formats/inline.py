@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
 from ..errors import Errors
-from .base import CharSpan, Format, Issue, Parsed, crossings, ordered
+from .base import CharSpan, Format, Issue, Parsed, crossings, sort_spans
 from .repair import Tag, TaggedSpan, repair
 
 
@@ -32,17 +32,17 @@ class InlineFormat(Format):
     close_pattern: re.Pattern[str]
 
     @abstractmethod
-    def open_mark(self, label: str) -> str:
+    def open_tag(self, label: str) -> str:
         """RETURNS (str): The opening tag of a span with the label."""
 
     @abstractmethod
-    def close_mark(self, label: str) -> str:
+    def close_tag(self, label: str) -> str:
         """RETURNS (str): The closing tag of a span with the label."""
 
     def is_legal(self, label: str) -> bool:
         return self.legal_label.fullmatch(label) is not None
 
-    def written(
+    def render_unchecked(
         self, text: str, spans: list[CharSpan], labels: Sequence[str] | None
     ) -> str:
         pairs = crossings(spans)
@@ -56,10 +56,10 @@ class InlineFormat(Format):
         rank = {span: index for index, span in enumerate(spans)}
         nested = sorted(spans, key=lambda s: (s.start, -s.end, -rank[s]))
         for span in nested:
-            tag = self.open_mark(span.label)
+            tag = self.open_tag(span.label)
             opening[span.start] = opening.get(span.start, "") + tag
         for span in reversed(nested):
-            tag = self.close_mark(span.label)
+            tag = self.close_tag(span.label)
             closing[span.end] = closing.get(span.end, "") + tag
         parts, last = [], 0
         for offset in sorted({*opening, *closing}):
@@ -72,9 +72,9 @@ class InlineFormat(Format):
         # The copy takes precedence over a tag with which the text itself continues.
         return [
             span
-            for span in ordered(set(spans))
-            if text.startswith(self.open_mark(span.label), span.start)
-            or text.startswith(self.close_mark(span.label), span.end)
+            for span in sort_spans(set(spans))
+            if text.startswith(self.open_tag(span.label), span.start)
+            or text.startswith(self.close_tag(span.label), span.end)
         ]
 
     def parse(
@@ -103,7 +103,7 @@ class InlineFormat(Format):
             message = "the position or the order of the tags differs from the expected"
             issues.append(Issue("copy_differs", message, 0, len(output)))
         issues.sort(key=lambda issue: (issue.start, issue.end, issue.code))
-        return Parsed(ordered(spans, labels), issues)
+        return Parsed(sort_spans(spans, labels), issues)
 
     def _parse_exact(self, output: str, text: str) -> list[TaggedSpan] | None:
         """Parse an output that copies the text exactly. Return None for any other."""
@@ -185,10 +185,10 @@ class InlineBracketed(InlineFormat):
     close_pattern = re.compile(rf" \| ({_BRACKETED_LABEL})\]")
     label_rule = "no '[', ']', '|' or line break, and no white space at either end"
 
-    def open_mark(self, label: str) -> str:
+    def open_tag(self, label: str) -> str:
         return "["
 
-    def close_mark(self, label: str) -> str:
+    def close_tag(self, label: str) -> str:
         return f" | {label}]"
 
 
@@ -208,8 +208,8 @@ class InlineXml(InlineFormat):
     close_pattern = re.compile(rf"</({_XML_LABEL})>")
     label_rule = "a letter or '_', followed by letters, digits, '_', '.' or '-'"
 
-    def open_mark(self, label: str) -> str:
+    def open_tag(self, label: str) -> str:
         return f"<{label}>"
 
-    def close_mark(self, label: str) -> str:
+    def close_tag(self, label: str) -> str:
         return f"</{label}>"

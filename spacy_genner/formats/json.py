@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .base import CharSpan, Format, Issue, Parsed, ordered
+from .base import CharSpan, Format, Issue, Parsed, sort_spans
 from .json_reader import Value, read_values
 
 
@@ -207,7 +207,7 @@ class JsonFormat(Format):
     def is_legal(self, label: str) -> bool:
         return bool(label)
 
-    def written(
+    def render_unchecked(
         self, text: str, spans: list[CharSpan], labels: Sequence[str] | None
     ) -> str:
         return json.dumps(self.to_json(text, spans, labels), ensure_ascii=False)
@@ -219,7 +219,7 @@ class JsonFormat(Format):
         collector = SpanCollector(text, labels, issues)
         self.collect(values, collector)
         issues.sort(key=lambda issue: (issue.start, issue.end, issue.code))
-        spans = ordered(collector.spans, labels)
+        spans = sort_spans(collector.spans, labels)
         if not issues:
             rendered = self.render(text, spans, self.label_order(values, labels))
             if rendered != output:
@@ -276,7 +276,7 @@ class GroupedJson(JsonFormat):
     def unsayable(self, text: str, spans: Iterable[CharSpan]) -> list[CharSpan]:
         # An entry is lost if its string would be assigned to another occurrence.
         groups: dict[tuple[str, str], list[CharSpan]] = {}
-        for span in ordered(set(spans)):
+        for span in sort_spans(set(spans)):
             string = text[span.start : span.end]
             groups.setdefault((span.label, string), []).append(span)
         lost = []
@@ -284,7 +284,7 @@ class GroupedJson(JsonFormat):
             wanted = [Occurrence(span.start, span.end) for span in group]
             kept = representable(text, occurrences(text, string), wanted)
             lost += [s for s in group if Occurrence(s.start, s.end) not in kept]
-        return ordered(lost)
+        return sort_spans(lost)
 
     def collect(self, values: Sequence[Value], collector: SpanCollector) -> None:
         entries: dict[tuple[str, str], list[Value]] = {}

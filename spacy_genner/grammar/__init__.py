@@ -8,7 +8,7 @@ from functools import partial
 
 from ..formats import Format, InlineFormat
 from .base import Encode, Grammar, MarkedSpan, Source, State, make_source
-from .inline import InlineGrammar, InlineState, Markup, make_markup, markup_by_boundary
+from .inline import InlineGrammar, InlineState, Markup, make_markup, tags_by_boundary
 from .json import JsonGrammar, JsonState
 from .json_tokens import make_json_tokens
 
@@ -51,5 +51,5 @@ __all__ = [
     "make_grammars",
     "make_markup",
     "make_source",
-    "markup_by_boundary",
+    "tags_by_boundary",
 ]

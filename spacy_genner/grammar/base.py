@@ -40,7 +40,7 @@ class Source:
         starts, without the space before it.
     ends (tuple[int, ...]): The character offset at which it ends, exclusive.
     blank (tuple[bool, ...]): Whether the word is white space only.
-    pieces (tuple[str, ...]): The text of each word, with the space before it.
+    word_texts (tuple[str, ...]): The text of each word, with the space before it.
     """
 
     text: str
@@ -49,7 +49,7 @@ class Source:
     starts: tuple[int, ...]
     ends: tuple[int, ...]
     blank: tuple[bool, ...]
-    pieces: tuple[str, ...]
+    word_texts: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,7 +60,7 @@ class Source:
         output without spans."""
         return [id_ for word in self.ids for id_ in word]
 
-    def units_of(self, first_token: int, end_token: int) -> tuple[int, int] | None:
+    def word_range(self, first_token: int, end_token: int) -> tuple[int, int] | None:
         """Convert a range of spaCy tokens to a range of words.
 
         first_token (int): The first token.
@@ -84,7 +84,7 @@ def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) ->
     """
     text = ""
     before = ""
-    ids, tokens, starts, ends, blank, pieces = [], [], [], [], [], []
+    ids, tokens, starts, ends, blank, word_texts = [], [], [], [], [], []
     for index, (word, space) in enumerate(zip(words, spaces, strict=True)):
         word_ids = tuple(encode(before + word)) if word else ()
         text += before
@@ -94,7 +94,7 @@ def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) ->
             starts.append(len(text))
             ends.append(len(text) + len(word))
             blank.append(not word.strip())
-            pieces.append(before + word)
+            word_texts.append(before + word)
         text += word
         before = " " if space else ""
     return Source(
@@ -104,7 +104,7 @@ def make_source(words: Sequence[str], spaces: Sequence[bool], encode: Encode) ->
         starts=tuple(starts),
         ends=tuple(ends),
         blank=tuple(blank),
-        pieces=tuple(pieces),
+        word_texts=tuple(word_texts),
     )
 
 
@@ -159,7 +159,7 @@ class State(ABC):
 
     @property
     @abstractmethod
-    def marked(self) -> list[MarkedSpan]:
+    def spans(self) -> list[MarkedSpan]:
         """RETURNS (list[MarkedSpan]): The completed spans, in order of completion."""
 
     def advance(self, id_: int) -> Any:
@@ -232,7 +232,7 @@ class Grammar(ABC):
         """
         return []
 
-    def doubtful(self, spans: Sequence[MarkedSpan]) -> list[MarkedSpan]:
+    def ambiguous(self, spans: Sequence[MarkedSpan]) -> list[MarkedSpan]:
         """Find the spans of a complete output that may stand for another place.
 
         Only a format that gives no places has such spans.

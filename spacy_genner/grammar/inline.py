@@ -92,8 +92,8 @@ def make_markup(fmt: InlineFormat, labels: Sequence[str], encode: Encode) -> Mar
     RETURNS (Markup): The tags.
     RAISES (ValueError): If the tokenizer cannot distinguish two tags.
     """
-    open_texts = tuple(fmt.open_mark(label) for label in labels)
-    close_texts = tuple(fmt.close_mark(label) for label in labels)
+    open_texts = tuple(fmt.open_tag(label) for label in labels)
+    close_texts = tuple(fmt.close_tag(label) for label in labels)
     open_ids = tuple(tuple(encode(text)) for text in open_texts)
     close_ids = tuple(tuple(encode(text)) for text in close_texts)
     distinct = open_ids if fmt.open_names_label else open_ids[:1]
@@ -129,7 +129,7 @@ def _make_trie(tags: Iterable[tuple[int, ...]], texts: Sequence[str]) -> TrieNod
     return root
 
 
-def markup_by_boundary(
+def tags_by_boundary(
     spans: Iterable[WordSpan], size: int
 ) -> list[tuple[list[int], list[int]]]:
     """List the tags at each boundary between words, in the order of the output.
@@ -165,7 +165,7 @@ class Position(NamedTuple):
     """One reading of an output.
 
     kind (int): COPY between tags, CLOSE or OPEN inside a tag of that kind.
-    unit (int): The word that is copied next, or is partially copied.
+    word (int): The word that is copied next, or is partially copied.
     offset (int): The number of ids of that word that are copied. A position with kind
         COPY and offset 0 is at a boundary.
     node (TrieNode | None): The node of the trie, inside a tag.
@@ -173,17 +173,17 @@ class Position(NamedTuple):
     stack (tuple[OpenSpan, ...]): The open spans, outermost first.
     last (tuple[int, int] | None): The first word and the label of the span that was
         closed last at this boundary, if any.
-    marked (Chain): The completed spans.
+    spans (Chain): The completed spans.
     """
 
     kind: int
-    unit: int
+    word: int
     offset: int
     node: TrieNode | None
     steps: tuple[int, ...]
     stack: tuple[OpenSpan, ...]
     last: tuple[int, int] | None
-    marked: Chain
+    spans: Chain
 
 
 # A token of kind COPY, CLOSE or OPEN: the kind, the token id and the next position.
@@ -210,7 +210,7 @@ class InlineState(State):
         self._next: dict[int, tuple[int, list[Position]]] = {}
 
     @property
-    def place(self) -> Position:
+    def position(self) -> Position:
         """RETURNS (Position): The position that takes precedence."""
         return self._positions[0]
 
@@ -225,7 +225,7 @@ class InlineState(State):
         first = self._positions[0]
         return (
             first.kind == COPY
-            and first.unit == len(self.grammar.source)
+            and first.word == len(self.grammar.source)
             and not first.stack
         )
 
@@ -236,8 +236,8 @@ class InlineState(State):
         return self._choices
 
     @property
-    def marked(self) -> list[MarkedSpan]:
-        return chain_to_list(self._positions[0].marked)
+    def spans(self) -> list[MarkedSpan]:
+        return chain_to_list(self._positions[0].spans)
 
     def kind_of(self, id_: int) -> int:
         """Get the kind of a legal next id.
@@ -318,7 +318,7 @@ class InlineGrammar(Grammar):
     def target(self, spans: Iterable[WordSpan]) -> list[int]:
         ids: list[int] = []
         size = len(self.source)
-        for word, (closed, opened) in enumerate(markup_by_boundary(spans, size)):
+        for word, (closed, opened) in enumerate(tags_by_boundary(spans, size)):
             for label in closed:
                 ids.extend(self.marks.close_ids[label])
             for label in opened:
@@ -339,7 +339,7 @@ class InlineGrammar(Grammar):
             allowed = self._closable if kind == CLOSE else self._openable
             self._add_tag(position, node, kind, allowed(position), step, moves)
             return
-        if position.unit < len(self.source):
+        if position.word < len(self.source):
             self._add_copy(position, moves)
         if position.offset == 0:
             labels = self._closable(position)
@@ -350,14 +350,14 @@ class InlineGrammar(Grammar):
                 self._add_tag(position, self.marks.opening, OPEN, labels, step, moves)
 
     def _add_copy(self, position: Position, moves: list[Move]) -> None:
-        word, offset = position.unit, position.offset
+        word, offset = position.word, position.offset
         ids = self.source.ids[word]
         if offset == 0 and not self._can_close_all(position.stack, word + 1, None):
             return
         if offset + 1 < len(ids):
             after = position._replace(offset=offset + 1)
         else:
-            after = position._replace(unit=word + 1, offset=0, last=None)
+            after = position._replace(word=word + 1, offset=0, last=None)
         moves.append((COPY, ids[offset], after))
 
     def _add_tag(
@@ -386,23 +386,23 @@ class InlineGrammar(Grammar):
         self, position: Position, label: int, steps: tuple[int, ...]
     ) -> Position:
         """The position after an opening tag."""
-        word = position.unit
+        word = position.word
         known = label if self.marks.open_names_label else UNLABELLED
         stack = (*position.stack, OpenSpan(word, known, steps))
-        return Position(COPY, word, 0, None, (), stack, None, position.marked)
+        return Position(COPY, word, 0, None, (), stack, None, position.spans)
 
     def _closed(
         self, position: Position, label: int, steps: tuple[int, ...]
     ) -> Position:
         """The position after a closing tag."""
-        word, top = position.unit, position.stack[-1]
+        word, top = position.word, position.stack[-1]
         span = MarkedSpan(top.start, word, label, top.steps + steps)
         stack, last = position.stack[:-1], (top.start, label)
-        return Position(COPY, word, 0, None, (), stack, last, (position.marked, span))
+        return Position(COPY, word, 0, None, (), stack, last, (position.spans, span))
 
     def _closable(self, position: Position) -> frozenset[int]:
         """The labels with which the innermost span can end at this boundary."""
-        word, stack = position.unit, position.stack
+        word, stack = position.word, position.stack
         if not stack or word == 0 or self.source.blank[word - 1]:
             return frozenset()
         top = stack[-1]
@@ -426,7 +426,7 @@ class InlineGrammar(Grammar):
 
     def _openable(self, position: Position) -> frozenset[int]:
         """The labels with which a span can start at this boundary."""
-        word, stack = position.unit, position.stack
+        word, stack = position.word, position.stack
         if word >= len(self.source) or self.source.blank[word]:
             return frozenset()
         if len(stack) >= self.max_depth:

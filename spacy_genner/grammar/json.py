@@ -160,7 +160,7 @@ class JsonState(State):
         return self._choices
 
     @property
-    def marked(self) -> list[MarkedSpan]:
+    def spans(self) -> list[MarkedSpan]:
         partial = self._branches[0].partial or PartialOutput()
         return self.grammar.placed(chain_to_list(partial.entries))
 
@@ -180,7 +180,7 @@ class JsonState(State):
         return (first.partial or first.transitions[0].partial).label
 
     @property
-    def position(self) -> tuple[int, WordSpan | None]:
+    def list_position(self) -> tuple[int, WordSpan | None]:
         """RETURNS (tuple[int, tuple[int, int, int] | None]): The index of the label of
         the current list (grouped), and the previous entry of the list."""
         first = self._branches[0]
@@ -346,8 +346,8 @@ class JsonGrammar(Grammar):
     def unsayable(self, spans: Iterable[WordSpan]) -> list[WordSpan]:
         return self._occurrences.unsayable(spans) if self.grouped else []
 
-    def doubtful(self, spans: Sequence[MarkedSpan]) -> list[MarkedSpan]:
-        return self._occurrences.doubtful(spans) if self.grouped else []
+    def ambiguous(self, spans: Sequence[MarkedSpan]) -> list[MarkedSpan]:
+        return self._occurrences.ambiguous(spans) if self.grouped else []
 
     def placed(self, entries: Sequence[MarkedSpan]) -> list[MarkedSpan]:
         """Place the entries of an output.
@@ -562,8 +562,8 @@ class JsonGrammar(Grammar):
         entries = chain_to_list(partial.entries)
         if self.grouped:
             entries = [entry for entry in entries if entry.label == partial.label]
-        doubtful = self.doubtful(entries)
-        return [(e.start, e.end) for e in entries if e not in doubtful]
+        ambiguous = self.ambiguous(entries)
+        return [(e.start, e.end) for e in entries if e not in ambiguous]
 
     def _can_end(self, segment: Segment) -> bool:
         """Whether a string can end at the boundary that it has reached."""

@@ -112,7 +112,7 @@ def word_string_ids(source: Source, encode: Encode) -> tuple[list[Ids], list[Ids
         string, without the space before it, and as a later word of a string.
     """
     first, later = [], []
-    for word, piece in enumerate(source.pieces):
+    for word, piece in enumerate(source.word_texts):
         bare = source.text[source.starts[word] : source.ends[word]]
         first.append(tuple(encode(_escaped(bare))))
         escaped = _escaped(piece)
@@ -185,7 +185,7 @@ class OccurrenceTable:
             lost += [wanted[place] for place in wanted.keys() - kept]
         return [entries[index][:3] for index in sorted(lost)]
 
-    def doubtful(self, entries: Sequence[MarkedSpan]) -> list[MarkedSpan]:
+    def ambiguous(self, entries: Sequence[MarkedSpan]) -> list[MarkedSpan]:
         """Find the entries whose string has more occurrences than entries.
 
         entries (Sequence[MarkedSpan]): The entries of a complete output.

@@ -373,7 +373,7 @@ class FreeGenerator:
         if isinstance(prompt, Prompt):
             if self.tuned is not None:
                 self.tuned.check_labels(prompt.layout.labels)
-                text = self.tuned.layout.written(prompt.subject.text)
+                text = self.tuned.layout.render(prompt.subject.text)
             if not chat_of_prompts(self.lm, self.tuned, self.chat):
                 frame = self._plain
         return (*frame.before, *self.encode(text), *frame.after)
@@ -517,8 +517,7 @@ class ConstrainedGenerator:
         self, predictor: LocalPredictor, engine: "Engine", prompts: list[Prompt]
     ) -> list[Completion]:
         """Complete prompts together, or each alone if that fails, so that the failure
-        of
-        one is its own."""
+        of one is its own."""
         made: dict[int, Completion] = {}
         sources: dict[int, Source] = {}
         tasks: dict[int, DecodingTask] = {}
@@ -560,7 +559,7 @@ class ConstrainedGenerator:
             raise ValueError(
                 Errors.G741.format(prompt=shown, size=size, limit=self.limit)
             )
-        ends = predictor.encoder.unit_ends(source, ids)
+        ends = predictor.encoder.word_ends(source, ids)
         return DecodingTask(predictor.encoder.grammar(source), ids, ends)
 
     def _predictor(self, layout: PromptLayout) -> LocalPredictor:
@@ -604,7 +603,9 @@ def token_aligned_layout(layout: PromptLayout) -> PromptLayout:
             span._replace(start=span.start - text[: span.start].endswith(" "))
             for span in fmt.parse(output, text, layout.labels).spans
         ]
-        shown.append(Demonstration(text, fmt.written(text, spans, layout.labels)))
+        shown.append(
+            Demonstration(text, fmt.render_unchecked(text, spans, layout.labels))
+        )
     return replace(layout, demonstrations=tuple(shown))
 
 

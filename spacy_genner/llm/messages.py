@@ -68,7 +68,7 @@ def make_prompt(
     """
     words = tuple(token.text for token in part)
     spaces = tuple(bool(token.whitespace_) for token in part)
-    return Prompt(layout.written(part.text, more), PromptText(words, spaces), layout)
+    return Prompt(layout.render(part.text, more), PromptText(words, spaces), layout)
 
 
 class Completion(str):

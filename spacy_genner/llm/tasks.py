@@ -306,10 +306,10 @@ class MarkingTask:
     @property
     def prompt_template(self) -> str:
         """RETURNS (str): The prompt with `{{ text }}` in the place of the text. The
-        cache
-        of spacy-llm compares it to decide whether its documents are still valid."""
+        cache of spacy-llm compares it to decide whether its documents are still
+        valid."""
         layout = self.layout if self._labels else self._make_layout(())
-        return layout.written("{{ text }}")
+        return layout.render("{{ text }}")
 
     def add_label(self, label: str, label_definition: str | None = None) -> int:
         """Add a label.

@@ -81,21 +81,21 @@ class HiddenStateHook:
 class Backbone:
     """The text decoder of a causal language model.
 
-    Hidden states have the width of the model. With `tapped` they are twice as wide:
-    those of the last layer, followed by those of a middle layer.
+    Hidden states have the width of the model. With `middle_layer` they are twice as
+    wide: those of the last layer, followed by those of a middle layer.
 
     network (PreTrainedModel): The causal language model.
     decoder (nn.Module): Its text decoder, without the head.
-    tapped (bool): Whether to append the hidden states of a middle layer.
+    middle_layer (bool): Whether to append the hidden states of a middle layer.
 
     attention_only (bool): Whether all layers are attention layers, so that keys and
         values are the only state that a token leaves behind.
     packs (bool): Whether rows are packed; see `settle`.
     """
 
-    def __init__(self, network: Any, decoder: Any, tapped: bool = False):
+    def __init__(self, network: Any, decoder: Any, middle_layer: bool = False):
         self.decoder = decoder
-        self._hook = HiddenStateHook(decoder) if tapped else None
+        self._hook = HiddenStateHook(decoder) if middle_layer else None
         config = network.config.get_text_config()
         layer_types = set(getattr(config, "layer_types", None) or ())
         layer_types |= set(getattr(config, "layers_block_type", None) or ())
@@ -117,7 +117,7 @@ class Backbone:
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
 
     @torch.no_grad()
-    def settle(self, ids: Sequence[int], device: torch.device) -> None:
+    def check_packing(self, ids: Sequence[int], device: torch.device) -> None:
         """Check packing: compare packed rows with a plain forward pass.
 
         If a model class does not support packing, or computes something else, `packs`

@@ -262,7 +262,7 @@ class LanguageModel:
 
         RETURNS (PreTrainedModel): A causal language model in eval mode: the shared base
             without an adapter, otherwise a network with the adapter merged in or beside
-            the base. After a call of `touch` the next call makes a new one.
+            the base. After a call of `mark_changed` the next call makes a new one.
         RAISES (ValueError): The loaded adapter does not fit the base.
         """
         if not self.has_adapter:
@@ -309,7 +309,7 @@ class LanguageModel:
         own = 0.0 if self.lora is None else self.lora.dropout
         set_dropout(self.training_network, max(rate, own))
 
-    def touch(self) -> None:
+    def mark_changed(self) -> None:
         """Mark the weights of the adapter as changed."""
         with self._lock:
             self.version += 1
@@ -326,7 +326,7 @@ class LanguageModel:
             self._saved = None
             self._training = None
             self.drafting.clear()
-            self.touch()
+            self.mark_changed()
 
     def use_adapter(self, files: AdapterFiles, where: str) -> None:
         """Replace the adapter by a saved one. The base is not loaded.
@@ -339,7 +339,7 @@ class LanguageModel:
             self._saved_where = where
             self._training = None
             self.drafting.clear()
-            self.touch()
+            self.mark_changed()
 
     def adapter_files(self) -> AdapterFiles:
         """Get the adapter as peft would save it.
@@ -383,17 +383,17 @@ class LanguageModel:
                 return b""
             return self.adapter_files().to_bytes()
 
-    def from_bytes(self, data: bytes) -> "LanguageModel":
+    def from_bytes(self, bytes_data: bytes) -> "LanguageModel":
         """Use the adapter that `to_bytes` returned. The base is not loaded.
 
-        data (bytes): The adapter, or nothing.
+        bytes_data (bytes): The adapter, or nothing.
         RETURNS (LanguageModel): This model.
         RAISES (ValueError): The bytes are not an adapter, or the adapter is not
             supported.
         """
-        if data:
+        if bytes_data:
             self.use_adapter(
-                AdapterFiles.from_bytes(data, self.name), "the saved bytes"
+                AdapterFiles.from_bytes(bytes_data, self.name), "the saved bytes"
             )
         else:
             self.reset_adapter()

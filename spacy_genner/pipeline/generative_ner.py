@@ -485,8 +485,7 @@ class GenerativeNER(TrainablePipe):
     @property
     def target_builder(self) -> "TargetBuilder":
         """RETURNS (TargetBuilder): Builds training targets from examples, and counts
-        the
-        reference spans that cannot be used."""
+        the reference spans that cannot be used."""
         if self._target_builder is None:
             self._target_builder = self._trainable_predictor().target_builder(
                 self.key, self.cfg["crossing"], self._sentences_by
@@ -495,8 +494,7 @@ class GenerativeNER(TrainablePipe):
 
     def gold_counts(self) -> "TargetCounts | None":
         """RETURNS (TargetCounts | None): The reference spans that training has seen
-        since
-        `initialize`, and those that it could not use."""
+        since `initialize`, and those that it could not use."""
         builder = self._target_builder
         return None if builder is None else builder.counts
 
@@ -627,8 +625,7 @@ class GenerativeNER(TrainablePipe):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Settings and adapter, for `n_process` and copies. Locks and everything that
-        is
-        made at first use are left out."""
+        is made at first use are left out."""
         attrs = {**self.__dict__, "_predictor": None, "_target_builder": None}
         del attrs["_lock"]
         inherited = ("vocab", "model", "name", "cfg", "scorer")

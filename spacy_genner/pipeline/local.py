@@ -183,7 +183,7 @@ class LocalPredictor:
         expected = None
         if spans is not None:
             expected = tuple(self._in_words(spans, window, source))
-        ends = self.encoder.unit_ends(source, prompt)
+        ends = self.encoder.word_ends(source, prompt)
         return DecodingTask(self.encoder.grammar(source), prompt, ends, expected)
 
     def _in_words(
@@ -195,7 +195,7 @@ class LocalPredictor:
         for span in spans:
             first, after = span.start - window.start, span.end - window.start
             if span.label_ in labels and 0 <= first and span.end <= window.end:
-                words = source.units_of(first, after)
+                words = source.word_range(first, after)
                 if words is not None:
                     yield (*words, labels.index(span.label_))
 
@@ -345,7 +345,7 @@ class LocalPredictor:
         from ..training.data import DraftHeadReader
 
         network = self.lm.decoding_network()
-        backbone = Backbone(network, text_decoder(network), tapped=True)
+        backbone = Backbone(network, text_decoder(network), middle_layer=True)
         prefix = self.encoder.prefix_ids
         return DraftHeadReader(backbone, prefix, max_tokens, self.lm.device)
 

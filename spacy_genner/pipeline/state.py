@@ -11,7 +11,7 @@ from spacy.vocab import Vocab
 from ..corpora.docbin import load_docs
 from ..errors import Errors
 from ..formats import CharSpan, Format, InlineFormat, crossings
-from ..grammar import markup_by_boundary
+from ..grammar import tags_by_boundary
 from ..io import parse_json
 from ..prompts import Demonstration, PromptLayout, PromptSettings, Selection
 from ..prompts.layout import INSTRUCTIONS, read_template
@@ -201,14 +201,13 @@ def _render_token_aligned(
     doc: Doc, spans: list[tuple[int, int, int]], fmt: InlineFormat, labels: list[str]
 ) -> str:
     """Render a document with markup before the white space of the next token. The ids
-    of
-    the copied text are then equal to the ids of the text in the prompt."""
+    of the copied text are then equal to the ids of the text in the prompt."""
     text = before = ""
     for token, (closed, opened) in zip(
-        [*doc, None], markup_by_boundary(spans, len(doc)), strict=True
+        [*doc, None], tags_by_boundary(spans, len(doc)), strict=True
     ):
-        text += "".join(fmt.close_mark(labels[label]) for label in closed)
-        text += "".join(fmt.open_mark(labels[label]) for label in opened)
+        text += "".join(fmt.close_tag(labels[label]) for label in closed)
+        text += "".join(fmt.open_tag(labels[label]) for label in opened)
         if token is not None:
             text += before + token.text
             before = token.whitespace_

@@ -62,7 +62,7 @@ class LoraShim(PredictorShim):
             parameter.grad = None
             changed = True
         if changed:
-            self.lm.touch()
+            self.lm.mark_changed()
 
     @contextmanager
     def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
@@ -80,14 +80,14 @@ class LoraShim(PredictorShim):
         for name in kept:
             _from_array(own[name], params[(self.id, name)])
         if kept:
-            self.lm.touch()
+            self.lm.mark_changed()
         try:
             yield
         finally:
             for name, tensor in kept.items():
                 own[name].data.copy_(tensor)
             if kept:
-                self.lm.touch()
+                self.lm.mark_changed()
 
 
 def _to_array(tensor: Any) -> Any:

@@ -120,7 +120,7 @@ class TaskEncoder:
             ids += [*text, *part]
         return tuple(ids)
 
-    def unit_ends(self, source: Source, prompt: Sequence[int]) -> tuple[int, ...]:
+    def word_ends(self, source: Source, prompt: Sequence[int]) -> tuple[int, ...]:
         """Find the words of a source in the last reading of its prompt.
 
         source (Source): The source.
@@ -194,7 +194,7 @@ class TaskEncoder:
                     choices.append(Choice(place, tuple(legal), legal.index(id_)))
                 state = state.advance(id_)
             else:
-                found = {(span.start, span.end, span.label) for span in state.marked}
+                found = {(span.start, span.end, span.label) for span in state.spans}
                 if state.finished and found == set(kept):
                     return Target(tuple(ids), tuple(choices)), lost
             # The tag that the automaton refuses belongs to one of the spans. Drop the
@@ -211,7 +211,7 @@ class TaskEncoder:
             if id_ not in state.choices:
                 return False
             state = state.advance(id_)
-        found = [(span.start, span.end, span.label) for span in state.marked]
+        found = [(span.start, span.end, span.label) for span in state.spans]
         return state.finished and found == [span]
 
 

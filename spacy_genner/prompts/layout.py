@@ -260,7 +260,7 @@ class PromptLayout:
         first, *rest = self._render(more[::-1])
         return (first[len(self.prefix) :], *rest)
 
-    def written(self, text: str, more: Sequence[Demonstration] = ()) -> str:
+    def render(self, text: str, more: Sequence[Demonstration] = ()) -> str:
         """The whole prompt as a string.
 
         text (str): The text to annotate.

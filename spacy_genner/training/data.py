@@ -27,7 +27,7 @@ class TrainingSequence:
     prompt (tuple[int, ...]): The ids between the prefix and the output.
     target (Target): The reference output.
     end_id (int | None): The id that ends an output. None if the model has none.
-    unit_ends (tuple[int, ...]): The position in the prompt of the last id of each word,
+    word_ends (tuple[int, ...]): The position in the prompt of the last id of each word,
         in the last reading of the text. Empty if the positions are not known.
     spans (tuple[tuple[int, int, int], ...]): The spans of the target: first word, end
         word (exclusive) and label index of each.
@@ -36,7 +36,7 @@ class TrainingSequence:
     prompt: tuple[int, ...]
     target: Target
     end_id: int | None
-    unit_ends: tuple[int, ...] = ()
+    word_ends: tuple[int, ...] = ()
     spans: tuple[tuple[int, int, int], ...] = ()
 
     @property
@@ -181,8 +181,8 @@ def draft_head_examples(
     """
     first = 0
     for sequence, length in zip(sequences, lengths, strict=True):
-        if sequence.unit_ends:
-            positions = torch.tensor(sequence.unit_ends, device=hidden.device) + first
+        if sequence.word_ends:
+            positions = torch.tensor(sequence.word_ends, device=hidden.device) + first
             yield DraftHeadExample(hidden[positions], sequence.spans)
         first += length
 
@@ -192,7 +192,7 @@ class DraftHeadReader:
     over the prompts alone.
 
     backbone (Backbone): The text decoder, which returns the hidden states of a middle
-        layer as well (`tapped`).
+        layer as well (`middle_layer`).
     prefix (Sequence[int]): The ids of the prefix that all prompts share.
     max_tokens (int): The maximum number of tokens in one forward pass.
     device (torch.device): The device of the model.
@@ -208,7 +208,7 @@ class DraftHeadReader:
         self.backbone = backbone
         self.prefix = torch.tensor(list(prefix), device=device)
         self.max_tokens = max_tokens
-        backbone.settle(list(prefix), device)
+        backbone.check_packing(list(prefix), device)
 
     @torch.no_grad()
     def read(self, sequences: Sequence[TrainingSequence]) -> list[DraftHeadExample]:

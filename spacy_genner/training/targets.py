@@ -155,7 +155,7 @@ class TargetBuilder:
         # A word of the source is a token that is not white space.
         by_words: dict[TokenSpan, TokenSpan] = {}
         for span in spans:
-            words = source.units_of(span[0] - offset, span[1] - offset)
+            words = source.word_range(span[0] - offset, span[1] - offset)
             if words is None:
                 self._skip_unsayable(doc, span)
             else:
@@ -170,7 +170,7 @@ class TargetBuilder:
             prompt,
             target,
             self.end_id,
-            self.encoder.unit_ends(source, prompt),
+            self.encoder.word_ends(source, prompt),
             tuple(word_span for word_span in by_words if word_span not in skipped),
         )
 

@@ -148,7 +148,7 @@ class Trainer:
         draft_head: DraftHead | None = None,
     ):
         self.network = network
-        self.backbone = Backbone(network, decoder, tapped=draft_head is not None)
+        self.backbone = Backbone(network, decoder, middle_layer=draft_head is not None)
         self.head = RestrictedHead(network)
         self.prefix = torch.tensor(list(prefix), device=self.head.weight.device)
         self.loss = loss
@@ -156,7 +156,7 @@ class Trainer:
         self.draft_head = draft_head
         # Without dropout, so that no random number is drawn before the first step.
         network.eval()
-        self.backbone.settle(list(prefix), self.prefix.device)
+        self.backbone.check_packing(list(prefix), self.prefix.device)
 
     def accumulate(self, sequences: Sequence[TrainingSequence]) -> float:
         """Add the gradients of sequences to those of the adapter.

@@ -169,7 +169,7 @@ def test_markup_is_moved_after_white_space(unconstrained, name, written, space):
     assert unconstrained.markup_after_space(TEXT, TEXT, fmt, LABELS) == TEXT
     # A run of white space characters moves as a whole.
     wide = "of" + space + "Porto"
-    marked = wide.replace(space, fmt.open_mark("GPE") + space) + fmt.close_mark("GPE")
+    marked = wide.replace(space, fmt.open_tag("GPE") + space) + fmt.close_tag("GPE")
     expected = fmt.render(wide, [CharSpan(2 + len(space), len(wide), "GPE")], LABELS)
     assert unconstrained.markup_after_space(marked, wide, fmt, LABELS) == expected
 

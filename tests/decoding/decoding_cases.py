@@ -98,7 +98,7 @@ class Setting:
     def task(self, source, spans=None):
         """The task of one source, with the spans to draft."""
         prompt = self.encoder.prompt(source)
-        ends = self.encoder.unit_ends(source, prompt)
+        ends = self.encoder.word_ends(source, prompt)
         return DecodingTask(self.encoder.grammar(source), prompt, ends, spans)
 
     def greedy(self, task):

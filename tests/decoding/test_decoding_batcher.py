@@ -48,7 +48,7 @@ def test_outputs_do_not_depend_on_drafts(setting, drafter, expected, odds):
 
 @pytest.mark.parametrize("shortest", [1, 7])
 def test_outputs_do_not_depend_on_the_length_of_drafts(setting, monkeypatch, shortest):
-    monkeypatch.setattr(batcher, "SHORTEST", shortest)
+    monkeypatch.setattr(batcher, "MIN_DRAFT_LIMIT", shortest)
     monkeypatch.setattr(batcher, "DRAFT_GROWTH", 1)
     tasks = setting.tasks(12, seed=7, expected=True)
     steps = StepDecoder(700).decode(setting.engine, tasks)
@@ -61,7 +61,7 @@ def test_a_correct_draft_takes_one_pass(setting):
     tasks = setting.tasks(12, seed=5, words=PLAIN)
     steps = StepDecoder(700).decode(setting.engine, tasks)
     known = [
-        DecodingTask(t.grammar, t.prompt, t.unit_ends, tuple(s[:3] for s in done.spans))
+        DecodingTask(t.grammar, t.prompt, t.word_ends, tuple(s[:3] for s in done.spans))
         for t, done in zip(tasks, steps, strict=True)
     ]
     drafts = DraftDecoder(300).decode(setting.engine, known)

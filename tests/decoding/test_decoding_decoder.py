@@ -79,7 +79,7 @@ def test_a_score_is_the_product_of_the_decisions_of_a_span(setting):
     count = 0
     for task, result in zip(tasks, decoded, strict=True):
         logps = {d.step: d.logp for d in result.decisions}
-        marked = task.grammar.walk(list(result.ids))[-1].marked
+        marked = task.grammar.walk(list(result.ids))[-1].spans
         for span, scored in zip(marked, result.spans, strict=True):
             assert scored[:3] == span[:3]
             total = sum(logps.get(step, 0.0) for step in span.steps)

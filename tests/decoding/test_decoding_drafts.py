@@ -123,7 +123,9 @@ def test_the_next_draft_has_all_marks_that_the_model_chose(grammar):
     places = {
         place: next(i for i in state.choices if state.kind_of(i) == 2)
         for place, state in enumerate(states)
-        if state.at_boundary and state.place.unit in (1, 4) and len(state.choices) > 1
+        if state.at_boundary
+        and state.position.word in (1, 4)
+        and len(state.choices) > 1
     }
     assert len(places) == 2
     draft.learn(min(places), places)
@@ -136,4 +138,4 @@ def test_crossing_spans_are_drafted_as_far_as_they_are_legal(grammar):
     ids, _ = draft_of([(0, 3, 0), (2, 5, 1)]).write(grammar.start())
     state = grammar.walk(ids)[-1]
     assert state.finished
-    assert (0, 3, 0) in {span[:3] for span in state.marked}
+    assert (0, 3, 0) in {span[:3] for span in state.spans}

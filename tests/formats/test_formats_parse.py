@@ -114,8 +114,8 @@ def test_crossing_tags_are_reported():
 @pytest.mark.parametrize("name", INLINE)
 def test_repeated_span_is_a_duplicate(name):
     fmt = get_format(name)
-    one = fmt.open_mark("GPE") + "Lisbon" + fmt.close_mark("GPE")
-    two = fmt.open_mark("GPE") + one + fmt.close_mark("GPE")
+    one = fmt.open_tag("GPE") + "Lisbon" + fmt.close_tag("GPE")
+    two = fmt.open_tag("GPE") + one + fmt.close_tag("GPE")
     parsed = fmt.parse(TEXT.replace("Lisbon", two, 1), TEXT)
     assert parsed.spans == [FIRST]
     assert [issue.code for issue in parsed.issues] == ["duplicate"]
@@ -124,7 +124,7 @@ def test_repeated_span_is_a_duplicate(name):
 @pytest.mark.parametrize("name", INLINE)
 def test_span_of_other_words_is_not_in_the_text(name):
     fmt = get_format(name)
-    extra = " " + fmt.open_mark("GPE") + "Porto" + fmt.close_mark("GPE")
+    extra = " " + fmt.open_tag("GPE") + "Porto" + fmt.close_tag("GPE")
     parsed = fmt.parse(EXPECTED[name] + extra, TEXT, LABELS)
     assert parsed.spans == ALL
     assert "not_in_text" in {issue.code for issue in parsed.issues}
@@ -133,7 +133,7 @@ def test_span_of_other_words_is_not_in_the_text(name):
 @pytest.mark.parametrize("name", INLINE)
 def test_tags_before_the_space_are_moved(name):
     fmt = get_format(name)
-    tag = fmt.open_mark("ORG")
+    tag = fmt.open_tag("ORG")
     output = EXPECTED[name].replace(" " + tag, tag + " ")
     parsed = fmt.parse(output, TEXT, LABELS)
     assert parsed.spans == ALL

@@ -13,7 +13,7 @@ from spacy_genner.grammar.inline import CLOSE, COPY, OPEN
 
 
 def spans_of(state):
-    return [(span.start, span.end, span.label) for span in state.marked]
+    return [(span.start, span.end, span.label) for span in state.spans]
 
 
 def char_spans(grammar, marked):
@@ -29,7 +29,7 @@ def test_plain_copy_is_legal():
     state = grammar.walk(grammar.source.flat_ids)[-1]
     assert state.finished
     assert state.choices == []
-    assert state.marked == []
+    assert state.spans == []
 
 
 def test_choices_are_in_order_of_precedence():
@@ -64,9 +64,9 @@ def test_copy_takes_precedence_over_a_literal_tag():
     text = "[x | A]"
     state = grammar.walk(list(map(ord, text)))[-1]
     # The whole output is a copy, and the span is still open.
-    assert state.marked == []
-    assert [span.start for span in state.place.stack] == [0]
-    assert state.place.unit == 4
+    assert state.spans == []
+    assert [span.start for span in state.position.stack] == [0]
+    assert state.position.word == 4
 
 
 def test_no_span_opens_before_a_literal_bracket():
@@ -143,7 +143,7 @@ def test_random_walks_end_in_outputs_that_parse(
     found = spans_of(state)
     assert len(set(found)) == len(found)
     assert grammar.target(found) == ids
-    assert grammar.walk(ids)[-1].marked == state.marked
+    assert grammar.walk(ids)[-1].spans == state.spans
     source = grammar.source
     spans = char_spans(grammar, found)
     text = source.text
@@ -158,7 +158,7 @@ def test_random_walks_end_in_outputs_that_parse(
 def test_max_depth_limits_open_spans():
     grammar = grammar_of(BRACKETED, ["A", "B", "C"], ["x", "y", "z"], max_depth=2)
     deepest = max(
-        len(state.place.stack)
+        len(state.position.stack)
         for ids, _ in itertools.islice(all_outputs(grammar), 500)
         for state in grammar.walk(ids)
     )

@@ -50,10 +50,10 @@ def check_output(name, grammar, ids, state):
     content = json.loads(output)
     parsed = get_format(name).parse(output, text, LABELS)
     codes = {issue.code for issue in parsed.issues}
-    found = char_spans(grammar, state.marked)
+    found = char_spans(grammar, state.spans)
     assert len(set(found)) == len(found)
     if name == "grouped_json":
-        doubtful = bool(grammar.doubtful(state.marked))
+        doubtful = bool(grammar.ambiguous(state.spans))
         repeated = any(
             texts[-1:] == [t] for texts in content.values() for t in texts[:-1]
         )
@@ -84,7 +84,7 @@ def test_random_walks_are_well_formed_and_parsed_back(name, words, seed, depth):
     check_output(name, grammar, ids, state)
     if name != "grouped_json":
         for word in range(len(grammar.source)):
-            over = [m for m in state.marked if m.start <= word < m.end]
+            over = [m for m in state.spans if m.start <= word < m.end]
             assert len(over) <= depth
 
 
@@ -109,7 +109,7 @@ def test_targets_are_legal_and_equal_to_rendered_outputs(name, data):
     ids = grammar.target(kept)
     state = grammar.walk(ids)[-1]
     assert state.finished
-    assert {m[:3] for m in state.marked} == set(kept)
+    assert {m[:3] for m in state.spans} == set(kept)
     fmt = get_format(name)
     expected_spans = char_spans(grammar, kept)
     text = grammar.source.text
@@ -123,7 +123,7 @@ def test_empty_text_has_one_output(name):
     grammar = grammar_of(name, [])
     ids, state = random_walk(grammar, 0)
     assert len(ids) == len(grammar.target([]))
-    assert state.marked == []
+    assert state.spans == []
     assert json.loads(output_text(ids)) in ([], {label: [] for label in LABELS})
 
 
@@ -137,7 +137,7 @@ def test_occurrences_of_a_string_are_distinguished(name):
             assert name == "grouped_json" and start > 0
             continue
         state = grammar.walk(grammar.target(spans))[-1]
-        assert [m[:3] for m in state.marked] == spans
+        assert [m[:3] for m in state.spans] == spans
     ids = grammar.target([(0, 1, 0)])
     place = {"occurrence_json": "1", "offset_json": "0"}.get(name)
     if place is not None:
@@ -157,7 +157,7 @@ def test_second_label_on_a_range_is_later_in_order():
     assert [chr(i) for i in grammar.walk([*ids[:second], ord("A")])[-1].choices] == [
         "B"
     ]
-    assert [m[:3] for m in grammar.walk(ids)[-1].marked] == two
+    assert [m[:3] for m in grammar.walk(ids)[-1].spans] == two
     # No entry can follow the last label.
     ids = grammar.target([(0, 1, 2)])
     assert [chr(i) for i in grammar.walk(ids[:-1])[-1].choices] == ["]"]
@@ -174,7 +174,7 @@ def test_repeated_entry_ends_the_list(name):
         assert [chr(id_) for id_ in state.choices] == ["}"]
         state = state.advance(ord("}"))
         assert [chr(id_) for id_ in state.choices] == ["]"]
-        assert [m[:3] for m in state.advance(ord("]")).marked] == spans
+        assert [m[:3] for m in state.advance(ord("]")).spans] == spans
     # With another label, the entry would precede the last one.
     wrong = first.replace('"A"', '"c')
     with pytest.raises(ValueError, match="G102"):
@@ -188,7 +188,7 @@ def test_repeated_string_ends_its_list():
         output = json.dumps({"A": texts, "AB": ["z"], LABELS[2]: []})
         return grammar.walk([ord(char) for char in output])[-1]
 
-    marked = [m[:3] for m in walked(["x", "yy", "yy"]).marked]
+    marked = [m[:3] for m in walked(["x", "yy", "yy"]).spans]
     assert marked == [(0, 1, 0), (1, 2, 0), (3, 4, 1)]
     for texts in (["yy", "yy", "z"], ["yy", "yy", "yy"]):
         with pytest.raises(ValueError, match="G102"):
@@ -202,7 +202,7 @@ def test_steps_of_an_entry_cover_the_entry(name):
     ids = grammar.target([(0, 1, 0), (1, 2, 0)])
     state = grammar.walk(ids)[-1]
     output = output_text(ids)
-    for entry, text in zip(state.marked, ["x", "yy"], strict=True):
+    for entry, text in zip(state.spans, ["x", "yy"], strict=True):
         covered = "".join(output[step] for step in entry.steps)
         assert f'"{text}"' in covered
         if name != "grouped_json":
@@ -225,7 +225,7 @@ def test_real_tokenizers(name, kind, tiny_tokenizers):
             ids = grammar.target(spans)
             state = grammar.walk(ids)[-1]
             assert state.finished
-            assert [m[:3] for m in state.marked] == spans
+            assert [m[:3] for m in state.spans] == spans
             decoded = encode.tokenizer.decode(ids)
             assert json.loads(decoded)
     for seed in range(20):
@@ -240,7 +240,7 @@ def test_first_of_two_strings_with_the_same_ids_counts():
     make = make_grammars(get_format("occurrence_json"), LABELS, lossy, 2)
     grammar = make(make_source(["é", "ü"], [True, False], lossy))
     state = grammar.walk(grammar.target([(1, 2, 0)]))[-1]
-    assert [m[:3] for m in state.marked] == [(0, 1, 0)]
+    assert [m[:3] for m in state.spans] == [(0, 1, 0)]
 
 
 @pytest.mark.parametrize("name", JSON)

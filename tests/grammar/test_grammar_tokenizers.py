@@ -55,7 +55,7 @@ def test_every_span_round_trips(encode, fmt, name):
                 spans = [(start, end, label)]
                 state = grammar.walk(grammar.target(spans))[-1]
                 assert state.finished
-                assert [span[:3] for span in state.marked] == spans
+                assert [span[:3] for span in state.spans] == spans
 
 
 def test_source_is_decoded_to_its_text(encode):
@@ -90,6 +90,6 @@ def test_tokens_without_ids_are_part_of_no_word():
     source = make_source(["a", "\u200b", "b"], [False, False, False], dropping)
     assert source.text == "a\u200bb"
     assert source.tokens == (0, 2)
-    assert source.units_of(0, 3) == (0, 2)
-    assert source.units_of(0, 1) == (0, 1)
-    assert source.units_of(0, 2) is None
+    assert source.word_range(0, 3) == (0, 2)
+    assert source.word_range(0, 1) == (0, 1)
+    assert source.word_range(0, 2) is None

@@ -65,4 +65,4 @@ def sample_prompt(
     words = tuple(text.split(" "))
     spaces = (True,) * (len(words) - 1) + (False,)
     layout = PromptLayout(tuple(labels), format=format)
-    return Prompt(layout.written(text), PromptText(words, spaces), layout)
+    return Prompt(layout.render(text), PromptText(words, spaces), layout)

@@ -52,7 +52,7 @@ def make_prompt(text, **layout):
     words = tuple(text.split())
     spaces = (True,) * (len(words) - 1) + (False,)
     subject = PromptText(words, spaces)
-    return Prompt(prompt_layout.written(text), subject, prompt_layout)
+    return Prompt(prompt_layout.render(text), subject, prompt_layout)
 
 
 def complete(model, prompts):

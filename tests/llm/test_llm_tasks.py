@@ -168,7 +168,7 @@ def test_prompts_carry_text_and_layout():
     assert isinstance(prompt, Prompt)
     assert prompt.subject.text == TEXT
     assert prompt.layout.labels == tuple(LABELS)
-    assert str(prompt) == prompt.layout.written(TEXT)
+    assert str(prompt) == prompt.layout.render(TEXT)
     assert "[entity | LABEL]" in prompt and "- GPE: a city" in prompt
     assert prompt.count(TEXT) == 1
     loaded = pickle.loads(pickle.dumps(prompt))

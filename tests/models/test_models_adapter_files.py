@@ -35,7 +35,7 @@ def component(tiny_base, tmp_path):
     )
     for parameter in lm.adapter_parameters().values():
         parameter.data += 0.05
-    lm.touch()
+    lm.mark_changed()
     folder = tmp_path / "pipeline" / "generative_ner"
     lm.save(folder / "adapter")
     return lm, folder

@@ -72,14 +72,14 @@ def test_a_deleted_hook_is_removed_from_the_layer():
     assert sum(len(layer._forward_hooks) for layer in decoder.layers) == 0
 
 
-def test_a_tapped_backbone_returns_both_layers(tiny_base):
+def test_a_backbone_with_the_middle_layer_returns_both_layers(tiny_base):
     base = get_base(str(tiny_base("gemma3")), dtype="float64", device="cpu")
     network = share_modules(base.model)
     decoder = text_decoder(network)
     ids = torch.tensor([[3, 4, 5, 6]])
     with torch.no_grad():
         plain = Backbone(network, decoder).forward_padded(ids)
-        both = Backbone(network, decoder, tapped=True).forward_padded(ids)
+        both = Backbone(network, decoder, middle_layer=True).forward_padded(ids)
         states = decoder(input_ids=ids, output_hidden_states=True).hidden_states
     width = plain.shape[-1]
     assert torch.equal(both[..., :width], plain)

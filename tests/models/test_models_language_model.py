@@ -25,7 +25,7 @@ def change(lm, seed=0):
     generator = torch.Generator().manual_seed(seed)
     for parameter in lm.adapter_parameters().values():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
-    lm.touch()
+    lm.mark_changed()
     return lm
 
 

@@ -128,7 +128,7 @@ def perturb(nlp: Language, seed: int = 0) -> Language:
     generator = torch.Generator().manual_seed(seed)
     for weights in lm.adapter_parameters().values():
         weights.data += 0.1 * torch.randn(weights.shape, generator=generator)
-    lm.touch()
+    lm.mark_changed()
     return nlp
 
 

@@ -75,7 +75,7 @@ def test_the_target_skips_spans_that_are_not_representable(encoder):
     grammar = encoder.grammar(source)
     target, lost = encoder.target(grammar, [(1, 4, 0), (4, 5, 1)])
     assert lost == [(1, 4, 0)]
-    assert [span[:3] for span in grammar.walk(list(target.ids))[-1].marked] == [
+    assert [span[:3] for span in grammar.walk(list(target.ids))[-1].spans] == [
         (4, 5, 1)
     ]
 
@@ -86,4 +86,4 @@ def test_the_target_skips_spans_beyond_the_maximum_depth(encoder):
     nested = [(0, 4, 0), (0, 3, 0), (0, 2, 0), (0, 1, 0)]
     target, lost = encoder.target(grammar, nested)
     assert lost == [(0, 1, 0)]
-    assert len(grammar.walk(list(target.ids))[-1].marked) == 3
+    assert len(grammar.walk(list(target.ids))[-1].spans) == 3

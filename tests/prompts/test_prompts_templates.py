@@ -18,7 +18,7 @@ def test_built_in_templates_render_everything(name, readings):
         demonstrations=(("a text", "[a | ORG] text"),),
         template=read_template(name),
     )
-    prompt = layout.written("the source")
+    prompt = layout.render("the source")
     assert prompt.count("the source") == readings
     assert "- ORG: an organisation {{ text }}\n- GPE\n" in prompt
     assert "\na text\n" in prompt and "\n[a | ORG] text\n" in prompt
@@ -27,7 +27,7 @@ def test_built_in_templates_render_everything(name, readings):
 
 def test_the_study_template_is_that_of_an_alpaca_file():
     layout = PromptLayout(LABELS, template=read_template("study"), readings=1)
-    assert layout.written("x") == (
+    assert layout.render("x") == (
         "Copy the text and mark every named entity in it, in this way: "
         "[entity | LABEL].\nLabels: ORG, GPE\nText:\nx\n"
     )
@@ -105,11 +105,11 @@ def test_nearest_demonstrations_follow_the_shared_prefix(name):
     )
     assert layout.prefix.endswith("\n")
     assert plain.prefix.startswith(layout.prefix)
-    assert layout.written("x") == plain.written("x")
+    assert layout.render("x") == plain.render("x")
     shown = layout.neighbours.of("x")
-    prompt = layout.written("x", shown)
+    prompt = layout.render("x", shown)
     fixed = PromptLayout(
         LABELS, template=template, demonstrations=tuple(map(tuple, shown[::-1]))
     )
-    assert prompt == fixed.written("x")
+    assert prompt == fixed.render("x")
     assert prompt.index("FAR") < prompt.index("NEAR") < prompt.index("\nx\n")

@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 
 from ...errors import Errors, Warnings, warn
 from ...formats import CharSpan
-from ...formats.base import ordered
+from ...formats.base import sort_spans
 from ...io import backup_of, numbered_lines, read_text, replaced_folder
 from ..docbin import all_spans
 from ..documents import (
@@ -261,7 +261,7 @@ def write_brat(
 
 def _notes(doc: Doc, key: str) -> Iterable[str]:
     text = doc.text
-    for number, span in enumerate(ordered(all_spans(doc, key)), 1):
+    for number, span in enumerate(sort_spans(all_spans(doc, key)), 1):
         if len(span.label.split()) != 1 or span.label != span.label.strip():
             raise ValueError(Errors.G551.format(label=span.label, form="brat"))
         parts = _line_parts(text, span)

@@ -108,7 +108,7 @@ class RemotePredictor:
             config.window,
             estimated,
             limit=limit,
-            fixed=estimated(self.layout.written("")),
+            fixed=estimated(self.layout.render("")),
             readings=self.layout.readings,
         )
 
@@ -161,7 +161,7 @@ class RemotePredictor:
         output = OUTPUT_FACTOR * estimated(text)
 
         def size(shown: Sequence[Demonstration]) -> int:
-            return estimated(self.layout.written(text, shown)) + output
+            return estimated(self.layout.render(text, shown)) + output
 
         return self.layout.fit_neighbours(text, size, self._limit)
 
@@ -182,7 +182,7 @@ class RemotePredictor:
         layout (PromptLayout): The prompt of the question.
         RETURNS (list[Verdict]): The probability of "yes" for each.
         """
-        answers = self.lm.client.probabilities([layout.written(t) for t in texts])
+        answers = self.lm.client.probabilities([layout.render(t) for t in texts])
         return [
             Verdict(
                 answer.probability, str(answer.error or "the answer has neither word")

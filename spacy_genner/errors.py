@@ -678,6 +678,16 @@ class Errors(metaclass=_Coded):
         "start, end (character offsets, with an exclusive end) and label, as 'convert' "
         "writes them. Convert the corpus again, or remove the key."
     )
+    G564 = (
+        "{path}, line {line}: {reason} (found: {found!r}). Expected the same columns in "
+        "every line, separated by tabs, or by spaces in a file without tabs. Correct "
+        "the line. A word that contains a space needs a file with tabs."
+    )
+    G565 = (
+        "{path}: {reason}. Select columns by number (from 1) or by their name in a "
+        "header row, with --token-column and --tag-column. For several columns of tags "
+        "use 'conll-nested' and repeat --tag-column."
+    )
 
     # G6: evaluation
     G601 = (
@@ -1031,6 +1041,14 @@ class Warnings(metaclass=_Coded):
         "earlier token, so nothing is cached between forward passes and each of them "
         "starts at the first token. The spans are the same. A base model with "
         "attention layers only is decoded faster."
+    )
+    W407 = (
+        "The component {name!r} annotates with an adapter that has not been trained, "
+        "so its output is that of the base model, which is usually no span. Train it "
+        "('python -m spacy genner train CONFIG --output FOLDER'), continue from a "
+        "trained adapter ('adapter' in [initialize.components.{name}]), or use the "
+        "base model without training: give demonstrations ('demonstrations' in the "
+        "same section), or set lora = null in [components.{name}.model]."
     )
 
     # W5: corpora and the command line

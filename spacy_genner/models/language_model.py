@@ -227,6 +227,19 @@ class LanguageModel:
         return self.lora is not None or self._saved is not None
 
     @property
+    def is_untrained(self) -> bool:
+        """RETURNS (bool): Whether the adapter is a new one, without effect on the
+        output."""
+        with self._lock:
+            if self.lora is None or self._saved is not None:
+                return False
+            if self._training is None:
+                return True
+            from .lora import has_effect
+
+            return not has_effect(self._training)
+
+    @property
     def training_network(self) -> Any:
         """The network to train: modules over the tensors of the base, with the adapter
         beside them.

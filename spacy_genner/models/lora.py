@@ -310,6 +310,20 @@ def adapter_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
+def has_effect(network: nn.Module) -> bool:
+    """Whether an adapter changes the output. A new adapter does not: one of its
+    factors is 0.
+
+    network (nn.Module): A network with an adapter.
+    RETURNS (bool): Whether any of the second factors has a value other than 0.
+    """
+    return any(
+        bool(parameter.detach().any())
+        for name, parameter in adapter_parameters(network).items()
+        if ".lora_B." in name
+    )
+
+
 def lora_layers(network: nn.Module, all_kinds: bool = False) -> dict[str, Any]:
     """List the adapted layers of a network.
 

@@ -39,6 +39,7 @@ from .state import STATE_FILE, ComponentState, read_demonstrations
 from .verifier import Verifier
 
 if TYPE_CHECKING:
+    from ..models.language_model import LanguageModel
     from ..training.data import DraftHeadExample, TrainingSequence
     from ..training.targets import TargetBuilder, TargetCounts
 
@@ -200,6 +201,9 @@ class GenerativeNER(TrainablePipe):
         # The state of the config, which training or loading may replace.
         self._configured_state = self._state
         self._sentences_by: str | None = None
+        # Whether training has begun, and whether W407 was issued.
+        self._is_training = False
+        self._warned_untrained = False
         # Made from the state, and discarded when it changes.
         self._predictor: Predictor | None = None
         self._target_builder: TargetBuilder | None = None
@@ -334,12 +338,22 @@ class GenerativeNER(TrainablePipe):
         if not any(len(doc) for doc in docs):
             return [Prediction() for _ in docs]
         predictor = self.predictor
+        self._warn_if_untrained()
         predictions = predictor.predict(docs)
         if self.verifier is not None:
             layout = self.verifier.layout(predictor.layout)
             judge = partial(predictor.judge, layout=layout)
             self.verifier.verify(docs, predictions, judge)
         return predictions
+
+    def _warn_if_untrained(self) -> None:
+        """Warn once if the adapter is new. `spacy train` evaluates after the first
+        step, when training has begun."""
+        if self._is_training or self._warned_untrained or self._state.demonstrations:
+            return
+        if self._shim.is_trainable and cast("LanguageModel", self.lm).is_untrained:
+            self._warned_untrained = True
+            warn(Warnings.W407.format(name=self.name))
 
     def set_annotations(
         self, docs: Iterable[Doc], predictions: list[Prediction]
@@ -407,6 +421,7 @@ class GenerativeNER(TrainablePipe):
             self.lm.reset_adapter(_training_seed(nlp))
             if adapter is not None:
                 self.lm.load(Path(adapter))
+            self._is_training = False
             self._set_state(labels=chosen, demonstrations=shown, checksum=None)
             # Load the base now, so that training does not start with an error.
             _ = self.predictor
@@ -432,6 +447,7 @@ class GenerativeNER(TrainablePipe):
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         sequences = self._training_sequences(examples, "update")
+        self._is_training = True
         if sequences:
             self._shim.lm.set_dropout(drop)
             batch_tokens = int(self.cfg["batch_tokens"])

@@ -1,6 +1,9 @@
 """Creation of the component, its settings, and evaluation."""
 
+import warnings
+
 import pytest
+import spacy
 import torch
 from component_cases import (
     NAME,
@@ -11,7 +14,9 @@ from component_cases import (
     results,
     trained_pipeline,
 )
+from spacy.tokens import DocBin
 from spacy.training import Example
+from thinc.api import Adam
 
 from spacy_genner.errors import GennerWarning
 
@@ -120,3 +125,65 @@ def test_evaluation(tiny_base):
     scores = nlp.evaluate(examples)
     assert scores["spans_sc_f"] == scores["spans_sc_nested_f"] == 1.0
     assert set(scores["spans_sc_per_type"]) == {"ORG", "GPE"}
+
+
+def _untrained_warnings(nlp, calls=2):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(calls):
+            nlp("Lisbon hosts the University of Lisbon .")
+            list(nlp.pipe(["Maria lives in Porto ."]))
+    return [str(each.message) for each in caught if "[W407]" in str(each.message)]
+
+
+@pytest.mark.parametrize("initialized", [False, True])
+def test_an_untrained_adapter_warns_once(tiny_base, initialized):
+    nlp = pipeline(tiny_base("llama"))
+    if initialized:
+        nlp.initialize(lambda: make_examples(nlp))
+    found = _untrained_warnings(nlp)
+    assert len(found) == 1
+    remedies = ("genner train", "demonstrations", "lora = null", "adapter", NAME)
+    assert all(remedy in found[0] for remedy in remedies)
+    # Another component warns again.
+    assert len(_untrained_warnings(pipeline(tiny_base("llama")))) == 1
+
+
+def test_components_that_need_no_training_do_not_warn(tiny_base, tmp_path):
+    base = tiny_base("llama")
+    assert not _untrained_warnings(pipeline(base, model__lora=None))
+    trained = trained_pipeline(base)
+    assert not _untrained_warnings(trained)
+    component(trained).lm.save(tmp_path / "adapter")
+    nlp = pipeline(base)
+    settings = {"adapter": str(tmp_path / "adapter")}
+    nlp.config["initialize"]["components"][NAME] = settings
+    nlp.initialize(lambda: make_examples(nlp))
+    assert not _untrained_warnings(nlp)
+    # An adapter that is given in Python.
+    nlp = pipeline(base)
+    component(nlp).lm.load(tmp_path / "adapter")
+    assert not _untrained_warnings(nlp)
+    trained.to_disk(tmp_path / "saved")
+    assert not _untrained_warnings(spacy.load(tmp_path / "saved"))
+
+
+def test_demonstrations_replace_training(tiny_base, tmp_path):
+    nlp = pipeline(tiny_base("llama"))
+    examples = make_examples(nlp)
+    shown = DocBin(docs=[example.reference for example in examples[:1]])
+    shown.to_disk(tmp_path / "shown.spacy")
+    settings = {"demonstrations": str(tmp_path / "shown.spacy")}
+    nlp.config["initialize"]["components"][NAME] = settings
+    nlp.initialize(lambda: examples)
+    assert not _untrained_warnings(nlp)
+
+
+def test_the_evaluation_after_the_first_step_does_not_warn(tiny_base):
+    """Its learning rate may be 0, so that the adapter has no effect yet."""
+    nlp = pipeline(tiny_base("llama"))
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    nlp.update(examples, sgd=Adam(0.0, L2=0.0))
+    assert component(nlp).lm.is_untrained
+    assert not _untrained_warnings(nlp)

@@ -1,8 +1,8 @@
 """Precision, recall and F1 over exact spans, and the registered scorer.
 
 A predicted span is correct if its start, end and label equal those of a gold span.
-Nested and flat spans are scored separately, too: `place_spans` determines the nesting
-of each span, and `score_placed` counts the spans.
+Nested and flat spans are scored separately, too, if the reference has nested spans:
+`place_spans` determines the nesting of each span, and `score_placed` counts the spans.
 """
 
 from bisect import bisect_left, insort
@@ -65,7 +65,9 @@ def score_documents(
     A gold span is nested if another gold span contains it or has its range. A correct
     prediction is nested if its gold span is. A wrong prediction is nested if a gold or
     a predicted span contains it or has its range, so that the precision of nested spans
-    counts false predictions inside any span. All other spans are flat.
+    counts false predictions inside any span. A missed gold span with its range does not
+    count: the prediction takes its place, with another label. All other spans are flat,
+    and all spans are if no gold span is nested.
 
     gold (Sequence[Sequence[CharSpan]]): The reference spans of each document.
     predicted (Sequence[Sequence[CharSpan]]): The predicted spans of each document.
@@ -166,7 +168,10 @@ def place_spans(
     """Determine the nesting of the distinct spans of each document.
 
     The nesting of gold spans, and so of correct predictions, is determined among the
-    gold spans alone; that of wrong predictions among gold and predicted spans together.
+    gold spans alone; that of wrong predictions among gold and predicted spans together,
+    where a wrong prediction takes the place of one missed gold span with its range. If
+    no gold span of any document is nested, the depth of every span is 0: a reference
+    without nesting can't tell how well nested spans are found.
 
     gold (Sequence[Sequence[CharSpan]]): The reference spans of each document.
     predicted (Sequence[Sequence[CharSpan]]): The predicted spans of each document.
@@ -175,7 +180,7 @@ def place_spans(
     """
     if len(gold) != len(predicted):
         raise ValueError(Errors.G601.format(gold=len(gold), found=len(predicted)))
-    placed = []
+    placed: list[PlacedSpan] = []
     for document, sides in enumerate(zip(gold, predicted, strict=True)):
         gold_set, predicted_set = map(set, sides)
         ordered = sorted(gold_set)
@@ -184,10 +189,14 @@ def place_spans(
             placed.append(PlacedSpan(document, span, True, correct, depth, contains))
         if predicted_set <= gold_set:
             continue
+        missed = {(span.start, span.end) for span in gold_set - predicted_set}
         ordered = sorted(gold_set | predicted_set)
         for span, depth, contains in zip(ordered, *nesting(ordered), strict=True):
             if span not in gold_set:
+                depth -= (span.start, span.end) in missed
                 placed.append(PlacedSpan(document, span, False, True, depth, contains))
+    if not any(each.depth for each in placed if each.in_gold):
+        return [each._replace(depth=0) for each in placed]
     return placed
 
 

@@ -25,6 +25,8 @@ HEADER = (
     "flat F1",
     "gold spans",
 )
+# Those that have no meaning if no reference has nested spans.
+NESTING_COLUMNS = ("nested F1", "nested R", "flat F1")
 # The columns of the key `grammar` of an evaluation: decoding under the grammar.
 GRAMMAR_HEADER = ("well formed", "output tokens", "ms a document")
 # The columns of the key `free`: decoding without the grammar.
@@ -33,7 +35,8 @@ FREE_HEADER = ("well formed, free", "F1, free")
 
 def format_table(result: dict[str, Any]) -> str:
     """Format an evaluation for the terminal: a headline, then the scores of all spans,
-    of nested and flat spans, of each label, and of the breakdowns.
+    of nested and flat spans if the reference has nested ones, of each label, and of the
+    breakdowns.
 
     result (dict[str, Any]): The result of `evaluate`.
     RETURNS (str): The text.
@@ -66,9 +69,16 @@ def structure_rows(result: dict[str, Any]) -> list[NamedScores]:
 
     result (dict[str, Any]): The result of `evaluate`.
     RETURNS (list[tuple[str, dict[str, float]]]): Names with `p`, `r`, `f` and `gold`,
-        and with `predicted` if the evaluation has `by_structure`.
+        and with `predicted` if the evaluation has `by_structure`. If the reference has
+        no nested spans, only the row of all spans.
     """
     gold, nested = result["gold"], result["nested_gold"]
+    structures = result.get("by_structure", {})
+    if not nested:
+        every = {"gold": gold, **{part: result[f"micro_{part}"] for part in "prf"}}
+        if structures:
+            every["predicted"] = result["predicted"]
+        return [("all", every)]
     rows: list[NamedScores] = [
         (name, {"gold": count, **{part: result[f"{key}_{part}"] for part in "prf"}})
         for name, key, count in (
@@ -77,7 +87,6 @@ def structure_rows(result: dict[str, Any]) -> list[NamedScores]:
             ("flat", "flat", gold - nested),
         )
     ]
-    structures = result.get("by_structure", {})
     if structures:
         predicted = {name: row["predicted"] for name, row in structures.items()}
         rows[0][1]["predicted"] = result["predicted"]
@@ -99,7 +108,7 @@ def breakdown_rows(result: dict[str, Any]) -> list[NamedScores]:
     rows: list[NamedScores] = []
     depths = result.get("by_depth", {})
     # Depth 0 equals flat, and if no depth exceeds 1, depth 1 equals nested.
-    if len(depths) > 2:
+    if len(depths) > 2 and result["nested_gold"]:
         rows += [
             (f"depth {name}", row)
             for name, row in depths.items()
@@ -124,6 +133,12 @@ def _has_spans(row: dict[str, float] | None) -> bool:
 def _footer(result: dict[str, Any]) -> Iterator[str]:
     statuses = ", ".join(f"{name} {n}" for name, n in result["statuses"].items())
     yield f"documents: {statuses}; gold off the token grid: {result['unaligned_gold']}"
+    best = result.get("best_threshold")
+    if best:
+        yield (
+            f"best min_score on these documents: {best['min_score']:.4g}, with "
+            f"F1 {percent(best['f'])} (P {percent(best['p'])}, R {percent(best['r'])})"
+        )
     errors = result.get("errors", {})
     if any(errors.values()):
         counts = (f"{name.replace('_', ' ')} {n}" for name, n in errors.items())
@@ -226,7 +241,8 @@ def side_by_side(results: dict[str, dict[str, Any]], markdown: bool = False) -> 
     results (dict[str, dict[str, Any]]): The evaluations by name. There are additional
         columns if any evaluation has `grammar`, measured under the grammar, with
         `well_formed`, `tokens` and `seconds`, or `free`, measured without the grammar,
-        with `well_formed` and `micro_f`.
+        with `well_formed` and `micro_f`. There are no columns on nesting if no
+        reference has nested spans, and their cells are empty for such a reference.
     markdown (bool): Whether to format the table as Markdown rather than for the
         terminal.
     RETURNS (str): The table, ending with a line break.
@@ -235,6 +251,10 @@ def side_by_side(results: dict[str, dict[str, Any]], markdown: bool = False) -> 
     header = (*HEADER, *(name for key in extra for name in _EXTRA_COLUMNS[key].header))
     ordered = sorted(results.items(), key=lambda item: -item[1]["micro_f"])
     rows = [_cells(name, result, extra) for name, result in ordered]
+    if not any(map(_has_nesting, results.values())):
+        kept = [i for i, column in enumerate(header) if column not in NESTING_COLUMNS]
+        header = tuple(header[index] for index in kept)
+        rows = [[row[index] for index in kept] for row in rows]
     if not markdown:
         aligns: list[Literal["l", "r"]] = ["l"]
         aligns += ["r"] * (len(header) - 1)
@@ -250,8 +270,9 @@ def _cells(name: str, result: dict[str, Any], extra: Sequence[str]) -> list[str]
         percent(result["micro_f"], 1),
         f"{percent(interval['low'], 1)} to {percent(interval['high'], 1)}",
     ]
-    keys = ("micro_p", "micro_r", "nested_f", "nested_r", "flat_f")
-    cells += [percent(result[key], 1) for key in keys]
+    cells += [percent(result[key], 1) for key in ("micro_p", "micro_r")]
+    nesting = [percent(result[key], 1) for key in ("nested_f", "nested_r", "flat_f")]
+    cells += nesting if _has_nesting(result) else [""] * len(nesting)
     cells.append(str(result["gold"]))
     for key in extra:
         columns = _EXTRA_COLUMNS[key]
@@ -259,6 +280,10 @@ def _cells(name: str, result: dict[str, Any], extra: Sequence[str]) -> list[str]
         empty = [""] * len(columns.header)
         cells += columns.cells(result[key]) if key in result else empty
     return cells
+
+
+def _has_nesting(result: dict[str, Any]) -> bool:
+    return bool(result.get("nested_gold", True))
 
 
 def _grammar_cells(measured: dict[str, Any]) -> list[str]:

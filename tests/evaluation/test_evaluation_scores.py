@@ -193,3 +193,31 @@ def test_a_threshold_curve_by_hand():
     assert best_threshold(curve)["min_score"] == 0.3
     assert threshold_curve([], [], 3) == []
     assert best_threshold([]) is None
+
+
+def test_a_wrong_label_takes_the_place_of_the_missed_span():
+    other = CharSpan(0, 10, "GPE")
+    gold = [[OUTER, INNER, FLAT]]
+    # The label of OUTER is wrong, so it is no nested prediction.
+    scores = score_documents(gold, [[other, INNER, FLAT]])
+    assert (scores["nested_p"], scores["nested_r"]) == (1.0, 1.0)
+    assert (scores["flat_p"], scores["flat_r"]) == (0.5, 0.5)
+    # Beside OUTER it is.
+    scores = score_documents(gold, [[OUTER, other, INNER, FLAT]])
+    assert (scores["nested_p"], scores["flat_p"]) == (0.5, 1.0)
+    # The other label of INNER is inside OUTER, as INNER is.
+    scores = score_documents(gold, [[OUTER, INNER._replace(label="ORG"), FLAT]])
+    assert (scores["nested_p"], scores["flat_p"]) == (0.0, 1.0)
+    # Two labels in place of one: one of them is nested.
+    scores = score_documents(gold, [[other, other._replace(label="X"), INNER, FLAT]])
+    assert (scores["nested_p"], scores["flat_p"]) == (1 / 3, 1.0)
+
+
+def test_all_spans_are_flat_if_no_reference_is_nested():
+    gold = [[OUTER, FLAT], [FLAT]]
+    nested = [INNER, OUTER._replace(label="GPE"), CharSpan(21, 22, "GPE")]
+    scores = score_documents(gold, [[OUTER, FLAT, *nested], []])
+    assert scores["nested_gold"] == 0
+    for part in "prf":
+        assert scores[f"flat_{part}"] == scores[f"micro_{part}"]
+        assert scores[f"nested_{part}"] == 0.0

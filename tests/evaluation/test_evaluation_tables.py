@@ -6,13 +6,19 @@ import pytest
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
+from spacy_genner.evaluation.evaluate import evaluate
+from spacy_genner.evaluation.records import Annotation
 from spacy_genner.evaluation.tables import (
     FREE_HEADER,
     GRAMMAR_HEADER,
     HEADER,
+    breakdown_rows,
+    format_table,
     read_evaluations,
     side_by_side,
+    structure_rows,
 )
+from spacy_genner.formats import CharSpan
 
 
 def evaluation(f, **more):
@@ -102,3 +108,45 @@ def test_files_that_are_not_evaluations(tmp_path):
     write(tmp_path / "bad.json", {"kind": "comparison"})
     with pytest.raises(ValueError, match="G604"):
         read_evaluations([tmp_path])
+
+
+def test_columns_on_nesting_need_a_nested_reference(tmp_path):
+    write(tmp_path / "a.json", evaluation(0.75, nested_gold=0))
+    write(tmp_path / "b.json", evaluation(0.5, nested_gold=0))
+    lines = side_by_side(read_evaluations([tmp_path]), markdown=True).splitlines()
+    assert lines[0] == "|  | F1 | 95 % interval | P | R | gold spans |"
+    assert lines[2] == "| a | 75.0 | 70.0 to 80.0 | 50.0 | 50.0 | 7 |"
+    assert "flat" not in side_by_side(read_evaluations([tmp_path]))
+    # Another reference has nested spans.
+    write(tmp_path / "b.json", evaluation(0.5, nested_gold=2))
+    lines = side_by_side(read_evaluations([tmp_path]), markdown=True).splitlines()
+    assert lines[0] == f"| {' | '.join(HEADER)} |"
+    assert lines[2] == "| a | 75.0 | 70.0 to 80.0 | 50.0 | 50.0 |  |  |  | 7 |"
+    assert (
+        lines[3] == "| b | 50.0 | 45.0 to 55.0 | 50.0 | 50.0 | 50.0 | 50.0 | 50.0 | 7 |"
+    )
+
+
+def test_rows_on_nesting_need_a_nested_reference():
+    def shown(gold, predicted):
+        rows = [
+            Annotation(
+                "x" * 50, gold, predicted, [0.9] * len(predicted), "ok", [], 0, {}, []
+            )
+        ]
+        for row in rows:
+            sizes = {(s.start, s.end): 1 for s in [*gold, *predicted]}
+            row.lengths.update(sizes)
+        result = evaluate(rows)
+        names = [name for name, _ in structure_rows(result) + breakdown_rows(result)]
+        return names, format_table(result)
+
+    outer, inner = CharSpan(0, 10, "ORG"), CharSpan(2, 4, "GPE")
+    deeper = CharSpan(3, 4, "GPE")
+    names, text = shown([outer], [outer, inner, deeper])
+    assert names == ["all", "tokens 1"]
+    assert not any(word in text for word in ("nested", "flat", "depth", "containing"))
+    assert "best min_score on these documents: 0.9, with F1 50.00" in text
+    names, text = shown([outer, inner, deeper], [outer, inner])
+    assert {"nested", "flat", "depth 1", "depth 2", "- containing"} <= set(names)
+    assert "nested" in text

@@ -272,6 +272,16 @@ class Errors(metaclass=_Coded):
         "draft-head', or delete the file: the component predicts the same spans "
         "without it, more slowly."
     )
+    G270 = (
+        "The converted base model in {folder} is damaged ({damage}) and cannot be "
+        "replaced ({reason}). Delete the folder, so that the next use converts it "
+        "again, or set the environment variable SPACY_GENNER_CACHE to a folder that "
+        "can be written."
+    )
+    G271 = (
+        "The {what} in {where} is damaged: its content does not have the checksum that "
+        "it was saved with. Restore it from a copy, or train it again."
+    )
 
     # G3: training
     G301 = (
@@ -992,6 +1002,12 @@ class Errors(metaclass=_Coded):
 
 class Warnings(metaclass=_Coded):
     """All warnings, by code."""
+
+    # W2: base models
+    W270 = (
+        "The converted base model in {folder} is damaged ({reason}). It is converted "
+        "again, which takes a minute or more."
+    )
 
     # W3: training
     W301 = (

@@ -43,6 +43,8 @@ OPTIONS = {
     "extent": Applicability(read=("ace2005",)),
     "labels": Applicability(written=("alpaca",)),
     "output_format": Applicability(read=("alpaca",), written=("alpaca",)),
+    "tag_column": Applicability(read=("conll", "conll-nested")),
+    "token_column": Applicability(read=("conll", "conll-nested")),
     "triggers": Applicability(read=("brat",)),
 }
 
@@ -150,6 +152,25 @@ def convert(
             help="Remove the spaces that tokenization inserted, as in 'Lisbon .'",
         ),
     ] = False,
+    token_column: Annotated[
+        str | None,
+        typer.Option(
+            "--token-column",
+            help="The column of the tokens in a CoNLL file: its number, from 1, or its "
+            "name in the header row (default: detected).",
+            show_default=False,
+        ),
+    ] = None,
+    tag_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag-column",
+            help="A column of tags in a CoNLL file, by number or name. For "
+            "conll-nested the option can be repeated (default: the last column, or "
+            "all columns after the token).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Convert an annotated corpus from one format to another.
 
@@ -164,7 +185,8 @@ def convert(
                     documents separated by empty lines
       jsonl         {"text": ..., "spans": [{"start", "end", "label"}]} on each line,
                     as written by Prodigy; 'entities' and 'type' are accepted, too
-      conll         a token and its tag on each line (IOB1, IOB2, BILUO, BIOES)
+      conll         a token and its tag on each line (IOB1, IOB2, BILUO, BIOES), also
+                    in CoNLL-U, HIPE, GermEval and MultiCoNER files
       conll-nested  a token and one tag for each level on each line
       conll-2012    OntoNotes 5 in the format of CoNLL-2012: a file or a folder
       genia-xml     GENIA 3.02: the XML file or its archive
@@ -210,6 +232,8 @@ def convert(
             # outputs in the input is detected.
             format=None if writes_outputs else output_format,
             detokenize=detokenize,
+            token_column=token_column,
+            tag_columns=tuple(tag_column or ()),
         ),
         tokenizer=tokenizer,
         to=to,

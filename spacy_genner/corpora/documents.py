@@ -102,6 +102,10 @@ class ConvertOptions:
     format (str | None): The output format in a corpus for instruction tuning, or None
         to detect it from the outputs.
     detokenize (bool): Whether to remove the spaces that tokenization inserted.
+    token_column (str | None): The column of the tokens in a CoNLL file, as a number
+        from 1 or as a name in the header row. None detects it.
+    tag_columns (tuple[str, ...]): The columns of the tags in a CoNLL file, likewise.
+        Empty selects the default of the corpus format.
     RAISES (ValueError): `extent` or `discontinuous` has another value.
     """
 
@@ -114,6 +118,8 @@ class ConvertOptions:
     triggers: bool = False
     format: str | None = None
     detokenize: bool = False
+    token_column: str | None = None
+    tag_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in (("extent", EXTENTS), ("discontinuous", DISCONTINUOUS)):

@@ -198,6 +198,8 @@ GIVEN = {
     "--discontinuous": ["refuse"],
     "--labels": ["labels.json"],
     "--format": ["inline_xml"],
+    "--token-column": ["1"],
+    "--tag-column": ["2"],
 }
 
 

@@ -1,0 +1,245 @@
+"""Columns of CoNLL files: separators, comments, headers, numbers and names."""
+
+import pytest
+
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms import get_converter
+
+HIPE = (
+    "TOKEN\tNE-COARSE-LIT\tNE-COARSE-METO\tNE-FINE-LIT\tNE-FINE-METO\tNE-FINE-COMP\t"
+    "NE-NESTED\tNEL-LIT\tNEL-METO\tMISC\n"
+    "# hipe2022:document_id = NZZ-1798\n"
+    "# hipe2022:date = 1798-01-20\n"
+    "Stadt\tB-loc\tO\tB-loc.adm.town\tO\tO\tO\tQ72\t_\t_\n"
+    "Zürich\tI-loc\tO\tI-loc.adm.town\tO\tO\tB-loc.adm.town\tQ72\t_\tNoSpaceAfter\n"
+    ".\tO\tO\tO\tO\tO\tO\t_\t_\tEndOfSentence\n"
+    "\n"
+    "# hipe2022:document_id = NZZ-1799\n"
+    "Bern\tB-loc\tO\tB-loc.adm.town\tO\tO\tO\tQ70\t_\t_\n"
+)
+GERMEVAL = (
+    "#\thttp://de.wikipedia.org/wiki/Manfred_Korfmann [2009-10-17]\n"
+    "1\tDie\tO\tO\n"
+    "2\tUni\tB-ORG\tO\n"
+    "3\tTübingen\tI-ORG\tB-LOC\n"
+    "\n"
+    "#\thttp://de.wikipedia.org/wiki/n-tv [2009-10-17]\n"
+    "1\tDeutsche\tB-LOCderiv\tO\n"
+)
+MULTICONER = (
+    "# id 5239d808-f300-46ea-aa3b-5093040213a3\tdomain=train\n"
+    "in _ _ O\n"
+    "new _ _ B-LOC\n"
+    "york _ _ I-LOC\n"
+    "\n"
+    "# id e9f1a1e5-0c1b-4f4a-8b1c-2a2f3b7a9c11\tdomain=train\n"
+    "# _ _ O\n"
+    "oslo _ _ B-LOC\n"
+)
+CONLLU = (
+    "# newdoc id = d7\n"
+    "# sent_id = 1\n"
+    "# text = Vai al mare O\n"
+    "1\tVai\tandare\tVERB\tV\t_\t0\troot\t_\tNER=O\n"
+    "2-3\tal\t_\t_\t_\t_\t_\t_\t_\t_\n"
+    "2\ta\ta\tADP\tE\t_\t4\tcase\t_\tNER=O|SpaceAfter=No\n"
+    "3\til\til\tDET\tRD\t_\t4\tdet\t_\tNER=B-LOC\n"
+    "4\tmare\tmare\tNOUN\tS\t_\t1\tobl\t_\tNER=I-LOC\n"
+    "4.1\tva\tandare\tVERB\tV\t_\t_\t_\t0:root\t_\n"
+)
+UNER = (
+    "# sent_id = 1\n1\tIn\tO\t-\tmayhew\n2\tOslo\tB-LOC\t-\tmayhew\n\n"
+    "# sent_id = 2\n1\t#\tO\t-\tmayhew\n"
+)
+
+
+def read(tmp_path, content, name="conll", **options):
+    path = tmp_path / "c.conll"
+    path.write_bytes(content.encode("utf-8"))
+    return list(get_converter(name)(path, ConvertOptions(**options)))
+
+
+def surfaces(docs):
+    return [
+        (doc.text, [(doc.text[s.start : s.end], s.label) for s in doc.spans])
+        for doc in docs
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Kari _ O I-PER\nde Vries _ O I-PER\n",
+        "Kari\t_\tO\tI-PER\nde\tVries\t_\tO\tI-PER\n",
+        "Kari\tO\nNew York O\n",
+        "Kari O\nOslo\tNNP B-GPE\n",
+        "Kari  O\nde\tVries O\n",
+        "Kari NNP O\nOslo B-GPE\n",
+        "Kari\tO\n# O\n",
+        "Kari _ O\n# 1 _ B-PER\n",
+    ],
+)
+def test_a_line_with_other_columns_is_named(tmp_path, content):
+    code = "G514" if "NNP B-GPE" in content or "Vries O" in content else "G564"
+    with pytest.raises(ValueError, match=rf"\[{code}\].*c.conll, line 2: "):
+        read(tmp_path, content)
+    # With a column for each level, columns of other kinds are faults, too.
+    with pytest.raises(ValueError, match=r"\[G5(64|14)\].*c.conll, line [12]: "):
+        read(tmp_path, content, "conll-nested")
+
+
+def test_levels_do_not_change_within_a_file(tmp_path):
+    with pytest.raises(ValueError, match=r"\[G564\].*line 2: .*3, .*line 1 number 2"):
+        read(tmp_path, "a O\nb O B-X\n", "conll-nested")
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\u2009", "\u0085", "\u2028"])
+@pytest.mark.parametrize("sign", [" ", "\t", "  "])
+def test_other_white_space_is_a_part_of_a_word(tmp_path, space, sign):
+    word = f"10{space}000"
+    found = read(tmp_path, f"pay{sign}O\n{word}{sign}B-MONEY\n")
+    assert surfaces(found) == [(f"pay {word}", [(word, "MONEY")])]
+
+
+def test_a_word_with_a_space_needs_tabs(tmp_path):
+    found = read(tmp_path, "a\tO\nde Vries\tB-PER\n")
+    assert surfaces(found) == [("a de Vries", [("de Vries", "PER")])]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+def test_every_line_end(tmp_path, end):
+    content = end.join(["Oslo B-GPE", ". O", "", "Hm O", ""])
+    expected = [("Oslo .", [("Oslo", "GPE")]), ("Hm", [])]
+    assert surfaces(read(tmp_path, content)) == expected
+    with pytest.raises(ValueError, match=r"\[G514\].*line 5"):
+        read(tmp_path, content.replace("Hm O", f"Hm O{end}x"))
+
+
+def test_empty_columns_at_the_end_may_be_missing(tmp_path):
+    content = "a\tB-X\tB-Y\t\nb\tI-X\t\t\nc\tO\tO\nd\tO\tO\t\t\n"
+    [doc] = read(tmp_path, content, "conll-nested")
+    assert sorted(doc.spans) == [(0, 1, "Y"), (0, 3, "X")]
+
+
+def test_a_file_of_hashes_has_no_comments(tmp_path):
+    assert surfaces(read(tmp_path, "# O\n#1 B-X\n")) == [("# #1", [("#1", "X")])]
+
+
+@pytest.mark.parametrize("sign", [" ", "\t"])
+def test_a_hash_with_columns_is_a_word(tmp_path, sign):
+    content = (
+        f"#{sign}NN{sign}O\n# sent_id = 4\n# x\n#7{sign}NN{sign}B-X\nc{sign}C{sign}O\n"
+    )
+    assert surfaces(read(tmp_path, content)) == [("# #7 c", [("#7", "X")])]
+    with pytest.raises(ValueError, match=r"line 3"):
+        read(tmp_path, f"a{sign}C{sign}O\n\n#{sign}NN{sign}X-GPE\n")
+
+
+def test_hipe(tmp_path):
+    first, second = read(tmp_path, HIPE)
+    assert surfaces([first]) == [("Stadt Zürich .", [("Stadt Zürich", "loc")])]
+    assert (first.doc_id, second.doc_id) == ("NZZ-1798", "NZZ-1799")
+    first, second = read(tmp_path, HIPE, "conll-nested")
+    assert surfaces([first]) == [
+        (
+            "Stadt Zürich .",
+            [("Stadt Zürich", "loc.adm.town"), ("Zürich", "loc.adm.town")],
+        )
+    ]
+    for column in ("NE-NESTED", "7"):
+        first, _ = read(tmp_path, HIPE, tag_columns=(column,))
+        assert surfaces([first])[0][1] == [("Zürich", "loc.adm.town")]
+    # A file that is made of several files repeats the header.
+    assert len(read(tmp_path, HIPE + "\n" + HIPE)) == 4
+    # A column that is not annotated in this corpus is no gold.
+    with pytest.raises(ValueError, match=r"\[G514\].*line 4"):
+        read(tmp_path, HIPE, tag_columns=("NEL-METO",))
+
+
+def test_germeval(tmp_path):
+    first, second = read(tmp_path, GERMEVAL, "conll-nested")
+    assert surfaces([first, second]) == [
+        ("Die Uni Tübingen", [("Uni Tübingen", "ORG"), ("Tübingen", "LOC")]),
+        ("Deutsche", [("Deutsche", "LOCderiv")]),
+    ]
+    first, _ = read(tmp_path, GERMEVAL)
+    assert surfaces([first])[0][1] == [("Tübingen", "LOC")]
+    first, _ = read(tmp_path, GERMEVAL, tag_columns=("3",))
+    assert surfaces([first])[0][1] == [("Uni Tübingen", "ORG")]
+
+
+def test_multiconer(tmp_path):
+    first, second = read(tmp_path, MULTICONER)
+    assert surfaces([first, second]) == [
+        ("in new york", [("new york", "LOC")]),
+        ("# oslo", [("oslo", "LOC")]),
+    ]
+    assert first.doc_id == "5239d808-f300-46ea-aa3b-5093040213a3"
+
+
+def test_conllu(tmp_path):
+    for name in ("conll", "conll-nested"):
+        [doc] = read(tmp_path, CONLLU, name)
+        assert surfaces([doc]) == [("Vai a il mare", [("il mare", "LOC")])]
+        assert doc.doc_id == "d7"
+    [doc] = read(tmp_path, CONLLU, token_column="3", tag_columns=("10",))
+    assert surfaces([doc]) == [("andare a il mare", [("il mare", "LOC")])]
+
+
+def test_conllu_with_a_column_of_its_own(tmp_path):
+    expected = [("In Oslo", [("Oslo", "LOC")]), ("#", [])]
+    assert surfaces(read(tmp_path, UNER)) == expected
+    assert surfaces(read(tmp_path, UNER, "conll-nested")) == expected
+    plus = "# global.columns = ID FORM UPOS PARSEME:NE NE\n"
+    content = plus + "1\tIn\tADP\t*\tO\n2\tOslo\tPROPN\t*\tB-LOC\n"
+    expected = [("In Oslo", [("Oslo", "LOC")])]
+    assert surfaces(read(tmp_path, content)) == expected
+    content = plus.replace("PARSEME:NE NE", "NE NOTE") + content.partition("\n")[2]
+    content = content.replace("*\tO", "O\t*").replace("*\tB-LOC", "B-LOC\t*")
+    assert surfaces(read(tmp_path, content, tag_columns=("NE",))) == expected
+    assert surfaces(read(tmp_path, content)) == expected
+
+
+def test_a_header_row(tmp_path):
+    content = "id\tword\tner\tpos\n7\tIn\tO\tADP\n9\tOslo\tB-LOC\tPROPN\n"
+    expected = [("In Oslo", [("Oslo", "LOC")])]
+    assert surfaces(read(tmp_path, content)) == expected
+    options = {"token_column": "word", "tag_columns": ("ner",)}
+    assert surfaces(read(tmp_path, content, **options)) == expected
+    assert surfaces(read(tmp_path, content.replace("\t", " "), **options)) == expected
+    own = content.replace("word", "Wort").replace("ner", "Klasse")
+    options = {"token_column": "Wort", "tag_columns": ("Klasse",)}
+    assert surfaces(read(tmp_path, own, **options)) == expected
+    with pytest.raises(ValueError, match=r"\[G565\].*'kind'.*id, word, ner, pos"):
+        read(tmp_path, content, tag_columns=("kind",))
+
+
+def test_the_word_text_in_the_first_row_is_no_header(tmp_path):
+    assert surfaces(read(tmp_path, "text O\nOslo B-LOC\n"))[0][0] == "text Oslo"
+    with pytest.raises(ValueError, match=r"\[G514\].*line 1"):
+        read(tmp_path, "text X-LOC\nOslo B-LOC\n")
+
+
+@pytest.mark.parametrize("column", ["0", "4", "-1", "x", "²"])
+def test_a_column_that_does_not_exist(tmp_path, column):
+    content = "Oslo NNP B-LOC\n"
+    for options in ({"tag_columns": (column,)}, {"token_column": column}):
+        with pytest.raises(ValueError, match=r"\[G565\].*3 columns"):
+            read(tmp_path, content, **options)
+
+
+def test_several_columns_of_tags(tmp_path):
+    content = "Oslo B-LOC B-loc NNP\n"
+    with pytest.raises(ValueError, match=r"\[G565\].*: 2, 3"):
+        read(tmp_path, content)
+    with pytest.raises(ValueError, match=r"\[G565\].*one column of tags"):
+        read(tmp_path, content, tag_columns=("2", "3"))
+    [doc] = read(tmp_path, content, "conll-nested", tag_columns=("2", "3"))
+    assert [span.label for span in doc.spans] == ["LOC", "loc"]
+
+
+def test_numbers_as_words_are_no_index(tmp_path):
+    assert read(tmp_path, "1 O\n2 O\n")[0].text == "1 2"
+    assert read(tmp_path, "1 CD O\n3 CD O\n")[0].text == "1 3"
+    [doc] = read(tmp_path, "1\tO\tO\n2\tB-X\tO\n", "conll-nested")
+    assert surfaces([doc]) == [("1 2", [("2", "X")])]

@@ -1,8 +1,10 @@
 """Read and write files: atomic files, atomic folders, text lines and untrusted JSON.
 
 An atomic write fills a temporary sibling, which then replaces the old file or folder.
-A process that is killed at any point leaves the old content or the new content. All
-modules of the package write through these functions.
+A process that is killed at any point leaves the old content or the new content, and the
+next write removes its temporary sibling. Symbolic links are followed, so that a link
+stays and its target is replaced. Processes may write the same path at the same time:
+the last one wins. All modules of the package write through these functions.
 """
 
 import codecs
@@ -11,17 +13,28 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from errno import EISDIR
+from errno import EDQUOT, EISDIR, ENOSPC
 from pathlib import Path
+from time import time
 from typing import IO, Any
 
 from .errors import Errors
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 # Users give no such names to their folders, so these folders are the project's own.
 _BACKUP_SUFFIX = ".genner-backup"
 _FRESH_SUFFIX = ".genner-new"
+_LOCK_SUFFIX = ".genner-lock"
+_FILE_SUFFIX = ".new"
+# The age in seconds of a temporary sibling that is removed although the file system has
+# no locks.
+_ABANDONED_AGE = 86400.0
 
 # The project reads JSON with a few levels of nesting. Python parses values that are
 # nested much deeper, but can't write or print them afterwards.
@@ -41,32 +54,51 @@ _DECODER = json.JSONDecoder()
 def replaced_file(path: Path) -> Iterator[Path]:
     """Replace a file atomically by the content that the block writes.
 
-    path (Path): The file to write. A missing parent folder is created.
+    path (Path): The file to write, or a link to it. A missing parent folder is created.
     YIELDS (Path): An empty temporary file in the same folder. It becomes `path` when
         the block ends without an error, and is removed otherwise.
     RAISES (OSError): The file can't be written. The error names `path`.
     """
-    fresh = _file_beside(path)
+    target = _resolved(path)
+    fresh, lock = _file_beside(target, path)
     try:
         _set_default_mode(fresh, 0o666)
         yield fresh
-        os.replace(fresh, path)
+        os.replace(fresh, target)
     except BaseException as error:
         fresh.unlink(missing_ok=True)
         if isinstance(error, OSError):
             _rename_error(error, fresh, path)
         raise
+    finally:
+        _unlock(lock)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
     """Write a binary file atomically.
 
     path (Path): The file. A missing parent folder is created.
     data (bytes): The content.
+    private (bool): Whether only the owner can read the file.
     RAISES (OSError): The file can't be written. The error names `path`.
     """
     with replaced_file(path) as fresh:
+        if private:
+            fresh.chmod(0o600)
         fresh.write_bytes(data)
+
+
+def make_private_folder(path: Path) -> None:
+    """Create a folder and its missing parents, which only the owner can enter. An
+    existing folder keeps its mode.
+
+    path (Path): The folder.
+    RAISES (OSError): The folder can't be created.
+    """
+    if not path.is_dir():
+        if path.parent != path:
+            make_private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -92,7 +124,9 @@ def check_place(path: Path) -> None:
         unchanged.
     RAISES (OSError): The file can't be written. The error names `path`.
     """
-    _file_beside(path).unlink()
+    fresh, lock = _file_beside(_resolved(path), path)
+    fresh.unlink()
+    _unlock(lock)
 
 
 @contextmanager
@@ -109,20 +143,31 @@ def temporary_text_file(folder: Path) -> Iterator[IO[str]]:
         yield file
 
 
-def _file_beside(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
+def _file_beside(target: Path, path: Path) -> tuple[Path, int | None]:
+    """Create a locked temporary file beside a target. Errors name `path`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
-    try:
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".new"
-        )
-    except OSError as error:
-        # The error names the temporary file, which the user never named.
-        error.filename = str(path)
-        raise
-    os.close(handle)
-    return Path(name)
+    _remove_leftovers(target, _FILE_SUFFIX)
+
+    def create() -> Path:
+        try:
+            handle, name = tempfile.mkstemp(
+                dir=target.parent, prefix=f".{target.name}.", suffix=_FILE_SUFFIX
+            )
+        except OSError as error:
+            # The error names the temporary file, which the user never named.
+            error.filename = str(path)
+            raise
+        os.close(handle)
+        return Path(name)
+
+    return _create_locked(create)
+
+
+def _resolved(path: Path) -> Path:
+    """Follow the links of a path, so that a link stays and its target is replaced."""
+    return Path(os.path.realpath(path))
 
 
 def _set_default_mode(path: Path, mode: int) -> None:
@@ -134,12 +179,127 @@ def _set_default_mode(path: Path, mode: int) -> None:
 
 def _rename_error(error: OSError, fresh: Path, path: Path) -> None:
     """Replace the temporary name in an error by the name that the user knows. The error
-    of a full disk names no file."""
-    found = error.filename
-    if found is None and error.errno is not None:
-        error.filename = str(path)
-    elif isinstance(found, (str, os.PathLike)) and Path(found).is_relative_to(fresh):
-        error.filename = str(path / Path(found).relative_to(fresh))
+    of a full disk names no file, or the file that is copied."""
+    for found in (error.filename, error.filename2):
+        if isinstance(found, (str, os.PathLike)) and Path(found).is_relative_to(fresh):
+            error.filename = str(path / Path(found).relative_to(fresh))
+            error.filename2 = None
+            return
+    full = error.errno in (ENOSPC, EDQUOT)
+    if full or (error.filename is None and error.errno is not None):
+        error.filename, error.filename2 = str(path), None
+
+
+# Leftovers and locks
+
+
+def _create_locked(create: Callable[[], Path]) -> tuple[Path, int | None]:
+    """Create a temporary file or folder that no other process takes for a leftover.
+
+    create (Callable[[], Path]): Creates it under a new name.
+    RETURNS (tuple[Path, int | None]): The path, and the descriptor that holds its lock,
+        which ends with the process. None if the file system has no locks.
+    """
+    while True:
+        fresh = create()
+        if fcntl is None:
+            return fresh, None
+        try:
+            lock = os.open(fresh, os.O_RDONLY)
+        except FileNotFoundError:
+            # Removed by another process before it was locked.
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        except OSError:
+            os.close(lock)
+            return fresh, None
+        if fresh.exists():
+            return fresh, lock
+        os.close(lock)
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def _remove_leftovers(target: Path, suffix: str) -> None:
+    """Remove the unfinished siblings that killed processes left."""
+    # `tempfile` inserts 8 characters, none of which is a dot.
+    name = re.compile(rf"\.{re.escape(target.name)}\.\w{{8}}{re.escape(suffix)}")
+    with suppress(OSError):
+        for found in os.listdir(target.parent):
+            if name.fullmatch(found):
+                with suppress(OSError):
+                    _remove_abandoned(target.parent / found)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove a temporary sibling unless a running process writes it."""
+    if fcntl is None or path.is_symlink():
+        lock = None
+    else:
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        if lock is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            except OSError:
+                _unlock(lock)
+                lock = None
+        if lock is None and not path.is_symlink():
+            if time() - path.stat().st_mtime < _ABANDONED_AGE:
+                return
+        remove(path)
+    finally:
+        _unlock(lock)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with its content. A link is removed and not followed.
+
+    path (Path): The path, which need not exist.
+    RAISES (OSError): The path can't be removed.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _swap_lock(target: Path) -> Iterator[None]:
+    """Let one process at a time put a new folder into its place. The file of the lock
+    exists only meanwhile."""
+    path = target.with_name(f".{target.name}{_LOCK_SUFFIX}")
+    lock: int | None = None
+    while fcntl is not None:
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            # Without locks, or the right to create one, only a single process can
+            # write safely.
+            break
+        # The previous owner may have removed the file meanwhile.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), os.stat(path)):
+                break
+        os.close(lock)
+        lock = None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            with suppress(OSError):
+                path.unlink()
+            os.close(lock)
 
 
 # Atomic folders
@@ -149,53 +309,87 @@ def _rename_error(error: OSError, fresh: Path, path: Path) -> None:
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """Replace a folder atomically by the content that the block writes.
 
-    folder (Path): The folder to write. A missing parent folder is created.
+    folder (Path): The folder to write, or a link to it. A missing parent folder is
+        created.
     YIELDS (Path): An empty temporary folder in the same parent. It becomes `folder`
         when the block ends without an error, and is removed otherwise.
     RAISES (OSError): The folder can't be written. The error names a path in `folder`.
     RAISES (ValueError): The old state was moved to the backup and can't be restored.
         The message names the backup.
     """
-    backup = backup_of(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(folder)
-    fresh = Path(
-        tempfile.mkdtemp(
-            dir=folder.parent, prefix=f".{folder.name}.", suffix=_FRESH_SUFFIX
+    target = _resolved(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target, _FRESH_SUFFIX)
+    fresh, lock = _create_locked(
+        lambda: Path(
+            tempfile.mkdtemp(
+                dir=target.parent, prefix=f".{target.name}.", suffix=_FRESH_SUFFIX
+            )
         )
     )
-    moved = False
     try:
         _set_default_mode(fresh, 0o777)
         yield fresh
-        if folder.exists():
-            # A backup without its folder is the current state, so an old backup is
-            # removed only while the folder exists.
-            if backup.exists():
-                shutil.rmtree(backup)
-            os.replace(folder, backup)
-            moved = True
-        os.replace(fresh, folder)
+        with _swap_lock(target):
+            _swap(fresh, target)
     except BaseException as error:
-        if moved:
-            with suppress(OSError):
-                os.replace(backup, folder)
         shutil.rmtree(fresh, ignore_errors=True)
         if isinstance(error, OSError):
             _rename_error(error, fresh, folder)
-        if moved:
-            check_folder(folder)
         raise
-    shutil.rmtree(backup, ignore_errors=True)
+    finally:
+        _unlock(lock)
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    """Put a new folder into the place of the old one, which the backup holds meanwhile.
+
+    RAISES (ValueError): The old state can't be restored after an error.
+    """
+    backup = backup_of(target)
+    moved = False
+    try:
+        if target.exists():
+            # A backup without its folder is the current state, so an old backup is
+            # removed only while the folder exists.
+            remove(backup)
+            os.replace(target, backup)
+            moved = True
+        os.replace(fresh, target)
+    except BaseException:
+        if moved:
+            with suppress(OSError):
+                os.replace(backup, target)
+            check_folder(target)
+        raise
+    with suppress(OSError):
+        remove(backup)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy the content of a folder. Unlike `shutil.copytree`, the error of a failed
+    copy is the error of the file.
+
+    source (Path): The folder to copy. Its links are followed.
+    target (Path): An existing folder.
+    RAISES (OSError): A file can't be read or written.
+    """
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            (target / path.name).mkdir(exist_ok=True)
+            copy_folder(path, target / path.name)
+        else:
+            shutil.copy2(path, target / path.name)
 
 
 def backup_of(folder: Path) -> Path:
     """Return the path that holds the old state while a new one replaces it.
 
-    folder (Path): The folder.
-    RETURNS (Path): Its sibling `.NAME.genner-backup`.
+    folder (Path): The folder, or a link to it.
+    RETURNS (Path): The sibling `.NAME.genner-backup` of the folder.
     """
-    return folder.with_name(f".{folder.name}{_BACKUP_SUFFIX}")
+    target = _resolved(folder)
+    return target.with_name(f".{target.name}{_BACKUP_SUFFIX}")
 
 
 def check_folder(folder: Path) -> None:
@@ -217,15 +411,6 @@ def check_unused(folder: Path) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(Errors.G261.format(folder=folder))
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished states that killed processes left beside a folder."""
-    # `tempfile` inserts 8 characters, none of which is a dot.
-    name = re.compile(rf"\.{re.escape(folder.name)}\.\w{{8}}{re.escape(_FRESH_SUFFIX)}")
-    for found in folder.parent.iterdir():
-        if name.fullmatch(found.name):
-            shutil.rmtree(found, ignore_errors=True)
 
 
 # Text
@@ -334,11 +519,59 @@ def json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     stream = _JsonStream(path)
     stream.skip(_JSON_SPACE)
-    yield from _list_items(stream) if stream.peek() == "[" else json_objects(path)
+    if stream.peek() == "[":
+        stream.advance()
+        yield from _list_items(stream, "{")
+    else:
+        yield from json_objects(path)
 
 
-def _list_items(stream: "_JsonStream") -> Iterator[tuple[int, dict[str, Any]]]:
-    stream.advance()
+def json_values(path: Path) -> Iterator[tuple[int, int, Any]]:
+    """Read the objects and lists in a JSON list, on the lines of a file, or a single
+    value on several lines.
+
+    path (Path): The file, in UTF-8. A list is parsed value by value.
+    YIELDS (tuple[int, int, Any]): The line where the value starts, its number (in a
+        list) or its line (otherwise), both from 1, and the value.
+    RAISES (ValueError): The file has none of these forms.
+    """
+    stream = _JsonStream(path)
+    stream.skip(_JSON_SPACE)
+    if stream.peek() == "[":
+        stream.advance()
+        stream.skip(_JSON_SPACE)
+        if stream.peek() in ("{", "[", "]", ""):
+            for number, (line, value) in enumerate(_list_items(stream, "{["), 1):
+                yield line, number, value
+            return
+    first = True
+    for line, text in numbered_lines(path):
+        if not text.strip():
+            continue
+        try:
+            value = parse_json(text)
+        except ValueError as error:
+            if first:
+                try:
+                    value = parse_json(read_text(path).removeprefix("\ufeff"))
+                except ValueError:
+                    value = None
+                if isinstance(value, (dict, list)):
+                    yield line, line, value
+                    return
+            raise ValueError(
+                Errors.G512.format(path=path, line=line, found=error)
+            ) from error
+        if not isinstance(value, (dict, list)):
+            found = type(value).__name__
+            raise ValueError(Errors.G512.format(path=path, line=line, found=found))
+        first = False
+        yield line, line, value
+
+
+def _list_items(stream: "_JsonStream", starts: str) -> Iterator[tuple[int, Any]]:
+    """Yield the items of a list whose bracket is consumed. Each item starts with one
+    of the characters `starts`."""
     first = True
     while True:
         stream.skip(_JSON_SPACE)
@@ -350,9 +583,9 @@ def _list_items(stream: "_JsonStream") -> Iterator[tuple[int, dict[str, Any]]]:
             stream.advance()
             stream.skip(_JSON_SPACE)
         first = False
-        if stream.peek() != "{":
+        if not stream.peek() or stream.peek() not in starts:
             raise stream.error(f"expected an object, found {stream.upcoming()}")
-        yield stream.line, stream.parse_object()
+        yield stream.line, stream.parse_value()
     stream.advance()
     stream.skip(_JSON_SPACE)
     if stream.peek():
@@ -412,8 +645,8 @@ class _JsonStream:
         while (char := self.peek()) and char in chars:
             self.advance()
 
-    def parse_object(self) -> dict[str, Any]:
-        """Consume the object that starts at the current position."""
+    def parse_value(self) -> Any:
+        """Consume the object or list that starts at the current position."""
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._buffer, self._at)
@@ -427,7 +660,7 @@ class _JsonStream:
             except ValueError as error:
                 raise self.error(error) from error
             self.advance(end - self._at)
-            return dict(value)
+            return value
 
     def upcoming(self) -> str:
         """RETURNS (str): The next few characters, for a message."""

@@ -4,6 +4,9 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from spacy_genner.io import (
     backup_of,
     check_folder,
     check_place,
+    copy_folder,
     json_records,
     replaced_file,
     replaced_folder,
@@ -285,6 +289,175 @@ def test_an_error_names_a_file_of_the_final_folder(tmp_path):
     with pytest.raises(OSError, match="^only a message$"):
         with replaced_folder(folder):
             raise OSError("only a message")
+
+
+# Links
+
+
+@pytest.mark.parametrize("chain", [False, True], ids=["link", "link to link"])
+def test_a_linked_folder_is_saved_again_and_again(tmp_path, chain):
+    """The link stays, and its target on another disk holds the result."""
+    disk, runs = tmp_path / "disk", tmp_path / "runs"
+    disk.mkdir()
+    runs.mkdir()
+    target = disk / "moved"
+    write_adapter(OLD, target)
+    link = runs / "model-last"
+    if chain:
+        (runs / "between").symlink_to(target)
+    link.symlink_to("between" if chain else target)
+    for files in (NEW, OLD, NEW):
+        write_adapter(files, link)
+        assert read_adapter(link) == files == read_adapter(target)
+    assert link.is_symlink()
+    assert [path.name for path in disk.iterdir()] == ["moved"]
+    assert len(list(runs.iterdir())) == 1 + chain
+
+
+def test_a_link_to_a_missing_folder_is_filled(tmp_path):
+    link = tmp_path / "model"
+    link.symlink_to(tmp_path / "disk" / "model")
+    write_adapter(NEW, link)
+    assert link.is_symlink()
+    assert read_adapter(tmp_path / "disk" / "model") == NEW
+
+
+def test_a_folder_below_a_link_and_a_backup_of_a_linked_folder(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "disk" / "model")
+    for _ in range(2):
+        write_adapter(NEW, tmp_path / "runs" / "model")
+    os.replace(tmp_path / "disk" / "model", backup_of(link))
+    with pytest.raises(ValueError, match=r"G251.*disk/\.model\.genner-backup"):
+        read_adapter(link)
+
+
+def test_a_linked_file_stays_a_link(tmp_path):
+    (tmp_path / "real.json").write_text("old")
+    link = tmp_path / "link.json"
+    link.symlink_to("real.json")
+    for text in (b"1", b"2"):
+        write_bytes(link, text)
+        assert link.is_symlink()
+        assert (tmp_path / "real.json").read_bytes() == text
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "name", [".model.abcdefgh.genner-new", ".model.genner-backup", ".log.a_cdefg1.new"]
+)
+@pytest.mark.parametrize("dangling", [True, False])
+def test_leftovers_that_are_links_are_unlinked(tmp_path, name, dangling):
+    other = tmp_path / "other"
+    if not dangling:
+        other.mkdir()
+        (other / "data").write_text("stays")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write_adapter(OLD, folder / "model")
+    (folder / name).symlink_to(other)
+    write_adapter(NEW, folder / "model")
+    write_bytes(folder / "log", b"")
+    assert sorted(path.name for path in folder.iterdir()) == ["log", "model"]
+    assert dangling or (other / "data").read_text() == "stays"
+
+
+# Killed and concurrent processes
+
+
+def run_python(code, *args):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_files_of_killed_processes_are_removed(tmp_path):
+    """The files of running processes stay."""
+    code = """
+        import sys, time
+        from pathlib import Path
+        from spacy_genner.io import replaced_file, replaced_folder
+        folder = Path(sys.argv[1])
+        with replaced_file(folder / "a"), replaced_folder(folder / "b"):
+            print("ready", flush=True)
+            time.sleep(600)
+    """
+    processes = [run_python(code, tmp_path) for _ in range(2)]
+    try:
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        assert len(list(tmp_path.iterdir())) == 4
+        processes[0].kill()
+        processes[0].wait()
+        write_bytes(tmp_path / "a", b"")
+        write_adapter(OLD, tmp_path / "b")
+        names = sorted(path.name for path in tmp_path.iterdir())
+        assert len(names) == 4 and names[2:] == ["a", "b"]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    write_bytes(tmp_path / "a", b"")
+    write_adapter(OLD, tmp_path / "b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_processes_that_save_one_folder_do_not_break_each_other(tmp_path):
+    code = """
+        import sys
+        from pathlib import Path
+        from spacy_genner.io import replaced_folder, write_bytes
+        for number in range(60):
+            with replaced_folder(Path(sys.argv[1]) / "model") as fresh:
+                for name in "abc":
+                    (fresh / name).write_text(f"{sys.argv[2]} {number}")
+            write_bytes(Path(sys.argv[1]) / "log", sys.argv[2].encode())
+    """
+    processes = [run_python(code, tmp_path, number) for number in range(3)]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "model"]
+    content = {(tmp_path / "model" / name).read_text() for name in "abc"}
+    assert len(content) == 1 and content.pop().endswith(" 59")
+
+
+def test_without_locks_only_old_leftovers_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "fcntl", None)
+    old, new = tmp_path / ".a.abcdefgh.new", tmp_path / ".a.abcdefgi.new"
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    write_bytes(tmp_path / "a", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "a"]
+    for files in (OLD, NEW):
+        write_adapter(files, tmp_path / "b")
+    assert read_adapter(tmp_path / "b") == NEW
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_under_a_copy_names_the_target(tmp_path, monkeypatch, number):
+    """The error of a copy names the file that is read."""
+    (tmp_path / "source" / "sub").mkdir(parents=True)
+    (tmp_path / "source" / "sub" / "file").write_text("x")
+
+    def fail(source, target):
+        raise OSError(number, "full", str(source), None, str(target))
+
+    monkeypatch.setattr(io.shutil, "copy2", fail)
+    with pytest.raises(OSError) as error:
+        with replaced_folder(tmp_path / "model") as fresh:
+            copy_folder(tmp_path / "source", fresh)
+    assert Path(error.value.filename) == tmp_path / "model" / "sub" / "file"
+    with pytest.raises(OSError) as error:
+        with replaced_folder(tmp_path / "model"):
+            raise OSError(number, "full", str(tmp_path / "source"))
+    assert Path(error.value.filename) == tmp_path / "model"
+
+
+# JSON lists
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])

@@ -159,13 +159,13 @@ def _copy_results(source: Path, target: Path) -> None:
     """Copy the models and the log of a run: its best model may remain the best."""
     from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
-    from ..io import replaced_file, replaced_folder
+    from ..io import copy_folder, replaced_file, replaced_folder
     from ..training.logger import FILE
 
     for name in (DIR_MODEL_BEST, DIR_MODEL_LAST):
         if (source / name).is_dir():
             with replaced_folder(target / name) as folder:
-                shutil.copytree(source / name, folder, dirs_exist_ok=True)
+                copy_folder(source / name, folder)
     if (source / FILE).is_file():
         with replaced_file(target / FILE) as fresh:
             shutil.copyfile(source / FILE, fresh)

@@ -9,7 +9,6 @@ schedule needs, and `check_training_config` reports errors of the config that wo
 otherwise surface only after the base has been loaded.
 """
 
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -25,7 +24,6 @@ from spacy.training import Example
 from spacy.training.loop import (
     DIR_MODEL_BEST,
     DIR_MODEL_LAST,
-    clean_output_dir,
     create_before_to_disk_callback,
     create_evaluation_callback,
     create_train_batches,
@@ -39,7 +37,7 @@ from wasabi import Printer
 from ..config.settings import check_count
 from ..corpora.labels import labels_in_file
 from ..errors import Errors
-from ..io import replaced_folder
+from ..io import copy_folder, remove, replaced_folder
 from .checkpoint import (
     FOLDER,
     STREAMED,
@@ -237,7 +235,7 @@ def train(
             before_to_disk(nlp).to_disk(folder)
         if is_best:
             with replaced_folder(best) as folder:
-                shutil.copytree(last, folder, dirs_exist_ok=True)
+                copy_folder(last, folder)
 
     def save_checkpoint() -> None:
         run.progress.performance = dict(nlp.meta.get("performance", {}))
@@ -298,13 +296,10 @@ def train(
 
 
 def _remove_results(output: Path) -> None:
-    """Remove the models, the checkpoint and the log of an earlier run."""
-    clean_output_dir(output)
-    for leftover in (output / FOLDER, output / FILE):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        elif leftover.exists():
-            leftover.unlink()
+    """Remove the models, the checkpoint and the log of an earlier run. A link stays,
+    and its target is removed: the new result takes the same place."""
+    for name in (DIR_MODEL_BEST, DIR_MODEL_LAST, FOLDER, FILE):
+        remove((output / name).resolve())
 
 
 def prepare_run(nlp: Language, checkpoint: Checkpoint | None) -> TrainingRun:

@@ -46,6 +46,25 @@ def without_speed(found):
     return found
 
 
+def test_results_may_be_links_to_another_disk(tiny_base, corpus, tmp_path):
+    """The links stay in the first run, in a second one and in a resumed one."""
+    config = make_config(tiny_base("llama"), corpus, training__max_steps=4)
+    output, disk = tmp_path / "out", tmp_path / "disk"
+    output.mkdir()
+    names = ("model-last", "model-best", FOLDER)
+    for name in names:
+        (output / name).symlink_to(disk / name)
+    for _ in range(2):
+        run(config.copy(), output)
+        assert all((output / name).is_symlink() for name in names)
+        assert sorted(path.name for path in disk.iterdir()) == sorted(names)
+    config["training"]["max_steps"] = 8
+    run(config.copy(), output, checkpoint=True)
+    assert [row["step"] for row in rows(output)] == [0, 4, 8]
+    assert weights(output / "model-last") == weights(disk / "model-last")
+    assert len(list(output.iterdir())) == len(names) + 1
+
+
 def test_same_results_as_spacy_train(tiny_base, corpus, tmp_path):
     config = make_config(tiny_base("llama"), corpus)
     own, spacy = tmp_path / "own", tmp_path / "spacy"

@@ -698,6 +698,13 @@ class Errors(metaclass=_Coded):
         "header row, with --token-column and --tag-column. For several columns of tags "
         "use 'conll-nested' and repeat --tag-column."
     )
+    G566 = "{path}, line {line}: the file looks like {found}. {remedy}"
+    G567 = (
+        "{path}, line {line}: the file contains binary answers of Prodigy, each about "
+        "one suggested span ({reason}). They are not complete annotation: a text may "
+        "have other spans. Merge them into complete examples in Prodigy (such as with "
+        "ner.silver-to-gold) and convert its result."
+    )
 
     # G6: evaluation
     G601 = (
@@ -1069,8 +1076,8 @@ class Warnings(metaclass=_Coded):
 
     # W5: corpora and the command line
     W501 = (
-        "{path}: {count} examples were rejected or ignored by their annotator "
-        "('answer') and are left out."
+        "{path}: {count} examples are left out. Their annotators rejected, ignored or "
+        "skipped them, or nobody annotated them."
     )
     W502 = (
         "{count} of {total} documents failed. Their records have the status 'failed' "

@@ -1,5 +1,8 @@
 """Adapter files as peft writes them, and the export of a base for other tools.
 
+The metadata of saved weights holds a checksum of the tensors and of the settings, which
+other tools ignore. A file that another tool writes has none.
+
 An adapter is a folder with `adapter_config.json` and `adapter_model.safetensors`.
 Adapters that peft saved can be used, unless they would need changes to tensors of the
 base, which other components share: these are refused. `export_base` writes a base and
@@ -7,8 +10,10 @@ an adapter to folders that peft and vLLM load, also for a base that comes from a
 package.
 """
 
+import hashlib
 import json
 import shutil
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,11 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 # The folder of the adapter in a saved component, and in an export.
 _ADAPTER_FOLDER = "adapter"
+# The checksum in the metadata of a safetensors file.
+_SEAL = "genner_sha256"
+_METADATA = "__metadata__"
+# The settings of an adapter that may change after it was saved.
+_FREE_SETTINGS = ("base_model_name_or_path", "revision", "inference_mode")
 # Marks the result of `AdapterFiles.to_bytes`.
 _KIND = "spacy-genner adapter 1"
 
@@ -85,7 +95,80 @@ class AdapterFiles:
         except (ValueError, KeyError, TypeError) as err:
             raise ValueError(Errors.G257.format(name=name)) from err
         check_adapter_config(files.config, "the saved bytes")
+        files.check_seal("the saved bytes")
         return files
+
+    def sealed(self) -> "AdapterFiles":
+        """RETURNS (AdapterFiles): The same files with a checksum in the weights."""
+        weights = seal_weights(self.weights, self._sealed_settings())
+        return AdapterFiles(self.config, weights)
+
+    def check_seal(self, where: str) -> None:
+        """Check that the weights and settings are those that were saved.
+
+        where (str): The origin of the adapter, for messages.
+        RAISES (ValueError): They have another checksum.
+        """
+        check_seal(self.weights, "adapter", where, self._sealed_settings())
+
+    def _sealed_settings(self) -> dict[str, Any]:
+        return {k: v for k, v in self.config.items() if k not in _FREE_SETTINGS}
+
+
+def seal_weights(data: bytes, settings: Any = None) -> bytes:
+    """Add a checksum to the metadata of safetensors.
+
+    data (bytes): The content of a safetensors file.
+    settings (Any): Settings that belong to the weights, as JSON.
+    RETURNS (bytes): The same tensors, with a checksum of names, shapes, values and
+        settings.
+    """
+    header, tensors = _split_weights(data)
+    metadata = dict(header.get(_METADATA) or {})
+    metadata[_SEAL] = _checksum(header, tensors, settings)
+    text = json.dumps({_METADATA: metadata, **_without(header, _METADATA)})
+    # The format aligns the tensors to 8 bytes.
+    raw = text.encode("utf8")
+    raw += b" " * (-len(raw) % 8)
+    return struct.pack("<Q", len(raw)) + raw + tensors
+
+
+def check_seal(data: bytes, what: str, where: str, settings: Any = None) -> None:
+    """Compare safetensors with the checksum in their metadata.
+
+    data (bytes): The content of a safetensors file. Without a checksum, and if the
+        content is no safetensors file, there is nothing to compare.
+    what (str): The kind of weights, for the message.
+    where (str): Their origin, for the message.
+    settings (Any): Settings that belong to the weights, as JSON.
+    RAISES (ValueError): The content has another checksum.
+    """
+    try:
+        header, tensors = _split_weights(data)
+        expected = (header.get(_METADATA) or {}).get(_SEAL)
+    except (ValueError, AttributeError, struct.error, RecursionError):
+        return
+    if expected is not None and expected != _checksum(header, tensors, settings):
+        raise ValueError(Errors.G271.format(what=what, where=where))
+
+
+def _split_weights(data: bytes) -> tuple[dict[str, Any], bytes]:
+    (size,) = struct.unpack_from("<Q", data)
+    if size > len(data) - 8:
+        raise ValueError(size)
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def _checksum(header: dict[str, Any], tensors: bytes, settings: Any) -> str:
+    metadata = _without(header.get(_METADATA) or {}, _SEAL)
+    facts = [_without(header, _METADATA), metadata, settings]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf8"))
+    digest.update(tensors)
+    return digest.hexdigest()
+
+
+def _without(values: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != key}
 
 
 def read_adapter(folder: Path) -> AdapterFiles:
@@ -105,7 +188,9 @@ def read_adapter(folder: Path) -> AdapterFiles:
     except (OSError, ValueError) as err:
         raise ValueError(Errors.G252.format(where=folder, reason=err)) from err
     check_adapter_config(config, str(folder))
-    return AdapterFiles(config, weights)
+    files = AdapterFiles(config, weights)
+    files.check_seal(str(folder))
+    return files
 
 
 def write_adapter(files: AdapterFiles, folder: Path) -> None:

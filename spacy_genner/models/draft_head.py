@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ..errors import Errors
+from .adapter_files import check_seal, seal_weights
 
 # The width of a word's features, the number of convolutions over them, and the number
 # of words that each convolution sees.
@@ -203,11 +204,11 @@ class DraftHead(nn.Module):
         return total
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): The weights, as safetensors."""
+        """RETURNS (bytes): The weights, as safetensors with a checksum."""
         weights = {
             name: value.contiguous() for name, value in self.state_dict().items()
         }
-        return save(weights)
+        return seal_weights(save(weights))
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> "DraftHead":
@@ -216,13 +217,22 @@ class DraftHead(nn.Module):
         data (bytes): The weights, as safetensors.
         where (str): Their origin, for messages.
         RETURNS (DraftHead): The head.
-        RAISES (ValueError): The bytes are not the weights of a draft head.
+        RAISES (ValueError): The bytes are not the weights of a draft head, or have
+            another checksum than when they were saved.
         """
+        check_seal(data, "draft head", where)
         try:
             weights = load(data)
             head = cls(weights["narrow"].shape[1], len(weights["pair"]))
             head.load_state_dict(weights)
-        except (SafetensorError, KeyError, RuntimeError, IndexError) as error:
+        except (
+            SafetensorError,
+            KeyError,
+            RuntimeError,
+            IndexError,
+            ValueError,
+            TypeError,
+        ) as error:
             raise ValueError(Errors.G264.format(where=where, reason=error)) from error
         return head
 

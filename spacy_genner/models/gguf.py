@@ -3,7 +3,9 @@
 A package may carry a GGUF file whole or in parts, itself or in the packages that it
 requires. transformers dequantises such a file, which takes a minute or more. The result
 is therefore saved as safetensors in the user's cache folder, in float32 and rounded to
-bfloat16, and loads in seconds from then on.
+bfloat16, and loads in seconds from then on. The manifest of the result lists the size
+and the SHA-256 of each file. A folder that differs from its manifest, or that an
+earlier version made without these sums, is converted again.
 
 A base is identified by the SHA-256 of its weights. The checksums of large files are
 cached by their size and modification time.
@@ -15,20 +17,21 @@ import json
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from platformdirs import user_cache_path
 
-from ..errors import Errors
-from ..io import replaced_folder, write_bytes
+from ..errors import Errors, Warnings, warn
+from ..io import make_private_folder, parse_json, replaced_folder, write_bytes
 
 CACHE_VARIABLE = "SPACY_GENNER_CACHE"
 # Marks a complete folder of converted weights.
@@ -213,39 +216,120 @@ def converted_folder(
 
     key = f"{package}-{version}-{checksum[:16]}-{_LAYOUT}"
     origin = {"package": package, "version": version, "sha256": checksum}
-    return publish_once(key, build, origin)
+    return publish_once(key, build, origin, ("config.json", "tokenizer_config.json"))
 
 
 def publish_once(
-    key: str, build: Callable[[Path], None], manifest: dict[str, str]
+    key: str,
+    build: Callable[[Path], None],
+    origin: dict[str, str],
+    required: Sequence[str] = (),
 ) -> Path:
     """Build a folder of the cache once, even if several processes request it.
 
     One process builds under a lock while the others wait. A folder appears under its
-    name only when it is complete. The next build removes what a killed process left.
+    name only when it is complete. The next build removes what a killed process left. A
+    folder that is damaged is built again. The files are checked when their size or time
+    has changed, so a check of known files reads only the small ones.
 
     key (str): The name of the folder.
     build (Callable[[Path], None]): Fills an empty folder.
-    manifest (dict[str, str]): The origin to record in the folder.
+    origin (dict[str, str]): The origin to record in the manifest.
+    required (Sequence[str]): Files that a complete folder has.
     RETURNS (Path): The complete folder.
-    RAISES (ValueError): The cache folder can't be created.
+    RAISES (ValueError): The cache folder can't be written.
     """
     from filelock import FileLock
 
     root = cache_folder() / "bases"
     folder = root / key
-    if (folder / MANIFEST).is_file():
+    if _find_damage(folder, origin, required) is None:
         return folder
     try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise ValueError(Errors.G222.format(folder=root, reason=err)) from err
-    with FileLock(root / f"{key}.lock"):
-        if not (folder / MANIFEST).is_file():
+        make_private_folder(root)
+        with FileLock(root / f"{key}.lock"):
+            # Another process may have built it meanwhile.
+            damage = _find_damage(folder, origin, required)
+            if damage is None:
+                return folder
+            if damage:
+                warn(Warnings.W270.format(folder=folder, reason=damage))
             with replaced_folder(folder) as fresh:
                 build(fresh)
-                (fresh / MANIFEST).write_text(json.dumps(manifest), encoding="utf8")
+                sums = _seal(fresh, origin)
+    except OSError as err:
+        damage = _find_damage(folder, origin, required)
+        if folder.exists():
+            reason = damage or "it lists no checksums, as earlier versions made it"
+            message = Errors.G270.format(folder=folder, damage=reason, reason=err)
+        else:
+            message = Errors.G222.format(folder=root, reason=err)
+        raise ValueError(message) from err
+    for name, checksum in sums.items():
+        _remember_sha256(folder / name, checksum)
     return folder
+
+
+def _seal(folder: Path, origin: dict[str, str]) -> dict[str, str]:
+    """Write the manifest of a new folder, which only its owner can read."""
+    sums: dict[str, str] = {}
+    files: dict[str, dict[str, Any]] = {}
+    for path in _listed_files(folder):
+        name = path.relative_to(folder).as_posix()
+        sums[name] = joined_sha256([path])
+        files[name] = {"size": path.stat().st_size, "sha256": sums[name]}
+        path.chmod(0o600)
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({**origin, "files": files}), encoding="utf8")
+    manifest.chmod(0o600)
+    folder.chmod(0o700)
+    return sums
+
+
+def _listed_files(folder: Path) -> list[Path]:
+    """The files of a folder, without its manifest and hidden files of the system."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if not path.is_dir() and path.name != MANIFEST and path.name[0] != "."
+    ]
+
+
+def _find_damage(
+    folder: Path, origin: dict[str, str], required: Sequence[str]
+) -> str | None:
+    """Compare a folder with its manifest.
+
+    RETURNS (str | None): The reason why the folder can't be used, None if it can. Empty
+        if there is no folder, or one without checksums from an earlier version.
+    """
+    try:
+        text = (folder / MANIFEST).read_text(encoding="utf8")
+        manifest = parse_json(text)
+        if {**manifest, **origin} != manifest:
+            return f"{MANIFEST} names another origin"
+        if "files" not in manifest:
+            return ""
+        listed = {
+            str(name): (entry["size"], entry["sha256"])
+            for name, entry in manifest["files"].items()
+        }
+        found = {path.relative_to(folder).as_posix() for path in _listed_files(folder)}
+        for name in [*required, *listed]:
+            if name not in found:
+                return f"{name} is missing"
+        for name in sorted(found):
+            path = folder / name
+            if name not in listed or path.is_symlink():
+                return f"{name} does not belong to it"
+            size, checksum = listed[name]
+            if path.stat().st_size != size or cached_sha256(path) != checksum:
+                return f"{name} does not have the checksum in {MANIFEST}"
+        return None if found else "it is empty"
+    except FileNotFoundError:
+        return f"{MANIFEST} is missing" if folder.is_dir() else ""
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        return f"{MANIFEST} or a file that it lists cannot be read: {err!r}"
 
 
 def join_parts(
@@ -313,9 +397,6 @@ def convert_gguf(file: Path, folder: Path) -> None:
         # The config of the folder gives the dtype of the plain weights.
         (folder / "config.json").write_bytes(plain)
         tokenizer.save_pretrained(folder)
-        for path in folder.glob("*.safetensors"):
-            # They are written for the owner only, but a cache may be shared.
-            shutil.copymode(folder / "config.json", path)
     except (OSError, SafetensorError) as err:
         raise ValueError(Errors.G222.format(folder=folder.parent, reason=err)) from err
 
@@ -360,26 +441,40 @@ def cached_sha256(path: Path) -> str:
     real = path.resolve()
     if path.is_symlink() and _BLOB_NAME.fullmatch(real.name):
         return real.name
-    stat = real.stat()
-    if stat.st_size < SMALL:
+    state = _file_state(real)
+    if state["size"] < SMALL:
         return joined_sha256([real])
-    key = hashlib.sha256(os.fsencode(real)).hexdigest()
-    record = cache_folder() / "checksums" / f"{key}.json"
-    state = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     try:
-        cached = json.loads(record.read_text(encoding="utf8"))
+        cached = json.loads(_checksum_record(real).read_text(encoding="utf8"))
         if all(cached[name] == value for name, value in state.items()):
             return str(cached["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     checksum = joined_sha256([real])
-    text = json.dumps({"path": str(real), "sha256": checksum, **state})
-    try:
-        write_bytes(record, text.encode("utf8"))
-    except OSError:
-        # Without a writable cache the checksum is computed again the next time.
-        pass
+    _remember_sha256(real, checksum)
     return checksum
+
+
+def _file_state(path: Path) -> dict[str, int]:
+    stat = path.stat()
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
+def _checksum_record(real: Path) -> Path:
+    key = hashlib.sha256(os.fsencode(real)).hexdigest()
+    return cache_folder() / "checksums" / f"{key}.json"
+
+
+def _remember_sha256(path: Path, checksum: str) -> None:
+    real = path.resolve()
+    # Without a writable cache the checksum is computed again the next time.
+    with suppress(OSError):
+        state = _file_state(real)
+        if state["size"] >= SMALL:
+            record = _checksum_record(real)
+            text = json.dumps({"path": str(real), "sha256": checksum, **state})
+            make_private_folder(record.parent)
+            write_bytes(record, text.encode("utf8"), private=True)
 
 
 def joined_sha256(paths: Iterable[Path]) -> str:

@@ -288,7 +288,7 @@ def adapter_files(network: nn.Module, base_name: str) -> AdapterFiles:
     config["inference_mode"] = True
     plain = json.loads(json.dumps(config, default=_to_json))
     weights = safetensors.torch.save(tensors, metadata={"format": "pt"})
-    return AdapterFiles(plain, weights)
+    return AdapterFiles(plain, weights).sealed()
 
 
 def _to_json(value: Any) -> Any:

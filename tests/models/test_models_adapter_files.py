@@ -3,13 +3,17 @@
 import shutil
 
 import pytest
+import safetensors
+import safetensors.torch
 import torch
 
 from spacy_genner.models import adapter_files, base_model
 from spacy_genner.models.adapter_files import (
     AdapterFiles,
+    check_seal,
     export_base,
     read_adapter,
+    seal_weights,
     write_adapter,
 )
 from spacy_genner.models.base_model import BaseSource
@@ -92,3 +96,88 @@ def test_an_export_needs_exactly_one_adapter(component, tmp_path):
     with pytest.raises(ValueError, match="G263.*second"):
         export_base(folder.parent, tmp_path / "out")
     assert base_model.is_pip_name("pip:a") and not base_model.is_pip_name("a/b")
+
+
+def flip_bits(data, count=400):
+    """Copies of bytes with one flipped bit each, at places over the whole length."""
+    step = max(1, len(data) // count)
+    for place in range(0, len(data), step):
+        copy = bytearray(data)
+        copy[place] ^= 1 << place % 8
+        yield bytes(copy)
+
+
+def test_a_flipped_bit_in_an_adapter_is_reported(component):
+    """No bit of the weights or of the settings that belong to them changes unseen."""
+    lm, folder = component
+    expected = lm.adapter_files()
+    assert read_adapter(folder / "adapter") == expected
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        path = folder / "adapter" / name
+        before = path.read_bytes()
+        seen = 0
+        for data in flip_bits(before):
+            path.write_bytes(data)
+            try:
+                files = read_adapter(folder / "adapter")
+                safetensors.torch.load(files.weights)
+            except (ValueError, safetensors.SafetensorError) as error:
+                seen += "G271" in str(error)
+                continue
+            # White space, and settings that may change.
+            assert same_settings(files.config, expected.config)
+            assert tensors(files) == tensors(expected)
+        assert seen
+        path.write_bytes(before)
+
+
+def same_settings(one, other):
+    free = {"base_model_name_or_path": None, "revision": None, "inference_mode": None}
+    return {**one, **free} == {**other, **free}
+
+
+def tensors(files):
+    loaded = safetensors.torch.load(files.weights)
+    return {name: value.tolist() for name, value in loaded.items()}
+
+
+def test_serialized_adapters_are_checked(component):
+    lm, _ = component
+    files = lm.adapter_files()
+    assert AdapterFiles.from_bytes(files.to_bytes(), "base") == files
+    weights = bytearray(files.weights)
+    weights[-1] ^= 1
+    damaged = AdapterFiles(files.config, bytes(weights)).to_bytes()
+    with pytest.raises(ValueError, match="G271.*adapter in the saved bytes"):
+        AdapterFiles.from_bytes(damaged, "base")
+    changed = AdapterFiles({**files.config, "lora_alpha": 3}, files.weights)
+    with pytest.raises(ValueError, match="G271"):
+        AdapterFiles.from_bytes(changed.to_bytes(), "base")
+
+
+def test_an_adapter_without_a_checksum_is_read(component):
+    """Earlier versions and peft write none, and peft removes one."""
+    lm, folder = component
+    files = lm.adapter_files()
+    plain = safetensors.torch.save(safetensors.torch.load(files.weights))
+    write_adapter(AdapterFiles({**files.config, "r": 3}, plain), folder / "adapter")
+    assert read_adapter(folder / "adapter").weights == plain
+    moved = {**files.config, "base_model_name_or_path": "elsewhere", "revision": "x"}
+    write_adapter(AdapterFiles(moved, files.weights), folder / "adapter")
+    assert read_adapter(folder / "adapter").config == moved
+
+
+def test_a_seal_keeps_tensors_and_metadata(tmp_path):
+    data = safetensors.torch.save(
+        {"é": torch.ones(3), "b": torch.zeros(0), "a": torch.eye(2).half()},
+        metadata={"format": "pt"},
+    )
+    sealed = seal_weights(data, {"r": 1})
+    check_seal(sealed, "adapter", "here", {"r": 1})
+    assert seal_weights(sealed, {"r": 1}) == sealed
+    (tmp_path / "a.safetensors").write_bytes(sealed)
+    with safetensors.safe_open(tmp_path / "a.safetensors", "pt") as file:
+        assert file.metadata()["format"] == "pt"
+    loaded, before = safetensors.torch.load(sealed), safetensors.torch.load(data)
+    assert loaded.keys() == before.keys()
+    assert all(torch.equal(loaded[name], before[name]) for name in before)

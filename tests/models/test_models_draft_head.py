@@ -1,5 +1,6 @@
 """The draft head: what it learns, and the spans that it proposes."""
 
+import safetensors.torch
 import torch
 
 from spacy_genner.models.draft_head import MAX_SPAN_LENGTH, DraftHead, HeadSpanProposer
@@ -41,3 +42,23 @@ def test_the_most_likely_of_crossing_spans_is_proposed():
     odds[0, 2], odds[1, 3], odds[1, 1] = 2.0, 3.0, 1.0
     head.logits = lambda *_: odds
     assert proposer.likely_spans() == [(1, 2, 0), (1, 4, 0)]
+
+
+def test_a_flipped_bit_is_reported():
+    """A head that was saved without a checksum is read."""
+    head = DraftHead(8, 2)
+    data = head.to_bytes()
+    seen = 0
+    for place in range(0, len(data), len(data) // 300):
+        copy = bytearray(data)
+        copy[place] ^= 1 << place % 8
+        try:
+            found = DraftHead.from_bytes(bytes(copy), "here").state_dict()
+        except ValueError as error:
+            seen += "G271" in str(error) and "draft head in here" in str(error)
+            continue
+        for name, value in head.state_dict().items():
+            assert torch.equal(found[name], value)
+    assert seen > 200
+    plain = safetensors.torch.save(dict(head.state_dict()))
+    assert torch.equal(DraftHead.from_bytes(plain, "here").narrow, head.narrow)

@@ -1,11 +1,13 @@
 """GGUF weights of packages: found, checked, and converted once."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import gguf as gguf_library
 import pytest
 import torch
 
+from spacy_genner import io
+from spacy_genner.errors import GennerWarning
 from spacy_genner.models import gguf
 from spacy_genner.models.base_model import (
     BaseSource,
@@ -318,6 +322,168 @@ def test_bfloat16_loads_the_rounded_weights(tiny_gguf, tmp_path, monkeypatch):
         assert torch.equal(rounded[name], tensor.to(torch.bfloat16)), name
     with pytest.raises(ValueError, match="G233"):
         load_base(source, torch.float32, cpu)
+
+
+# Damaged caches
+
+
+def convert(tiny_gguf):
+    checksum = hashlib.sha256(tiny_gguf.read_bytes()).hexdigest()
+    return converted_folder([tiny_gguf], "tiny", "1", checksum)
+
+
+def flip(path, bit=1):
+    """Flip a bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= bit
+    path.write_bytes(bytes(data))
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty_listing(path):
+    manifest = json.loads((path.parent / MANIFEST).read_text())
+    (path.parent / MANIFEST).write_text(json.dumps({**manifest, "files": {}}))
+
+
+DAMAGES = {
+    "weights": ("model.safetensors", flip),
+    "rounded weights": ("model.bfloat16.safetensors", flip),
+    "config": ("config.json", flip),
+    "tokenizer": ("tokenizer.json", flip),
+    "truncated": ("tokenizer.json", cut),
+    "missing": ("model.safetensors", Path.unlink),
+    "manifest": (MANIFEST, flip),
+    "binary manifest": (MANIFEST, lambda path: path.write_bytes(b"\xff\0")),
+    "manifest of another type": (MANIFEST, lambda path: path.write_text("[1]")),
+    "no manifest": (MANIFEST, Path.unlink),
+    "empty listing": ("config.json", empty_listing),
+    "foreign file": ("adapter_config.json", lambda path: path.write_text("{}")),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.parametrize("small", [0, gguf.SMALL], ids=["recorded", "read"])
+def test_a_damaged_cache_is_converted_again(tiny_gguf, monkeypatch, name, small):
+    monkeypatch.setattr(gguf, "SMALL", small)
+    folder = convert(tiny_gguf)
+    before = content(folder)
+    file, damage = DAMAGES[name]
+    damage(folder / file)
+    with pytest.warns(GennerWarning, match=r"W270.*bases/tiny-1-"):
+        assert convert(tiny_gguf) == folder
+    assert content(folder) == before
+    assert convert(tiny_gguf) == folder
+
+
+def test_a_cache_of_an_earlier_version_is_converted_again(tiny_gguf):
+    """Its weights can't be compared with anything."""
+    folder = convert(tiny_gguf)
+    before = content(folder)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    del manifest["files"]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    flip(folder / "model.safetensors")
+    assert convert(tiny_gguf) == folder
+    assert content(folder) == before
+
+
+def test_a_manifest_alone_is_not_believed(tiny_gguf):
+    folder = convert(tiny_gguf)
+    manifest = (folder / MANIFEST).read_bytes()
+    before = content(folder)
+    for without_listing in (True, False):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        planted = json.loads(manifest)
+        if without_listing:
+            del planted["files"]
+        (folder / MANIFEST).write_text(json.dumps(planted))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GennerWarning)
+            assert convert(tiny_gguf) == folder
+        assert content(folder) == before
+
+
+def test_a_link_with_the_name_of_a_checksum_is_not_believed(tiny_gguf, tmp_path):
+    folder = convert(tiny_gguf)
+    before = content(folder)
+    weights = folder / "model.safetensors"
+    named = tmp_path / hashlib.sha256(weights.read_bytes()).hexdigest()
+    shutil.copy(weights, named)
+    flip(named)
+    weights.unlink()
+    weights.symlink_to(named)
+    with pytest.warns(GennerWarning, match="W270"):
+        convert(tiny_gguf)
+    assert content(folder) == before
+
+
+def test_an_intact_cache_is_read_once(tiny_gguf, monkeypatch):
+    monkeypatch.setattr(gguf, "SMALL", 0)
+    folder = convert(tiny_gguf)
+    reads = []
+    real = gguf.joined_sha256
+    monkeypatch.setattr(
+        gguf, "joined_sha256", lambda paths: reads.append(1) or real(paths)
+    )
+    assert convert(tiny_gguf) == folder
+    assert not reads
+    os.utime(folder / "config.json")
+    assert convert(tiny_gguf) == folder
+    assert convert(tiny_gguf) == folder
+    assert len(reads) == 1
+
+
+def read_only(monkeypatch):
+    """A cache that accepts no files. It is simulated, because the superuser may write
+    anywhere."""
+
+    def fail(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "read-only", str(cache_folder()))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", fail)
+    monkeypatch.setattr(io.tempfile, "mkstemp", fail)
+    monkeypatch.setattr(io.tempfile, "mkdtemp", fail)
+
+
+def test_a_read_only_cache_is_used_if_it_is_intact(tiny_gguf, monkeypatch):
+    folder = convert(tiny_gguf)
+    monkeypatch.setattr(gguf, "SMALL", 0)
+    shutil.rmtree(cache_folder() / "checksums", ignore_errors=True)
+    read_only(monkeypatch)
+    assert convert(tiny_gguf) == folder
+    flip(folder / "model.safetensors")
+    with pytest.raises(ValueError, match=r"G270.*bases/tiny-1-.*SPACY_GENNER_CACHE"):
+        convert(tiny_gguf)
+
+
+def test_an_empty_read_only_cache_is_an_error(tiny_gguf, monkeypatch):
+    read_only(monkeypatch)
+    with pytest.raises(ValueError, match=r"G222.*cache.bases.*SPACY_GENNER_CACHE"):
+        convert(tiny_gguf)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Modes of POSIX systems.")
+def test_only_the_owner_can_read_the_cache(tiny_gguf, monkeypatch):
+    monkeypatch.setattr(gguf, "SMALL", 0)
+    before = os.umask(0)
+    try:
+        gguf.cached_sha256(tiny_gguf)
+        convert(tiny_gguf)
+    finally:
+        os.umask(before)
+    root = cache_folder()
+    for path in [root, *root.rglob("*")]:
+        if path.suffix != ".lock":
+            expected = 0o700 if path.is_dir() else 0o600
+            assert path.stat().st_mode & 0o777 == expected, path
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Uses a limit of POSIX systems.")

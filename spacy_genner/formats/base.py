@@ -1,7 +1,9 @@
 """Character spans, parse issues and the base class of the output formats."""
 
+import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from bisect import insort
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..errors import Errors
@@ -155,14 +157,111 @@ def crossings(spans: Iterable[CharSpan]) -> list[tuple[CharSpan, CharSpan]]:
         starts before the second.
     """
     by_start = sorted(spans, key=lambda span: (span[0], -span[1]))
-    pairs = []
-    for index, first in enumerate(by_start):
-        for second in by_start[index + 1 :]:
-            if second[0] >= first[1]:
+    pairs = sorted(_crossing_indices(by_start))
+    return [(by_start[first], by_start[second]) for first, second in pairs]
+
+
+def first_crossing(spans: Iterable[CharSpan]) -> tuple[CharSpan, CharSpan] | None:
+    """Find a pair of spans that overlap partially.
+
+    spans (Iterable[CharSpan]): The spans.
+    RETURNS (tuple[CharSpan, CharSpan] | None): The pair, or None if there is none.
+    """
+    by_start = sorted(spans, key=lambda span: (span[0], -span[1]))
+    for first, second in _crossing_indices(by_start):
+        return by_start[first], by_start[second]
+    return None
+
+
+def _crossing_indices(by_start: Sequence[CharSpan]) -> Iterator[tuple[int, int]]:
+    """The pairs of indices of the spans that overlap partially. The time is about
+    proportional to the number of spans and pairs."""
+    # The negative ends and the indices of the spans that a later one may overlap, the
+    # nearest end last. Those that start with it are at least as long, by the order.
+    active: list[tuple[int, int]] = []
+    for second, span in enumerate(by_start):
+        start, end = span[0], span[1]
+        while active and -active[-1][0] <= start:
+            active.pop()
+        for other_end, first in reversed(active):
+            if -other_end >= end:
                 break
-            if first[0] < second[0] and second[1] > first[1]:
-                pairs.append((first, second))
-    return pairs
+            yield first, second
+        insort(active, (-end, second))
+
+
+class NestedSpans:
+    """A set of spans of which no two overlap partially.
+
+    Two trees over the positions hold the furthest end of the spans that start at a
+    position and the nearest start of those that end there. A lookup takes logarithmic
+    time.
+
+    candidates (Iterable[tuple[int, int]]): The ranges of all spans that may be added.
+    """
+
+    def __init__(self, candidates: Iterable[tuple[int, int]]):
+        places = sorted({place for span in candidates for place in span})
+        self._index = {place: index for index, place in enumerate(places)}
+        self._size = len(places)
+        # The numbers of the spans, counted in the order in which they are added.
+        self._numbers: dict[tuple[int, int], int] = {}
+        # The ends, and the negative starts. In both trees, greater values win.
+        self._ends = [-1] * (2 * self._size)
+        self._starts = [-self._size] * (2 * self._size)
+
+    def add(self, start: int, end: int) -> None:
+        """Add a span. Only a span that crosses no other may be added.
+
+        start (int): Its start.
+        end (int): Its end.
+        """
+        first, last = self._index[start], self._index[end]
+        self._numbers.setdefault((first, last), len(self._numbers))
+        _raise(self._ends, self._size + first, last)
+        _raise(self._starts, self._size + last, -first)
+
+    def crossed(self, start: int, end: int) -> int | None:
+        """Find a span that overlaps a range partially.
+
+        start (int): The start of the range.
+        end (int): The end of the range.
+        RETURNS (int | None): The number of the span among the different ones, in the
+            order in which they were added. None if there is none.
+        """
+        first, last = self._index[start], self._index[end]
+        found = []
+        index = _greatest(self._ends, self._size, first + 1, last)
+        if index is not None and self._ends[index] > last:
+            found.append(self._numbers[index - self._size, self._ends[index]])
+        index = _greatest(self._starts, self._size, first + 1, last)
+        if index is not None and -self._starts[index] < first:
+            found.append(self._numbers[-self._starts[index], index - self._size])
+        return min(found, default=None)
+
+
+def _raise(tree: list[int], index: int, value: int) -> None:
+    """Raise a leaf of a tree of maxima to a value."""
+    while index and tree[index] < value:
+        tree[index] = value
+        index //= 2
+
+
+def _greatest(tree: list[int], size: int, low: int, high: int) -> int | None:
+    """The index in the tree of the greatest leaf of a range. None if it is empty."""
+    low, high = low + size, high + size
+    best: int | None = None
+    while low < high:
+        if low % 2:
+            best = low if best is None or tree[low] > tree[best] else best
+            low += 1
+        if high % 2:
+            high -= 1
+            best = high if best is None or tree[high] > tree[best] else best
+        low, high = low // 2, high // 2
+    while best is not None and best < size:
+        best = max(2 * best, 2 * best + 1, key=tree.__getitem__)
+    return best
 
 
 def drop_crossing(
@@ -176,10 +275,48 @@ def drop_crossing(
     """
     kept: list[CharSpan] = []
     dropped: list[CharSpan] = []
-    for span in sorted(spans, key=lambda s: (s[0] - s[1], s)):
-        crossed = any(crossings([span, other]) for other in kept)
-        (dropped if crossed else kept).append(span)
+    longest_first = sorted(spans, key=lambda s: (s[0] - s[1], s))
+    nested = NestedSpans((span[0], span[1]) for span in longest_first)
+    for span in longest_first:
+        if nested.crossed(span[0], span[1]) is None:
+            nested.add(span[0], span[1])
+            kept.append(span)
+        else:
+            dropped.append(span)
     return kept, dropped
+
+
+class LabelMatcher:
+    """Matches the labels of an output with the known labels.
+
+    A label that differs in case, spacing or equivalent characters matches if only one
+    known label does so.
+
+    labels (Iterable[str] | None): The known labels. None accepts any label.
+    """
+
+    def __init__(self, labels: Iterable[str] | None):
+        self._labels = None if labels is None else dict.fromkeys(labels)
+        self._folded: dict[str, str | None] | None = None
+
+    def match(self, label: str) -> str | None:
+        """Find the known label that a label represents.
+
+        label (str): The label.
+        RETURNS (str | None): The known label, or None if there is none or several.
+        """
+        if self._labels is None or label in self._labels:
+            return label
+        if self._folded is None:
+            self._folded = {}
+            for known in self._labels:
+                key = _label_key(known)
+                self._folded[key] = None if key in self._folded else known
+        return self._folded.get(_label_key(label))
+
+
+def _label_key(label: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", label).casefold().split())
 
 
 def _validated(
@@ -190,7 +327,7 @@ def _validated(
     for span in unique:
         if not 0 <= span.start < span.end <= len(text):
             raise ValueError(Errors.G001.format(span=tuple(span), size=len(text)))
-        found = text[span.start : span.end]
-        if found != found.strip():
+        if text[span.start].isspace() or text[span.end - 1].isspace():
+            found = text[span.start : span.end]
             raise ValueError(Errors.G002.format(span=tuple(span), found=found))
     return unique

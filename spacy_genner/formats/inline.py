@@ -11,8 +11,18 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
 from ..errors import Errors
-from .base import CharSpan, Format, Issue, Parsed, crossings, sort_spans
+from .base import (
+    CharSpan,
+    Format,
+    Issue,
+    LabelMatcher,
+    Parsed,
+    first_crossing,
+    sort_spans,
+)
 from .repair import Tag, TaggedSpan, repair
+
+_MAX_SHOWN = 80
 
 
 class InlineFormat(Format):
@@ -23,6 +33,9 @@ class InlineFormat(Format):
     open_pattern (re.Pattern[str]): Matches an opening tag. Group 1, if the pattern has
         one, is the label.
     close_pattern (re.Pattern[str]): Matches a closing tag. Group 1 is the label.
+    loose_open_pattern (re.Pattern[str]): Matches also opening tags with other spacing.
+    loose_close_pattern (re.Pattern[str]): Matches also closing tags with other spacing,
+        or without a label.
     """
 
     allows_crossing = False
@@ -30,6 +43,8 @@ class InlineFormat(Format):
     legal_label: re.Pattern[str]
     open_pattern: re.Pattern[str]
     close_pattern: re.Pattern[str]
+    loose_open_pattern: re.Pattern[str]
+    loose_close_pattern: re.Pattern[str]
 
     @abstractmethod
     def open_tag(self, label: str) -> str:
@@ -45,26 +60,24 @@ class InlineFormat(Format):
     def render_unchecked(
         self, text: str, spans: list[CharSpan], labels: Sequence[str] | None
     ) -> str:
-        pairs = crossings(spans)
-        if pairs:
+        pair = first_crossing(spans)
+        if pair is not None:
             raise ValueError(
-                Errors.G004.format(first=tuple(pairs[0][0]), second=tuple(pairs[0][1]))
+                Errors.G004.format(first=tuple(pair[0]), second=tuple(pair[1]))
             )
-        opening: dict[int, str] = {}
-        closing: dict[int, str] = {}
+        opening: dict[int, list[str]] = {}
+        closing: dict[int, list[str]] = {}
         # Outer spans come first. Of two labels on one range, the later is the outer.
         rank = {span: index for index, span in enumerate(spans)}
         nested = sorted(spans, key=lambda s: (s.start, -s.end, -rank[s]))
         for span in nested:
-            tag = self.open_tag(span.label)
-            opening[span.start] = opening.get(span.start, "") + tag
+            opening.setdefault(span.start, []).append(self.open_tag(span.label))
         for span in reversed(nested):
-            tag = self.close_tag(span.label)
-            closing[span.end] = closing.get(span.end, "") + tag
+            closing.setdefault(span.end, []).append(self.close_tag(span.label))
         parts, last = [], 0
         for offset in sorted({*opening, *closing}):
-            copied = text[last:offset]
-            parts += [copied, closing.get(offset, ""), opening.get(offset, "")]
+            parts.append(text[last:offset])
+            parts += [*closing.get(offset, ()), *opening.get(offset, ())]
             last = offset
         return "".join([*parts, text[last:]])
 
@@ -81,25 +94,35 @@ class InlineFormat(Format):
         self, output: str, text: str, labels: Sequence[str] | None = None
     ) -> Parsed:
         issues: list[Issue] = []
+        matcher = LabelMatcher(labels)
         tagged = self._parse_exact(output, text)
         if tagged is None:
-            tagged, issues = repair(output, text, self._find_tags(output))
-        spans: list[CharSpan] = []
+            tagged, issues = repair(output, text, self._find_tags(output, matcher))
+        # A dict rather than a list, for constant-time membership tests.
+        spans: dict[CharSpan, None] = {}
         for untrimmed, tag in tagged:
             span = _trimmed(text, untrimmed)
+            label = matcher.match(span.label)
             if span.start == span.end:
                 message = f"the {span.label} span contains only white space"
                 issues.append(Issue("not_in_text", message, tag.start, tag.end))
-            elif labels is not None and span.label not in labels:
+                continue
+            if label is None:
                 message = f"{span.label!r} is not among the labels"
                 issues.append(Issue("unknown_label", message, tag.start, tag.end))
-            elif span in spans:
-                found = text[span.start : span.end]
-                message = f"the {span.label} span {found!r} is repeated"
+                continue
+            span = span._replace(label=label)
+            found, expected = output[tag.start : tag.end], self.close_tag(label)
+            if found != expected:
+                message = f"found {found!r}, expected {expected!r}"
+                issues.append(Issue("copy_differs", message, tag.start, tag.end))
+            if span in spans:
+                shown = text[span.start : min(span.end, span.start + _MAX_SHOWN)]
+                message = f"the {span.label} span {shown!r} is repeated"
                 issues.append(Issue("duplicate", message, tag.start, tag.end))
             else:
-                spans.append(span)
-        if not issues and not self._is_rendered(output, text, spans, labels):
+                spans[span] = None
+        if not issues and not self._is_rendered(output, text, [*spans], labels):
             message = "the position or the order of the tags differs from the expected"
             issues.append(Issue("copy_differs", message, 0, len(output)))
         issues.sort(key=lambda issue: (issue.start, issue.end, issue.code))
@@ -134,16 +157,22 @@ class InlineFormat(Format):
                 return None
         return None if stack or copied < len(text) else spans
 
-    def _find_tags(self, output: str) -> list[Tag]:
-        """Find everything that looks like a tag, including copies from the text."""
-        opening = self.open_pattern.finditer(output)
-        closing = self.close_pattern.finditer(output)
-        return sorted(
-            [
-                *(Tag(*match.span(), True, _label(match)) for match in opening),
-                *(Tag(*match.span(), False, match.group(1)) for match in closing),
-            ]
-        )
+    def _find_tags(self, output: str, matcher: LabelMatcher) -> list[Tag]:
+        """Find everything that looks like a tag, including copies from the text. Labels
+        that match a known label are replaced by it, so that tags can be paired."""
+        tags: list[Tag] = []
+        for match in self.loose_open_pattern.finditer(output):
+            tags.append(Tag(*match.span(), True, _known(_label(match), matcher)))
+        last = 0
+        for match in self.loose_close_pattern.finditer(output):
+            start, end = match.span()
+            label = (match.group(1) or "").strip() or None
+            if label and not self.open_names_label:
+                # The white space before the separator belongs to the tag.
+                start = last + len(output[last:start].rstrip())
+            tags.append(Tag(start, end, False, _known(label, matcher)))
+            last = end
+        return sorted(tags, key=lambda tag: (tag.start, tag.end))
 
     def _is_rendered(
         self,
@@ -153,7 +182,7 @@ class InlineFormat(Format):
         labels: Sequence[str] | None,
     ) -> bool:
         """Whether the output is what `render` gives for the spans."""
-        if self.unsayable(text, spans) or crossings(spans):
+        if self.unsayable(text, spans) or first_crossing(spans) is not None:
             return False
         return self.render(text, spans, labels) == output
 
@@ -162,16 +191,22 @@ def _label(opened: re.Match[str]) -> str | None:
     return opened.group(1) if opened.re.groups else None
 
 
+def _known(label: str | None, matcher: LabelMatcher) -> str | None:
+    return label and (matcher.match(label) or label)
+
+
 def _trimmed(text: str, span: CharSpan) -> CharSpan:
     """Remove the white space at both ends of a span."""
-    inside = text[span.start : span.end]
-    start = span.start + len(inside) - len(inside.lstrip())
+    start, end = span.start, span.end
+    if start < end and not (text[start].isspace() or text[end - 1].isspace()):
+        return span
+    inside = text[start:end]
+    start += len(inside) - len(inside.lstrip())
     return span._replace(start=start, end=max(start, start + len(inside.strip())))
 
 
-_BRACKETED_LABEL = (
-    r"[^\[\]|\s](?:[^\[\]|\r\n\v\f\x1c-\x1e\x85\u2028\u2029]*[^\[\]|\s])?"
-)
+_BRACKETED_REST = r"[^\[\]|\r\n\v\f\x1c-\x1e\x85\u2028\u2029]*"
+_BRACKETED_LABEL = rf"[^\[\]|\s](?:{_BRACKETED_REST}[^\[\]|\s])?"
 
 
 class InlineBracketed(InlineFormat):
@@ -183,6 +218,8 @@ class InlineBracketed(InlineFormat):
     legal_label = re.compile(_BRACKETED_LABEL)
     open_pattern = re.compile(r"\[")
     close_pattern = re.compile(rf" \| ({_BRACKETED_LABEL})\]")
+    loose_open_pattern = open_pattern
+    loose_close_pattern = re.compile(rf"(?:\|({_BRACKETED_REST}))?\]")
     label_rule = "no '[', ']', '|' or line break, and no white space at either end"
 
     def open_tag(self, label: str) -> str:
@@ -206,6 +243,8 @@ class InlineXml(InlineFormat):
     legal_label = re.compile(_XML_LABEL)
     open_pattern = re.compile(rf"<({_XML_LABEL})>")
     close_pattern = re.compile(rf"</({_XML_LABEL})>")
+    loose_open_pattern = re.compile(rf"<\s*({_XML_LABEL})\s*>")
+    loose_close_pattern = re.compile(rf"<\s*/\s*({_XML_LABEL})?\s*>")
     label_rule = "a letter or '_', followed by letters, digits, '_', '.' or '-'"
 
     def open_tag(self, label: str) -> str:

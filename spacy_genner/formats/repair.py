@@ -1,26 +1,83 @@
 """Repair of inline outputs that do not copy the text exactly.
 
-The output and the text are aligned word by word. The alignment separates tags from
-copied characters that look like tags, maps the inside of each pair of tags to a span of
-the text, and reports every difference as an issue.
+The output and the text are aligned word by word, and character by character in scripts
+without spaces. The alignment separates tags from copied characters that look like tags,
+maps the inside of each pair of tags to a span of the text, and reports every difference
+as an issue. Equivalent characters, for example typographic and plain quotes, are
+aligned with each other and reported. `fold` defines them for all formats.
+
+The time is about proportional to the length of the output and the text, for any output.
 """
 
 import re
-from bisect import bisect_left
-from collections.abc import Sequence
-from difflib import SequenceMatcher
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from .base import CharSpan, Issue
 
-_WORD = re.compile(r"\w+|[^\w\s]")
-# In longer sequences, difflib ignores very frequent words (its `autojunk` heuristic).
-# This bounds the run time.
-_LONG = 1500
 # After a plain copy of the text, the rest of the output counts as a second copy if it
 # has at least this share of the text's words.
 _MIN_COPIED = 0.5
+# A span of other words than the text's is kept if it shares this part of the characters
+# with them, as "kappaB" does with "kappa B".
+_MIN_SHARED = 0.6
+_MAX_COMPARED = 200
 _MAX_SHOWN = 80
+
+# The number of pairs of equal words that an alignment compares: all of them up to these
+# limits, and otherwise the nearest ones of each word.
+_PAIRS_PER_WORD = 16
+_FREE_PAIRS = 1000
+
+# Characters without a glyph: the soft hyphen, zero-width characters, directional marks
+# and variation selectors.
+_INVISIBLE = re.compile(
+    "[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]"
+)
+_EQUIVALENT = {
+    **dict.fromkeys(
+        "\u2018\u2019\u201a\u201b\u2032\u2035\u02bc\u00b4\u2039\u203a", "'"
+    ),
+    **dict.fromkeys(
+        "\u201c\u201d\u201e\u201f\u2033\u2036\u00ab\u00bb\u301d\u301e\u301f", '"'
+    ),
+    **dict.fromkeys(
+        "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\ufe58\ufe63\uff0d", "-"
+    ),
+    "\u2026": "...",
+    "\u3000": " ",
+    "\uff07": "'",
+    **{
+        chr(code): chr(code - 0xFEE0)
+        for code in range(0xFF01, 0xFF5F)
+        if code != 0xFF0D
+    },
+    # Ligatures and the half-width forms of Japanese and Korean.
+    **{
+        chr(code): unicodedata.normalize("NFKC", chr(code))
+        for code in [
+            *range(0xFB00, 0xFB07),
+            *range(0xFF61, 0xFFDD),
+            *range(0xFFE0, 0xFFE7),
+        ]
+        if unicodedata.category(chr(code)) != "Cn"
+    },
+}
+# The vowels and final consonants of Korean syllables that are written as letters.
+_JAMO = re.compile("[\u1160-\u11ff\ud7b0-\ud7fb]")
+# Scripts without spaces between words: Thai and Lao, Tibetan, Burmese, Khmer, the Tai
+# scripts, Japanese and Chinese.
+_UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u3005-\u3007"
+    "\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff"
+    "\uaa60-\uaa7f\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+_STARTS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
 
 
 class Tag(NamedTuple):
@@ -42,17 +99,401 @@ class Tag(NamedTuple):
 TaggedSpan = tuple[CharSpan, Tag]
 
 
-class Word(NamedTuple):
-    """A word or a punctuation character of a string.
+class Folded(NamedTuple):
+    """A string in which equivalent characters are equal.
 
-    start (int): The offset of its first character.
+    text (str): The folded string.
+    starts (Sequence[int]): For each of its characters, the offset in the original at
+        which the character that it stands for starts.
+    ends (Sequence[int]): The offsets at which these characters end.
+    """
+
+    text: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+
+def fold(text: str, loose: bool = False) -> Folded:
+    """Replace equivalent characters by the same ones.
+
+    Composed and decomposed letters are equal (Unicode's canonical equivalence), and so
+    are full-width and plain forms, typographic and plain quotes, and all hyphens and
+    dashes. Soft hyphens and other invisible characters are removed.
+
+    text (str): The text.
+    loose (bool): Whether to ignore case and remove white space, too.
+    RETURNS (Folded): The folded text with the offsets of its characters.
+    """
+    if text.isascii() and not loose:
+        return Folded(text, range(len(text)), range(1, len(text) + 1))
+    folded: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for start, end, cluster in _clusters(text):
+        if len(cluster) == 1:
+            cluster = _EQUIVALENT.get(cluster, cluster)
+        elif not cluster.isascii():
+            base = _EQUIVALENT.get(cluster[0], cluster[0])
+            cluster = unicodedata.normalize("NFC", base + cluster[1:])
+        if loose:
+            cluster = "".join(cluster.casefold().split())
+        for char in cluster:
+            folded.append(char)
+            starts.append(start)
+            ends.append(end)
+    return Folded("".join(folded), starts, ends)
+
+
+def _clusters(text: str) -> Iterator[tuple[int, int, str]]:
+    """Split a text into characters with their marks, without invisible characters."""
+    begin, cluster = 0, ""
+    parts: list[str] = []
+    end = 0
+    for at, char in enumerate(text):
+        if char >= "\u00ad":
+            if _INVISIBLE.match(char):
+                continue
+            if parts and _is_continued(char):
+                parts.append(char)
+                end = at + 1
+                continue
+        if parts:
+            cluster = parts[0] if len(parts) == 1 else "".join(parts)
+            yield begin, end, _composed(cluster)
+        begin, end, parts = at, at + 1, [char]
+    if parts:
+        yield begin, end, _composed("".join(parts))
+
+
+def _is_continued(char: str) -> bool:
+    """Whether a character continues the one before it: a mark or a part of a Korean
+    syllable."""
+    return _is_mark(char) or _JAMO.match(char) is not None
+
+
+def _is_mark(char: str) -> bool:
+    return char >= "\u0300" and unicodedata.category(char)[0] == "M"
+
+
+def _composed(cluster: str) -> str:
+    return cluster if cluster.isascii() else unicodedata.normalize("NFC", cluster)
+
+
+class Word(NamedTuple):
+    """A word, a punctuation character or a character of a script without spaces.
+
+    start (int): The offset of its first character in the original string.
     end (int): The offset after its last character.
-    text (str): Its characters.
+    text (str): Its folded characters.
     """
 
     start: int
     end: int
     text: str
+
+
+def split_words(text: str) -> list[Word]:
+    """Split a string into the words that are aligned.
+
+    text (str): The string.
+    RETURNS (list[Word]): The words, in order.
+    """
+    folded = fold(text)
+    found = _WORD.finditer(folded.text)
+    if folded.text.isascii():
+        return [
+            Word(folded.starts[m.start()], folded.ends[m.end() - 1], m.group())
+            for m in found
+        ]
+    # Python's `\w` matches no marks. They belong to the letters before them, and so do
+    # the letters after them, in scripts with spaces.
+    groups: list[list[int]] = []
+    marked = False
+    for match in found:
+        start, end = match.span()
+        first = folded.text[start]
+        if groups and groups[-1][1] == start and not folded.text[start - 1].isspace():
+            if _is_mark(first):
+                groups[-1][1] = end
+                marked = True
+                continue
+            before = folded.text[groups[-1][0]]
+            if marked and _is_spaced_letter(first) and _is_spaced_letter(before):
+                groups[-1][1] = end
+                marked = False
+                continue
+        groups.append([start, end])
+        marked = False
+    return [
+        Word(folded.starts[start], folded.ends[end - 1], folded.text[start:end])
+        for start, end in groups
+    ]
+
+
+def _is_spaced_letter(char: str) -> bool:
+    return (char.isalnum() or char == "_") and not _STARTS_UNSPACED.match(char)
+
+
+class Block(NamedTuple):
+    """A run of equal items of two sequences.
+
+    a (int): Its start in the first sequence.
+    b (int): Its start in the second sequence.
+    size (int): The number of items.
+    """
+
+    a: int
+    b: int
+    size: int
+
+
+def matching_blocks(first: Sequence[str], second: Sequence[str]) -> list[Block]:
+    """Find the runs of equal items of two sequences, in order.
+
+    The longest run is matched first, then the longest ones to its left and right, as in
+    `difflib.SequenceMatcher` (Ratcliff and Metzener, 1988). All pairs of equal items
+    are collected once, and the runs wait in a priority queue, so that the time is about
+    proportional to the number of pairs. Sequences with too many pairs are first aligned
+    by their rarer items, and frequent items are compared near their expected position.
+
+    first (Sequence[str]): The first sequence.
+    second (Sequence[str]): The second sequence.
+    RETURNS (list[Block]): The runs. Adjacent runs are merged.
+    """
+    places: dict[str, list[int]] = defaultdict(list)
+    for index, item in enumerate(second):
+        places[item].append(index)
+    found = [places.get(item, []) for item in first]
+    size = len(first) + len(second)
+    if sum(map(len, found)) <= _PAIRS_PER_WORD * size + _FREE_PAIRS:
+        return _merged(_longest_first(found, 0, 0, len(first), len(second)))
+    rare = [p if len(p) <= _PAIRS_PER_WORD else [] for p in found]
+    anchors = _longest_first(rare, 0, 0, len(first), len(second))
+    anchors = _extended(anchors, first, second)
+    blocks: list[Block] = []
+    a = b = 0
+    for anchor in [*anchors, Block(len(first), len(second), 0)]:
+        blocks += _within_gap(found, a, b, anchor.a, anchor.b)
+        blocks.append(anchor)
+        a, b = anchor.a + anchor.size, anchor.b + anchor.size
+    return _merged(blocks)
+
+
+def _within_gap(
+    found: Sequence[list[int]], a1: int, b1: int, a2: int, b2: int
+) -> list[Block]:
+    """The runs of equal items between two anchors."""
+    if a1 == a2 or b1 == b2:
+        return []
+    bounds = [(bisect_left(p, b1), bisect_left(p, b2)) for p in found[a1:a2]]
+    pairs = sum(high - low for low, high in bounds)
+    limit = _PAIRS_PER_WORD * (a2 - a1 + b2 - b1) + _FREE_PAIRS
+    near: list[list[int]] = []
+    slope = (b2 - b1) / (a2 - a1)
+    for a, (low, high) in zip(range(a1, a2), bounds, strict=True):
+        if pairs > limit and high - low > _PAIRS_PER_WORD:
+            expected = b1 + int((a - a1) * slope)
+            middle = bisect_left(found[a], expected, low, high)
+            low = max(low, min(middle, high) - _PAIRS_PER_WORD // 2)
+            high = min(high, low + _PAIRS_PER_WORD)
+        near.append(found[a][low:high])
+    return _longest_first(near, a1, b1, a2, b2)
+
+
+def _longest_first(
+    found: Sequence[list[int]], a1: int, b1: int, a2: int, b2: int
+) -> list[Block]:
+    """Select runs of pairs, the longest first, that keep the order of both sequences.
+
+    found (Sequence[list[int]]): For each item of the first sequence from `a1` on, the
+        indices of the items of the second that it may match, in order.
+    """
+    queue = [(-run.size, run.a, run.b) for run in _runs(found, a1)]
+    heapify(queue)
+    blocks: list[Block] = []
+    while queue:
+        negative, a, b = heappop(queue)
+        # Cut the run to the gaps between the blocks. `index` is that of the gap.
+        end = a - negative
+        index = bisect_right(blocks, a, key=lambda block: block.a)
+        whole = True
+        while True:
+            before = blocks[index - 1] if index else Block(a1, b1, 0)
+            after = blocks[index] if index < len(blocks) else Block(a2, b2, 0)
+            low = max(a, before.a + before.size, a + before.b + before.size - b)
+            high = min(end, after.a, a + after.b - b)
+            if (low, high) == (a, end) and whole:
+                blocks.insert(index, Block(a, b, end - a))
+                break
+            whole = False
+            if low < high:
+                heappush(queue, (low - high, low, b + low - a))
+            if index == len(blocks) or after.a >= end:
+                break
+            index += 1
+    return blocks
+
+
+def _runs(found: Sequence[list[int]], first: int) -> Iterator[Block]:
+    """The maximal runs of pairs."""
+    # The start in the first sequence of the run that ends at an index of the second.
+    open_runs: dict[int, int] = {}
+    a = first
+    for a, indices in enumerate([*found, []], first):
+        extended = {b: open_runs.pop(b - 1, a) for b in indices}
+        for b, start in open_runs.items():
+            yield Block(start, b - (a - 1 - start), a - start)
+        open_runs = extended
+
+
+def _extended(
+    blocks: Sequence[Block], first: Sequence[str], second: Sequence[str]
+) -> list[Block]:
+    """Extend blocks by the equal items before and after them."""
+    extended: list[Block] = []
+    last_a = last_b = 0
+    ends = [*blocks[1:], Block(len(first), len(second), 0)]
+    for (a, b, size), after in zip(blocks, ends, strict=False):
+        end_a, end_b = a + size, b + size
+        while a > last_a and b > last_b and first[a - 1] == second[b - 1]:
+            a, b = a - 1, b - 1
+        while end_a < after.a and end_b < after.b and first[end_a] == second[end_b]:
+            end_a, end_b = end_a + 1, end_b + 1
+        extended.append(Block(a, b, end_a - a))
+        last_a, last_b = end_a, end_b
+    return extended
+
+
+def _merged(blocks: Sequence[Block]) -> list[Block]:
+    merged: list[Block] = []
+    for block in blocks:
+        if not block.size:
+            continue
+        if merged:
+            a, b, size = merged[-1]
+            if (a + size, b + size) == (block.a, block.b):
+                merged[-1] = Block(a, b, size + block.size)
+                continue
+        merged.append(block)
+    return merged
+
+
+class Change(NamedTuple):
+    """Words of an output that differ from the words of the text at their place.
+
+    a1 (int): The index of the first word of the output.
+    a2 (int): The index after the last one.
+    b1 (int): The index of the first word of the text.
+    b2 (int): The index after the last one.
+    """
+
+    a1: int
+    a2: int
+    b1: int
+    b2: int
+
+
+class Alignment:
+    """The words of an output, aligned with the words of the text.
+
+    written (list[Word]): The words of the output.
+    source (list[Word]): The words of the text.
+    """
+
+    def __init__(self, written: list[Word], source: list[Word]):
+        self.written = written
+        self.source = source
+        self.blocks = _blocks(written, source)
+        self.changes: list[Change] = []
+        size = len(written)
+        # For each word of the output, the word of the text that it represents, or -1.
+        indices = [-1] * size
+        a = b = 0
+        for block in [*self.blocks, Block(size, len(source), 0)]:
+            if a < block.a or b < block.b:
+                self.changes.append(Change(a, block.a, b, block.b))
+            for shift in range(block.size):
+                indices[block.a + shift] = block.b + shift
+            a, b = block.a + block.size, block.b + block.size
+        self._changed_at: dict[int, Change] = {}
+        for change in self.changes:
+            a1, a2, b1, b2 = change
+            if a2 - a1 == b2 - b1 and not self._is_unspaced(change):
+                # Each word is written differently.
+                indices[a1:a2] = range(b1, b2)
+            elif a1 < a2 and b1 < b2:
+                self._changed_at.update({a1: change, a2 - 1: change})
+        self._indices = indices
+        self._next = self._nearest(range(size - 1, -1, -1))
+        self._previous = self._nearest(range(size))
+        self._starts = [word.start for word in written]
+        self._ends = [word.end for word in written]
+        self._similar: dict[Change, bool] = {}
+
+    def _nearest(self, order: Sequence[int]) -> list[int]:
+        """For each word, the aligned word that comes last in an order up to it."""
+        nearest, last = [-1] * len(order), -1
+        for index in order:
+            last = index if self._indices[index] >= 0 else last
+            nearest[index] = last
+        return nearest
+
+    def find(self, start: int, end: int) -> tuple[int, int] | None:
+        """Find the part of the text that a part of the output represents.
+
+        Words that differ from the text belong to it if they are beside words that do
+        not, or similar to the words in their place. Otherwise they are left out, so
+        that no word is added to a span that it does not represent.
+
+        start (int): The offset in the output at which the part starts (characters).
+        end (int): The offset at which it ends, exclusive.
+        RETURNS (tuple[int, int] | None): The offsets in the text, or None.
+        """
+        low, high = bisect_left(self._starts, start), bisect_right(self._ends, end)
+        if low >= high:
+            return None
+        first, last = self._next[low], self._previous[high - 1]
+        if not low <= first < high:
+            change = self._changed_at.get(low)
+            if change is None or change.a1 != low or change.a2 != high:
+                return None
+            if not self._is_similar(change):
+                return None
+            begin, finish = change.b1, change.b2 - 1
+        else:
+            begin, finish = self._indices[first], self._indices[last]
+            change = self._changed_at.get(first - 1)
+            if change and change.a1 >= low and self._belongs(change):
+                begin = change.b1
+            change = self._changed_at.get(last + 1)
+            if change and change.a2 <= high and self._belongs(change):
+                finish = change.b2 - 1
+        return self.source[begin].start, self.source[finish].end
+
+    def _belongs(self, change: Change) -> bool:
+        """Whether a change at the edge of a span represents the text in its place."""
+        a1, a2, b1, b2 = change
+        if self._is_unspaced(change):
+            return a2 - a1 == b2 - b1 or self._is_similar(change)
+        return 0 < a1 and a2 < len(self.written)
+
+    def _is_similar(self, change: Change) -> bool:
+        if change not in self._similar:
+            parts = [
+                "".join(word.text for word in self.written[change.a1 : change.a2]),
+                "".join(word.text for word in self.source[change.b1 : change.b2]),
+            ]
+            size = sum(map(len, parts))
+            similar = size <= 2 * _MAX_COMPARED
+            if similar:
+                blocks = matching_blocks(*parts)
+                similar = 2 * sum(block.size for block in blocks) >= _MIN_SHARED * size
+            self._similar[change] = similar
+        return self._similar[change]
+
+    def _is_unspaced(self, change: Change) -> bool:
+        words = self.written[change.a1 : change.a2] + self.source[change.b1 : change.b2]
+        return any(_STARTS_UNSPACED.match(word.text) for word in words)
 
 
 def repair(
@@ -67,15 +508,17 @@ def repair(
 
     output (str): The output.
     text (str): The source text.
-    tags (Sequence[Tag]): The candidates for tags in the output, in order.
+    tags (Sequence[Tag]): The candidates for tags in the output, in order. A closing tag
+        without a label is one only if it closes an opening tag.
     RETURNS (tuple[list[TaggedSpan], list[Issue]]): The spans and the issues.
     """
     spans: list[TaggedSpan] = []
     issues: list[Issue] = []
-    source = _words(text)
-    written = _words(output)
+    source = split_words(text)
+    written = split_words(output)
     tags = _uncopied(written, source, tags)
-    pairs = _pair(output, tags, issues)
+    pairs, unused = _pair(output, tags, issues)
+    tags = [tag for tag in tags if tag not in unused]
     inside_tags = {offset for tag in tags for offset in range(tag.start, tag.end)}
     written = [word for word in written if word.start not in inside_tags]
     echo = _echo_end(output, text, pairs)
@@ -84,34 +527,25 @@ def repair(
         message = "an untagged copy of the text precedes the tagged copy"
         issues.append(Issue("extra_text", message, 0, echo))
         written = copy
-    aligned = _align(written, source)
-    issues += _differences(written, source, len(output))
+    alignment = Alignment(written, source)
+    issues += _differences(alignment, output, text)
     for opening, closing in pairs:
-        found = [
-            source[index]
-            for word, indices in zip(written, aligned, strict=True)
-            if opening.end <= word.start and word.end <= closing.start
-            for index in indices
-        ]
-        if found:
-            span = CharSpan(found[0].start, found[-1].end, closing.label or "")
-            spans.append((span, closing))
+        if closing.label is None:
+            continue
+        found = alignment.find(opening.end, closing.start)
+        if found is not None:
+            spans.append((CharSpan(*found, closing.label), closing))
         else:
-            shown = output[opening.end : closing.start]
+            shown = output[opening.end : closing.start][:_MAX_SHOWN]
             message = f"{shown!r} ({closing.label}) is not in the text"
             issues.append(Issue("not_in_text", message, opening.start, closing.end))
     return spans, issues
 
 
-def _words(text: str) -> list[Word]:
-    return [Word(*match.span(), match.group()) for match in _WORD.finditer(text)]
-
-
-def _matcher(written: list[Word], source: list[Word]) -> SequenceMatcher[str]:
-    is_long = len(written) + len(source) > 2 * _LONG
-    first = [word.text for word in written]
-    second = [word.text for word in source]
-    return SequenceMatcher(None, first, second, autojunk=is_long)
+def _blocks(written: Sequence[Word], source: Sequence[Word]) -> list[Block]:
+    return matching_blocks(
+        [word.text for word in written], [word.text for word in source]
+    )
 
 
 def _uncopied(
@@ -119,7 +553,7 @@ def _uncopied(
 ) -> list[Tag]:
     """Remove the candidates that are copied from the source."""
     copied: set[int] = set()
-    for block in _matcher(written, source).get_matching_blocks():
+    for block in _blocks(written, source):
         copied.update(range(block.a, block.a + block.size))
     starts = [word.start for word in written]
     kept = []
@@ -133,71 +567,118 @@ def _uncopied(
 
 def _pair(
     output: str, tags: Sequence[Tag], issues: list[Issue]
-) -> list[tuple[Tag, Tag]]:
-    """Pair opening and closing tags. A label in the opening tag has to match."""
-    stack: list[Tag] = []
+) -> tuple[list[tuple[Tag, Tag]], set[Tag]]:
+    """Pair opening and closing tags. A label in the opening tag has to match.
+
+    RETURNS (tuple[list[tuple[Tag, Tag]], set[Tag]]): The pairs, and the closing tags
+        without a label that close nothing.
+    """
+    # The indices of the open tags: all of them, and those of each label. The closed
+    # ones are removed from the end of `stack` only when they get there.
+    stack: list[int] = []
+    by_label: dict[str | None, list[int]] = defaultdict(list)
+    closed: set[int] = set()
     pairs: list[tuple[Tag, Tag]] = []
-    for tag in tags:
+    unused: set[Tag] = set()
+    for number, tag in enumerate(tags):
         if tag.opens:
-            stack.append(tag)
+            stack.append(number)
+            by_label[tag.label].append(number)
             continue
-        index = len(stack) - 1
-        while index >= 0 and stack[index].label not in (None, tag.label):
-            index -= 1
+        while stack and stack[-1] in closed:
+            stack.pop()
+        fitting = max(
+            (by_label[label] for label in {None, tag.label} if by_label[label]),
+            key=lambda numbers: numbers[-1],
+            default=None,
+        )
         shown = output[tag.start : tag.end]
-        if index < 0:
+        if fitting is None:
+            if tag.label is None:
+                unused.add(tag)
+                continue
             message = f"{shown!r} has no opening tag"
             issues.append(Issue("unbalanced", message, tag.start, tag.end))
             continue
-        if index < len(stack) - 1:
+        index = fitting.pop()
+        closed.add(index)
+        if index != stack[-1]:
             message = f"{shown!r} closes a span before the span inside it is closed"
             issues.append(Issue("crossing", message, tag.start, tag.end))
-        pairs.append((stack.pop(index), tag))
-    for tag in stack:
-        message = f"{output[tag.start : tag.end]!r} has no closing tag"
-        issues.append(Issue("unbalanced", message, tag.start, tag.end))
-    return pairs
+        if tag.label is None:
+            message = f"{shown!r} closes a span without a label"
+            issues.append(Issue("unbalanced", message, tag.start, tag.end))
+        pairs.append((tags[index], tag))
+    for index in stack:
+        if index not in closed:
+            tag = tags[index]
+            message = f"{output[tag.start : tag.end]!r} has no closing tag"
+            issues.append(Issue("unbalanced", message, tag.start, tag.end))
+    return pairs, unused
 
 
 def _echo_end(output: str, text: str, pairs: Sequence[tuple[Tag, Tag]]) -> int:
     """The end of a plain copy of the text before all tags, or 0 without one."""
     first = min((opening.start for opening, _ in pairs), default=0)
     plain = text.strip()
-    start = output.rfind(plain, 0, first) if plain else -1
-    return 0 if start < 0 else start + len(plain)
+    if not plain:
+        return 0
+    # The last copy. In contrast to `str.find`, `str.rfind` may take quadratic time.
+    position = output[:first][::-1].find(plain[::-1])
+    return 0 if position < 0 else first - position
 
 
-def _align(written: list[Word], source: list[Word]) -> list[range]:
-    """For each word of the output, the indices of the source words it represents."""
-    aligned = [range(0)] * len(written)
-    for operation, a1, a2, b1, b2 in _matcher(written, source).get_opcodes():
-        if operation == "equal" or (operation == "replace" and a2 - a1 == b2 - b1):
-            for shift in range(a2 - a1):
-                aligned[a1 + shift] = range(b1 + shift, b1 + shift + 1)
-        elif operation == "replace" and 0 < a1 and a2 < len(written):
-            # Words that differ, between words that were copied.
-            aligned[a1] = aligned[a2 - 1] = range(b1, b2)
-    return aligned
-
-
-def _differences(written: list[Word], source: list[Word], size: int) -> list[Issue]:
+def _differences(alignment: Alignment, output: str, text: str) -> list[Issue]:
     """Report every difference between the words of an output and the source."""
+    written, source = alignment.written, alignment.source
+    size = len(output)
     issues = []
-    for operation, a1, a2, b1, b2 in _matcher(written, source).get_opcodes():
-        if operation == "equal":
-            continue
+    for a1, a2, b1, b2 in _with_rewritten(alignment, output, text):
         start = written[a1].start if a1 < len(written) else size
         end = written[a2 - 1].end if a2 > a1 else start
-        found = " ".join(word.text for word in written[a1:a2])[:_MAX_SHOWN]
-        expected = " ".join(word.text for word in source[b1:b2])[:_MAX_SHOWN]
+        found = _shown(output, written[a1:a2])
+        expected = _shown(text, source[b1:b2])
         at_end = a2 == len(written)
-        if at_end and b2 > b1 and a2 - a1 <= 1:
+        is_cut = at_end and b2 > b1 and a2 - a1 <= 1
+        if is_cut and not (
+            a2 > a1 and b2 - b1 == 1 and _equal(written[a1], source[b1])
+        ):
             message = f"the output ends before {expected!r}"
             issues.append(Issue("truncated", message, start, size))
-        elif operation == "delete" and (a1 == 0 or at_end):
+        elif b1 == b2 and (a1 == 0 or at_end):
             message = f"{found!r} is not part of the text"
             issues.append(Issue("extra_text", message, start, end))
         else:
             message = f"found {found!r}, expected {expected!r}"
             issues.append(Issue("copy_differs", message, start, end))
     return issues
+
+
+def _equal(one: Word, other: Word) -> bool:
+    return one.text == other.text
+
+
+def _with_rewritten(alignment: Alignment, output: str, text: str) -> list[Change]:
+    """The changes, and the runs of words that are equivalent to the text's only."""
+    written, source = alignment.written, alignment.source
+    changes = list(alignment.changes)
+    for block in alignment.blocks:
+        start = None
+        for shift in range(block.size + 1):
+            a, b = block.a + shift, block.b + shift
+            differs = shift < block.size and (
+                output[written[a].start : written[a].end]
+                != text[source[b].start : source[b].end]
+            )
+            if differs and start is None:
+                start = shift
+            elif not differs and start is not None:
+                change = Change(block.a + start, a, block.b + start, b)
+                changes.append(change)
+                start = None
+    return sorted(changes)
+
+
+def _shown(text: str, words: Sequence[Word]) -> str:
+    shown = " ".join(text[word.start : word.end] for word in words[:_MAX_SHOWN])
+    return shown[:_MAX_SHOWN]

@@ -13,6 +13,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import filter_spans
 
 from ..errors import Errors
+from ..formats.base import NestedSpans
 from ..prompts.windows import Window
 
 OK, WINDOWED, REPAIRED, FAILED = "ok", "windowed", "repaired", "failed"
@@ -162,12 +163,21 @@ def resolve_crossing(prediction: Prediction) -> None:
 
     prediction (Prediction): Changed in place.
     """
-    kept: list[TokenSpan] = []
+    kept: set[TokenSpan] = set()
+    # The first span of each range, in the order in which the ranges are added.
+    first_spans: list[TokenSpan] = []
+    ranges: set[tuple[int, int]] = set()
+    nested = NestedSpans((span.start, span.end) for span in prediction.spans)
     for span in sorted(prediction.spans, key=lambda s: -s.score):
-        crossed = next((other for other in kept if _cross(span, other)), None)
-        if crossed is None:
-            kept.append(span)
+        number = nested.crossed(span.start, span.end)
+        if number is None:
+            if (span.start, span.end) not in ranges:
+                ranges.add((span.start, span.end))
+                first_spans.append(span)
+                nested.add(span.start, span.end)
+            kept.add(span)
             continue
+        crossed = first_spans[number]
         prediction.status = REPAIRED
         prediction.issues.append(
             {
@@ -183,11 +193,6 @@ def resolve_crossing(prediction: Prediction) -> None:
             }
         )
     prediction.spans = [span for span in prediction.spans if span in kept]
-
-
-def _cross(one: TokenSpan, other: TokenSpan) -> bool:
-    first, second = sorted((one, other), key=lambda span: (span.start, -span.end))
-    return first.start < second.start < first.end < second.end
 
 
 def write_prediction(doc: Doc, prediction: Prediction, cfg: Mapping[str, Any]) -> None:

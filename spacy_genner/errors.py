@@ -599,8 +599,8 @@ class Errors(metaclass=_Coded):
     )
     G542 = (
         "{path}, line {line}: the annotation has {said!r} from {start} to {end}, but "
-        "{found!r} is at this position in {text_path}. Offsets count characters (code "
-        "points), not bytes. Restore the text and its annotation, or correct the line."
+        "{found!r} is at this position in {text_path}: {unit}. Restore the text and its "
+        "annotation, or correct the line."
     )
     G543 = (
         "The document {name!r} occurs twice: {first} and {second}. Give a folder with "
@@ -801,6 +801,17 @@ class Errors(metaclass=_Coded):
     G707 = (
         "Remote models require the package openai, which is not installed. Install it: "
         "pip install 'spacy-genner[llm]'"
+    )
+    G708 = (
+        "'api_key_env' of the remote model is {env}, which does not look like the name "
+        "of a variable with an API key (such as OPENAI_API_KEY or HF_TOKEN). Its value "
+        "is not sent to {url}. If it is the key of that server, list the name in the "
+        "environment variable {variable}."
+    )
+    G709 = (
+        "The API key in {env} would be sent unencrypted to {url}. Use an address with "
+        "https://, set api_key_env = null if the server needs no key, or set "
+        "allow_http = true if you trust the network."
     )
     G710 = "The server at {url} rejects the key (401: {said}). {remedy}"
     G711 = (

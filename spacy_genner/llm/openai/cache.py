@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
 
 from ...errors import Errors
+from ...io import make_private_folder
 from .protocol import ParsedResponse
 from .settings import RemoteSettings
 
@@ -42,7 +44,8 @@ class ResponseCache:
     The file holds a hash of each request and the parsed response. It holds no headers,
     no API keys and no failed requests.
 
-    folder (str): The folder. It is created if it does not exist.
+    folder (str): The folder. It is created if it does not exist. Only the owner can
+        read a new folder and a new file.
     RAISES (CacheError): The file is damaged or can't be opened.
     """
 
@@ -50,7 +53,9 @@ class ResponseCache:
         self.path = Path(folder) / FILE
         self._lock = threading.Lock()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.path.parent)
+            # SQLite gives its other files the mode of this one.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             self._connection = sqlite3.connect(
                 self.path, timeout=_LOCK_TIMEOUT, check_same_thread=False
             )

@@ -100,6 +100,7 @@ def make_remote_model(
     extra: dict[str, Any] | None = None,
     system: str | None = None,
     context_length: int | None = None,
+    allow_http: bool = False,
     strict: bool = True,
     api_key: Any = None,
 ) -> Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]:
@@ -161,6 +162,7 @@ def build_remote_lm(
     extra: Optional[Dict[str, Any]] = None,  # noqa: UP006, UP045
     system: Optional[str] = None,  # noqa: UP045
     context_length: Optional[int] = None,  # noqa: UP045
+    allow_http: bool = False,
     keep_answers: bool = False,
     api_key: Any = None,
 ) -> Model:

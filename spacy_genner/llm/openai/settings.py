@@ -1,5 +1,6 @@
 """Settings of a remote model, and its API key."""
 
+import ipaddress
 import json
 import math
 import os
@@ -21,6 +22,14 @@ PATHS = {"chat": "chat/completions", "completion": "completions"}
 # Environment variables are written in capitals by convention. An API key that is put
 # in place of the name mostly has lower-case letters.
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+# The ends of names that are given to keys, perhaps with a number: OPENAI_API_KEY,
+# HF_TOKEN_2.
+_KEY_ENV_NAME = re.compile(
+    r".*(KEYS?|TOKENS?|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|BEARER|"
+    r"(^|_)(AUTH|PAT|PASS|PWD))(_?\d+)?"
+)
+# The variable of the environment that lists further variables with keys.
+KEY_NAMES_VARIABLE = "SPACY_GENNER_KEY_VARIABLES"
 _HEADER_VALUE = re.compile(r"[!-~]+")
 # Names of values that may be keys: in lower case, without punctuation.
 _PUNCTUATION = re.compile(r"[\W_]+")
@@ -163,6 +172,7 @@ Structured = Annotated[
     StrictBool | Literal["auto"],
     ErrorCode("G701", 'one of "auto", true, false'),
 ]
+Flag = Annotated[StrictBool, ErrorCode("G701", "true or false")]
 EnvName = Annotated[str | None, BeforeValidator(_check_env_name)]
 Url = Annotated[Text, AfterValidator(_check_url)]
 Prices = Annotated[
@@ -238,6 +248,11 @@ class RemoteSettings(Settings):
     system: OptionalText = Field(None, description="The system message. Only for chat.")
     context_length: OptionalCount = Field(
         None, description="The maximum number of tokens of prompt and answer."
+    )
+    allow_http: Flag = Field(
+        False,
+        description="Whether the API key may be sent unencrypted, to an address with "
+        "http:// on another machine.",
     )
 
     @classmethod
@@ -333,16 +348,45 @@ class Secret:
 def read_secret(settings: RemoteSettings) -> Secret:
     """Read the API key from the environment.
 
+    A pipeline from another person may name any variable and any address. The variable
+    must therefore have a name that is given to keys, or be listed in the environment
+    variable SPACY_GENNER_KEY_VARIABLES, separated by commas. An address of another
+    machine must use https unless `allow_http` is set.
+
     settings (RemoteSettings): The settings, which name the variable.
     RETURNS (Secret): The key.
-    RAISES (ValueError): The variable is not set, or its value is not a valid key.
+    RAISES (ValueError): The variable is not set, is not that of a key, or its value is
+        not a valid key, or the key would be sent unencrypted.
     """
     env = settings.api_key_env
     if env is None:
         return Secret("")
+    confirmed = os.environ.get(KEY_NAMES_VARIABLE, "").replace(",", " ").split()
+    if not _KEY_ENV_NAME.fullmatch(env) and env not in confirmed:
+        raise ValueError(
+            Errors.G708.format(
+                env=env, url=settings.base_url, variable=KEY_NAMES_VARIABLE
+            )
+        )
     value = os.environ.get(env, "").strip()
     if not value:
         raise ValueError(Errors.G705.format(env=env, url=settings.base_url))
     if not _HEADER_VALUE.fullmatch(value):
         raise ValueError(Errors.G706.format(env=env))
+    if not (settings.allow_http or _is_encrypted_or_local(settings.base_url)):
+        raise ValueError(Errors.G709.format(env=env, url=settings.base_url))
     return Secret(value)
+
+
+def _is_encrypted_or_local(url: str) -> bool:
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    # IPv4 addresses may be written as IPv6.
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -1,6 +1,7 @@
 """The response cache: hits, concurrent use and damaged files."""
 
 import multiprocessing
+import os
 import sqlite3
 import threading
 import time
@@ -302,3 +303,19 @@ def test_answer_is_returned_if_the_cache_is_full(tmp_path, monkeypatch):
         client = make_client(server, cache=tmp_path)
         with pytest.warns(GennerWarning, match="W704.*disk full"):
             assert client.answer(["a"]) == ["answer to a"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Modes of POSIX systems.")
+def test_only_the_owner_can_read_answers(tmp_path):
+    before = os.umask(0)
+    try:
+        cache = ResponseCache(str(tmp_path / "new" / "answers"))
+        cache.put("key", ParsedResponse("x", False, None, 1, 1, ()))
+    finally:
+        os.umask(before)
+    folder = tmp_path / "new" / "answers"
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert len(list(folder.iterdir())) > 1
+    for path in (folder, folder.parent):
+        assert path.stat().st_mode & 0o777 == 0o700
+    cache.close()

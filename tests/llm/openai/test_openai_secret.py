@@ -175,6 +175,67 @@ def test_proxy_of_the_environment_is_used(monkeypatch, variable):
         monkeypatch.delenv(name, raising=False)
     with Server() as proxy:
         monkeypatch.setenv(variable, proxy.url.removesuffix("/v1"))
-        (answer,) = make_client("http://server.invalid/v1").answer(["prompt"])
+        client = make_client("http://server.invalid/v1", allow_http=True)
+        (answer,) = client.answer(["prompt"])
         assert "http://server.invalid/v1/chat/completions" in proxy.rejected[0]
         assert "G712" in str(answer.error)
+
+
+LOCAL = ["localhost", "LOCALHOST", "localhost.", "a.localhost", "127.0.0.1"]
+LOCAL += ["127.8.9.1", "[::1]", "[::ffff:127.0.0.1]"]
+REMOTE = ["gpu-box", "192.168.1.5", "10.0.0.1", "[fe80::1]", "localhost.example.com"]
+REMOTE += ["127.0.0.1.example.com", "notlocalhost", "0.0.0.0", "2130706433"]
+REMOTE += ["[::ffff:10.0.0.1]", "128.0.0.1"]
+
+
+@pytest.mark.parametrize("host", LOCAL + REMOTE)
+def test_a_key_is_sent_encrypted(monkeypatch, host):
+    monkeypatch.setenv(ENV, KEY)
+    values = {"name": "gpt", "base_url": f"http://{host}:8000/v1"}
+    settings = RemoteSettings(**values, api_key_env=ENV)
+    if host in LOCAL:
+        assert read_secret(settings).value == KEY
+    else:
+        with pytest.raises(ValueError, match="G709.*https.*allow_http") as error:
+            read_secret(settings)
+        assert not holds_key(shown_by(error.value))
+        allowed = RemoteSettings(**values, api_key_env=ENV, allow_http=True)
+        assert read_secret(allowed).value == KEY
+    values["base_url"] = f"https://{host}:8000/v1"
+    assert read_secret(RemoteSettings(**values, api_key_env=ENV)).value == KEY
+    # Without a key, nothing has to be encrypted.
+    values["base_url"] = f"http://{host}:8000/v1"
+    assert read_secret(RemoteSettings(**values, api_key_env=None)).value == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["OPENAI_API_KEY", "HF_TOKEN", "MY_SECRET", "KEY", "TOKEN", "OPENAIKEY", "KEY_2"]
+    + ["DB_PASSWORD", "SERVER_AUTH", "GITHUB_PAT", "AZURE_OPENAI_KEY1", "API_KEYS"],
+)
+def test_variables_with_names_of_keys(monkeypatch, name):
+    monkeypatch.setenv(name, KEY)
+    assert read_secret(RemoteSettings(name="gpt", api_key_env=name)).value == KEY
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HOME", "PATH", "DATABASE_URL", "PYTHONPATH", "SSH_AUTH_SOCK", "USER", "_"]
+    + ["KEYBOARD", "TOKENIZERS_PARALLELISM", "SECRET_FILE", "OAUTH", "COMPASS"],
+)
+def test_other_variables_must_be_confirmed(monkeypatch, name):
+    """The environment confirms them, which a pipeline can't change."""
+    monkeypatch.setenv(name, KEY)
+    settings = RemoteSettings(name="gpt", api_key_env=name)
+    with pytest.raises(ValueError, match="G708.*SPACY_GENNER_KEY_VARIABLES") as error:
+        read_secret(settings)
+    assert not holds_key(shown_by(error.value))
+    monkeypatch.setenv("SPACY_GENNER_KEY_VARIABLES", f"OTHER, {name}")
+    assert read_secret(settings).value == KEY
+
+
+def test_a_key_is_not_sent_to_another_machine(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    client = make_client("http://server.invalid/v1")
+    with pytest.raises(ValueError, match="G709"):
+        client.answer(["prompt"])

@@ -371,6 +371,16 @@ class Errors(metaclass=_Coded):
         "The labels file {path}, which {place} refers to, cannot be read ({reason}). "
         "Expected JSON: a list of labels, or an object that maps labels to definitions."
     )
+    G346 = (
+        "{place} has no spans in doc.spans[{key!r}], only entities in doc.ents. Copy "
+        "them to the group: python -m spacy genner convert INPUT.spacy OUTPUT.spacy "
+        "--from docbin --spans-key {key}"
+    )
+    G347 = (
+        "{place} has no spans in doc.spans[{key!r}], so no evaluation can score the "
+        "predicted spans. Groups of the corpus: {found}. Convert the corpus with that "
+        "key (python -m spacy genner convert ... --spans-key {key}), or check the path."
+    )
 
     # G4: the component
     G401 = "{key!r} is {found!r}: expected {expected}."
@@ -1083,6 +1093,12 @@ class Warnings(metaclass=_Coded):
         "trained adapter ('adapter' in [initialize.components.{name}]), or use the "
         "base model without training: give demonstrations ('demonstrations' in the "
         "same section), or set lora = null in [components.{name}.model]."
+    )
+
+    W408 = (
+        "The reference has no spans in doc.spans[{key!r}], only entities in doc.ents, "
+        "so spans are not scored. Copy the entities to the group: python -m spacy "
+        "genner convert INPUT.spacy OUTPUT.spacy --from docbin --spans-key {key}"
     )
 
     # W5: corpora and the command line

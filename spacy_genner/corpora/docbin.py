@@ -130,6 +130,25 @@ def check_annotated(docs: Iterable[Doc], key: str) -> None:
         raise ValueError(Errors.G603.format(key=key, found=sorted(others)))
 
 
+def check_not_entities_alone(docs: Iterable[Doc], key: str, place: str) -> None:
+    """Check that Docs are not annotated with entities alone, which a component that
+    writes spans can neither learn from nor be evaluated on. The check stops at the
+    first Doc with the group.
+
+    docs (Iterable[Doc]): The Docs.
+    key (str): The group of `doc.spans`.
+    place (str): The name or path of the corpus, for the message.
+    RAISES (ValueError): No Doc has the group, and some have entities.
+    """
+    has_entities = False
+    for doc in docs:
+        if key in doc.spans:
+            return
+        has_entities = has_entities or bool(doc.ents)
+    if has_entities:
+        raise ValueError(Errors.G346.format(place=place, key=key))
+
+
 # Gold spans
 
 

@@ -91,17 +91,19 @@ def collect_labels(
     allowed (dict[str, str] | None): The allowed labels, or None for any.
     required (bool): Whether the examples are the only source of labels.
     RETURNS (list[str]): The labels, sorted.
-    RAISES (ValueError): There are no examples, no example has the group, or a label is
-        not allowed. If labels are not required, the single placeholder example that
-        spaCy creates without data may lack the group.
+    RAISES (ValueError): There are no examples, no example has the group (with another
+        message if there are entities), or a label is not allowed. If labels are not
+        required, the single placeholder example that spaCy creates without data may
+        lack the group.
     """
     found: set[str] = set()
-    count = without = placeholders = 0
+    count = without = placeholders = entities = 0
     for example in get_examples():
         count += 1
         reference = example.reference
         if key not in reference.spans:
             without += 1
+            entities += bool(reference.ents)
             placeholders += _is_placeholder(reference)
             continue
         if allowed is not None:
@@ -110,6 +112,8 @@ def collect_labels(
     if not count:
         raise ValueError(Errors.G306.format())
     no_data = placeholders == count == 1 and not required
+    if without == count and entities:
+        raise ValueError(Errors.G346.format(place="The training corpus", key=key))
     if without == count and not no_data:
         raise ValueError(Errors.G307.format(key=key))
     if without < count and not found and not required:

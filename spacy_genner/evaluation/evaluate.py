@@ -8,7 +8,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..corpora.docbin import sentence_starts
+from ..corpora.docbin import check_not_entities_alone, sentence_starts
 from ..errors import Errors
 from ..formats import CharSpan
 from ..pipeline.tolerant import FaultTolerantPipe
@@ -164,10 +164,12 @@ def check_gold(docs: Sequence[Doc], key: str) -> None:
 
     docs (Sequence[Doc]): The reference documents.
     key (str): The key of the span group.
-    RAISES (ValueError): There are no documents, or none has the group.
+    RAISES (ValueError): There are no documents, or none has the group (with another
+        message if there are entities).
     """
     if not docs:
         raise ValueError(Errors.G602.format())
+    check_not_entities_alone(docs, key, "The corpus")
     if not any(key in doc.spans for doc in docs):
         keys = sorted({name for doc in docs for name in doc.spans})
         raise ValueError(Errors.G603.format(key=key, found=keys))

@@ -16,7 +16,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..corpora.docbin import unaligned_spans
-from ..errors import Errors
+from ..errors import Errors, Warnings, warn
 from ..formats import CharSpan
 
 
@@ -307,6 +307,8 @@ def _score_examples(
     examples = list(examples)
     attr = f"spans_{key}"
     if not any(key in example.reference.spans for example in examples):
+        if any(example.reference.ents for example in examples):
+            warn(Warnings.W408.format(key=key))
         # spaCy's own scorer returns None for data without annotation, too.
         return {f"{attr}_{part}": None for part in "prf"} | {f"{attr}_per_type": None}
     scores = score_documents(

@@ -222,7 +222,8 @@ class Grammar(ABC):
         return states
 
     def unsayable(self, spans: Iterable[WordSpan]) -> list[WordSpan]:
-        """Find the spans whose output represents another place.
+        """Find the spans whose output represents another place, or that exceed the
+        maximum depth without breaking a rule of the automaton.
 
         Only a format that gives no places has such spans.
 

@@ -26,6 +26,7 @@ If the format is grouped, a string does not identify an occurrence. The occurren
 all entries are then assigned together, when the spans are read.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -344,7 +345,25 @@ class JsonGrammar(Grammar):
         return self._list(entries)
 
     def unsayable(self, spans: Iterable[WordSpan]) -> list[WordSpan]:
-        return self._occurrences.unsayable(spans) if self.grouped else []
+        if not self.grouped:
+            return []
+        spans = set(spans)
+        lost = self._occurrences.unsayable(spans)
+        # The lists of two labels do not limit each other.
+        return [*lost, *self._too_deep(spans.difference(lost))]
+
+    def _too_deep(self, spans: Iterable[WordSpan]) -> list[WordSpan]:
+        """The spans to leave out so that no word is in more than `max_depth` spans. The
+        longest are kept."""
+        depths: Counter[int] = Counter()
+        lost = []
+        for span in sorted(spans, key=lambda span: (span[0] - span[1], span)):
+            words = range(span[0], span[1])
+            if all(depths[word] < self.max_depth for word in words):
+                depths.update(words)
+            else:
+                lost.append(span)
+        return lost
 
     def ambiguous(self, spans: Sequence[MarkedSpan]) -> list[MarkedSpan]:
         return self._occurrences.ambiguous(spans) if self.grouped else []

@@ -34,7 +34,7 @@ from .predictor import (
     TrainablePredictor,
     get_shim,
 )
-from .results import Prediction, write_prediction
+from .results import Prediction, limit_depth, write_prediction
 from .state import STATE_FILE, ComponentState, read_demonstrations
 from .verifier import Verifier
 
@@ -340,6 +340,8 @@ class GenerativeNER(TrainablePipe):
         predictor = self.predictor
         self._warn_if_untrained()
         predictions = predictor.predict(docs)
+        for prediction in predictions:
+            limit_depth(prediction, int(self.cfg["max_depth"]))
         if self.verifier is not None:
             layout = self.verifier.layout(predictor.layout)
             judge = partial(predictor.judge, layout=layout)

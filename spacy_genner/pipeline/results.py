@@ -195,6 +195,48 @@ def resolve_crossing(prediction: Prediction) -> None:
     prediction.spans = [span for span in prediction.spans if span in kept]
 
 
+def limit_depth(prediction: Prediction, max_depth: int) -> None:
+    """Drop spans so that no token is in more than `max_depth` spans.
+
+    A grammar limits the spans of one list and one window. Entries of the lists of
+    several labels, and of neighbouring windows, may be at the same tokens, and an
+    answer without a grammar has no limit. Spans with higher scores are kept. Of equal
+    scores the longer of the spans that start first is kept.
+
+    prediction (Prediction): Changed in place. A dropped span is an issue.
+    max_depth (int): The maximum number of spans over a token.
+    """
+    if len(prediction.spans) <= max_depth:
+        return
+    depths = numpy.zeros(max(span.end for span in prediction.spans), dtype="int64")
+    dropped: set[TokenSpan] = set()
+    for span in sorted(prediction.spans, key=lambda s: -s.score):
+        tokens = depths[span.start : span.end]
+        if tokens.max(initial=0) < max_depth:
+            tokens += 1
+        else:
+            dropped.add(span)
+    if not dropped:
+        return
+    lost = [span for span in prediction.spans if span in dropped]
+    prediction.spans = [span for span in prediction.spans if span not in dropped]
+    prediction.status = REPAIRED
+    prediction.issues += [
+        {
+            "code": "too_deep",
+            "message": (
+                f"{span.label} over tokens {span.start} to {span.end} is dropped, as "
+                f"{max_depth} spans with a score that is not lower are over the same "
+                "token already (max_depth)"
+            ),
+            "start": span.start,
+            "end": span.end,
+            "within": "tokens",
+        }
+        for span in lost
+    ]
+
+
 def write_prediction(doc: Doc, prediction: Prediction, cfg: Mapping[str, Any]) -> None:
     """Write a prediction to `doc.spans` and `doc.ents`.
 

@@ -10,8 +10,9 @@ import json
 import random
 import warnings
 from collections import Counter
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,11 +29,11 @@ from spacy.training.initialize import init_nlp
 from spacy.util import registry, resolve_dot_names
 from thinc.api import Config, Optimizer
 
-from ..corpora.docbin import load_docs, unaligned_spans
+from ..corpora.docbin import check_not_entities_alone, load_docs, unaligned_spans
 from ..errors import Errors, GennerWarning
 from ..formats import CharSpan, crossings, get_format
 from ..io import check_place, replaced_file
-from .loop import epoch_sizes, read_labels_file
+from .loop import check_evaluable, epoch_sizes, read_labels_file
 
 # The number of tokens in a training batch.
 BATCH_TOKENS = 2048
@@ -73,6 +74,7 @@ class CorpusFacts:
     not_representable (int): The number of spans that brackets cannot represent,
         crossing spans included.
     tokenizer (str): The registered tokenizer that fits the most spans.
+    max_depth (int): The maximum number of spans over one character. 1 without nesting.
     """
 
     docs: int
@@ -82,6 +84,7 @@ class CorpusFacts:
     lines: bool
     not_representable: int
     tokenizer: str
+    max_depth: int = 1
 
 
 @dataclass(frozen=True)
@@ -189,9 +192,8 @@ def write_config(
         read_labels_file(Path(labels_path), "'labels'")
     check_place(Path(output_path))
     facts = read_facts(Path(corpus_path), spans_key, lang)
-    dev_docs = sum(1 for _ in load_docs(Path(dev_path), spacy.blank(lang).vocab))
-    if not dev_docs:
-        raise ValueError(Errors.G504.format(path=dev_path, name="docbin"))
+    dev_docs, dev_depth = _read_dev(Path(dev_path), facts.spans_key, lang)
+    facts = replace(facts, max_depth=max(facts.max_depth, dev_depth))
     values = _values(facts, base, corpus_path, dev_path, lang, revision, labels_path)
     config = Config().from_str(_render(values), interpolate=False)
     speed = measure_speed(config, BATCH_TOKENS)
@@ -221,22 +223,28 @@ def read_facts(path: Path, spans_key: str | None, lang: str) -> CorpusFacts:
     spans_key (str | None): The group of `doc.spans`. None for the only group.
     lang (str): The code of the language.
     RETURNS (CorpusFacts): The properties.
-    RAISES (ValueError): There are no documents, no spans or several groups.
+    RAISES (ValueError): There are no documents, no spans (with another message if there
+        are entities) or several groups.
     """
     docs = list(load_docs(path, spacy.blank(lang).vocab))
     if not docs:
         raise ValueError(Errors.G504.format(path=path, name="docbin"))
     keys = Counter(key for doc in docs for key in doc.spans if len(doc.spans[key]))
+    check_not_entities_alone(docs, spans_key or next(iter(keys), "sc"), str(path))
     if spans_key is None:
+        if not keys:
+            raise ValueError(Errors.G307.format(key="sc"))
         if len(keys) != 1:
             raise ValueError(Errors.G320.format(path=path, found=sorted(keys)))
         (spans_key,) = keys
     fmt = get_format("inline_bracketed")
     labels: set[str] = set()
     count = not_representable = 0
+    max_depth = 1
     for doc in docs:
         spans = _char_spans(doc, spans_key)
         count += len(spans)
+        max_depth = max(max_depth, span_depth(spans))
         labels.update(span.label for span in spans)
         crossing = crossings(spans)
         # Without crossing spans the format can check each span.
@@ -249,8 +257,40 @@ def read_facts(path: Path, spans_key: str | None, lang: str) -> CorpusFacts:
         TOKENIZERS, key=lambda name: _count_off_grid(sample, spans_key, name, lang)
     )
     return CorpusFacts(
-        len(docs), count, spans_key, sorted(labels), lines, not_representable, tokenizer
+        len(docs),
+        count,
+        spans_key,
+        sorted(labels),
+        lines,
+        not_representable,
+        tokenizer,
+        max_depth,
     )
+
+
+def _read_dev(path: Path, key: str, lang: str) -> tuple[int, int]:
+    """Check a development corpus.
+
+    RETURNS (tuple[int, int]): The number of documents, and the maximum depth of spans.
+    RAISES (ValueError): There are no documents, or none has the group.
+    """
+    docs = list(load_docs(path, spacy.blank(lang).vocab))
+    if not docs:
+        raise ValueError(Errors.G504.format(path=path, name="docbin"))
+    check_evaluable(docs, key, str(path))
+    return len(docs), max(span_depth(_char_spans(doc, key)) for doc in docs)
+
+
+def span_depth(spans: Iterable[CharSpan]) -> int:
+    """Compute how deep spans are nested.
+
+    spans (Iterable[CharSpan]): The spans of a text.
+    RETURNS (int): The maximum number of distinct spans over one character.
+    """
+    distinct = set(spans)
+    # At the same offset, spans end before others start.
+    borders = sorted([(s.end, -1) for s in distinct] + [(s.start, 1) for s in distinct])
+    return max(accumulate(change for _, change in borders), default=0)
 
 
 def _char_spans(doc: Doc, key: str) -> list[CharSpan]:
@@ -444,6 +484,7 @@ def _values(
         "tokenizer": facts.tokenizer,
         "punct_chars": punct_chars,
         "spans_key": facts.spans_key,
+        "max_depth": facts.max_depth,
         "crossing": "drop" if facts.not_representable else "refuse",
         "base": base,
         "revision": revision,

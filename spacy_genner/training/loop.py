@@ -10,7 +10,7 @@ otherwise surface only after the base has been loaded.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.training.loop import (
     DIR_MODEL_BEST,
@@ -35,6 +36,7 @@ from thinc.api import Config, Optimizer, fix_random_seed
 from wasabi import Printer
 
 from ..config.settings import check_count
+from ..corpora.docbin import check_not_entities_alone
 from ..corpora.labels import labels_in_file
 from ..errors import Errors
 from ..io import copy_folder, remove, replaced_folder
@@ -310,7 +312,8 @@ def prepare_run(nlp: Language, checkpoint: Checkpoint | None) -> TrainingRun:
     nlp (Language): The initialized pipeline.
     checkpoint (Checkpoint | None): The checkpoint to resume from. None for a new run.
     RETURNS (TrainingRun): The run.
-    RAISES (ValueError): The config or a corpus differs from that of the checkpoint.
+    RAISES (ValueError): The config or a corpus differs from that of the checkpoint, or
+        a corpus has no spans for a component.
     """
     config = nlp.config.interpolate()
     if config["training"]["seed"] is not None:
@@ -329,8 +332,51 @@ def prepare_run(nlp: Language, checkpoint: Checkpoint | None) -> TrainingRun:
         identity.check(checkpoint.identity, checkpoint.folder)
         progress = checkpoint.progress
         checkpoint.restore(nlp, settings["optimizer"])
+    _check_corpora(nlp, settings["frozen_components"], train_corpus, dev_corpus)
     evaluate = create_evaluation_callback(nlp, dev_corpus, settings["score_weights"])
     return TrainingRun(nlp, settings, train_corpus, evaluate, identity, progress)
+
+
+def _check_corpora(
+    nlp: Language,
+    frozen: Collection[str],
+    train_corpus: Callable[[Language], Iterable[Example]],
+    dev_corpus: Callable[[Language], Iterable[Example]],
+) -> None:
+    """Check that the corpora have spans for the components that are trained. Without
+    them, each evaluation has the score 0."""
+    for name, pipe in nlp.pipeline:
+        if name in frozen or not hasattr(pipe, "gold_counts"):
+            continue
+        key = str(pipe.key)  # type: ignore[attr-defined]
+        train = (each.reference for each in islice(train_corpus(nlp), STREAMED))
+        check_not_entities_alone(train, key, "The training corpus")
+        dev = (each.reference for each in dev_corpus(nlp))
+        check_evaluable(dev, key, "The development corpus")
+
+
+def check_evaluable(docs: Iterable[Doc], key: str, place: str) -> None:
+    """Check that Docs have spans to evaluate on. The check stops at the first Doc with
+    the group, which may be empty.
+
+    docs (Iterable[Doc]): The Docs.
+    key (str): The group of `doc.spans`.
+    place (str): The name or path of the corpus, for the message.
+    RAISES (ValueError): There are Docs, and none has the group.
+    """
+    found: set[str] = set()
+    has_entities = has_docs = False
+    for doc in docs:
+        if key in doc.spans:
+            return
+        has_docs = True
+        has_entities = has_entities or bool(doc.ents)
+        found.update(doc.spans)
+    if has_entities:
+        raise ValueError(Errors.G346.format(place=place, key=key))
+    if has_docs:
+        found_text = sorted(found) or "none"
+        raise ValueError(Errors.G347.format(place=place, key=key, found=found_text))
 
 
 # The number of steps

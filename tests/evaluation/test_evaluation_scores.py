@@ -6,10 +6,12 @@ import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.scorer import Scorer
-from spacy.tokens import Doc, SpanGroup
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 
+from spacy_genner.errors import GennerWarning
 from spacy_genner.evaluation.calibration import best_threshold, threshold_curve
+from spacy_genner.evaluation.evaluate import check_gold
 from spacy_genner.evaluation.scores import (
     document_counts,
     make_span_scorer,
@@ -221,3 +223,15 @@ def test_all_spans_are_flat_if_no_reference_is_nested():
     for part in "prf":
         assert scores[f"flat_{part}"] == scores[f"micro_{part}"]
         assert scores[f"nested_{part}"] == 0.0
+
+
+def test_a_reference_with_entities_alone_warns():
+    nlp = spacy.blank("en")
+    reference = nlp.make_doc("Lisbon wins")
+    reference.set_ents([Span(reference, 0, 1, "GPE")])
+    predicted = nlp.make_doc("Lisbon wins")
+    with pytest.warns(GennerWarning, match=r"W408.*'sc'.*genner convert"):
+        scores = make_span_scorer("sc")([Example(predicted, reference)])
+    assert scores["spans_sc_f"] is None
+    with pytest.raises(ValueError, match="G346.*convert"):
+        check_gold([reference], "sc")

@@ -265,3 +265,14 @@ def test_long_text_is_walked_quickly():
     started = time.process_time()
     assert grammar.walk(grammar.target(spans))[-1].finished
     assert time.process_time() - started < 5
+
+
+def test_grouped_lists_share_the_maximum_depth():
+    """The longest spans are representable, and of equal ones the first."""
+    grammar = grammar_of("grouped_json", ["x", "yy", "xx"], max_depth=1)
+    assert grammar.unsayable([(0, 1, 0), (2, 3, 1)]) == []
+    assert grammar.unsayable([(0, 1, 0), (0, 2, 1), (2, 3, 2)]) == [(0, 1, 0)]
+    assert grammar.unsayable([(0, 1, 0), (0, 1, 1)]) == [(0, 1, 1)]
+    deeper = grammar_of("grouped_json", ["x", "yy", "xx"], max_depth=2)
+    spans = [(0, 1, 0), (0, 1, 1), (0, 1, 2)]
+    assert deeper.unsayable(spans) == [(0, 1, 2)]

@@ -80,6 +80,20 @@ def test_spans_that_are_not_representable_are_refused_or_dropped(tiny_base):
     assert component(nlp).gold_counts().skipped == {"unsayable": 1}
 
 
+def test_training_of_grouped_json_keeps_the_maximum_depth(tiny_base):
+    text, spans = "the University of Porto", [(0, 4, "ORG"), (3, 4, "GPE")]
+    base = tiny_base("llama", "bytelevel")
+    nlp = pipeline(base, format="grouped_json", crossing="refuse", max_depth=1)
+    example = make_example(nlp, text, spans)
+    nlp.initialize(lambda: [example])
+    with pytest.raises(ValueError, match="G305.*'Porto'.*max_depth"):
+        nlp.update([example])
+    nlp = pipeline(base, format="grouped_json", crossing="refuse", max_depth=2)
+    nlp.initialize(lambda: [example])
+    nlp.update([example])
+    assert component(nlp).gold_counts().skipped == {}
+
+
 class AmbiguousDecoder:
     """A decoder that returns one span with an ambiguous position."""
 

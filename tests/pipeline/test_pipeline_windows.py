@@ -175,3 +175,73 @@ def test_a_token_longer_than_a_window_is_decoded_if_it_fits(tiny_base):
     doc = nlp(make_doc(nlp, f"Lisbon wins {'q7' * 20} Porto wins"))
     assert doc.spans["sc"].attrs["status"] == "windowed"
     assert doc.spans["sc"].attrs["issues"] == []
+
+
+def deepest(doc):
+    return max(sum(s.start <= t.i < s.end for s in doc.spans["sc"]) for t in doc)
+
+
+@pytest.mark.parametrize("max_depth", [1, 2])
+@pytest.mark.parametrize(
+    "name", ["grouped_json", "occurrence_json", "inline_bracketed"]
+)
+def test_the_maximum_depth_holds_in_every_format(tiny_base, name, max_depth):
+    """The output of a base with random weights has many spans."""
+    nlp = pipeline(
+        tiny_base("llama", "bytelevel"),
+        format=name,
+        max_depth=max_depth,
+        labels=["ORG", "GPE", "PERSON"],
+        window__max_tokens=12,
+        window__overlap=8,
+    )
+    texts = [
+        "Lisbon hosts the University of Lisbon .",
+        "the city of Lisbon and the city of Porto and the University of Porto signed",
+        "Porto and Porto and Lisbon",
+    ]
+    docs = [nlp(make_doc(nlp, text)) for text in texts]
+    assert all(deepest(doc) <= max_depth for doc in docs)
+    assert any(len(doc.spans["sc"]) for doc in docs)
+
+
+def test_the_most_probable_spans_keep_the_maximum_depth(tiny_base):
+    text = "the University of Porto"
+    nlp = pipeline(tiny_base("llama"), max_depth=1, labels=["A", "B", "C"])
+    decoded = [(0, 4, 0, 0.7), (3, 4, 1, 0.6), (1, 2, 1, 0.9), (3, 4, 2, 0.8)]
+    component(nlp).decoder = FixedDecoder({text: decoded})
+    spans, scores, status, issues, ents = result(nlp(make_doc(nlp, text)))
+    assert spans == [(1, 2, "B"), (3, 4, "C")]
+    assert scores == [pytest.approx(0.9), pytest.approx(0.8)]
+    assert status == "repaired"
+    assert [(i["code"], i["start"], i["end"], i["within"]) for i in issues] == [
+        ("too_deep", 0, 4, "tokens"),
+        ("too_deep", 3, 4, "tokens"),
+    ]
+    assert "max_depth" in issues[0]["message"] and "A over" in issues[0]["message"]
+    assert ents == spans
+    nlp = pipeline(tiny_base("llama"), max_depth=3, labels=["A", "B", "C"])
+    component(nlp).decoder = FixedDecoder({text: decoded})
+    _, _, status, issues, _ = result(nlp(make_doc(nlp, text)))
+    assert status == "ok" and not issues
+
+
+def test_joined_windows_keep_the_maximum_depth(tiny_base):
+    nlp = pipeline(
+        tiny_base("llama"), max_depth=1, window__max_tokens=8, window__overlap=5
+    )
+    doc = make_doc(nlp, "the University of Porto and the city of Lisbon signed")
+    first, second = component(nlp).predictor.cutter.windows(doc)[:2]
+    texts = decoded_texts(nlp, doc)
+    # Each window is at depth 1. The spans do not cross.
+    last = first.end - 1
+    fixed = {
+        texts[0]: [(1, last, 0, 0.6)],
+        texts[1]: [(last - 1 - second.start, last - second.start, 1, 0.9)],
+    }
+    assert first.decides(1, last) and second.decides(last - 1, last)
+    component(nlp).decoder = FixedDecoder(fixed)
+    spans, _, status, issues, _ = result(nlp(doc))
+    assert spans == [(last - 1, last, "GPE")]
+    assert status == "repaired"
+    assert [issue["code"] for issue in issues] == ["too_deep"]

@@ -6,8 +6,16 @@ import subprocess
 import sys
 
 import pytest
+from spacy.tokens import DocBin
 from spacy.util import load_config
-from training_cases import make_config, weights, write_config, write_corpus
+from training_cases import (
+    TEXTS,
+    docs,
+    make_config,
+    weights,
+    write_config,
+    write_corpus,
+)
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
@@ -154,3 +162,50 @@ def test_init_config(tiny_base, tmp_path):
     result = run(*missing)
     assert result.exit_code == 1 and "G520" in result.output
     assert run("init-config", corpus, output).exit_code == 2
+
+
+def entities_alone(path):
+    """Write a corpus whose spans are in doc.ents only."""
+    made = []
+    for doc in docs([TEXTS[0], TEXTS[1]]):
+        doc.set_ents(list(doc.spans["sc"]))
+        doc.spans.clear()
+        made.append(doc)
+    DocBin(docs=made).to_disk(path)
+    return path
+
+
+@pytest.mark.parametrize("corpus", ["train", "dev"])
+def test_corpora_with_entities_alone_are_refused(config, tmp_path, corpus):
+    """Otherwise each evaluation has the score 0, and the best model is arbitrary."""
+    entities = entities_alone(tmp_path / "ents.spacy")
+    args = ["train", config, "--output", tmp_path / "out"]
+    result = run(*args, f"--paths.{corpus}", entities)
+    assert result.exit_code == 1
+    assert "G346" in result.output and "genner convert" in result.output
+    assert not (tmp_path / "out" / "model-last").exists()
+    good = tmp_path / "train.spacy"
+    pair = {"train": good, "dev": good} | {corpus: entities}
+    result = run(
+        "init-config", pair["train"], tmp_path / "x.cfg", "--dev", pair["dev"],
+        "--base", "nowhere",
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "G346" in result.output and str(entities) in result.output
+    # The advice of the message.
+    converted = tmp_path / "converted.spacy"
+    result = run("convert", entities, converted, "--from", "docbin")
+    assert result.exit_code == 0, result.output
+    result = run(*args, f"--paths.{corpus}", converted, "--training.max_steps", 4)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_development_corpus_without_the_group_is_refused(config, tmp_path):
+    made = list(docs())
+    for doc in made:
+        doc.spans["other"] = doc.spans.pop("sc")
+    DocBin(docs=made).to_disk(tmp_path / "other.spacy")
+    paths = ["--paths.dev", tmp_path / "other.spacy"]
+    result = run("train", config, "--output", tmp_path / "out", *paths)
+    assert result.exit_code == 1 and "G347" in result.output
+    assert "'other'" in result.output

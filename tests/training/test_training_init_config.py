@@ -12,7 +12,13 @@ from thinc.api import Config
 from training_cases import TEXTS, write_corpus
 from typer.testing import CliRunner
 
-from spacy_genner.training.init_config import Speed, make_plan, write_config
+from spacy_genner.formats import CharSpan
+from spacy_genner.training.init_config import (
+    Speed,
+    make_plan,
+    span_depth,
+    write_config,
+)
 from spacy_genner.training.loop import count_steps
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -108,6 +114,31 @@ def test_the_config_of_a_corpus_with_lines_and_unaligned_spans(tiny_base, tmp_pa
     assert [t.text for t in nlp.make_doc("X1bound")] == ["X", "1", "bound"]
     weights = nlp.config["training"]["score_weights"]
     assert weights["spans_own_f"] == 1.0 and weights["spans_sc_f"] is None
+
+
+def test_the_maximum_depth_is_that_of_the_data(written, tiny_base, tmp_path):
+    # Porto is a GPE inside an ORG.
+    assert load_config(written.path)["components"]["generative_ner"]["max_depth"] == 2
+    flat = [TEXTS[1], TEXTS[3], TEXTS[4]]
+    corpus = write_corpus(tmp_path / "train.spacy", flat)
+    base = str(tiny_base("llama"))
+
+    def depth(dev):
+        path = write_corpus(tmp_path / "dev.spacy", dev)
+        made = write_config(corpus, tmp_path / "m.cfg", base, dev_path=path, steps=2)
+        return load_config(made.path)["components"]["generative_ner"]["max_depth"]
+
+    assert depth(flat) == 1
+    # The development corpus counts, too.
+    assert depth(TEXTS) == 2
+
+
+def test_the_depth_of_spans():
+    spans = [CharSpan(0, 9, "A"), CharSpan(0, 9, "B"), CharSpan(4, 9, "A")]
+    assert span_depth([]) == 0
+    assert span_depth([CharSpan(0, 4, "A"), CharSpan(4, 9, "A")]) == 1
+    assert span_depth(spans) == 3
+    assert span_depth([spans[0], spans[0]]) == 1
 
 
 def test_invalid_arguments(tiny_base, tmp_path):

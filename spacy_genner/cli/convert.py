@@ -11,6 +11,7 @@ from ..corpora.convert import TOKENIZERS, convert_file
 from ..corpora.documents import (
     DISCONTINUOUS,
     EXTENTS,
+    OFFSETS,
     ConversionCounts,
     ConvertOptions,
     WriteOptions,
@@ -43,6 +44,7 @@ OPTIONS = {
     "extent": Applicability(read=("ace2005",)),
     "labels": Applicability(written=("alpaca",)),
     "output_format": Applicability(read=("alpaca",), written=("alpaca",)),
+    "offsets": Applicability(read=("jsonl",)),
     "tag_column": Applicability(read=("conll", "conll-nested")),
     "token_column": Applicability(read=("conll", "conll-nested")),
     "triggers": Applicability(read=("brat",)),
@@ -152,6 +154,15 @@ def convert(
             help="Remove the spaces that tokenization inserted, as in 'Lisbon .'",
         ),
     ] = False,
+    offsets: Annotated[
+        str,
+        choice(
+            "--offsets",
+            allowed=OFFSETS,
+            help="What the offsets in a JSON file count: characters (code points), "
+            "units of UTF-16 (tools in JavaScript), or bytes of UTF-8.",
+        ),
+    ] = "characters",
     token_column: Annotated[
         str | None,
         typer.Option(
@@ -184,7 +195,8 @@ def convert(
       bracketed     the [University of [Oslo | GPE] | ORG]; one sentence a line,
                     documents separated by empty lines
       jsonl         {"text": ..., "spans": [{"start", "end", "label"}]} on each line,
-                    as written by Prodigy; 'entities' and 'type' are accepted, too
+                    as written by Prodigy; also a JSON list, and the exports of
+                    doccano, Label Studio (JSON, JSON-MIN) and spaCy (Doc.to_json)
       conll         a token and its tag on each line (IOB1, IOB2, BILUO, BIOES), also
                     in CoNLL-U, HIPE, GermEval and MultiCoNER files
       conll-nested  a token and one tag for each level on each line
@@ -193,7 +205,8 @@ def convert(
       ace2005       ACE 2005: a folder of .sgm with .apf.xml
       brat          a folder of .txt with .ann (or .a1)
       pubtator      titles and abstracts, followed by lines with offsets
-      alpaca        {"instruction", "input", "output"}: a JSON list, or one a line
+      alpaca        {"instruction", "input", "output"}: a JSON list, or one a line;
+                    also conversations (sharegpt, messages)
       docbin        a .spacy file
 
     \b
@@ -232,6 +245,7 @@ def convert(
             # outputs in the input is detected.
             format=None if writes_outputs else output_format,
             detokenize=detokenize,
+            offsets=offsets,
             token_column=token_column,
             tag_columns=tuple(tag_column or ()),
         ),

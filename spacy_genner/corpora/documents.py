@@ -21,6 +21,7 @@ from ..io import numbered_lines
 
 EXTENTS = ("full", "head")
 DISCONTINUOUS = ("refuse", "join", "split")
+OFFSETS = ("characters", "utf-16", "bytes")
 
 # Counts and messages list so many items of a kind.
 MAX_LISTED = 5
@@ -106,7 +107,9 @@ class ConvertOptions:
         from 1 or as a name in the header row. None detects it.
     tag_columns (tuple[str, ...]): The columns of the tags in a CoNLL file, likewise.
         Empty selects the default of the corpus format.
-    RAISES (ValueError): `extent` or `discontinuous` has another value.
+    offsets (str): What the offsets in a JSON file count: "characters" (code points),
+        "utf-16" (units of UTF-16, as in JavaScript) or "bytes" (of UTF-8).
+    RAISES (ValueError): `extent`, `discontinuous` or `offsets` has another value.
     """
 
     join_sentences: bool | None = None
@@ -120,9 +123,15 @@ class ConvertOptions:
     detokenize: bool = False
     token_column: str | None = None
     tag_columns: tuple[str, ...] = ()
+    offsets: str = "characters"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("extent", EXTENTS), ("discontinuous", DISCONTINUOUS)):
+        choices = {
+            "extent": EXTENTS,
+            "discontinuous": DISCONTINUOUS,
+            "offsets": OFFSETS,
+        }
+        for name, allowed in choices.items():
             found = getattr(self, name)
             if found not in allowed:
                 raise ValueError(
@@ -394,6 +403,65 @@ def _sentences(annotated: Annotated, starts: list[int]) -> Iterator[Annotated]:
 
 def _shifted(span: CharSpan, offset: int) -> CharSpan:
     return CharSpan(span.start + offset, span.end + offset, span.label)
+
+
+# Offsets
+
+
+class OffsetMap:
+    """Converts the offsets of a text to characters.
+
+    text (str): The text.
+    unit (str): What the offsets count: "characters", "utf-16" or "bytes".
+    """
+
+    def __init__(self, text: str, unit: str = "characters"):
+        self.size = len(text)
+        self._starts: dict[int, int] | None = None
+        if unit != "characters" and not text.isascii():
+            self._starts = {}
+            at = 0
+            for number, char in enumerate(text):
+                self._starts[at] = number
+                at += _width(char, unit)
+            self._starts[at] = self.size
+
+    def __call__(self, offset: int) -> int | None:
+        """RETURNS (int | None): The offset in characters, or None if the text has no
+        character that starts at the offset."""
+        if self._starts is None:
+            return offset if 0 <= offset <= self.size else None
+        return self._starts.get(offset)
+
+
+def _width(char: str, unit: str) -> int:
+    return 1 + (char > "\uffff") if unit == "utf-16" else len(char.encode())
+
+
+def describe_offsets(text: str, start: int, end: int, surface: str) -> str:
+    """Describe the unit of offsets that don't select the stated text of a span.
+
+    text (str): The text.
+    start (int): The start of the span.
+    end (int): The end of the span, exclusive.
+    surface (str): The stated text of the span.
+    RETURNS (str): A clause: the unit that fits, or the unit that is expected.
+    """
+    units = {
+        "utf-16": "UTF-16 units (as in JavaScript: an emoji counts twice)",
+        "bytes": "bytes of UTF-8",
+    }
+    for unit, name in units.items():
+        offsets = OffsetMap(text, unit)
+        first, last = offsets(start), offsets(end)
+        if first is None or last is None:
+            continue
+        # Formats differ in the white space of a span that crosses lines.
+        if "".join(text[first:last].split()) == "".join(surface.split()):
+            return (
+                f"the offsets count {name}, but have to count characters (code points)"
+            )
+    return "offsets count characters (code points), not bytes or UTF-16 units"
 
 
 # Writing documents

@@ -198,6 +198,7 @@ GIVEN = {
     "--discontinuous": ["refuse"],
     "--labels": ["labels.json"],
     "--format": ["inline_xml"],
+    "--offsets": ["utf-16"],
     "--token-column": ["1"],
     "--tag-column": ["2"],
 }
@@ -209,6 +210,8 @@ def test_an_option_without_effect_is_wrong_usage(workdir, name):
     row = {"text": "Oslo", "spans": []}
     (workdir / "a.jsonl").write_text(json.dumps(row) + "\n")
     line = ["a.jsonl", "o.jsonl", "--from", "jsonl", "--to", "jsonl"]
+    if name == "--offsets":
+        line[0], line[3] = "c.txt", "bracketed"
     result = convert(*line, name, *GIVEN[name])
     assert result.exit_code == 2
     assert name in result.output and "would do nothing" in output_of(result)

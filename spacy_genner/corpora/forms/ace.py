@@ -16,7 +16,13 @@ from typing import NamedTuple
 from ...errors import Errors, Warnings, warn
 from ...formats import CharSpan
 from ...io import read_text
-from ..documents import Annotated, ConvertOptions, is_chosen, refuse_splitting
+from ..documents import (
+    Annotated,
+    ConvertOptions,
+    describe_offsets,
+    is_chosen,
+    refuse_splitting,
+)
 from .files import XmlEvent, files_below, xml_events
 
 ACE_TYPES = ("PER", "ORG", "GPE", "LOC", "FAC", "VEH", "WEA")
@@ -209,6 +215,7 @@ def _place(
                     end=end - 1,
                     found=found,
                     text_path=sgm,
+                    unit=describe_offsets(text, start, end, mention.surface),
                 )
             )
         spans.append(span)

@@ -1,6 +1,7 @@
 """Alpaca JSON for instruction tuning: records of instruction, input and output.
 
-The reader detects the format of the outputs and parses each output against its text.
+The reader detects the format of the outputs and parses each output against its text. It
+also reads conversations of one question and one answer (sharegpt and messages).
 """
 
 import json
@@ -33,13 +34,15 @@ from ..documents import (
     representable_spans,
 )
 from ..tokenizer import detokenize
-from .jsonl import read_doc_id
+from .jsonl import read_doc_id, refuse_other
 
 # The kind of the diagnostic for the expected spans in another order or spacing.
 OTHER_ORDER = "other_order"
 # The maximum number of texts without spans that format detection examines.
 _MAX_EXAMINED = 1000
 _KEYS = {"occurrence_json": {"occurrence_index"}, "offset_json": {"start", "end"}}
+# The roles of sharegpt, as those of messages.
+_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant"}
 _NAMES = r"(?:text|sentence|input|passage|paragraph|document)"
 # A line that names the text and ends with a colon, or a line that starts with the name.
 _CUE = re.compile(
@@ -69,7 +72,8 @@ class AlpacaTask(NamedTuple):
 
 def read_alpaca(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
     """Read objects with `instruction`, `input` and `output`, from a JSON list or one on
-    each line.
+    each line. Conversations with one question and one answer (`conversations` or
+    `messages`) are read likewise.
 
     The text is the input. If the input is empty, the text is the part of the
     instruction after the last line that names it. It counts only if the output confirms
@@ -97,7 +101,12 @@ def read_alpaca(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
 
 
 def _tasks(path: Path) -> Iterator[AlpacaTask]:
-    for number, (line, record) in enumerate(json_records(path), 1):
+    for number, (line, found_record) in enumerate(json_records(path), 1):
+        try:
+            record = _alpaca_record(found_record)
+        except ValueError as error:
+            raise _bad_record(path, line, str(error)) from error
+        refuse_other(record, "alpaca", path, line)
         for key in ("instruction", "input", "output"):
             found = record.get(key, "" if key != "output" else None)
             if not isinstance(found, str):
@@ -115,6 +124,55 @@ def _tasks(path: Path) -> Iterator[AlpacaTask]:
         except ValueError as error:
             raise _bad_record(path, line, str(error)) from error
         yield AlpacaTask(line, doc_id, text, record["output"], cues)
+
+
+def _alpaca_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with `instruction`, `input` and `output`. The question of a
+    conversation is the input if a system message gives the instruction and the question
+    has no line that names the text. Otherwise it is the instruction."""
+    if "output" in record:
+        return record
+    turns = _turns(record)
+    if not turns:
+        return record
+    system = "\n".join(text for role, text in turns if role == "system")
+    rest = [turn for turn in turns if turn[0] != "system"]
+    if [role for role, _ in rest] != ["user", "assistant"]:
+        roles = ", ".join(role for role, _ in turns)
+        raise ValueError(
+            "a conversation must have one question and one answer, after an optional "
+            f"system message, found {roles[:100]}"
+        )
+    (_, question), (_, output) = rest
+    made = {"output": output, "doc_id": record.get("doc_id")}
+    if system and not _CUE.search(question):
+        return {**made, "instruction": system, "input": question}
+    return {**made, "instruction": question, "input": ""}
+
+
+def _turns(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the roles and texts of a conversation, or nothing if there is none."""
+    turns: list[tuple[str, str]] = []
+    if isinstance(record.get("system"), str) and record["system"]:
+        turns.append(("system", record["system"]))
+    if "prompt" in record and "completion" in record:
+        pair = record["prompt"], record["completion"]
+        if all(isinstance(part, str) for part in pair):
+            return [*turns, ("user", pair[0]), ("assistant", pair[1])]
+        items = [i for part in pair if isinstance(part, list) for i in part]
+    else:
+        lists = (record.get(key) for key in ("conversations", "messages"))
+        items = next((found for found in lists if isinstance(found, list)), [])
+    for item in items:
+        role = item.get("role", item.get("from")) if isinstance(item, dict) else None
+        text = item.get("content", item.get("value")) if role is not None else None
+        if not isinstance(role, str) or not isinstance(text, str):
+            raise ValueError(
+                f"a message is {str(item)[:60]!r}, expected the strings 'role' and "
+                "'content', or 'from' and 'value'"
+            )
+        turns.append((_ROLES.get(role, role), text))
+    return turns
 
 
 def _text_in_instruction(record: dict[str, Any]) -> tuple[str, int]:

@@ -17,6 +17,7 @@ from ..documents import (
     ConversionCounts,
     ConvertOptions,
     WriteOptions,
+    describe_offsets,
     doc_id_of,
     is_chosen,
     refuse_splitting,
@@ -200,6 +201,9 @@ def _checked_parts(
                 end=annotation.parts[-1][1],
                 found=found,
                 text_path=text_path,
+                unit=describe_offsets(
+                    text, parts[0][0], parts[-1][1], annotation.surface
+                ),
             )
         )
     return _joined_lines(parts, text)

@@ -18,7 +18,13 @@ from pathlib import Path
 from ...errors import Errors, Warnings, warn
 from ...formats import CharSpan
 from ...io import numbered_lines
-from ..documents import Annotated, ConvertOptions, is_chosen, refuse_splitting
+from ..documents import (
+    Annotated,
+    ConvertOptions,
+    describe_offsets,
+    is_chosen,
+    refuse_splitting,
+)
 
 _PASSAGE = re.compile(r"(?P<id>[^|\t]+)\|(?P<kind>[ta])\|(?P<text>.*)", re.DOTALL)
 # 15 digits suffice for any text, and Python refuses numbers of thousands of digits.
@@ -122,7 +128,10 @@ def _read_span(columns: list[str], text: str, number: int, path: Path) -> CharSp
         raise _error(path, number, reason)
     start, end, surface = int(columns[1]), int(columns[2]), columns[3]
     if not 0 <= start < end <= len(text):
-        reason = f"{start} to {end} is outside the text of {len(text)} characters"
+        reason = (
+            f"{start} to {end} is outside the text of {len(text)} characters: "
+            + describe_offsets(text, start, end, surface)
+        )
         raise _error(path, number, reason)
     found = text[start:end]
     if not _matches(surface, found):
@@ -135,6 +144,7 @@ def _read_span(columns: list[str], text: str, number: int, path: Path) -> CharSp
                 end=end,
                 found=found,
                 text_path="the title and abstract",
+                unit=describe_offsets(text, start, end, surface),
             )
         )
     return CharSpan(start, end, columns[4].strip())

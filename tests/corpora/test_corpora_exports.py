@@ -1,0 +1,392 @@
+"""The exports of annotation tools, in their JSON forms."""
+
+import json
+
+import pytest
+import spacy
+
+from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.forms import get_converter
+
+TEXT = "Ann left Oslo."
+SPAN = {"start": 9, "end": 13, "label": "GPE"}
+EXPECTED = [(9, 13, "GPE")]
+REGION = {"start": 9, "end": 13, "text": "Oslo", "labels": ["GPE"]}
+
+
+def region(**value):
+    return {
+        "id": "x1",
+        "from_name": "label",
+        "to_name": "text",
+        "type": "labels",
+        "value": REGION | value,
+    }
+
+
+def task(*annotations, number=7, **data):
+    return {
+        "id": number,
+        "annotations": [
+            {"id": 1, "was_cancelled": False, "result": result}
+            for result in annotations
+        ],
+        "predictions": [],
+        "data": data or {"text": TEXT},
+    }
+
+
+def minimal(**fields):
+    return {
+        "text": TEXT,
+        "id": 3,
+        "annotator": 1,
+        "annotation_id": 12,
+        "created_at": "2024-05-01T10:00:00Z",
+        "lead_time": 3.2,
+    } | fields
+
+
+def prodigy(spans=None, text=TEXT, **fields):
+    record = {"text": text, "_input_hash": 5, "_task_hash": 6, "answer": "accept"}
+    return record | ({} if spans is None else {"spans": spans}) | fields
+
+
+def read(tmp_path, content, name="jsonl", **options):
+    path = tmp_path / "c.json"
+    path.write_text(content, encoding="utf-8")
+    return list(get_converter(name)(path, ConvertOptions(**options)))
+
+
+def lines(*records):
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+EXAMPLES = {
+    "jsonl": {"text": TEXT, "spans": [SPAN]},
+    "doccano": {"id": 1, "text": TEXT, "label": [[9, 13, "GPE"]], "Comments": []},
+    "doccano, old": {"id": 1, "text": TEXT, "labels": [[9, 13, "GPE"]], "meta": {}},
+    "doccano, data": {"id": 1, "data": TEXT, "label": [[9, 13, "GPE"]]},
+    "doccano, relations": {
+        "id": 1,
+        "text": TEXT,
+        "relations": [],
+        "entities": [{"id": 4, "label": "GPE", "start_offset": 9, "end_offset": 13}],
+    },
+    "pair": [TEXT, {"entities": [[9, 13, "GPE"]]}],
+    "pair with groups": [TEXT, {"spans": {"sc": [[9, 13, "GPE"]]}}],
+    "label studio": task([region()]),
+    "label studio, one string": task([region()], review=TEXT, number_of_stars=4),
+    "json-min": minimal(label=[REGION]),
+    "json-min, own names": {"review": TEXT, "id": 3, "ner": [REGION]},
+    "prodigy": prodigy([SPAN], _view_id="ner_manual"),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_export_is_recognized(tmp_path, name):
+    example = EXAMPLES[name]
+    contents = [
+        lines(example),
+        lines(example, example),
+        json.dumps([example]),
+        json.dumps([example, example], indent=2),
+        "\ufeff\n" + json.dumps([example], indent="\t"),
+        json.dumps(example, indent=1),
+    ]
+    for content in contents:
+        found = read(tmp_path, content)
+        assert [(doc.text, doc.spans) for doc in found] == [(TEXT, EXPECTED)] * len(
+            found
+        )
+        assert len(found) == (2 if content in contents[1::2][:2] else 1)
+
+
+def test_ids_of_exports(tmp_path):
+    ids = [doc.doc_id for doc in read(tmp_path, json.dumps([EXAMPLES["jsonl"]] * 2))]
+    assert ids == ["1", "2"]
+    assert read(tmp_path, lines(task([region()])))[0].doc_id == "7"
+    assert read(tmp_path, lines(EXAMPLES["doccano"] | {"id": 9}))[0].doc_id == "9"
+    # The ID of other objects is `doc_id`.
+    assert read(tmp_path, lines(EXAMPLES["jsonl"] | {"id": 9}))[0].doc_id == "1"
+
+
+def test_a_file_of_pairs_with_classes(tmp_path):
+    content = {
+        "classes": ["GPE"],
+        "annotations": [EXAMPLES["pair"], None, ["Hm.", {"entities": []}]],
+    }
+    with pytest.warns(UserWarning, match=r"\[W501\].*1 examples"):
+        first, second = read(tmp_path, json.dumps(content))
+    assert (first.spans, second.spans) == (EXPECTED, [])
+
+
+def test_doc_to_json(tmp_path):
+    nlp = spacy.blank("en")
+    doc = nlp("Ann left. She flew to Oslo.")
+    doc[3].is_sent_start = True
+    for token in doc:
+        token.is_sent_start = token.i in (0, 3)
+    doc.set_ents([doc.char_span(0, 3, "PERSON")])
+    doc.spans["sc"] = [doc.char_span(22, 26, "GPE"), doc.char_span(10, 26, "X")]
+    content = lines(doc.to_json())
+    [found] = read(tmp_path, content)
+    assert (sorted(found.spans), found.sentence_starts) == (
+        [(10, 26, "X"), (22, 26, "GPE")],
+        [0, 10],
+    )
+    assert found.diagnostics == ()
+    [found] = read(tmp_path, content, spans_key="other")
+    assert found.spans == [(0, 3, "PERSON")]
+    assert [d.kind for d in found.diagnostics] == ["entities_for_missing_group"]
+    del doc.spans["sc"]
+    [found] = read(tmp_path, lines(doc.to_json()))
+    assert found.spans == [(0, 3, "PERSON")]
+    # A Doc without annotation has no gold.
+    with pytest.raises(ValueError, match=r"\[G513\].*no list under"):
+        read(tmp_path, lines(nlp("Oslo").to_json()))
+    blank = nlp("Oslo")
+    blank.spans["mine"] = [blank.char_span(0, 4, "GPE")]
+    with pytest.raises(ValueError, match=r"\[G603\].*'sc'.*mine"):
+        read(tmp_path, lines(blank.to_json()))
+
+
+def test_tasks_without_annotation_are_left_out(tmp_path):
+    cancelled = task([region()])
+    cancelled["annotations"][0]["was_cancelled"] = True
+    with pytest.warns(UserWarning, match=r"\[W501\].*2 examples"):
+        found = read(tmp_path, json.dumps([task(), cancelled, task([])]))
+    assert [(doc.text, doc.spans) for doc in found] == [(TEXT, [])]
+
+
+def test_annotations_that_differ(tmp_path):
+    other = region(start=0, end=3, text="Ann")
+    assert read(tmp_path, lines(task([region()], [region()])))[0].spans == EXPECTED
+    record = task([region()], [other])
+    with pytest.raises(ValueError, match=r"\[G513\].*line 1: .*2 annotations"):
+        read(tmp_path, lines(record))
+    record["annotations"][0]["ground_truth"] = True
+    assert read(tmp_path, lines(record))[0].spans == EXPECTED
+
+
+def test_regions_with_several_labels_and_other_results(tmp_path):
+    relation = {"type": "relation", "from_id": "x1", "to_id": "x2"}
+    result = [region(labels=["GPE", "LOC"]), relation]
+    [doc] = read(tmp_path, lines(task(result)))
+    assert sorted(doc.spans) == [(9, 13, "GPE"), (9, 13, "LOC")]
+    assert [d.kind for d in doc.diagnostics] == ["annotation_without_offsets"]
+
+
+def test_json_min_without_spans(tmp_path):
+    found = read(tmp_path, json.dumps([minimal(label=[REGION]), minimal()]))
+    assert [doc.spans for doc in found] == [EXPECTED, []]
+    # A file of classified texts is not a file without entities.
+    with pytest.raises(ValueError, match=r"\[G513\].*no spans in the file"):
+        read(tmp_path, json.dumps([minimal(sentiment="good")]))
+
+
+def test_prodigy_without_spans(tmp_path):
+    found = read(
+        tmp_path,
+        lines(
+            prodigy([SPAN], _view_id="ner_manual"),
+            prodigy(_view_id="spans_manual"),
+            {"text": "Hm", "answer": "accept"},
+        ),
+    )
+    assert [doc.spans for doc in found] == [EXPECTED, [], []]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        prodigy(_view_id="classification", label="GOOD"),
+        prodigy(label="GOOD"),
+        prodigy(options=[{"id": 1}], accept=[1], _view_id="choice"),
+        {"text": TEXT, "_input_hash": 5},
+        {"id": 1, "text": TEXT, "label": ["good"]},
+        {"text": TEXT, "label": "good"},
+    ],
+)
+def test_answers_about_the_whole_text_are_no_gold(tmp_path, record):
+    with pytest.raises(ValueError, match=r"\[G513\].*c.json, line 1"):
+        read(tmp_path, lines(record))
+
+
+ANN = {"start": 0, "end": 3, "label": "PERSON"}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [prodigy([SPAN], _view_id="ner")],
+        [prodigy([SPAN], _view_id="ner", answer="reject")],
+        [prodigy([SPAN], meta={"score": 0.5})],
+        [prodigy([SPAN]), prodigy([ANN], answer="reject")],
+        [prodigy([SPAN]), prodigy([ANN])],
+        [
+            {"text": TEXT, "spans": [SPAN], "answer": "accept"},
+            {"text": TEXT, "spans": [ANN], "answer": "reject"},
+        ],
+    ],
+)
+def test_binary_answers_are_refused(tmp_path, records):
+    with pytest.raises(ValueError, match=rf"\[G567\].*line {len(records)}: .*binary"):
+        read(tmp_path, lines(*records))
+
+
+def test_several_annotators_are_not_binary_answers(tmp_path):
+    records = [prodigy([SPAN], _view_id="ner_manual"), prodigy([ANN, SPAN])]
+    assert len(read(tmp_path, lines(*records))) == 2
+
+
+TASK = {"instruction": "Mark.", "input": TEXT, "output": TEXT}
+
+
+@pytest.mark.parametrize(
+    "record, name, words",
+    [
+        (TASK, "jsonl", "--from alpaca"),
+        ({"conversations": []}, "jsonl", "--from alpaca"),
+        ({"messages": []}, "jsonl", "--from alpaca"),
+        ({"prompt": "a", "completion": "b"}, "jsonl", "--from alpaca"),
+        ({"tokens": ["Oslo"], "ner_tags": ["B-GPE"]}, "jsonl", "--from conll"),
+        ({"tokenized_text": ["Oslo"], "ner": [[0, 0, "x"]]}, "jsonl", "--from conll"),
+        ({"text": TEXT, "spans": [SPAN]}, "alpaca", "--from jsonl"),
+        (task([region()]), "alpaca", "--from jsonl"),
+    ],
+)
+def test_the_message_names_the_form_that_fits(tmp_path, record, name, words):
+    for content in (lines(record), json.dumps([record])):
+        with pytest.raises(ValueError, match=rf"\[G566\].*line 1: .*{words}"):
+            read(tmp_path, content, name)
+
+
+@pytest.mark.parametrize(
+    "content, code",
+    [
+        ("[1]", "G512"),
+        ("[[1]]", "G512"),
+        ('[{"text": 1}]', "G513"),
+        ('["x"]', "G512"),
+        ('[\n["x", []]]', "G512"),
+        ('[{"a": 1}, 3]', "G513"),
+        ('[{"text": "x", "spans": []}, 3]', "G558"),
+        ('[{"text": "x", "spans": []}', "G558"),
+        ('{"classes": [], "annotations": [3]}', "G513"),
+        ('{"data": {"a": "x", "b": "y"}, "annotations": []}', "G513"),
+        ('{"data": {"text": "x"}, "annotations": [{"result": [3]}]}', ""),
+        ('{"text": "x", "spans": {"sc": 3}}', "G513"),
+        ('{"text": "x", "tokens": [], "ents": [], "sents": [3]}', "G513"),
+        ('{"text": "x", "label": [[0, 1, 2, 3]]}', "G513"),
+        ('{"text": "x", "entities": [{"start_offset": 0, "label": "A"}]}', "G513"),
+        ('{"text": "x", "label": [{"start": 0, "end": 1, "labels": []}]}', "G513"),
+        ('{"text": "x", "label": [{"start": 0, "end": 1, "labels": [3]}]}', "G513"),
+        ('{\n"text": "x",\n"spans": [}', "G512"),
+    ],
+)
+def test_malformed_exports(tmp_path, content, code):
+    if not code:
+        assert len(read(tmp_path, content)) == 1
+        return
+    with pytest.raises(ValueError, match=rf"\[{code}\].*c.json, line [12]"):
+        read(tmp_path, content)
+
+
+EMOJI = "😀 Ann left Öslo."
+
+
+@pytest.mark.parametrize(
+    "unit, start, name",
+    [("utf-16", 12, "UTF-16 units"), ("bytes", 14, "bytes of UTF-8")],
+)
+def test_offsets_in_other_units(tmp_path, unit, start, name):
+    end = start + len("Öslo".encode()) - (unit == "utf-16")
+    span = {"start": start, "end": end, "label": "GPE", "text": "Öslo"}
+    record = {"text": EMOJI, "spans": [span]}
+    region_ = region(start=start, end=end, text="Öslo")
+    for content in (lines(record), lines(task([region_], text=EMOJI))):
+        with pytest.raises(ValueError, match=rf"line 1: .*offsets count {name}.*--off"):
+            read(tmp_path, content)
+        [doc] = read(tmp_path, content, offsets=unit)
+        assert [doc.text[s.start : s.end] for s in doc.spans] == ["Öslo"]
+    # Half a character is not a start.
+    record = {"text": EMOJI, "spans": [[1, end, "GPE"]]}
+    with pytest.raises(ValueError, match=r"\[G513\]"):
+        read(tmp_path, lines(record), offsets=unit)
+
+
+def test_offsets_outside_the_text_that_count_units_are_named(tmp_path):
+    text = "😀😀😀 Oslo"
+    span = {"start": 7, "end": 11, "label": "GPE", "text": "Oslo"}
+    with pytest.raises(ValueError, match="UTF-16"):
+        read(tmp_path, lines({"text": text, "spans": [span]}))
+    (tmp_path / "d.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "d.ann").write_text("T1\tGPE 7 11\tOslo\n")
+    with pytest.raises(ValueError, match=r"\[G542\].*UTF-16"):
+        list(get_converter("brat")(tmp_path / "d.txt", ConvertOptions()))
+    passage = f"1|t|{text}\n1|a|\n1\t7\t11\tOslo\tGPE\n"
+    with pytest.raises(ValueError, match=r"\[G54\d\].*UTF-16"):
+        read(tmp_path, passage, "pubtator")
+
+
+MARKED = "Ann left [Oslo | GPE]."
+CONVERSATIONS = {
+    "sharegpt": {
+        "conversations": [
+            {"from": "human", "value": f"Mark the names.\nText:\n{TEXT}"},
+            {"from": "gpt", "value": MARKED},
+        ]
+    },
+    "sharegpt with system": {
+        "system": "Mark the names.",
+        "conversations": [
+            {"from": "human", "value": TEXT},
+            {"from": "gpt", "value": MARKED},
+        ],
+    },
+    "messages": {
+        "messages": [
+            {"role": "system", "content": "Mark the names."},
+            {"role": "user", "content": TEXT},
+            {"role": "assistant", "content": MARKED},
+        ]
+    },
+    "messages, JSON": {
+        "messages": [
+            {"role": "user", "content": f"Names as JSON.\nText: {TEXT}"},
+            {"role": "assistant", "content": '{"GPE": ["Oslo"]}'},
+        ]
+    },
+    "prompt": {"prompt": f"Mark.\nText: {TEXT}", "completion": MARKED},
+    "prompt with messages": {
+        "prompt": [{"role": "user", "content": f"Mark.\nText: {TEXT}"}],
+        "completion": [{"role": "assistant", "content": MARKED}],
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_conversations_are_read_as_alpaca(tmp_path, name):
+    record = CONVERSATIONS[name]
+    for content in (lines(record), json.dumps([record], indent=1)):
+        [doc] = read(tmp_path, content, "alpaca")
+        assert (doc.text, doc.spans, doc.diagnostics) == (TEXT, EXPECTED, ())
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [],
+        ["user"],
+        ["user", "assistant", "user", "assistant"],
+        ["assistant", "user"],
+        ["user", "tool"],
+    ],
+)
+def test_other_conversations_are_refused(tmp_path, turns):
+    record = {"messages": [{"role": role, "content": "Text: x"} for role in turns]}
+    with pytest.raises(ValueError, match=r"\[G5(57|66)\].*line 1"):
+        read(tmp_path, lines(record), "alpaca")
+    with pytest.raises(ValueError, match=r"\[G557\].*line 1"):
+        read(tmp_path, lines({"messages": [{"role": 3}]}), "alpaca")

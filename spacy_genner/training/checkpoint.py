@@ -13,9 +13,10 @@ same weights, bit for bit:
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import numpy
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -31,7 +32,8 @@ from thinc.api import Model, Optimizer
 
 from ..corpora.docbin import unaligned_spans
 from ..errors import Errors
-from ..io import check_folder, replaced_folder
+from ..io import check_folder, parse_json, replaced_folder
+from ..models.adapter_files import check_seal, seal_weights
 from ..models.language_model import LanguageModel
 
 VERSION = 1
@@ -40,6 +42,15 @@ _STATE = "state.json"
 _COMPONENTS = "components"
 _OPTIMIZER = "optimizer.safetensors"
 _RANDOM = "random.safetensors"
+# The key of the checksum in `state.json`. Earlier versions wrote none.
+_DIGEST = "sha256"
+_OTHER_VERSION = "G315"
+# Larger numbers in a state are damaged ones. A resumed run advances its schedules step
+# by step, so a wrong number of steps would keep it busy.
+_MAX_COUNT = 2**53
+_MAX_STEPS = 10**9
+# The maximum number of characters of a reason in a message.
+_MESSAGE = 200
 
 # The settings that may change in a resumed run: paths, and when to stop or evaluate.
 _FREE_KEYS = {
@@ -218,6 +229,7 @@ def write_checkpoint(
         "optimizer": counts,
         "identity": asdict(identity),
     }
+    state[_DIGEST] = _state_digest(json.loads(json.dumps(state, default=float)))
     with replaced_folder(folder) as fresh:
         (fresh / _COMPONENTS).mkdir()
         for name, pipe in nlp.pipeline:
@@ -225,15 +237,17 @@ def write_checkpoint(
                 pipe.to_disk(fresh / _COMPONENTS / name, exclude=["vocab"])
         # Written by Python and not by safetensors, so that a full disk raises an
         # OSError.
-        (fresh / _OPTIMIZER).write_bytes(save(_contiguous(arrays)))
-        (fresh / _RANDOM).write_bytes(save(_contiguous(randoms)))
+        (fresh / _OPTIMIZER).write_bytes(_sealed(arrays))
+        (fresh / _RANDOM).write_bytes(_sealed(randoms))
         # Python's json module, unlike srsly, preserves floats to the last bit.
         text = json.dumps(state, indent=1, default=float)
         (fresh / _STATE).write_text(text, encoding="utf8")
 
 
-def _contiguous(arrays: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
-    return {name: numpy.ascontiguousarray(array) for name, array in arrays.items()}
+def _sealed(arrays: dict[str, numpy.ndarray]) -> bytes:
+    return seal_weights(
+        save({name: numpy.ascontiguousarray(each) for name, each in arrays.items()})
+    )
 
 
 @dataclass(frozen=True)
@@ -264,32 +278,39 @@ class Checkpoint:
         check_folder(folder)
         if not (folder / _STATE).is_file():
             raise ValueError(Errors.G311.format(folder=folder))
+        file = folder / _STATE
         try:
-            state = json.loads((folder / _STATE).read_text(encoding="utf8"))
+            state = parse_json(file.read_text(encoding="utf8"))
+            if not isinstance(state, dict) or "version" not in state:
+                raise ValueError("it has no version")
             if state["version"] != VERSION:
                 raise ValueError(
                     Errors.G315.format(folder=folder, found=state["version"])
                 )
-            randoms = load_file(folder / _RANDOM)
+            _check_state(state)
+            file = folder / _RANDOM
+            randoms = _load_arrays(file)
             progress = Progress(**state["progress"])
             progress.results = [(float(s), int(at)) for s, at in progress.results]
             progress.epoch_states = [
                 randoms.pop(f"epoch{epoch}")
                 for epoch in range(len(progress.epoch_batches))
             ]
-            return cls(
-                folder,
-                progress,
-                Identity(**state["identity"]),
-                state["optimizer"],
-                load_file(folder / _OPTIMIZER),
-                randoms,
-            )
-        except (KeyError, TypeError, OSError, SafetensorError) as error:
-            reason = f"{folder}: {error!r}"
+            _check_random_states(randoms, progress.epoch_states)
+            file = folder / _OPTIMIZER
+            arrays = _load_arrays(file)
+            for name in arrays:
+                if name.split("|")[0] not in _ARRAYS or name.count("|") < 3:
+                    raise ValueError(f"it has an array {name!r}")
+            identity = Identity(**state["identity"])
+            return cls(folder, progress, identity, state["optimizer"], arrays, randoms)
+        except OSError as error:
+            reason = f"{file} cannot be read ({error.strerror or error})"
             raise ValueError(Errors.G312.format(reason=reason)) from error
-        except json.JSONDecodeError as error:
-            reason = f"{folder / _STATE}: {error}"
+        except (KeyError, TypeError, ValueError, SafetensorError) as error:
+            if str(error).startswith(f"[{_OTHER_VERSION}]"):
+                raise
+            reason = f"{file} is damaged ({_shorten(error)})"
             raise ValueError(Errors.G312.format(reason=reason)) from error
 
     def restore(self, nlp: Language, optimizer: Optimizer) -> None:
@@ -297,14 +318,24 @@ class Checkpoint:
 
         nlp (Language): An initialized pipeline of the same config.
         optimizer (Optimizer): A new optimizer of the same config.
-        RAISES (ValueError): The optimizer's state has weights that the pipeline lacks.
+        RAISES (ValueError): A component is damaged, or the optimizer's state has
+            weights that the pipeline lacks.
         """
-        for name, pipe in nlp.pipeline:
-            if hasattr(pipe, "from_disk"):
-                pipe.from_disk(self.folder / _COMPONENTS / name, exclude=["vocab"])
-        restore_optimizer(
-            optimizer, nlp, self._arrays, self._counts, self.progress.step
-        )
+        file = self.folder / _COMPONENTS
+        try:
+            for name, pipe in nlp.pipeline:
+                file = self.folder / _COMPONENTS / name
+                if hasattr(pipe, "from_disk"):
+                    pipe.from_disk(file, exclude=["vocab"])
+            file = self.folder / _OPTIMIZER
+            restore_optimizer(
+                optimizer, nlp, self._arrays, self._counts, self.progress.step
+            )
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            if str(error).startswith("[G"):
+                raise
+            reason = f"{file} is damaged ({_shorten(error)})"
+            raise ValueError(Errors.G312.format(reason=reason)) from error
         nlp.meta["performance"] = dict(self.progress.performance)
 
     def restore_random_states(self) -> None:
@@ -317,6 +348,109 @@ class Checkpoint:
         epoch (int): An epoch that the run had begun.
         """
         set_python_state(self.progress.epoch_states[epoch])
+
+
+def _state_digest(state: dict[str, Any]) -> str:
+    """The SHA-256 of a state, apart from the digest itself."""
+    content = {key: value for key, value in state.items() if key != _DIGEST}
+    text = json.dumps(content, sort_keys=True, default=float)
+    return hashlib.sha256(text.encode("utf8")).hexdigest()
+
+
+def _check_state(state: dict[str, Any]) -> None:
+    """Check the types and the values of a state, so that a damaged one is refused
+    before a step is made.
+
+    RAISES (ValueError): The state has another checksum, or a value is wrong.
+    """
+    if _DIGEST in state and state[_DIGEST] != _state_digest(state):
+        raise ValueError("its content does not have the checksum that it lists")
+    progress = state.get("progress")
+    expected = {each.name for each in fields(Progress)} - {"epoch_states"}
+    _require(isinstance(progress, dict) and set(progress) == expected, "progress")
+    assert progress is not None
+    for key in ("step", "epoch", "words"):
+        _require(_is_count(progress[key]), key)
+    batches, results = progress["epoch_batches"], progress["results"]
+    _require(isinstance(batches, list) and all(map(_is_count, batches)), "batches")
+    # Every step takes one batch.
+    _require(progress["step"] == sum(batches) <= _MAX_STEPS, "step")
+    _require(
+        isinstance(results, list)
+        and all(
+            isinstance(each, list)
+            and len(each) == 2
+            and _is_number(each[0])
+            and _is_count(each[1])
+            and each[1] <= progress["step"]
+            for each in results
+        ),
+        "results",
+    )
+    _require(_is_mapping(progress["losses"], _is_number), "losses")
+    seconds = progress["seconds"]
+    _require(_is_number(seconds) and 0 <= seconds < math.inf, "seconds")
+    _require(isinstance(progress["performance"], dict), "performance")
+    counts = state.get("optimizer")
+    _require(
+        _is_mapping(counts, lambda kind: _is_mapping(kind, _is_count))
+        and set(_COUNTS) <= set(counts or ()),
+        "optimizer",
+    )
+    identity = state.get("identity")
+    keys = {each.name for each in fields(Identity)}
+    _require(
+        isinstance(identity, dict)
+        and set(identity) == keys
+        and isinstance(identity["config"], dict)
+        and isinstance(identity["train"], str)
+        and isinstance(identity["dev"], str),
+        "identity",
+    )
+
+
+def _require(holds: bool, key: str) -> None:
+    if not holds:
+        raise ValueError(f"the value of {key!r} is missing or wrong")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_COUNT
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) <= _MAX_COUNT)
+
+
+def _is_mapping(value: Any, check: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(map(check, value.values()))
+
+
+def _load_arrays(path: Path) -> dict[str, numpy.ndarray]:
+    data = path.read_bytes()
+    check_seal(data, "file", str(path))
+    return load(data)
+
+
+def _check_random_states(
+    states: dict[str, numpy.ndarray], epochs: list[numpy.ndarray]
+) -> None:
+    python = get_python_state()
+    expected = {
+        "numpy_keys": ((624,), "uint32"),
+        "numpy_rest": ((3,), "float64"),
+        "torch": (tuple(torch.get_rng_state().shape), "uint8"),
+    }
+    for state in (states["python"], *epochs):
+        _require(state.shape == python.shape and state.dtype == python.dtype, "python")
+    for name, (shape, dtype) in expected.items():
+        found = states[name]
+        _require(found.shape == shape and found.dtype == numpy.dtype(dtype), name)
+
+
+def _shorten(error: Exception) -> str:
+    text = str(error) if isinstance(error, ValueError) else repr(error)
+    return text if len(text) <= _MESSAGE else f"{text[:_MESSAGE]}..."
 
 
 # The optimizer

@@ -1,9 +1,11 @@
 """The training loop: the results of `spacy train`, and runs that are resumed."""
 
 import io
+import json
 import shutil
 
 import pytest
+import safetensors.numpy
 from spacy.training.loop import train as spacy_train
 from training_cases import TEXTS, make_config, start, weights, write_corpus
 
@@ -235,3 +237,128 @@ def test_other_components_are_resumed(tiny_base, corpus, tmp_path):
     assert weights(whole / "model-last") == weights(broken / "model-last")
     files = [each / "model-last" / "tagger" / "model" for each in (whole, broken)]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def without(*keys):
+    def change(state):
+        for key in keys[:-1]:
+            state = state[key]
+        del state[keys[-1]]
+
+    return change
+
+
+def replaced(value, *keys):
+    def change(state):
+        for key in keys[:-1]:
+            state = state[key]
+        state[keys[-1]] = value
+
+    return change
+
+
+PROGRESS = ["step", "epoch", "epoch_batches", "results", "losses", "words", "seconds"]
+WRONG = [None, "1", -1, 1.5, 10**30, 1e300, True, [], {}, [[1]], {"a": "b"}, [None]]
+CHANGES = {
+    **{f"no {key}": without(key) for key in ("version", "optimizer", "identity")},
+    **{f"no {key}": without("progress", key) for key in [*PROGRESS, "performance"]},
+    **{f"no {key}": without("identity", key) for key in ("config", "train", "dev")},
+    **{f"no {key}": without("optimizer", key) for key in ("nr_update", "last_seen")},
+    **{
+        f"{key} = {value!r}": replaced(value, "progress", key)
+        for key in PROGRESS
+        for value in WRONG
+        # Values that may occur.
+        if not (key in ("epoch_batches", "results", "losses") and not value)
+        and not (key == "seconds" and value in (1.5, 1e300))
+    },
+    **{
+        f"{keys[-1]} = {value!r}": replaced(value, *keys)
+        for keys in [("progress",), ("optimizer",), ("identity",)]
+        + [("optimizer", "nr_update"), ("identity", "config"), ("identity", "dev")]
+        for value in (None, 3, [1], {"a": "b"})
+        if not (keys[-1] == "config" and isinstance(value, dict))
+    },
+    "unknown key": replaced(1, "progress", "more"),
+}
+TEXTS_OF_NO_STATE = {
+    "empty": b"",
+    "binary": b"\xff\xfe\0\1",
+    "null": b"null",
+    "number": b"1",
+    "list": b"[1, 2]",
+    "text": b'"state"',
+    "digits": b'{"version": ' + b"9" * 5000 + b"}",
+    "deep": b"[" * 100_000,
+    "nan": b"NaN",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_base, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    corpus = write_corpus(folder / "train.spacy")
+    config = make_config(tiny_base("llama"), corpus, training__max_steps=1)
+    run(config, folder / "out")
+    return folder / "out" / FOLDER
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "earlier version"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_state_is_refused(finished, tmp_path, name, sealed):
+    """Also one of an earlier version, which has no checksum."""
+    folder = shutil.copytree(finished, tmp_path / FOLDER)
+    state = json.loads((folder / "state.json").read_text())
+    if not sealed:
+        del state["sha256"]
+    if name == "epoch_batches = [None]":
+        state["progress"]["step"] = 2
+    CHANGES[name](state)
+    (folder / "state.json").write_text(json.dumps(state))
+    with pytest.raises(ValueError, match=r"G312.*state\.json is damaged.*--output"):
+        Checkpoint.read(folder)
+
+
+@pytest.mark.parametrize("name", TEXTS_OF_NO_STATE)
+def test_a_file_that_is_no_state_is_refused(finished, tmp_path, name):
+    folder = shutil.copytree(finished, tmp_path / FOLDER)
+    (folder / "state.json").write_bytes(TEXTS_OF_NO_STATE[name])
+    with pytest.raises(ValueError, match=r"G31[25].*(state\.json|state )"):
+        Checkpoint.read(folder)
+
+
+@pytest.mark.parametrize(
+    "file", ["state.json", "optimizer.safetensors"] + ["random.safetensors"]
+)
+def test_damage_in_a_checkpoint_is_noticed(finished, tmp_path, file):
+    """Flipped bits and truncated files. White space in the state has no effect."""
+    folder = shutil.copytree(finished, tmp_path / FOLDER)
+    before = (folder / file).read_bytes()
+    for place in range(0, len(before), len(before) // 150):
+        copy = bytearray(before)
+        copy[place] ^= 1 << place % 7
+        for damaged in (bytes(copy), before[:place]):
+            (folder / file).write_bytes(damaged)
+            try:
+                Checkpoint.read(folder)
+            except ValueError as error:
+                assert "[G312]" in str(error) or "[G315]" in str(error)
+                assert file in str(error) or "[G315]" in str(error)
+            else:
+                assert json.loads(damaged) == json.loads(before)
+    (folder / file).unlink()
+    with pytest.raises(ValueError, match="G31[12]"):
+        Checkpoint.read(folder)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / FOLDER)
+    state = json.loads((folder / "state.json").read_text())
+    del state["sha256"]
+    (folder / "state.json").write_text(json.dumps(state))
+    for name in ("optimizer.safetensors", "random.safetensors"):
+        arrays = safetensors.numpy.load_file(folder / name)
+        (folder / name).write_bytes(safetensors.numpy.save(arrays))
+    found, expected = Checkpoint.read(folder), Checkpoint.read(finished)
+    assert found.identity == expected.identity
+    assert found.progress.step == expected.progress.step

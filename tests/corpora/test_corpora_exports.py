@@ -178,7 +178,7 @@ def test_regions_with_several_labels_and_other_results(tmp_path):
 
 
 def test_json_min_without_spans(tmp_path):
-    found = read(tmp_path, json.dumps([minimal(label=[REGION]), minimal()]))
+    found = read(tmp_path, json.dumps([minimal(label=[REGION]), minimal(id=4)]))
     assert [doc.spans for doc in found] == [EXPECTED, []]
     # A file of classified texts is not a file without entities.
     with pytest.raises(ValueError, match=r"\[G513\].*no spans in the file"):
@@ -328,6 +328,55 @@ def test_offsets_outside_the_text_that_count_units_are_named(tmp_path):
     passage = f"1|t|{text}\n1|a|\n1\t7\t11\tOslo\tGPE\n"
     with pytest.raises(ValueError, match=r"\[G54\d\].*UTF-16"):
         read(tmp_path, passage, "pubtator")
+
+
+FILES = {
+    "conll": "# id 1\nOslo B-GPE\n. O\n",
+    "bracketed": "Ann left [Oslo | GPE].\n",
+    "jsonl": lines({"text": TEXT, "spans": []}),
+    "alpaca": json.dumps([{"instruction": "x", "input": "y", "output": "y"}], indent=1),
+    "pubtator": "12|t|Oslo\n12|a|\n",
+    "conll-2012": "#begin document (x); part 000\nx 0 0 Oslo NNP * - - - - * -\n",
+    "genia-xml": "<?xml version='1.0'?>\n<set>\n</set>\n",
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("name", ["jsonl", "alpaca", "conll", "conll-nested"])
+def test_a_file_of_another_format_is_named(tmp_path, kind, name):
+    if kind == name or (kind == "conll" and name == "conll-nested"):
+        read(tmp_path, FILES[kind], name)
+        return
+    with pytest.raises(ValueError, match=rf"\[G566\].*line [12]: .*--from {kind}\."):
+        read(tmp_path, FILES[kind], name)
+
+
+def test_the_text_of_a_task_has_any_key(tmp_path):
+    record = task([region()], source="web", review=TEXT)
+    assert read(tmp_path, lines(record))[0].text == TEXT
+    with pytest.raises(ValueError, match=r"\[G513\].*strings under .*'review'"):
+        read(tmp_path, lines(task([], source="web", review=TEXT)))
+
+
+def test_two_annotators_of_json_min(tmp_path):
+    other = {"start": 0, "end": 3, "text": "Ann", "labels": ["PERSON"]}
+    same = [minimal(label=[REGION]), minimal(label=[REGION], annotator=2)]
+    assert len(read(tmp_path, json.dumps(same))) == 2
+    same[1]["label"] = [other]
+    with pytest.raises(ValueError, match=r"\[G513\].*several annotations"):
+        read(tmp_path, json.dumps(same))
+
+
+@pytest.mark.parametrize("key", ["data", "examples"])
+def test_a_list_under_a_key(tmp_path, key):
+    example = EXAMPLES["jsonl"]
+    assert len(read(tmp_path, json.dumps({key: [example, example]}, indent=1))) == 2
+
+
+def test_entities_of_displacy_and_with_ids(tmp_path):
+    assert read(tmp_path, lines({"text": TEXT, "ents": [SPAN]}))[0].spans == EXPECTED
+    spans = [[9, 13, "GPE", "Q585"]]
+    assert read(tmp_path, lines([TEXT, {"entities": spans}]))[0].spans == EXPECTED
 
 
 MARKED = "Ann left [Oslo | GPE]."

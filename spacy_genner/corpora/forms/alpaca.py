@@ -34,7 +34,7 @@ from ..documents import (
     representable_spans,
 )
 from ..tokenizer import detokenize
-from .jsonl import read_doc_id, refuse_other
+from .jsonl import checked_json, read_doc_id, refuse_other
 
 # The kind of the diagnostic for the expected spans in another order or spacing.
 OTHER_ORDER = "other_order"
@@ -101,7 +101,8 @@ def read_alpaca(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
 
 
 def _tasks(path: Path) -> Iterator[AlpacaTask]:
-    for number, (line, found_record) in enumerate(json_records(path), 1):
+    records = checked_json(json_records, path, "alpaca")
+    for number, (line, found_record) in enumerate(records, 1):
         try:
             record = _alpaca_record(found_record)
         except ValueError as error:

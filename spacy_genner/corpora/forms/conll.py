@@ -30,6 +30,7 @@ from ..documents import (
     group_sentences,
 )
 from ..tokenizer import detokenize
+from .files import refuse_other_file
 
 FLAT, NESTED = "conll", "conll-nested"
 DOCSTART = "-DOCSTART-"
@@ -288,6 +289,8 @@ class _RowReader:
         return _Row(columns[layout.token], self._tags(columns))
 
     def _malformed(self, number: int, line: str) -> ValueError:
+        if number == self.layout.first:
+            refuse_other_file(self.path, FLAT if self.last_only else NESTED)
         return ValueError(Errors.G514.format(path=self.path, line=number, found=line))
 
     def _check_width(self, number: int, line: str, columns: list[str]) -> None:

@@ -1,5 +1,7 @@
-"""Helpers for readers: finding the files of a corpus, and streaming XML."""
+"""Helpers for readers: finding the files of a corpus, recognizing a file of another
+corpus format, and streaming XML."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, NoReturn
@@ -8,6 +10,24 @@ from xml.parsers import expat
 from ...errors import Errors
 
 _CHUNK = 1 << 16
+# The characters at the start of a file that describe its format.
+_EXAMINED = 4096
+_FORMATS = {
+    "genia-xml": (r"<\?xml\b.*?<set>|<set>", "GENIA's XML"),
+    "pubtator": (r"[^|\t\n]+\|t\|", "titles and abstracts of PubTator"),
+    "conll-2012": (r"#begin document", "CoNLL-2012"),
+    "alpaca": (
+        r'(?:\[\s*)?\{\s*"(?:instruction|conversations|messages|prompt)"',
+        "JSON for instruction tuning",
+    ),
+    "jsonl": (r"\{|\[\s*[\[{\"]", "JSON"),
+    "conll": (
+        r"(?:#[^\n]*\n|[ \t\r]*\n)*(?:-DOCSTART-|[^\n]*[^\s\n][ \t]+(?:O|[BISUMLE]-[^\s]+)"
+        r"[ \t\r]*(?:\n|$))",
+        "columns with tags",
+    ),
+    "bracketed": (r".*?\[[^\[\]|\n]+ \| [^\[\]|\n]+\]", "bracketed text"),
+}
 
 
 def files_below(folder: Path, fits: Callable[[str], bool], expected: str) -> list[Path]:
@@ -28,6 +48,28 @@ def files_below(folder: Path, fits: Callable[[str], bool], expected: str) -> lis
     if not found:
         raise ValueError(Errors.G534.format(path=folder, expected=expected))
     return sorted(found, key=lambda path: path.parts)
+
+
+def refuse_other_file(path: Path, corpus_format: str) -> None:
+    """Refuse a file that could not be read, if it starts like another corpus format.
+
+    path (Path): The file.
+    corpus_format (str): The corpus format to read.
+    RAISES (ValueError): The file starts like one of another corpus format. The message
+        names it.
+    """
+    with path.open("rb") as file:
+        start = file.read(_EXAMINED).decode("utf-8", errors="replace")
+    start = start.removeprefix("\ufeff").lstrip()
+    for name, (pattern, found) in _FORMATS.items():
+        if re.match(pattern, start, re.DOTALL):
+            is_json = {name, corpus_format} <= {"alpaca", "jsonl"}
+            if is_json or name == corpus_format.removesuffix("-nested"):
+                return
+            remedy = f"Read it with --from {name}."
+            raise ValueError(
+                Errors.G566.format(path=path, line=1, found=found, remedy=remedy)
+            )
 
 
 def name_below(path: Path, folder: Path, suffix: str) -> str:

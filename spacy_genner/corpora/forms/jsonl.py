@@ -5,9 +5,9 @@ keys, and turns it into a text with spans. The writer writes JSON Lines for Prod
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from spacy.tokens import Doc
 
@@ -33,7 +33,9 @@ from ..documents import (
     describe_offsets,
     doc_id_of,
 )
+from .files import refuse_other_file
 
+_Item = TypeVar("_Item")
 # The kind of the diagnostic for a part of an annotation that is not a span.
 NO_SPAN = "annotation_without_offsets"
 _SPAN_FIELDS = ("spans", "entities")
@@ -118,6 +120,8 @@ class _Reader:
         # The first line of JSON-MIN without spans, and whether another line has some.
         self._plain: tuple[int, list[str]] | None = None
         self._minimal_spans = False
+        # The spans of each task of JSON-MIN, as hashes.
+        self._tasks: dict[str, int] = {}
         # Groups of spans in texts that lack the chosen group, and whether one has it.
         self._others: set[str] = set()
         self._grouped = False
@@ -129,7 +133,7 @@ class _Reader:
         YIELDS (Annotated): The documents.
         RAISES (ValueError): A record is malformed.
         """
-        for line, number, value in json_values(self.path):
+        for line, number, value in checked_json(json_values, self.path, "jsonl"):
             if isinstance(value, list) and not _is_pair(value):
                 raise ValueError(
                     Errors.G512.format(path=self.path, line=line, found="list")
@@ -212,7 +216,7 @@ class _Reader:
         notes: tuple[tuple[str, str], ...] = ()
         doc_id = record.get("doc_id")
         if isinstance(record.get("spans"), dict) or (
-            not spans and "tokens" in record and _is_list(record, "ents")
+            not spans and _is_list(record, "ents")
         ):
             spans, notes = self._of_groups(record, str(doc_id or f"in line {line}"))
         if starts is None and _is_list(record, "sents") and _is_list(record, "tokens"):
@@ -280,11 +284,18 @@ class _Reader:
         text = record.get("text")
         if text is None:
             text = _only_string(record, _MINIMAL_KEYS)
+        spans = [span for field in fields for item in field for span in _labelled(item)]
+        if record.get("id") is not None:
+            keys = hash(tuple(_span_keys(spans)))
+            if self._tasks.setdefault(str(record["id"]), keys) != keys:
+                raise ValueError(
+                    f"the task {record['id']!r} has several annotations that differ: "
+                    "keep one"
+                )
         if fields:
             self._minimal_spans = True
         elif self._plain is None:
             self._plain = (line, sorted(record))
-        spans = [span for field in fields for item in field for span in _labelled(item)]
         return _Example(text, [spans], _own_id(record), record)
 
     def _refuse_binary(self, record: dict[str, Any], line: int) -> None:
@@ -308,10 +319,13 @@ class _Reader:
 
 def _unpacked(value: Any) -> list[Any]:
     """Return the examples in a value: itself, or those of a file that is one object."""
-    if isinstance(value, dict) and "text" not in value and "data" not in value:
-        found = value.get("annotations")
-        if isinstance(found, list) and isinstance(value.get("classes"), list):
-            return found
+    if isinstance(value, dict) and "text" not in value:
+        if isinstance(value.get("classes"), list) and _is_list(value, "annotations"):
+            return list(value["annotations"])
+        for key in ("data", "examples"):
+            found = value.get(key)
+            if isinstance(found, list) and all(isinstance(i, dict) for i in found):
+                return found
     return [value]
 
 
@@ -370,10 +384,7 @@ def _labelled(item: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _label_studio(record: dict[str, Any], place: str) -> _Example | None:
     """Read a task of Label Studio, or return None if it is not annotated."""
-    data = record["data"]
-    text = data.get("text")
-    if not isinstance(text, str):
-        text = _only_string(data)
+    text = _task_text(record["data"], record)
     annotations = record.get("annotations", record.get("completions"))
     done = [
         item
@@ -408,8 +419,52 @@ def _label_studio(record: dict[str, Any], place: str) -> _Example | None:
     return _Example(text, fields[:1], _own_id(record), record, None, tuple(notes))
 
 
+def _task_text(data: dict[str, Any], record: dict[str, Any]) -> Any:
+    """Return the text of a task of Label Studio, which may have any key."""
+    if isinstance(data.get("text"), str):
+        return data["text"]
+    regions = [
+        item["value"]
+        for annotation in record.get("annotations") or record.get("completions") or []
+        if isinstance(annotation, dict) and isinstance(annotation.get("result"), list)
+        for item in annotation["result"]
+        if isinstance(item, dict) and isinstance(item.get("value"), dict)
+    ]
+    stated = [value for value in regions if isinstance(value.get("text"), str)]
+    # Other strings describe the task. The annotated one contains the regions' texts.
+    fits = {
+        key: value
+        for key, value in data.items()
+        if isinstance(value, str) and all(v["text"] in value for v in stated)
+    }
+    return _only_string(fits)
+
+
 def _span_keys(spans: list[Any]) -> list[str]:
     return sorted(repr((s.get("start"), s.get("end"), s["label"])) for s in spans)
+
+
+def checked_json(
+    read: Callable[[Path], Iterator[_Item]], path: Path, corpus_format: str
+) -> Iterator[_Item]:
+    """Read the items of a JSON file. If the first is not JSON, describe the file.
+
+    read (Callable[[Path], Iterator[_Item]]): Reads the file.
+    path (Path): The file.
+    corpus_format (str): The corpus format to read.
+    YIELDS (_Item): The items.
+    RAISES (ValueError): The file is malformed, or has another corpus format.
+    """
+    items = read(path)
+    try:
+        first = next(items, None)
+    except ValueError as error:
+        if "G510" not in str(error)[:6]:
+            refuse_other_file(path, corpus_format)
+        raise
+    if first is not None:
+        yield first
+        yield from items
 
 
 def refuse_other(
@@ -491,8 +546,11 @@ def _read_starts(record: dict[str, Any], text: str) -> list[int] | None:
 
 
 def _read_span(item: Any, text: str, offsets: OffsetMap) -> CharSpan:
-    if isinstance(item, list) and len(item) == 3:
-        start, end, label = item
+    if isinstance(item, list) and (
+        len(item) == 3 or (len(item) == 4 and isinstance(item[3], str))
+    ):
+        # The fourth value is the ID of the entity in a knowledge base.
+        start, end, label = item[:3]
     elif isinstance(item, dict):
         start = item.get("start", item.get("start_offset"))
         end = item.get("end", item.get("end_offset"))

@@ -7,13 +7,21 @@ strings under each label: its k-th entry of a string is the k-th occurrence.
 """
 
 import json
-import re
 from abc import abstractmethod
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .base import CharSpan, Format, Issue, Parsed, sort_spans
+from .base import CharSpan, Format, Issue, LabelMatcher, Parsed, sort_spans
 from .json_reader import Value, read_values
+from .repair import Folded, fold
+
+_MAX_SHOWN = 80
+# After this number of searches in one text, its positions are sorted by the characters
+# that follow, and strings up to this length are found by bisection.
+_MAX_SCANS = 64
+_INDEXED = 32
+_FEW_CHARACTERS = 1000
 
 
 class Occurrence(NamedTuple):
@@ -34,28 +42,127 @@ def occurrences(text: str, string: str) -> list[Occurrence]:
     string (str): The string, not empty.
     RETURNS (list[Occurrence]): The occurrences, from left to right.
     """
-    found, at = [], text.find(string)
+    return [Occurrence(at, at + len(string)) for at in _positions(text, string)]
+
+
+def _positions(text: str, string: str) -> list[int]:
+    """The offsets at which a string starts, also within another occurrence of it."""
+    found: list[int] = []
+    at = text.find(string)
     while at >= 0:
-        found.append(Occurrence(at, at + len(string)))
+        found.append(at)
+        if len(found) * len(string) > len(text) + _FEW_CHARACTERS:
+            # The occurrences overlap, so that each search would compare the same
+            # characters again.
+            return _overlapping_positions(text, string)
         at = text.find(string, at + 1)
     return found
 
 
+def _overlapping_positions(text: str, string: str) -> list[int]:
+    """As `_positions`, in linear time (Knuth, Morris and Pratt, 1977)."""
+    # For each prefix of the string, the length of its longest border.
+    borders = [0]
+    size = 0
+    for char in string[1:]:
+        while size and char != string[size]:
+            size = borders[size - 1]
+        size += char == string[size]
+        borders.append(size)
+    found, size = [], 0
+    for at, char in enumerate(text):
+        while size and (size == len(string) or char != string[size]):
+            size = borders[size - 1]
+        size += char == string[size]
+        if size == len(string):
+            found.append(at + 1 - size)
+    return found
+
+
+class TextSearch:
+    """Finds strings in a text. Many strings are found in about linear time.
+
+    text (str): The text.
+    """
+
+    def __init__(self, text: str):
+        self.text = text
+        self._scans = 0
+        self._found: dict[str, list[int]] = {}
+        # The offsets of the text, sorted by the characters that follow.
+        self._sorted: list[int] | None = None
+
+    def find(self, string: str) -> list[int]:
+        """Find all occurrences of a string, also overlapping ones.
+
+        string (str): The string, not empty.
+        RETURNS (list[int]): Their offsets, from left to right.
+        """
+        if string not in self._found:
+            self._scans += 1
+            if self._scans > _MAX_SCANS and len(string) <= _INDEXED:
+                self._found[string] = self._bisected(string)
+            else:
+                self._found[string] = _positions(self.text, string)
+        return self._found[string]
+
+    def _bisected(self, string: str) -> list[int]:
+        text, size = self.text, len(string)
+        if self._sorted is None:
+            self._sorted = sorted(
+                range(len(text)), key=lambda at: text[at : at + _INDEXED]
+            )
+        offsets = self._sorted
+        start = bisect_left(offsets, string, key=lambda at: text[at : at + size])
+        end = start
+        while end < len(offsets) and text.startswith(string, offsets[end]):
+            end += 1
+        return sorted(offsets[start:end])
+
+
+class LooseSearch:
+    """Finds strings in a text, ignoring case, white space and equivalent characters.
+
+    text (str): The text.
+    """
+
+    def __init__(self, text: str):
+        self._folded: Folded = fold(text, loose=True)
+        self._search = TextSearch(self._folded.text)
+
+    def find(self, string: str) -> list[Occurrence]:
+        """Find all occurrences of a string, also overlapping ones.
+
+        string (str): The string.
+        RETURNS (list[Occurrence]): The occurrences, from left to right. Empty if the
+            string is white space.
+        """
+        wanted = fold(string, loose=True).text
+        if not wanted:
+            return []
+        text, starts, ends = self._folded
+        found = []
+        for at in self._search.find(wanted):
+            last = at + len(wanted) - 1
+            # A character that is folded to several ones is found as a whole.
+            whole_start = at == 0 or starts[at - 1] != starts[at]
+            if whole_start and (
+                last + 1 == len(text) or starts[last + 1] != starts[last]
+            ):
+                found.append(Occurrence(starts[at], ends[last]))
+        return found
+
+
 def loose_occurrences(text: str, string: str) -> list[Occurrence]:
-    """Find all occurrences of a string, ignoring case and white space.
+    """Find all occurrences of a string, ignoring case, white space and the differences
+    between equivalent characters.
 
     text (str): The text.
     string (str): The string.
     RETURNS (list[Occurrence]): The occurrences, from left to right. Empty if the string
         is white space.
     """
-    characters = [re.escape(char) for char in string if not char.isspace()]
-    if not characters:
-        return []
-    # The lookahead lets occurrences overlap.
-    pattern = "(?=(" + r"\s*".join(characters) + "))"
-    found = re.finditer(pattern, text, re.IGNORECASE)
-    return [Occurrence(*match.span(1)) for match in found]
+    return LooseSearch(text).find(string)
 
 
 def stands_alone(text: str, place: Occurrence) -> bool:
@@ -85,8 +192,12 @@ def choose(text: str, places: Sequence[Occurrence], count: int) -> list[Occurren
     count (int): The number of entries.
     RETURNS (list[Occurrence]): At most `count` occurrences, from left to right.
     """
-    ranked = sorted(places, key=lambda place: not stands_alone(text, place))
-    return sorted(ranked[:count])
+    return sorted(_ranked(text, places)[:count])
+
+
+def _ranked(text: str, places: Sequence[Occurrence]) -> list[Occurrence]:
+    """Occurrences that stand alone as words, and then the others."""
+    return sorted(places, key=lambda place: not stands_alone(text, place))
 
 
 def representable(
@@ -99,12 +210,19 @@ def representable(
     wanted (Collection[Occurrence]): The occurrences to represent.
     RETURNS (set[Occurrence]): The representable subset of `wanted`.
     """
-    kept = set(wanted)
-    while kept:
-        chosen = set(choose(text, places, len(kept)))
-        if chosen == kept:
+    return _first_wanted(_ranked(text, places), wanted)
+
+
+def _first_wanted(
+    ranked: Sequence[Occurrence], wanted: Collection[Occurrence]
+) -> set[Occurrence]:
+    """The first of the ranked occurrences, up to one that is not wanted."""
+    remaining = set(wanted)
+    kept: set[Occurrence] = set()
+    for place in ranked:
+        if place not in remaining:
             break
-        kept &= chosen
+        kept.add(place)
     return kept
 
 
@@ -118,11 +236,15 @@ class SpanCollector:
 
     def __init__(self, text: str, labels: Sequence[str] | None, issues: list[Issue]):
         self.text = text
-        self.labels = labels
         self.issues = issues
         # A dict rather than a list, for constant-time membership tests.
         self.spans: dict[CharSpan, None] = {}
-        self._exact: dict[str, list[Occurrence]] = {}
+        self._matcher = LabelMatcher(labels)
+        self._exact = TextSearch(text)
+        self._loose: LooseSearch | None = None
+        # By string: its occurrences, whether they are exact, and the ranked ones.
+        self._found: dict[str, tuple[list[Occurrence], bool]] = {}
+        self._ranked: dict[str, list[Occurrence]] = {}
 
     def report(self, code: str, message: str, value: Value) -> None:
         """Add an issue.
@@ -142,56 +264,73 @@ class SpanCollector:
         """
         span = CharSpan(*place, label)
         if span in self.spans:
-            found = self.text[place.start : place.end]
+            found = self.text[place.start : min(place.end, place.start + _MAX_SHOWN)]
             self.report("duplicate", f"the {label} span {found!r} is repeated", value)
         else:
             self.spans[span] = None
 
-    def accepts(self, label: str, value: Value) -> bool:
-        """Check a label, and report it if it is empty or unknown.
+    def accept(self, label: str, value: Value) -> str | None:
+        """Find the known label that a label represents, and report any difference.
 
         label (str): The label.
         value (Value): The value that contains the label.
-        RETURNS (bool): Whether the label is known.
+        RETURNS (str | None): The known label, or None if the label is empty or unknown.
         """
         if not label:
             self.report("unknown_label", "a label is empty", value)
-        elif self.labels is not None and label not in self.labels:
+            return None
+        known = self._matcher.match(label)
+        if known is None:
             self.report("unknown_label", f"{label!r} is not among the labels", value)
-        else:
-            return True
-        return False
+        elif known != label:
+            self.report("copy_differs", f"found {label!r}, expected {known!r}", value)
+        return known
 
     def find(self, string: Any, value: Value) -> list[Occurrence]:
         """Find the occurrences of a string in the text.
 
-        A string that does not occur, or only with other case or white space, is
-        reported.
+        A string that does not occur, or only with other case, white space or equivalent
+        characters, is reported.
 
         string (Any): The content of the value.
         value (Value): The value.
         RETURNS (list[Occurrence]): The occurrences, from left to right.
         """
-        exact, loose = self._search(string) if isinstance(string, str) else ([], [])
-        if not exact and not loose:
+        found, is_exact = (
+            self._search(string) if isinstance(string, str) else ([], True)
+        )
+        if not found:
             self.report("not_in_text", f"{string!r} is not in the text", value)
-        elif not exact:
-            expected = self.text[loose[0].start : loose[0].end]
+        elif not is_exact:
+            expected = self.text[found[0].start : found[0].end]
             message = f"found {string!r}, expected {expected!r}"
             self.report("copy_differs", message, value)
-        return exact or loose
+        return found
 
-    def _search(self, string: str) -> tuple[list[Occurrence], list[Occurrence]]:
+    def choose(self, string: str, count: int) -> list[Occurrence]:
+        """Choose the occurrences of a number of entries of a string, as `choose` does.
+
+        string (str): The string.
+        count (int): The number of entries.
+        RETURNS (list[Occurrence]): At most `count` occurrences, from left to right.
+        """
+        if string not in self._ranked:
+            self._ranked[string] = _ranked(self.text, self._search(string)[0])
+        return sorted(self._ranked[string][:count])
+
+    def _search(self, string: str) -> tuple[list[Occurrence], bool]:
         """The exact occurrences of a string, or else its loose occurrences."""
-        stripped = string.strip()
-        if not stripped:
-            return [], []
-        if stripped not in self._exact:
-            self._exact[stripped] = occurrences(self.text, stripped)
-        exact = self._exact[stripped]
-        if stripped == string and exact:
-            return exact, []
-        return [], exact or loose_occurrences(self.text, stripped)
+        if string not in self._found:
+            stripped = string.strip()
+            positions = self._exact.find(stripped) if stripped else []
+            found = [Occurrence(at, at + len(stripped)) for at in positions]
+            is_exact = stripped == string and bool(found)
+            if stripped and not found:
+                if self._loose is None:
+                    self._loose = LooseSearch(self.text)
+                found = self._loose.find(stripped)
+            self._found[string] = found, is_exact
+        return self._found[string]
 
 
 class JsonFormat(Format):
@@ -280,16 +419,23 @@ class GroupedJson(JsonFormat):
             string = text[span.start : span.end]
             groups.setdefault((span.label, string), []).append(span)
         lost = []
+        search = TextSearch(text)
+        ranked: dict[str, list[Occurrence]] = {}
         for (_, string), group in groups.items():
+            if string not in ranked:
+                size = len(string)
+                places = [Occurrence(at, at + size) for at in search.find(string)]
+                ranked[string] = _ranked(text, places)
             wanted = [Occurrence(span.start, span.end) for span in group]
-            kept = representable(text, occurrences(text, string), wanted)
+            kept = _first_wanted(ranked[string], wanted)
             lost += [s for s in group if Occurrence(s.start, s.end) not in kept]
         return sort_spans(lost)
 
     def collect(self, values: Sequence[Value], collector: SpanCollector) -> None:
         entries: dict[tuple[str, str], list[Value]] = {}
-        for label, key, value in _groups(values):
-            if not collector.accepts(label, key):
+        for written, key, value in _groups(values):
+            label = collector.accept(written, key)
+            if label is None:
                 continue
             items = [item for _, item in value.items]
             if value.kind != "list":
@@ -309,7 +455,7 @@ class GroupedJson(JsonFormat):
     ) -> None:
         """Assign the entries with one label and string to occurrences of the string."""
         places = collector.find(string, items[0])
-        chosen = choose(collector.text, places, len(items))
+        chosen = collector.choose(string, len(items))
         if len(chosen) < len(places):
             message = f"{len(items)} of {len(places)} occurrences of {string!r} listed"
             collector.report("ambiguous_place", message, items[0])
@@ -347,7 +493,7 @@ class EntryListFormat(JsonFormat):
     place_keys: tuple[str, ...]
 
     @abstractmethod
-    def to_place(self, text: str, span: CharSpan) -> dict[str, int]:
+    def to_place(self, search: TextSearch, span: CharSpan) -> dict[str, int]:
         """RETURNS (dict[str, int]): The integers that identify the place of a span."""
 
     @abstractmethod
@@ -371,11 +517,12 @@ class EntryListFormat(JsonFormat):
     def to_json(
         self, text: str, spans: list[CharSpan], labels: Sequence[str] | None
     ) -> list[dict[str, Any]]:
+        search = TextSearch(text)
         return [
             {
                 "text": text[span.start : span.end],
                 "label": span.label,
-                **self.to_place(text, span),
+                **self.to_place(search, span),
             }
             for span in spans
         ]
@@ -397,7 +544,8 @@ class EntryListFormat(JsonFormat):
                 # The output ends inside the string, which is reported already.
                 return
         assert text is not None and label is not None
-        if not collector.accepts(label.content, label):
+        known = collector.accept(label.content, label)
+        if known is None:
             return
         places = collector.find(text.content, text)
         if not places:
@@ -412,11 +560,11 @@ class EntryListFormat(JsonFormat):
             numbers.append(number)
         place = self.find_place(places, numbers, entry, collector)
         if place is None:
-            place = choose(collector.text, places, 1)[0]
+            [place] = collector.choose(text.content, 1)
             if len(places) > 1:
                 message = f"{text.content!r} has {len(places)} occurrences"
                 collector.report("ambiguous_place", message, entry)
-        collector.add(place, label.content, entry)
+        collector.add(place, known, entry)
 
 
 def _integer(value: Value) -> int | None:
@@ -433,9 +581,9 @@ class OccurrenceJson(EntryListFormat):
     name = "occurrence_json"
     place_keys = ("occurrence_index",)
 
-    def to_place(self, text: str, span: CharSpan) -> dict[str, int]:
-        places = occurrences(text, text[span.start : span.end])
-        return {"occurrence_index": places.index(Occurrence(span.start, span.end)) + 1}
+    def to_place(self, search: TextSearch, span: CharSpan) -> dict[str, int]:
+        positions = search.find(search.text[span.start : span.end])
+        return {"occurrence_index": bisect_left(positions, span.start) + 1}
 
     def find_place(
         self,
@@ -464,7 +612,7 @@ class OffsetJson(EntryListFormat):
     name = "offset_json"
     place_keys = ("start", "end")
 
-    def to_place(self, text: str, span: CharSpan) -> dict[str, int]:
+    def to_place(self, search: TextSearch, span: CharSpan) -> dict[str, int]:
         return {"start": span.start, "end": span.end}
 
     def find_place(
@@ -478,13 +626,21 @@ class OffsetJson(EntryListFormat):
         if start is None and end is None:
             return None
 
+        if start is not None:
+            index = bisect_left(places, start, key=lambda place: place.start)
+        else:
+            index = bisect_left(places, end, key=lambda place: place.end)
+
         def distance(place: Occurrence) -> int:
             if start is None:
                 assert end is not None
                 return abs(place.end - end)
             return abs(place.start - start)
 
-        place = min(places, key=distance)
+        # Of equal distances, the left one comes first. Loose occurrences may end at the
+        # same place.
+        near = places[max(index - 1, 0) : index + 1]
+        place = min(near, key=distance)
         if None not in numbers and place != (start, end):
             message = f"{start} to {end} moved to {place.start} to {place.end}"
             collector.report("offset_moved", message, entry)

@@ -44,7 +44,7 @@ OPTIONS = {
     "extent": Applicability(read=("ace2005",)),
     "labels": Applicability(written=("alpaca",)),
     "output_format": Applicability(read=("alpaca",), written=("alpaca",)),
-    "offsets": Applicability(read=("jsonl",)),
+    "offsets": Applicability(read=("jsonl", "label-studio")),
     "tag_column": Applicability(read=("conll", "conll-nested")),
     "token_column": Applicability(read=("conll", "conll-nested")),
     "triggers": Applicability(read=("brat",)),
@@ -197,6 +197,7 @@ def convert(
       jsonl         {"text": ..., "spans": [{"start", "end", "label"}]} on each line,
                     as written by Prodigy; also a JSON list, and the exports of
                     doccano, Label Studio (JSON, JSON-MIN) and spaCy (Doc.to_json)
+      label-studio  the same reader, under the name of the tool
       conll         a token and its tag on each line (IOB1, IOB2, BILUO, BIOES), also
                     in CoNLL-U, HIPE, GermEval and MultiCoNER files
       conll-nested  a token and one tag for each level on each line
@@ -213,6 +214,7 @@ def convert(
     Formats to write:
       spacy         a .spacy file; 'docbin' is the same
       jsonl         with tokens, for Prodigy
+      label-studio  tasks with one annotation each, to correct them there
       alpaca        a JSON list, for instruction tuning with other tools
       conll         one tag for each token; of overlapping spans the longest is kept
       conll-nested  one column of tags for each level
@@ -302,9 +304,9 @@ def read_definitions(path: Path, output_format: str) -> dict[str, str]:
     """
     try:
         content = labels_in_file(path)
+        definitions = read_labels(content, get_format(output_format))
     except ValueError as error:
         raise ValueError(Errors.G561.format(path=path, reason=error)) from error
-    definitions = read_labels(content, get_format(output_format))
     for text in (*definitions, *definitions.values()):
         if has_lone_surrogate(text):
             reason = f"it holds half of a character (a lone surrogate) in {text!r}"

@@ -17,9 +17,11 @@ from spacy_genner.formats import FORMATS
 RUNNER = CliRunner()
 READABLE_FORMATS = (
     "bracketed jsonl conll conll-nested conll-2012 genia-xml ace2005 brat pubtator "
-    "alpaca docbin"
+    "alpaca docbin label-studio"
 ).split()
-WRITABLE_FORMATS = "jsonl alpaca conll conll-nested brat bracketed docbin spacy".split()
+WRITABLE_FORMATS = (
+    "jsonl alpaca conll conll-nested brat bracketed docbin spacy label-studio"
+).split()
 
 
 def convert(*args):
@@ -74,6 +76,7 @@ def test_the_docs_describe_every_format_and_option():
     [
         ("jsonl", "o.jsonl"),
         ("alpaca", "o.json"),
+        ("label-studio", "o.json"),
         ("conll", "o.conll"),
         ("conll-nested", "o.tsv"),
         ("brat", "o"),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import spacy
+from writer_cases import NESTED, OFF_GRID, PLAIN, make_docs, write
 
 from spacy_genner.corpora.documents import ConvertOptions
 from spacy_genner.corpora.forms import get_converter
@@ -377,6 +378,36 @@ def test_entities_of_displacy_and_with_ids(tmp_path):
     assert read(tmp_path, lines({"text": TEXT, "ents": [SPAN]}))[0].spans == EXPECTED
     spans = [[9, 13, "GPE", "Q585"]]
     assert read(tmp_path, lines([TEXT, {"entities": spans}]))[0].spans == EXPECTED
+
+
+def test_tasks_are_written_for_a_correction_round(tmp_path):
+    path = tmp_path / "o.json"
+    counts = write(make_docs(NESTED, OFF_GRID, PLAIN), path, "label-studio")
+    assert counts.left_out == counts.changed == {}
+    tasks = json.loads(path.read_text("utf-8"))
+    assert tasks[0]["data"] == {
+        "text": NESTED.text,
+        "doc_id": "letters/1",
+        "sentence_starts": [0, 40],
+    }
+    [annotation] = tasks[0]["annotations"]
+    assert annotation["result"][0] == region(
+        start=0, end=10, text="Mara Quist", labels=["PERSON"]
+    ) | {"id": "span-1"}
+    # Label Studio adds an ID to each task.
+    for number, exported in enumerate(tasks):
+        exported["id"] = 70 + number
+    found = read(tmp_path, json.dumps(tasks), "label-studio")
+    assert [sorted(doc.spans) for doc in found] == [
+        sorted(doc.spans) for doc in (NESTED, OFF_GRID, PLAIN)
+    ]
+    assert [doc.doc_id for doc in found] == ["letters/1", "off", "plain"]
+    assert found[0].sentence_starts == [0, 40]
+
+
+def test_an_empty_list_of_tasks_can_be_written(tmp_path):
+    write([], tmp_path / "o.json", "label-studio")
+    assert json.loads((tmp_path / "o.json").read_text("utf-8")) == []
 
 
 MARKED = "Ann left [Oslo | GPE]."

@@ -9,7 +9,7 @@ from .bracketed import read_bracketed, write_bracketed
 from .brat import read_brat, write_brat
 from .conll import read_conll, read_conll_nested, write_conll, write_conll_nested
 from .genia import read_genia
-from .jsonl import read_jsonl, write_jsonl
+from .jsonl import read_jsonl, write_jsonl, write_label_studio
 from .ontonotes import read_conll_2012
 from .pubtator import read_pubtator
 
@@ -24,6 +24,8 @@ CONVERTERS: dict[str, Converter] = {
     "docbin": read_docbin,
     "genia-xml": read_genia,
     "jsonl": read_jsonl,
+    # One reader recognizes the exports of all tools. Users look for the tool's name.
+    "label-studio": read_jsonl,
     "pubtator": read_pubtator,
 }
 
@@ -35,12 +37,19 @@ WRITERS: dict[str, Writer] = {
     "conll-nested": write_conll_nested,
     "docbin": write_docbin,
     "jsonl": write_jsonl,
+    "label-studio": write_label_studio,
     # Users know the format by the suffix of its files.
     "spacy": write_docbin,
 }
 
 # The required suffix of an output, for formats that other commands detect by suffix.
-ENDINGS = {"alpaca": ".json", "docbin": ".spacy", "jsonl": ".jsonl", "spacy": ".spacy"}
+ENDINGS = {
+    "alpaca": ".json",
+    "docbin": ".spacy",
+    "jsonl": ".jsonl",
+    "label-studio": ".json",
+    "spacy": ".spacy",
+}
 
 
 def get_converter(name: str) -> Converter:

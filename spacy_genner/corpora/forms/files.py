@@ -22,8 +22,8 @@ _FORMATS = {
     ),
     "jsonl": (r"\{|\[\s*[\[{\"]", "JSON"),
     "conll": (
-        r"(?:#[^\n]*\n|[ \t\r]*\n)*(?:-DOCSTART-|[^\n]*[^\s\n][ \t]+(?:O|[BISUMLE]-[^\s]+)"
-        r"[ \t\r]*(?:\n|$))",
+        r"(?:#[^\n]*\n|[ \t\r]*\n)*"
+        r"(?:-DOCSTART-|[^\n]*\S[ \t]+(?:O|[BISUMLE]-\S+)[ \t\r]*(?:\n|$))",
         "columns with tags",
     ),
     "bracketed": (r".*?\[[^\[\]|\n]+ \| [^\[\]|\n]+\]", "bracketed text"),

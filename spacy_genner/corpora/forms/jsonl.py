@@ -1,7 +1,8 @@
 """JSON with character offsets: JSON Lines as in Prodigy, and exports of other tools.
 
 Each tool has its own keys for the same content. The reader recognizes an object by its
-keys, and turns it into a text with spans. The writer writes JSON Lines for Prodigy.
+keys, and turns it into a text with spans. The writers write JSON Lines for Prodigy, and
+tasks for Label Studio.
 """
 
 import json
@@ -18,6 +19,7 @@ from ..docbin import (
     ENTITIES,
     OTHER_GROUPS,
     aligned_spans,
+    all_spans,
     sentence_starts,
     unaligned_spans,
 )
@@ -416,7 +418,9 @@ def _label_studio(record: dict[str, Any], place: str) -> _Example | None:
             f"the task has {len(fields)} annotations that differ: keep one, or mark "
             "one as ground truth"
         )
-    return _Example(text, fields[:1], _own_id(record), record, None, tuple(notes))
+    doc_id = record["data"].get("doc_id", _own_id(record))
+    starts = record["data"].get("sentence_starts")
+    return _Example(text, fields[:1], doc_id, record, starts, tuple(notes))
 
 
 def _task_text(data: dict[str, Any], record: dict[str, Any]) -> Any:
@@ -631,3 +635,49 @@ def _record(doc: Doc, key: str) -> dict[str, Any]:
     if starts is not None:
         record["sentence_starts"] = starts
     return record
+
+
+def write_label_studio(
+    docs: Iterable[Doc], path: Path, options: WriteOptions, counts: ConversionCounts
+) -> None:
+    """Write a JSON list of tasks for Label Studio, each with one annotation, so that it
+    can be corrected there. Nothing is left out: `data` contains `text`, `doc_id` and
+    `sentence_starts` (if they are known), which Label Studio keeps in its exports.
+
+    docs (Iterable[Doc]): The documents.
+    path (Path): The file.
+    options (WriteOptions): The group of the spans.
+    counts (ConversionCounts): Unused: nothing is left out.
+    """
+    with replaced_file(path) as fresh:
+        with fresh.open("w", encoding="utf-8", newline="\n") as file:
+            file.write("[")
+            for number, doc in enumerate(docs):
+                task = _task(doc, options.spans_key)
+                file.write(",\n" if number else "\n")
+                file.write(json.dumps(task, ensure_ascii=False))
+            file.write("\n]\n")
+
+
+def _task(doc: Doc, key: str) -> dict[str, Any]:
+    data: dict[str, Any] = {"text": doc.text, "doc_id": doc_id_of(doc)}
+    starts = sentence_starts(doc)
+    if starts is not None:
+        data["sentence_starts"] = starts
+    spans = sorted(all_spans(doc, key), key=lambda s: (s.start, -s.end, s.label))
+    regions = [
+        {
+            "id": f"span-{number}",
+            "from_name": "label",
+            "to_name": "text",
+            "type": "labels",
+            "value": {
+                "start": span.start,
+                "end": span.end,
+                "text": doc.text[span.start : span.end],
+                "labels": [span.label],
+            },
+        }
+        for number, span in enumerate(spans, 1)
+    ]
+    return {"data": data, "annotations": [{"result": regions}]}

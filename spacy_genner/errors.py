@@ -371,6 +371,10 @@ class Errors(metaclass=_Coded):
         "The labels file {path}, which {place} refers to, cannot be read ({reason}). "
         "Expected JSON: a list of labels, or an object that maps labels to definitions."
     )
+    G342 = (
+        "The config {path} cannot be used: {reason}. Expected the config of a "
+        "pipeline: write one with 'python -m spacy genner init-config'."
+    )
     G346 = (
         "{place} has no spans in doc.spans[{key!r}], only entities in doc.ents. Copy "
         "them to the group: python -m spacy genner convert INPUT.spacy OUTPUT.spacy "
@@ -1025,6 +1029,11 @@ class Errors(metaclass=_Coded):
         "The pipeline returned another document ({found!r}) for this one. If the "
         "component 'llm' has a cache, its keys do not distinguish texts with the same "
         "words in another order: set path = null in [components.llm.cache]."
+    )
+    G773 = (
+        "The progress log {path} cannot be written ({reason}). It keeps the {done} "
+        "finished documents. Free some space on its disk, and run the same command "
+        "again to resume."
     )
 
 

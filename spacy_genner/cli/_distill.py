@@ -39,6 +39,7 @@ from ..distillation import (
 from ..errors import Errors, Warnings
 from ..llm.openai.usage import Usage, usage_of
 from ..models.gguf import cached_sha256, joined_sha256
+from ..training.loop import check_blocks
 from ._texts import (
     AnnotatedText,
     InputText,
@@ -49,6 +50,7 @@ from ._texts import (
     set_record,
 )
 from ._util import (
+    CONFIG_ERRORS,
     FACTORY,
     add_entity_group,
     check_suffix,
@@ -352,7 +354,7 @@ def load_teacher(
             if config.is_file():
                 _check_spacy_llm(path, load_config(config, interpolate=False))
             nlp = spacy.load(path if path.exists() else source, config=dict(overrides))
-    except (OSError, ValueError) as error:
+    except (OSError, *CONFIG_ERRORS) as error:
         if str(error).startswith("[G"):
             raise
         reason = without_values(error)
@@ -384,6 +386,7 @@ def _assemble(path: Path, overrides: Mapping[str, Any]) -> Language:
 
 
 def _check_spacy_llm(path: Path, config: Config) -> None:
+    check_blocks(config, path)
     components = config.get("components", {}).values()
     used = any(component.get("factory") == _LLM_FACTORY for component in components)
     if used and find_spec("spacy_llm") is None:

@@ -1,9 +1,11 @@
 """Shared parts of the commands: options, error reporting, pipelines and progress."""
 
+import configparser
 import errno
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
@@ -145,6 +147,34 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             _exit(message)
 
     return run
+
+
+# Errors of confection, configparser and spaCy for a file that is no config.
+CONFIG_ERRORS = (
+    ConfigValidationError,
+    configparser.Error,
+    ValueError,
+    ImportError,
+    KeyError,
+    RecursionError,
+)
+
+
+@contextmanager
+def names_config(path: Path) -> Iterator[None]:
+    """Name the config in the errors that it causes, unless a message of this project
+    names the setting at fault.
+
+    path (Path): The file of the config.
+    RAISES (ValueError): The block raises an error for an invalid config.
+    """
+    try:
+        yield
+    except CONFIG_ERRORS as error:
+        if str(error).startswith("[G"):
+            raise
+        reason = " ".join(without_values(error).split()).rstrip(".")
+        raise ValueError(Errors.G342.format(path=path, reason=reason)) from error
 
 
 def without_values(error: Exception) -> str:

@@ -12,7 +12,14 @@ import typer
 from wasabi import msg
 
 from ..errors import Errors
-from ._util import Code, app, choose_gpu, parse_overrides, reports_errors
+from ._util import (
+    Code,
+    app,
+    choose_gpu,
+    names_config,
+    parse_overrides,
+    reports_errors,
+)
 
 
 @app.command(
@@ -92,17 +99,20 @@ def train(
     target = output or resume
     assert target is not None
     use_gpu = choose_gpu(gpu_id)
-    config = load_config_from_str(
-        read_text(config_path), overrides=overrides, interpolate=False
-    )
-    check_training_config(config, config_path)
+    with names_config(config_path):
+        config = load_config_from_str(
+            read_text(config_path), overrides=overrides, interpolate=False
+        )
+        check_training_config(config, config_path)
     target.mkdir(parents=True, exist_ok=True)
     known = None if checkpoint is None else checkpoint.identity.config
-    total = fill_total_steps(config, known)
+    with names_config(config_path):
+        total = fill_total_steps(config, known)
     if total is not None:
         msg.info(f"The learning rate falls over {total} steps")
     msg.divider("Initializing pipeline")
-    nlp = init_nlp(config, use_gpu=use_gpu)
+    with names_config(config_path):
+        nlp = init_nlp(config, use_gpu=use_gpu)
     msg.good("Initialized pipeline")
     msg.divider("Training pipeline")
     if checkpoint is not None and resume is not None and not _same(target, resume):

@@ -10,6 +10,7 @@ import base64
 import json
 from array import array
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,13 +64,16 @@ class ProgressLog:
             True also that of a run with another teacher, and False starts a new log. A
             log without a finished document is never continued.
         RETURNS (int): The number of finished documents.
-        RAISES (ValueError): The file is damaged or belongs to another run.
+        RAISES (ValueError): The file is damaged, belongs to another run, or can't be
+            written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if resume is not False and self.path.is_file():
             self._load(identity, resume is True)
-        self._file = self.path.open("r+b" if self._end else "w+b")
+        # Unbuffered, so that closing the file of a full disk raises no second error.
+        self._file = self.path.open("r+b" if self._end else "w+b", buffering=0)
         self._file.truncate(self._end)
+        self._reader = self.path.open("rb")
         if not self._end:
             self._append({"layout": _LAYOUT, **identity})
         return self.done
@@ -78,7 +82,7 @@ class ProgressLog:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        self._close()
         if not any(self._offsets):
             self.path.unlink(missing_ok=True)
 
@@ -107,6 +111,7 @@ class ProgressLog:
         """Add a document.
 
         entry (Entry): The document.
+        RAISES (ValueError): The file can't be written. It keeps the earlier documents.
         """
         data = DocBin(docs=[entry.doc], store_user_data=True).to_bytes()
         line = {
@@ -124,9 +129,9 @@ class ProgressLog:
         RETURNS (Entry): The entry.
         RAISES (ValueError): The entry is damaged.
         """
-        self._file.seek(self._offsets[number])
         try:
-            line = json.loads(self._file.readline())
+            self._reader.seek(self._offsets[number])
+            line = json.loads(self._reader.readline())
             docbin = DocBin().from_bytes(base64.b64decode(line["doc"]))
             [doc] = docbin.get_docs(vocab)
             return Entry(number, doc, line["error"])
@@ -136,16 +141,29 @@ class ProgressLog:
 
     def remove(self) -> None:
         """Remove the file, once the output contains all documents."""
-        self._file.close()
+        self._close()
         self.path.unlink()
 
+    def _close(self) -> None:
+        self._file.close()
+        self._reader.close()
+
     def _append(self, line: Mapping[str, Any]) -> int:
-        """Write a line and return its offset."""
+        """Write a line and return its offset. An incomplete line is removed."""
         offset = self._end
-        self._file.seek(offset)
         written = json.dumps(line).encode("ascii") + b"\n"
-        self._file.write(written)
-        self._file.flush()
+        try:
+            self._file.seek(offset)
+            rest = memoryview(written)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(offset)
+            reason = error.strerror or error
+            raise ValueError(
+                Errors.G773.format(path=self.path, reason=reason, done=self.done)
+            ) from error
         self._end = offset + len(written)
         return offset
 

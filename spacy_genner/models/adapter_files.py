@@ -12,8 +12,10 @@ package.
 
 import hashlib
 import json
+import os
 import shutil
 import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,26 +240,77 @@ def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
     output (Path): A new or empty folder. It receives `base` (config.json, safetensors
         and tokenizer files) and `adapter`.
     RETURNS (tuple[Path, Path]): The folders of the base and of the adapter.
-    RAISES (ValueError): No adapter or several are found, or the output folder is not
-        empty.
+    RAISES (ValueError): No adapter or several are found, the adapter is damaged or does
+        not fit its base, or the output folder is not empty.
+    RAISES (OSError): The output can't be written. The error names a path in it, and no
+        unfinished output is left.
     """
     files = read_adapter(_find_adapter(Path(component_folder)))
+    name = files.config.get("base_model_name_or_path")
+    if not isinstance(name, str):
+        reason = f"{CONFIG_FILE} does not name the base model"
+        raise ValueError(Errors.G252.format(where=component_folder, reason=reason))
     output = Path(output).expanduser().resolve()
     check_unused(output)
-    source = resolve_base(
-        files.config["base_model_name_or_path"], files.config.get("revision")
-    )
-    base = output / "base"
-    with replaced_folder(base) as fresh:
+    source = resolve_base(name, files.config.get("revision"))
+    check_adapter_fits(files, source.folder, str(component_folder))
+    base, adapter = output / "base", output / _ADAPTER_FOLDER
+    config = {**files.config, "base_model_name_or_path": str(base), "revision": None}
+    with replaced_folder(output) as fresh:
+        (fresh / base.name).mkdir()
         for path in sorted(source.folder.iterdir()):
             internal = path.name == MANIFEST or f".{ROUNDED}." in path.name
             # The files of the hub's cache are links.
             if path.is_file() and not internal:
-                shutil.copy2(path.resolve(), fresh / path.name)
-    adapter = output / _ADAPTER_FOLDER
-    config = {**files.config, "base_model_name_or_path": str(base), "revision": None}
-    write_adapter(AdapterFiles(config, files.weights), adapter)
+                shutil.copy2(path.resolve(), fresh / base.name / path.name)
+                _set_readable(fresh / base.name / path.name)
+        write_adapter(AdapterFiles(config, files.weights), fresh / adapter.name)
     return base, adapter
+
+
+def check_adapter_fits(files: AdapterFiles, folder: Path, where: str) -> None:
+    """Check an adapter against a base whose weights are not loaded.
+
+    files (AdapterFiles): The adapter.
+    folder (Path): The folder of the base.
+    where (str): The origin of the adapter, for messages.
+    RAISES (ValueError): The adapter is damaged or does not fit the base.
+    """
+    import torch
+    from safetensors.torch import load
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from .lora import load_lora
+
+    options: Any = {"local_files_only": True, "trust_remote_code": False}
+    name = str(files.config["base_model_name_or_path"])
+    try:
+        config = AutoConfig.from_pretrained(str(folder), **options)
+        with torch.device("meta"):
+            network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except (ValueError, KeyError, OSError, ImportError, RuntimeError) as err:
+        raise ValueError(
+            Errors.G233.format(name=name, folder=folder, reason=err)
+        ) from err
+    try:
+        with warnings.catch_warnings():
+            # Tensors without values can't receive those of the adapter.
+            warnings.filterwarnings("ignore", message=".*copying from a non-meta")
+            load_lora(network, files, name, where)
+        tensors = load(files.weights)
+    except (TypeError, AttributeError, KeyError, IndexError) as err:
+        raise ValueError(Errors.G252.format(where=where, reason=repr(err))) from err
+    for key, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            reason = f"{key} has values that are no finite numbers"
+            raise ValueError(Errors.G252.format(where=where, reason=reason))
+
+
+def _set_readable(path: Path) -> None:
+    """Give a copy the mode of a new file: a cache may be private."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
 
 
 def _find_adapter(folder: Path) -> Path:

@@ -30,9 +30,10 @@ from spacy.util import registry, resolve_dot_names
 from thinc.api import Config, Optimizer
 
 from ..corpora.docbin import check_not_entities_alone, load_docs, unaligned_spans
+from ..corpora.labels import read_labels
 from ..errors import Errors, GennerWarning
 from ..formats import CharSpan, crossings, get_format
-from ..io import check_place, replaced_file
+from ..io import check_place, has_lone_surrogate, replaced_file
 from .loop import check_evaluable, epoch_sizes, read_labels_file
 
 # The number of tokens in a training batch.
@@ -189,7 +190,7 @@ def write_config(
             raise ValueError(Errors.G319.format(name=name, found=value))
     # Report invalid files before the base is loaded and timed.
     if labels_path is not None:
-        read_labels_file(Path(labels_path), "'labels'")
+        _check_labels(Path(labels_path))
     check_place(Path(output_path))
     facts = read_facts(Path(corpus_path), spans_key, lang)
     dev_docs, dev_depth = _read_dev(Path(dev_path), facts.spans_key, lang)
@@ -214,6 +215,19 @@ def write_config(
 
 
 # The corpus
+
+
+def _check_labels(path: Path) -> None:
+    content = read_labels_file(path, "'labels'")
+    try:
+        labels = read_labels(content, get_format("inline_bracketed"))
+        for text in (*labels, *labels.values()):
+            if has_lone_surrogate(text):
+                raise ValueError(f"{text!r} holds half of a character")
+    except ValueError as error:
+        raise ValueError(
+            Errors.G341.format(path=path, place="'labels'", reason=error)
+        ) from error
 
 
 def read_facts(path: Path, spans_key: str | None, lang: str) -> CorpusFacts:

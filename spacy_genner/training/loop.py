@@ -471,6 +471,7 @@ def check_training_config(config: Config, path: Path) -> None:
     for name in SECTIONS:
         if name not in config:
             raise ValueError(Errors.G340.format(path=path, section=name))
+    check_blocks(config, path)
     filled = config.interpolate()
     for key in COUNTS:
         if key in filled["training"]:
@@ -480,6 +481,28 @@ def check_training_config(config: Config, path: Path) -> None:
         file = Path(str(block.get("path")))
         if block.get("require") or file.exists():
             read_labels_file(file, f"[{place}]")
+
+
+def check_blocks(config: Config, path: Path) -> None:
+    """Check that a config has blocks of settings where spaCy expects them.
+
+    config (Config): The config, not interpolated.
+    path (Path): The file of the config, for the message.
+    RAISES (ValueError): A section is not a block, or a component is not.
+    """
+    places: dict[str, Any] = dict(config)
+    for section in ("components", "initialize.components"):
+        blocks: Any = config
+        for key in section.split("."):
+            blocks = blocks.get(key) if isinstance(blocks, dict) else None
+        if isinstance(blocks, dict):
+            places.update({f"{section}.{name}": each for name, each in blocks.items()})
+        elif blocks is not None:
+            places[section] = blocks
+    for place, block in places.items():
+        if not isinstance(block, dict):
+            reason = f"[{place}] is {block!r} and not a section with settings"
+            raise ValueError(Errors.G342.format(path=path, reason=reason))
 
 
 def read_labels_file(path: Path, place: str) -> Any:

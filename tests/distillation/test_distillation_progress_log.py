@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 
 import pytest
 import spacy
@@ -333,3 +334,33 @@ def test_a_log_without_entries_is_removed(tmp_path):
     with log:
         assert log.path.exists()
     assert not log.path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Uses a limit of POSIX systems.")
+@pytest.mark.parametrize("room", [10, 300, 1000])
+def test_a_full_disk_keeps_the_finished_documents(tmp_path, room):
+    """The error names the progress log, and the run resumes."""
+    import resource
+
+    nlp = spacy.blank("en")
+    path = tmp_path / "corpus.spacy.part"
+    identity = {"input": "a" * 64, "teacher": "b" * 64}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log = ProgressLog(path, 9)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(ValueError, match=r"G773.*corpus\.spacy\.part.*resume"):
+            log.open(identity)
+            with log:
+                for number in range(1, 10):
+                    log.add(Entry(number, nlp(f"document {number}"), None))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    done = log.done
+    assert done < 9 and bool(done) == (room == 1000)
+    again = ProgressLog(path, 9)
+    assert again.open(identity) == done
+    with again:
+        again.add(Entry(done + 1, nlp("more"), None))
+        texts = [again.read(n, nlp.vocab).doc.text for n in range(1, done + 2)]
+    assert texts == [*(f"document {n}" for n in range(1, done + 1)), "more"]

@@ -1,12 +1,17 @@
 """Adapter folders, and the export for peft and vLLM."""
 
+import errno
+import json
+import os
 import shutil
 
 import pytest
 import safetensors
 import safetensors.torch
 import torch
+from typer.testing import CliRunner
 
+from spacy_genner.cli import app
 from spacy_genner.models import adapter_files, base_model
 from spacy_genner.models.adapter_files import (
     AdapterFiles,
@@ -181,3 +186,102 @@ def test_a_seal_keeps_tensors_and_metadata(tmp_path):
     loaded, before = safetensors.torch.load(sealed), safetensors.torch.load(data)
     assert loaded.keys() == before.keys()
     assert all(torch.equal(loaded[name], before[name]) for name in before)
+
+
+def change_config(**values):
+    def change(folder):
+        path = folder / "adapter_config.json"
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps({**config, **values}))
+
+    return change
+
+
+def change_tensors(change):
+    def changed(folder):
+        path = folder / "adapter_model.safetensors"
+        found = safetensors.torch.load(path.read_bytes())
+        change(found)
+        path.write_bytes(safetensors.torch.save(found))
+
+    return changed
+
+
+def without_seal(folder):
+    change_tensors(lambda found: None)(folder)
+
+
+def first(found):
+    return min(found)
+
+
+BROKEN = {
+    "empty": (lambda f: (f / "adapter_model.safetensors").write_bytes(b""), "G252"),
+    "text": (lambda f: (f / "adapter_model.safetensors").write_text("x" * 99), "G252"),
+    "truncated": (
+        lambda f: os.truncate(
+            f / "adapter_model.safetensors",
+            (f / "adapter_model.safetensors").stat().st_size - 9,
+        ),
+        "G252|G271",
+    ),
+    "no tensors": (change_tensors(lambda found: found.clear()), "G255"),
+    "a tensor less": (change_tensors(lambda found: found.pop(first(found))), "G255"),
+    "another shape": (
+        change_tensors(lambda found: found.update({first(found): torch.ones(3, 3)})),
+        "G255",
+    ),
+    "not a number": (
+        change_tensors(lambda found: found[first(found)].fill_(torch.nan)),
+        "G252",
+    ),
+    "foreign tensor": (
+        change_tensors(lambda found: found.update({"x.lora_A.weight": torch.ones(2)})),
+        "G255",
+    ),
+    "another rank": (change_config(r=3), "G255"),
+    "rank of a wrong type": (change_config(r="two"), "G25"),
+    "other modules": (change_config(target_modules=["nothing"]), "G255"),
+    "no base": (change_config(base_model_name_or_path=None), "G252"),
+    "config": (lambda f: (f / "adapter_config.json").write_text("{"), "G252"),
+    "config of another type": (
+        lambda f: (f / "adapter_config.json").write_text("[1]"),
+        "G252",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_broken_adapter_is_not_exported(component, tmp_path, name, existing):
+    """Also if it was saved without a checksum."""
+    _, folder = component
+    if name != "truncated":
+        without_seal(folder / "adapter")
+    change, code = BROKEN[name]
+    change(folder / "adapter")
+    output = tmp_path / "out"
+    if existing:
+        output.mkdir()
+    with pytest.raises(ValueError, match=rf"\[({code})"):
+        export_base(folder, output)
+    assert not output.exists() or not list(output.iterdir())
+
+
+def test_an_export_to_a_full_disk_names_the_target(component, tmp_path, monkeypatch):
+    def fail(source, target):
+        raise OSError(errno.ENOSPC, "full", str(source), None, str(target))
+
+    monkeypatch.setattr(adapter_files.shutil, "copy2", fail)
+    with pytest.raises(OSError) as error:
+        export_base(component[1], tmp_path / "out")
+    assert error.value.filename.startswith(str(tmp_path / "out" / "base"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_reports_a_broken_adapter(component, tmp_path):
+    _, folder = component
+    (folder / "adapter" / "adapter_model.safetensors").write_bytes(b"broken")
+    result = CliRunner().invoke(app, ["export-base", str(folder), str(tmp_path / "o")])
+    assert result.exit_code == 1
+    assert "[G252]" in result.stderr and "Base:" not in result.stdout

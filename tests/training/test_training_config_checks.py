@@ -1,6 +1,7 @@
 """Errors of a config and its files that are reported before the base is loaded."""
 
 import json
+import re
 
 import pytest
 from training_cases import make_config, write_config, write_corpus
@@ -140,3 +141,76 @@ def test_a_full_disk_leaves_the_old_config(folder, tiny_base, monkeypatch):
     check_error(f"{line} {tiny_base('llama')}", "G523", "new.cfg")
     assert (folder / "new.cfg").read_text() == "old"
     assert not list(folder.glob(".new.cfg*"))
+
+
+NO_CONFIGS = {
+    "words": b"hello world\n",
+    "open section": b"[nlp\nlang = 1",
+    "no value": b"[nlp]\nlang\n",
+    "value twice": b'[nlp]\nlang = "en"\nlang = "de"\n',
+    "section twice": b"[nlp]\n[training]\n[nlp]\n",
+    "json": b'{"nlp": {"lang": "en"}}',
+    "zip": b"PK\x03\x04abc",
+    "nul": b"\0\0\0",
+    "unknown variable": b"[nlp]\nlang = ${a.b}\n[training]\nx = ${nlp.q}\n",
+    "open variable": b"[nlp]\nlang = ${\n[training]\n",
+    "open list": b"[nlp]\nlang = {\n[training]\nx = [1,\n",
+    "no settings": b"[nlp]\n[training]\n",
+    "subsection alone": b"[nlp.a]\nx = 1\n[training.b]\ny = 2\n",
+    "value without a section": b"nlp = 3\n",
+    "deep": b"[nlp]\nx = " + b"[" * 100_000 + b"\n[training]\n",
+    "digits": b"[nlp]\nx = " + b"9" * 6000 + b"\n[training]\n",
+    "default section": b"[DEFAULT]\na = 1\n",
+    "dots": b"[.]\na = 1\n[nlp]\n[training]\n",
+    "html": b"<!DOCTYPE html>\n<html>\n",
+    "corpora": b'[nlp]\nlang = "en"\n[training]\ntrain_corpus = 5\n',
+}
+
+
+@pytest.mark.parametrize("name", NO_CONFIGS)
+def test_a_file_that_is_no_config(folder, name):
+    write(folder / "none.cfg", NO_CONFIGS[name])
+    check_error("train none.cfg --output out", "G342", "none.cfg", "init-config")
+    write(folder / "in.jsonl", '{"text": "a"}')
+    teacher = "annotate in.jsonl out.spacy --teacher none.cfg"
+    result = CliRunner().invoke(app, teacher.split())
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    message = " ".join(result.stderr.split())
+    assert re.search(r"\[G(342|760|762)\].* none.cfg ", message), message
+
+
+@pytest.mark.parametrize("content", [b"", b"[paths]\n", b"\xff\xfe\0"])
+def test_a_config_without_sections_or_text(folder, content):
+    write(folder / "none.cfg", content)
+    code = "G510" if content[:1] == b"\xff" else "G340"
+    check_error("train none.cfg --output out", code, "none.cfg")
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("[components]\n", "[components]\nother = 3\n"),
+        ('factory = "generative_ner"', 'factory = "nothing"'),
+        ('lang = "en"', 'lang = "qq"'),
+        ("max_steps = 8", 'max_steps = "many"'),
+    ],
+)
+def test_an_invalid_config_is_named(folder, old, new):
+    text = (folder / "tiny.cfg").read_text()
+    assert old in text
+    (folder / "tiny.cfg").write_text(text.replace(old, new))
+    check_error("train tiny.cfg --output out", "G342", "tiny.cfg")
+
+
+LABELS_OF_ANOTHER_TYPE = ["[1]", '{"ORG": 3}', '[["a"]]', '["A", "A"]', '[""]']
+LABELS_OF_ANOTHER_TYPE += ['["a]b"]', '{"ORG": "a\\nb"}', '["\\ud800"]', '{"a": {}}']
+
+
+@pytest.mark.parametrize("content", LABELS_OF_ANOTHER_TYPE)
+def test_labels_that_are_none_name_their_file(folder, content):
+    write(folder / "lab.json", content)
+    line = "init-config data.spacy new.cfg --dev data.spacy --base nowhere"
+    check_error(f"{line} --labels lab.json", "G341", "lab.json", "Expected JSON")
+    write(folder / "in.jsonl", '{"text": "a"}')
+    line = "convert in.jsonl out.json --from jsonl --to alpaca"
+    check_error(f"{line} --labels lab.json", "G561", "lab.json")

@@ -441,9 +441,9 @@ class Alignment:
     def find(self, start: int, end: int) -> tuple[int, int] | None:
         """Find the part of the text that a part of the output represents.
 
-        Words that differ from the text belong to it if they are beside words that do
-        not, or similar to the words in their place. Otherwise they are left out, so
-        that no word is added to a span that it does not represent.
+        Words at the edges that differ from the text belong to it if they replace no
+        more words than they are, or are similar to those. Otherwise they are left out,
+        so that no span is wider than the part of the output.
 
         start (int): The offset in the output at which the part starts (characters).
         end (int): The offset at which it ends, exclusive.
@@ -475,7 +475,9 @@ class Alignment:
         a1, a2, b1, b2 = change
         if self._is_unspaced(change):
             return a2 - a1 == b2 - b1 or self._is_similar(change)
-        return 0 < a1 and a2 < len(self.written)
+        if a1 == 0 or a2 == len(self.written):
+            return False
+        return b2 - b1 <= a2 - a1 or self._is_similar(change)
 
     def _is_similar(self, change: Change) -> bool:
         if change not in self._similar:

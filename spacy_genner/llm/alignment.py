@@ -5,10 +5,8 @@ The tolerant parser of the output format finds the spans, and this module places
 the tokens and decides whether the completion is an attempt at the task at all.
 """
 
-import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from typing import Any
 
 from spacy.tokens import Doc, Span
@@ -16,6 +14,7 @@ from spacy.tokens import Doc, Span
 from ..errors import Errors
 from ..formats import CharSpan, Format, InlineFormat, Issue, Parsed
 from ..formats.json_reader import read_values
+from ..formats.repair import matching_blocks, split_words
 from ..pipeline.results import OK, REPAIRED, Prediction, TokenSpan, failed_prediction
 from .messages import Completion
 
@@ -48,13 +47,6 @@ LEAST_COPIED = 0.5
 SCORE = 1.0
 _SHOWN = 80
 _WITHIN_ANSWER = {"within": "answer"}
-# Scripts without spaces between words: Thai to Khmer, Japanese, Chinese.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-)
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
-# Above this number of words, difflib ignores very frequent ones.
-_LONG = 3000
 
 
 def aligned(
@@ -132,7 +124,7 @@ def _reasoning_issue(end: int) -> dict[str, Any]:
 
 
 def _off_tokens(text: str, span: CharSpan) -> dict[str, Any]:
-    found = text[span.start : span.end]
+    found = text[span.start : min(span.end, span.start + _SHOWN)]
     return {
         "code": "off_tokens",
         "message": f"{found!r} ({span.label}) begins or ends inside a token",
@@ -170,14 +162,15 @@ def copied_share(text: str, answer: str) -> float:
     text (str): The text.
     answer (str): The answer.
     RETURNS (float): The share of the text's characters, without white space, in words
-        and punctuation that the answer also has, ignoring case. 1.0 for an empty text.
+        and punctuation that the answer also has, ignoring case and the differences
+        between equivalent characters. 1.0 for an empty text.
     """
-    wanted, written = (_WORD.findall(each.casefold()) for each in (text, answer))
+    wanted, written = (
+        [word.text for word in split_words(each.casefold())] for each in (text, answer)
+    )
     size = sum(map(len, wanted))
     if not size:
         return 1.0
-    long = len(wanted) + len(written) > _LONG
-    matcher = SequenceMatcher(None, written, wanted, autojunk=long)
-    blocks = matcher.get_matching_blocks()
+    blocks = matching_blocks(written, wanted)
     copied = sum(sum(map(len, wanted[b : b + n])) for _, b, n in blocks)
     return copied / size

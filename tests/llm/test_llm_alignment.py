@@ -1,5 +1,8 @@
 """Alignment of completions to documents."""
 
+import time
+import unicodedata
+
 import pytest
 import spacy
 from spacy.tokens import Doc
@@ -151,6 +154,22 @@ def test_a_language_without_spaces():
     assert align(doc, "对不起").status == "failed"
 
 
+def test_equivalent_text_is_no_failure(nlp):
+    text = "Zo\u00eb vit \u00e0 Besan\u00e7on."
+    written = unicodedata.normalize("NFD", f"[{text[:3]} | GPE]{text[3:]}")
+    prediction = align(nlp(text), written)
+    assert (prediction.status, spans_of(prediction)) == ("repaired", [(0, 1, "GPE")])
+    assert set(codes(prediction)) == {"copy_differs"}
+
+
+def test_one_other_comma_in_a_language_without_spaces():
+    words = ["我", "在", "北京", "，", "他", "在", "上海", "。"]
+    doc = Doc(spacy.blank("zh").vocab, words=words, spaces=[False] * 8)
+    prediction = align(doc, "我在[北京 | GPE],他在[上海 | GPE]。")
+    assert prediction.status == "repaired"
+    assert spans_of(prediction) == [(2, 3, "GPE"), (6, 7, "GPE")]
+
+
 def test_a_blank_document(nlp):
     assert align(nlp(""), "").status == "ok"
     assert align(nlp("  "), "x").status == "repaired"
@@ -162,3 +181,16 @@ def test_a_blank_document(nlp):
 )
 def test_copied_share(text, completion, share):
     assert copied_share(text, completion) == share
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_copied_share_of_equivalent_text(form):
+    text = "Zo\u00eb\u2019s caf\u00e9 \u2013 Besan\u00e7on"
+    written = unicodedata.normalize(form, "Zo\u00eb's caf\u00e9 - Besan\u00e7on")
+    assert copied_share(text, written) == 1
+
+
+def test_copied_share_of_repetitive_text_is_quick():
+    started = time.process_time()
+    assert copied_share("a b " * 5000, "b a " * 5000 + "c") > 0.5
+    assert time.process_time() - started < 10

@@ -1,8 +1,16 @@
-"""Per-item fallback: the failure of one item does not affect others."""
+"""Per-item fallback and crossing spans of neighbouring windows."""
+
+import random
+import time
 
 import pytest
 
-from spacy_genner.pipeline.results import map_with_fallback
+from spacy_genner.pipeline.results import (
+    Prediction,
+    TokenSpan,
+    map_with_fallback,
+    resolve_crossing,
+)
 
 
 def failed(item, error):
@@ -36,3 +44,50 @@ def test_a_keyboard_interrupt_is_raised():
 
     with pytest.raises(KeyboardInterrupt):
         map_with_fallback(work, [1, 2], failed)
+
+
+def cross(one, other):
+    first, second = sorted((one, other), key=lambda span: (span.start, -span.end))
+    return first.start < second.start < first.end < second.end
+
+
+def test_crossing_spans_of_lower_scores_are_dropped():
+    choose = random.Random(0)
+    for _ in range(300):
+        spans = []
+        for _ in range(choose.randint(0, 12)):
+            start, size = choose.randint(0, 12), choose.randint(1, 6)
+            score = choose.choice([0.25, 0.5, 0.75])
+            spans.append(TokenSpan(start, start + size, choose.choice("AB"), score))
+        kept = []
+        for span in sorted(spans, key=lambda span: -span.score):
+            if not any(cross(span, other) for other in kept):
+                kept.append(span)
+        prediction = Prediction(list(spans))
+        resolve_crossing(prediction)
+        assert prediction.spans == [span for span in spans if span in kept]
+        assert len(prediction.issues) == len(spans) - len(kept)
+        assert prediction.status == ("repaired" if prediction.issues else "ok")
+
+
+def test_the_issue_names_both_crossing_spans():
+    spans = [TokenSpan(0, 3, "A", 0.5), TokenSpan(2, 5, "B", 0.9)]
+    prediction = Prediction(spans)
+    resolve_crossing(prediction)
+    assert prediction.spans == spans[1:]
+    [issue] = prediction.issues
+    assert (issue["code"], issue["start"], issue["end"]) == ("crossing", 0, 3)
+    assert "A over tokens 0 to 3 crosses B over 2 to 5" in issue["message"]
+
+
+def test_many_crossing_spans_are_resolved_quickly():
+    choose = random.Random(0)
+    spans = []
+    for start in range(20_000):
+        end = start + choose.randint(1, 2000)
+        spans.append(TokenSpan(start, end, "A", choose.random()))
+    prediction = Prediction(spans)
+    started = time.process_time()
+    resolve_crossing(prediction)
+    assert time.process_time() - started < 10
+    assert prediction.spans and prediction.issues

@@ -1,0 +1,306 @@
+"""Repair of answers that differ from the text: scripts, equivalent text, loose tags."""
+
+import json
+import random
+import time
+import unicodedata
+from difflib import SequenceMatcher
+
+import pytest
+from formats_cases import JSON
+
+from spacy_genner.formats import CharSpan, crossings, drop_crossing, get_format
+from spacy_genner.formats.base import NestedSpans, first_crossing
+from spacy_genner.formats.json import loose_occurrences, occurrences
+from spacy_genner.formats.repair import fold, matching_blocks, split_words
+
+LABELS = ["GPE", "ORG", "PER"]
+
+
+def parse(output, text, name="inline_bracketed", labels=LABELS):
+    parsed = get_format(name).parse(output, text, labels)
+    found = [(text[span.start : span.end], span.label) for span in parsed.spans]
+    return found, [issue.code for issue in parsed.issues]
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "spans"),
+    [
+        # Punctuation that differs, is missing or is added.
+        (
+            "我在北京，他在上海。",
+            "我在[北京 | GPE],他在[上海 | GPE]。",
+            [("北京", "GPE"), ("上海", "GPE")],
+        ),
+        (
+            "我在北京，他在上海。",
+            "我在[北京 | GPE]、他在[上海 | GPE]",
+            [("北京", "GPE"), ("上海", "GPE")],
+        ),
+        (
+            "ผมอยู่ที่กรุงเทพครับ",
+            "ผมอยู่[กรุงเทพ | GPE]ครับผม",
+            [("กรุงเทพ", "GPE")],
+        ),
+        ("東京に住んでいます。", "[東京 | GPE]にすんでいます", [("東京", "GPE")]),
+        # Other characters for the same number of characters, within a longer name.
+        ("我住在台灣大學。", "我住在[台湾大学 | ORG]。", [("台灣大學", "ORG")]),
+        # A span inside a replaced stretch is dropped or cut, and never widened.
+        ("我在北京很大。", "我在[上海 | GPE]。", []),
+        ("我在北京很大。", "我在[上海 | GPE]很大。", []),
+        ("他在北京很大的大学学习", "他在[上海大学 | ORG]学习", [("大学", "ORG")]),
+        ("He is in the city of Porto now", "He is [here now | GPE]", [("now", "GPE")]),
+        ("the capital of Portugal won", "the [USA | GPE] won", []),
+        # Words that are split or joined represent the same text.
+        (
+            "binds NF-kappa B well",
+            "binds [NF-kappaB | PER] well",
+            [("NF-kappa B", "PER")],
+        ),
+        ("हिन्दी भाषा है", "[हिन्दी | GPE] भाषा हैं", [("हिन्दी", "GPE")]),
+    ],
+)
+def test_spans_are_aligned_and_never_widened(text, output, spans):
+    found, codes = parse(output, text)
+    assert found == spans
+    assert codes
+
+
+PAIRS = [
+    ("S\u00e3o Paulo", "Sa\u0303o Paulo"),
+    ("\ud55c\uad6d", unicodedata.normalize("NFD", "\ud55c\uad6d")),
+    ("Vi\u1ec7t Nam", "Vie\u0323\u0302t Nam"),
+    ("Lisbon", "Lis\u00adbon"),
+    ("Lisbon", "Lis\u200bbon"),
+    ("King's Cross", "King\u2019s Cross"),
+    ('the "Mill" Inc', "the \u201cMill\u201d Inc"),
+    ("Aix-en-Provence", "Aix\u2011en\u2013Provence"),
+    ("NHK 2", "\uff2e\uff28\uff2b\u3000\uff12"),
+    ("St. Ives", "St.\u00a0Ives"),
+]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("name", ["inline_bracketed", "inline_xml", *JSON])
+def test_equivalent_text_is_found_and_reported(name, pair, swapped):
+    written, there = reversed(pair) if swapped else pair
+    fmt = get_format(name)
+    start = len("Then ")
+    copy, text = f"Then {written} rose.", f"Then {there} rose."
+    output = fmt.render(copy, [CharSpan(start, start + len(written), "GPE")], LABELS)
+    found, codes = parse(output, text, name)
+    assert found == [(there, "GPE")]
+    assert "copy_differs" in codes
+    assert set(codes) <= {"copy_differs", "offset_moved"}
+
+
+def test_folded_offsets_cover_whole_characters():
+    text = "a\u0301\u00adb\u2026\ufb01"
+    folded = fold(text)
+    assert folded.text == "\u00e1b...fi"
+    assert list(folded.starts) == [0, 3, 4, 4, 4, 5, 5]
+    assert list(folded.ends) == [2, 4, 5, 5, 5, 6, 6]
+    # Half a character is not found.
+    assert loose_occurrences(text, "f") == []
+    assert loose_occurrences(text, "BFI") == []
+    assert loose_occurrences(text, "\u00c1 B") == [(0, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "codes"),
+    [
+        ("inline_bracketed", " | GPE]", " | gpe]", {"copy_differs"}),
+        ("inline_bracketed", " | GPE]", "|GPE]", {"copy_differs"}),
+        ("inline_bracketed", " | GPE]", " | GPE ]", {"copy_differs"}),
+        ("inline_bracketed", " | GPE]", "  |gpe]", {"copy_differs"}),
+        ("inline_xml", "GPE", "gpe", {"copy_differs"}),
+        ("inline_xml", "<GPE>", "<gpe>", {"copy_differs"}),
+        ("inline_xml", "</GPE>", "</ Gpe >", {"copy_differs"}),
+        ("grouped_json", "GPE", "gpe", {"copy_differs"}),
+        ("occurrence_json", "GPE", "gpe", {"copy_differs"}),
+        ("offset_json", "GPE", " Gpe", {"copy_differs"}),
+    ],
+)
+def test_labels_and_tags_match_where_unambiguous(name, old, new, codes):
+    text = "Lisbon hosts the University of Lisbon."
+    spans = [
+        CharSpan(0, 6, "GPE"),
+        CharSpan(17, 37, "ORG"),
+        CharSpan(31, 37, "GPE"),
+    ]
+    fmt = get_format(name)
+    output = fmt.render(text, spans, LABELS).replace(old, new)
+    parsed = fmt.parse(output, text, LABELS)
+    assert parsed.spans == spans
+    assert {issue.code for issue in parsed.issues} == codes
+    # Two labels that differ in case only are not confused.
+    parsed = fmt.parse(output.replace(new, new.title()), text, ["GPE", "gPE", "ORG"])
+    if "gpe" in new:
+        assert parsed.spans == spans[1:2]
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("inline_bracketed", "The [University of [Lisbon] | ORG]."),
+        ("inline_bracketed", "The [University of [Lisbon|foo] | ORG]."),
+        ("inline_bracketed", "The [University of [Lisbon | ] | ORG]."),
+        ("inline_xml", "The <ORG>University of <foo>Lisbon</foo></ORG>."),
+    ],
+)
+def test_nested_span_without_a_known_label_leaves_the_outer_one(name, output):
+    found, codes = parse(output, "The University of Lisbon.", name)
+    assert found == [("University of Lisbon", "ORG")]
+    assert codes
+
+
+def difflib_blocks(first, second):
+    matcher = SequenceMatcher(None, first, second, autojunk=False)
+    return [tuple(block) for block in matcher.get_matching_blocks()[:-1]]
+
+
+def test_blocks_are_those_of_difflib():
+    choose = random.Random(0)
+    for _ in range(2000):
+        first = choose.choices("abcde", k=choose.randint(0, 12))
+        second = [*first] if choose.random() < 0.5 else []
+        for _ in range(choose.randint(0, 8)):
+            second.insert(choose.randint(0, len(second)), choose.choice("abcde"))
+        found = [tuple(block) for block in matching_blocks(first, second)]
+        assert found == difflib_blocks(first, second)
+
+
+def test_blocks_of_long_sequences_are_in_order_and_equal():
+    choose = random.Random(0)
+    for alphabet in ("a", "ab", "abcdef"):
+        for _ in range(10):
+            first = choose.choices(alphabet, k=choose.randint(200, 600))
+            second = [item for item in first if choose.random() < 0.95]
+            last_a = last_b = matched = 0
+            for a, b, size in matching_blocks(first, second):
+                assert a >= last_a and b >= last_b and size > 0
+                assert first[a : a + size] == second[b : b + size]
+                last_a, last_b, matched = a + size, b + size, matched + size
+            assert matched > 0.6 * len(second)
+
+
+def test_rare_words_anchor_long_texts():
+    words = [f"w{i // 2}" if i % 2 else "the" for i in range(4000)]
+    written = [*words]
+    written[1000:1002] = ["a", "new", "one"]
+    matched = sum(block.size for block in matching_blocks(written, words))
+    assert matched == len(words) - 2
+
+
+def quadratic_crossings(spans):
+    ordered = sorted(spans, key=lambda span: (span[0], -span[1]))
+    return [
+        (one, two)
+        for index, one in enumerate(ordered)
+        for two in ordered[index + 1 :]
+        if one[0] < two[0] < one[1] < two[1]
+    ]
+
+
+def test_crossings_are_found_and_dropped():
+    choose = random.Random(0)
+    for _ in range(500):
+        spans = []
+        for _ in range(choose.randint(0, 10)):
+            start = choose.randint(0, 10)
+            spans.append(
+                CharSpan(start, start + choose.randint(1, 6), choose.choice("AB"))
+            )
+        expected = quadratic_crossings(spans)
+        assert crossings(spans) == expected
+        first = first_crossing(spans)
+        assert (first in expected) if expected else first is None
+        kept, dropped = drop_crossing(spans)
+        assert sorted(kept + dropped) == sorted(spans)
+        assert not quadratic_crossings(kept)
+        for span in dropped:
+            longer = [k for k in kept if k.end - k.start >= span.end - span.start]
+            assert quadratic_crossings([*longer, span])
+
+
+def test_nested_spans_are_numbered_in_order():
+    nested = NestedSpans([(0, 10), (2, 5), (4, 7)])
+    assert nested.crossed(4, 7) is None
+    nested.add(2, 5)
+    nested.add(0, 10)
+    assert nested.crossed(4, 7) == 0
+
+
+def test_all_occurrences_are_found():
+    choose = random.Random(0)
+    for _ in range(500):
+        text = "".join(choose.choices("ab", k=choose.randint(1, 60)))
+        string = "".join(choose.choices("ab", k=choose.randint(1, 5)))
+        expected = [
+            (at, at + len(string))
+            for at in range(len(text))
+            if text.startswith(string, at)
+        ]
+        assert occurrences(text, string) == expected
+    assert occurrences("a" * 5000, "a" * 2500)[-1] == (2500, 5000)
+    assert occurrences("ab" * 2500, "ab" * 1000)[:2] == [(0, 2000), (2, 2002)]
+
+
+@pytest.mark.parametrize("name", JSON)
+def test_many_strings_are_found(name):
+    text = " ".join(f"w{index}" for index in range(100, 400))
+    fmt = get_format(name)
+    spans = []
+    for word in split_words(text):
+        spans.append(CharSpan(word.start, word.end, "GPE"))
+    assert fmt.parse(fmt.render(text, spans, LABELS), text, LABELS) == (spans, [])
+
+
+def inline_repetitive(size):
+    text = "a b " * size
+    return "inline_bracketed", "x " + "b a " * size, text
+
+
+def inline_unbalanced(size):
+    return "inline_xml", "<A>a " * size + "b</B> " * size, "a " * size + "b " * size
+
+
+def inline_missing_word(size):
+    copy = " ".join(["[Ann | GPE] met [Bob | GPE]"] * size)
+    return "inline_bracketed", copy.replace("met ", "", 1), "Ann met Bob " * size
+
+
+def inline_nested(size):
+    copy = "".join(f"[w{i} " for i in range(size)) + "x" + " | GPE]" * size
+    return "inline_bracketed", copy, " ".join(f"w{i}" for i in range(size))
+
+
+def json_quote(size):
+    string = "ab " * size + "End"
+    entry = {"text": string, "label": "GPE", "start": 1, "end": 2}
+    return "offset_json", json.dumps([entry]), "ab " * size + "end"
+
+
+def json_entries(size):
+    entries = [{"text": "w", "label": "GPE"}] * size
+    return "occurrence_json", json.dumps(entries), "xw " * size
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        inline_repetitive,
+        inline_unbalanced,
+        inline_missing_word,
+        inline_nested,
+        json_quote,
+        json_entries,
+    ],
+)
+def test_the_work_is_bounded(case):
+    """Each of these took between ten seconds and hours."""
+    name, output, text = case(5000)
+    started = time.process_time()
+    get_format(name).parse(output, text, ["GPE", "A", "B"])
+    assert time.process_time() - started < 10

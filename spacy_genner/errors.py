@@ -11,6 +11,26 @@ class GennerWarning(UserWarning):
     """The category of all warnings of the project."""
 
 
+_format_warning = warnings.formatwarning
+
+
+def _format_own_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Format a warning of the project without the path and the source line, which
+    mean nothing to a user."""
+    if issubclass(category, GennerWarning):
+        return f"{category.__name__}: {message}\n"
+    return _format_warning(message, category, filename, lineno, line)
+
+
+warnings.formatwarning = _format_own_warning
+
+
 def warn(message: str) -> None:
     """Issue a warning.
 

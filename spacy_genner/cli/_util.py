@@ -3,6 +3,7 @@
 import configparser
 import errno
 import re
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,6 +63,16 @@ Code = Annotated[
         metavar="FILE",
         help="A Python file with registered functions.",
         show_default=False,
+    ),
+]
+
+
+GpuId = Annotated[
+    int,
+    typer.Option(
+        "--gpu-id",
+        "-g",
+        help="The number of the GPU; -1 uses 'device' of the pipeline's config.",
     ),
 ]
 
@@ -324,17 +335,29 @@ def _make_entity_group(
 
 
 def progress_bar(
-    unit: str, total: int | None = None
+    unit: str, total: int | None = None, lines: bool = False
 ) -> Callable[[Iterable[Any]], Iterable[Any]]:
     """Create a wrapper that shows the progress over a stream on stderr.
 
     unit (str): The name of the items.
     total (int | None): The number of items, if known.
-    RETURNS (Callable[[Iterable[Any]], Iterable[Any]]): The wrapper. It shows nothing if
-        stderr is not a terminal.
+    lines (bool): Whether to print lines if stderr is not a terminal.
+    RETURNS (Callable[[Iterable[Any]], Iterable[Any]]): The wrapper. Without `lines` it
+        shows nothing if stderr is not a terminal.
     """
 
     def wrap(items: Iterable[Any]) -> Iterable[Any]:
+        if lines and not sys.stderr.isatty():
+            return _with_lines(list(items), unit)
         return tqdm(items, total=total, unit=f" {unit}", disable=None, leave=False)
 
     return wrap
+
+
+def _with_lines(items: Sequence[Any], unit: str) -> Iterator[Any]:
+    """Print a line after every tenth of the items, and after the last."""
+    for done, item in enumerate(items, 1):
+        yield item
+        tenth, before = (10 * count // len(items) for count in (done, done - 1))
+        if tenth > before:
+            typer.echo(f"{unit}: {done} of {len(items)}", err=True)

@@ -8,7 +8,16 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from ..distillation import DOUBTFUL_CHOICES, KEEP_CHOICES, FilterRules
-from ._util import Code, SpansKey, app, choice, parse_overrides, reports_errors
+from ._util import (
+    Code,
+    GpuId,
+    SpansKey,
+    app,
+    choice,
+    choose_gpu,
+    parse_overrides,
+    reports_errors,
+)
 
 STOP_AFTER = 200
 
@@ -104,6 +113,7 @@ def annotate(
         ),
     ] = None,
     code: Code = None,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Annotate texts with spans.
 
@@ -128,6 +138,7 @@ def annotate(
 
     arguments = split_arguments(files, has_teacher=teacher is not None)
     import_code(code)
+    choose_gpu(gpu_id)
     if teacher is None:
         from ._texts import annotate_texts
 

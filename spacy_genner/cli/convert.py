@@ -336,25 +336,26 @@ def print_summary(
     if counts.unaligned and to in ("spacy", "docbin", "jsonl"):
         kept = "without token numbers" if to == "jsonl" else "in doc.user_data"
         remedy = "--tokenizer fine may fit them. " if tokenizer == "blank" else ""
-        msg.warn(
+        _warn_with_examples(
             f"{counts.unaligned} of {counts.spans} spans fit no token boundary; they "
             f"are kept {kept}. {remedy}The first:",
-            _bullets(counts.examples),
+            counts.examples,
         )
     for kind, count in counts.diagnostics.items():
-        msg.warn(
-            f"{count} times in the source: {kind}. The first:",
-            _bullets(counts.listed[kind]),
+        _warn_with_examples(
+            f"{count} times in the source: {kind}. The first:", counts.listed[kind]
         )
     for reason, count in counts.left_out.items():
-        msg.warn(
+        _warn_with_examples(
             f"{count} of {counts.spans} spans are left out, because the corpus format "
             f"{to!r} can't represent them (a span that {reason}). The first:",
-            _bullets(counts.listed[reason]),
+            counts.listed[reason],
         )
     for kind, count in counts.changed.items():
-        msg.warn(f"{count} {kind}. The first:", _bullets(counts.listed[kind]))
+        _warn_with_examples(f"{count} {kind}. The first:", counts.listed[kind])
 
 
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+def _warn_with_examples(title: str, examples: Iterable[str]) -> None:
+    msg.warn(title)
+    for example in examples:
+        typer.echo(f"- {example}")

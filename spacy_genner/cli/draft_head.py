@@ -82,7 +82,8 @@ def draft_head(
         learn_rate,
         epochs=epochs,
         seed=seed,
-        progress=progress_bar("reading"),
+        progress=progress_bar("reading", lines=True),
+        learning=progress_bar("learning", lines=True),
     )
     if not losses:
         raise ValueError(Errors.G321.format(path=data))

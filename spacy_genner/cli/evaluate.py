@@ -7,6 +7,7 @@ import typer
 
 from ..errors import Errors, Warnings
 from ._util import (
+    GpuId,
     Model,
     SpansKey,
     add_entity_group,
@@ -30,8 +31,14 @@ def evaluate(
         typer.Argument(metavar="DATA.spacy", help="Annotated documents (.spacy)."),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The JSON file to write.")
-    ],
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The JSON file to write. Default: only print the scores.",
+            show_default=False,
+        ),
+    ] = None,
     spans_key: SpansKey = None,
     batch_size: Annotated[
         int,
@@ -51,20 +58,16 @@ def evaluate(
     seed: Annotated[
         int, typer.Option("--seed", help="The random seed of the bootstrap.")
     ] = 0,
-    gpu_id: Annotated[
-        int,
-        typer.Option(
-            "--gpu-id", "-g", help="The number of the GPU, or -1 for the CPU."
-        ),
-    ] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Score a pipeline on annotated documents.
 
     The evaluation has the scores of exact spans with a confidence interval, breakdowns
     by label, nesting and length, kinds of errors, and the calibration of span scores.
 
-    The pipeline annotates the texts as in production. Beside the JSON file, the command
-    writes a .spans.jsonl file with every document, which `report` and `compare` read.
+    The pipeline annotates the texts as in production. With --output, the command writes
+    a JSON file and beside it a .spans.jsonl file with every document, which `report`
+    and `compare` read.
 
     \b
     Example:
@@ -81,9 +84,10 @@ def evaluate(
     from ..study.scores import study_scores
 
     # Check the output first: annotation may take hours.
-    check_suffix(output, ".json")
-    if output.is_dir():
-        raise ValueError(Errors.G521.format(path=output))
+    if output is not None:
+        check_suffix(output, ".json")
+        if output.is_dir():
+            raise ValueError(Errors.G521.format(path=output))
     choose_gpu(gpu_id)
     nlp = load_pipeline(model)
     key = spans_key or find_spans_key(nlp, model)
@@ -95,7 +99,8 @@ def evaluate(
     progress = progress_bar("documents", len(docs))
     rows = list(progress(annotate(nlp, docs, key, batch_size)))
     result = score(rows, seed, mentions, metrics=[study_scores])
-    write_evaluation(result, rows, output)
+    if output is not None:
+        write_evaluation(result, rows, output)
     typer.echo(format_table(result))
     failed = [row for row in rows if row.status == FAILED]
     if failed:

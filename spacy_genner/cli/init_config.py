@@ -96,8 +96,9 @@ def init_config(
         lang=lang,
         revision=revision,
         labels_path=labels,
+        progress=lambda text: typer.echo(text, err=True),
     )
     for note in written.notes:
-        msg.text(note)
+        typer.echo(note)
     msg.good(f"Config: {written.path}")
-    msg.text(f"python -m spacy genner train {written.path} --output training/NAME")
+    typer.echo(f"python -m spacy genner train {written.path} --output training/NAME")

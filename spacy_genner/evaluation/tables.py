@@ -1,5 +1,6 @@
 """Evaluations and comparisons as text and Markdown tables."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -134,9 +135,11 @@ def _footer(result: dict[str, Any]) -> Iterator[str]:
     statuses = ", ".join(f"{name} {n}" for name, n in result["statuses"].items())
     yield f"documents: {statuses}; gold off the token grid: {result['unaligned_gold']}"
     best = result.get("best_threshold")
-    if best:
+    if best and best["f"]:
+        # Rounded down, so that the span with this score is kept.
+        min_score = math.floor(10_000 * best["min_score"]) / 10_000
         yield (
-            f"best min_score on these documents: {best['min_score']:.4g}, with "
+            f"best min_score on these documents: {min_score}, with "
             f"F1 {percent(best['f'])} (P {percent(best['p'])}, R {percent(best['r'])})"
         )
     errors = result.get("errors", {})

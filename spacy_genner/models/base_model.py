@@ -32,6 +32,7 @@ from .gguf import (
     converted_folder,
     find_package_gguf,
     folder_checksum,
+    hidden_progress_bars,
     weight_files,
 )
 
@@ -248,6 +249,7 @@ def get_base(
     return base
 
 
+@hidden_progress_bars()
 def load_base(
     source: BaseSource, dtype: torch.dtype, device: torch.device
 ) -> LoadedBase:

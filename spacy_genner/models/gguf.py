@@ -17,10 +17,11 @@ import json
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -363,6 +364,23 @@ def join_parts(
         )
 
 
+@contextmanager
+def hidden_progress_bars() -> Iterator[None]:
+    """Hide the progress bars of transformers within the block if stderr is not a
+    terminal. In a log they are long lines of control characters."""
+    from transformers.utils import logging as transformers_logging
+
+    hide = not sys.stderr.isatty() and transformers_logging.is_progress_bar_enabled()
+    if hide:
+        transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if hide:
+            transformers_logging.enable_progress_bar()
+
+
+@hidden_progress_bars()
 def convert_gguf(file: Path, folder: Path) -> None:
     """Convert a GGUF file to a folder that `from_pretrained` loads.
 

@@ -10,7 +10,7 @@ import json
 import random
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate, islice
 from pathlib import Path
@@ -42,8 +42,11 @@ BATCH_TOKENS = 2048
 EPOCHS = 2
 # The approximate share of the time that evaluations take.
 EVALUATION_SHARE = 0.1
-# The numbers of evaluations to choose from.
-EVALUATIONS = (10, 8, 6, 5, 4, 3, 2)
+# The numbers of evaluations to choose from. With fewer than the last, the best model
+# would be a matter of chance.
+EVALUATIONS = (10, 8, 6, 5)
+# The maximum share of the time that evaluations take if documents are slow.
+MAX_EVALUATION_SHARE = 0.3
 # The number of documents below which the score of an evaluation is unreliable.
 MIN_EVALUATION_DOCS = 100
 TOKENIZERS = ("spacy.Tokenizer.v1", "spacy-genner.FineTokenizer.v1")
@@ -162,6 +165,7 @@ def write_config(
     lang: str = "en",
     revision: str | None = None,
     labels_path: Path | None = None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> WrittenConfig:
     """Write a training config.
 
@@ -178,6 +182,7 @@ def write_config(
     lang (str): The code of the language.
     revision (str | None): The revision of the base.
     labels_path (Path | None): A JSON file of labels with definitions.
+    progress (Callable[[str], None]): Called with a line before each part of the work.
     RETURNS (WrittenConfig): The path of the config and the values that it is based on.
     RAISES (ValueError): The corpus or the labels are invalid, or the base is not
         available.
@@ -192,12 +197,13 @@ def write_config(
     if labels_path is not None:
         _check_labels(Path(labels_path))
     check_place(Path(output_path))
+    progress(f"Reading {corpus_path} and {dev_path}")
     facts = read_facts(Path(corpus_path), spans_key, lang)
     dev_docs, dev_depth = _read_dev(Path(dev_path), facts.spans_key, lang)
     facts = replace(facts, max_depth=max(facts.max_depth, dev_depth))
     values = _values(facts, base, corpus_path, dev_path, lang, revision, labels_path)
     config = Config().from_str(_render(values), interpolate=False)
-    speed = measure_speed(config, BATCH_TOKENS)
+    speed = measure_speed(config, BATCH_TOKENS, progress=progress)
     values["batch_words"] = speed.batch_words
     config = Config().from_str(_render(values), interpolate=False)
     if minutes is None and steps is None:
@@ -329,22 +335,29 @@ def _count_off_grid(docs: list[Doc], key: str, tokenizer: str, lang: str) -> int
 
 
 def measure_speed(
-    config: Config, batch_tokens: int, name: str = "generative_ner"
+    config: Config,
+    batch_tokens: int,
+    name: str = "generative_ner",
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Speed:
     """Time a few training steps and a few documents.
 
     config (Config): A training config, not interpolated.
     batch_tokens (int): The wanted number of tokens in a batch.
     name (str): The name of the component.
+    progress (Callable[[str], None]): Called with a line before each part of the work.
     RETURNS (Speed): The measured speed.
     """
     with warnings.catch_warnings():
         # Training itself will issue these warnings.
         warnings.simplefilter("ignore", GennerWarning)
-        return _measure_speed(config, batch_tokens, name)
+        return _measure_speed(config, batch_tokens, name, progress)
 
 
-def _measure_speed(config: Config, batch_tokens: int, name: str) -> Speed:
+def _measure_speed(
+    config: Config, batch_tokens: int, name: str, progress: Callable[[str], None]
+) -> Speed:
+    progress("Loading the base model")
     nlp = init_nlp(config)
     settings = nlp.config.interpolate()["training"]
     corpora = [settings["train_corpus"], settings["dev_corpus"]]
@@ -356,9 +369,12 @@ def _measure_speed(config: Config, batch_tokens: int, name: str) -> Speed:
     words, tokens = _count_sizes(nlp, name, sample)
     batch_words = max(1, round(batch_tokens * words / tokens))
     optimizer = registry.resolve({"optimizer": settings["optimizer"]})["optimizer"]
-    step_seconds, steps = _time_steps(nlp, name, optimizer, examples, batch_words)
+    step_seconds, steps = _time_steps(
+        nlp, name, optimizer, examples, batch_words, progress
+    )
     docs = [example.predicted for example in islice(dev(nlp), MEASURE_SAMPLE)]
     random.Random(0).shuffle(docs)
+    progress(f"Timing {min(len(docs), MAX_DOCS)} documents")
     doc_seconds, timed = _time_docs(nlp, docs[:MAX_DOCS])
     return Speed(
         step_seconds,
@@ -392,6 +408,7 @@ def _time_steps(
     optimizer: Optimizer,
     examples: list[Example],
     batch_words: int,
+    progress: Callable[[str], None],
 ) -> tuple[float, int]:
     """RETURNS (tuple[float, int]): Seconds per step, and the number of timed steps."""
     pipe: Any = nlp.get_pipe(name)
@@ -404,7 +421,8 @@ def _time_steps(
     count = WARM_UP_STEPS + MAX_STEPS
     others = [each for each in nlp.pipe_names if each != name]
     seconds: list[float] = []
-    for batch in islice(batches * count, count):
+    for number, batch in enumerate(islice(batches * count, count), 1):
+        progress(f"Timing training steps: {number} of {count}")
         started = perf_counter()
         # A step as in `spacy train`. The other components only annotate.
         nlp.update(batch, sgd=False, exclude=others, annotates=others)  # type: ignore[arg-type]
@@ -457,9 +475,16 @@ def make_plan(
         if limit >= min(dev_docs, MIN_EVALUATION_DOCS) and evaluations <= steps:
             break
     else:
-        evaluations = 1
-        limit = int(budget / (2 * speed.doc_seconds))
+        evaluations = min(EVALUATIONS[-1], steps)
+        limit = int(budget / ((evaluations + 1) * speed.doc_seconds))
     limit = min(max(limit, min(dev_docs, MIN_EVALUATION_DOCS // 5)), dev_docs)
+    if minutes is not None:
+        # A few documents are evaluated even if they take more than their share.
+        most = 60 * minutes * MAX_EVALUATION_SHARE
+        pass_seconds = (evaluations + 1) * speed.doc_seconds
+        limit = max(1, min(limit, int(most / pass_seconds)))
+        left = 60 * minutes - limit * pass_seconds
+        steps = max(evaluations, min(steps, int(left / speed.step_seconds)))
     frequency = max(1, steps // evaluations)
     max_steps = frequency * evaluations
     seconds = (max_steps + 1) * speed.step_seconds

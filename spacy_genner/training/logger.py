@@ -27,9 +27,10 @@ def make_json_logger(
 ) -> Callable[[Language, IO, IO], tuple[LogStep, Callable[[], None]]]:
     """Make a logger. Registered as `spacy-genner.JsonLogger.v1`.
 
-    The logger writes to the console as spaCy's console logger does, and each evaluation
-    to `training_log.jsonl` beside `model-best` and `model-last`. After training it
-    lists the reference spans that were skipped.
+    The logger writes to the console as spaCy's console logger does, but with the mean
+    loss of an update since the last evaluation rather than the sum. It writes each
+    evaluation, with the sums, to `training_log.jsonl` beside `model-best` and
+    `model-last`. After training it lists the reference spans that were skipped.
 
     progress_bar (bool): Whether to show the steps until the next evaluation.
     RETURNS (Callable[[Language, IO, IO], tuple[LogStep, Callable[[], None]]]): The
@@ -43,7 +44,7 @@ def make_json_logger(
         log_console, finalize_console = console(nlp, stdout, stderr)
 
         def log_step(info: dict[str, Any] | None) -> None:
-            log_console(info)
+            log_console(None if info is None else with_mean_losses(info))
             # spaCy passes the output folder to loggers only with an evaluation.
             if info is not None and "output_path" in info:
                 write_row(Path(info["output_path"]).parent / FILE, info)
@@ -56,6 +57,19 @@ def make_json_logger(
         return log_step, finalize
 
     return setup
+
+
+def with_mean_losses(info: dict[str, Any]) -> dict[str, Any]:
+    """Divide the losses since the last evaluation by the number of updates. A sum
+    grows with the number of steps between two evaluations.
+
+    info (dict[str, Any]): The information about a step with an evaluation.
+    RETURNS (dict[str, Any]): The same information with mean losses.
+    """
+    evaluated = [step for _, step in info["checkpoints"] if step < info["step"]]
+    updates = info["step"] - max(evaluated, default=-1)
+    losses = {name: float(loss) / updates for name, loss in info["losses"].items()}
+    return {**info, "losses": losses}
 
 
 def write_row(path: Path, info: dict[str, Any]) -> None:

@@ -253,7 +253,8 @@ def train(
     if settings["annotating_components"]:
         names = settings["annotating_components"]
         stdout.write(msg.info(f"Set annotations on update for: {names}") + "\n")
-    stdout.write(msg.info(f"Learn rate: {run.optimizer.learn_rate}") + "\n")
+    learn_rate = float(run.optimizer.learn_rate)
+    stdout.write(msg.info(f"Learn rate: {learn_rate:.2e}") + "\n")
     if checkpoint is not None:
         done = run.progress.step
         stdout.write(msg.info(f"Resuming after {done} steps") + "\n")
@@ -294,7 +295,21 @@ def train(
     stdout.write(
         msg.good("Saved pipeline to output directory", output / DIR_MODEL_LAST) + "\n"
     )
+    for line in _summary(run.progress, output / DIR_MODEL_BEST):
+        stdout.write(f"{line}\n")
     return output / DIR_MODEL_LAST
+
+
+def _summary(progress: Progress, best: Path) -> list[str]:
+    """The best score and the next command."""
+    if not progress.results:
+        return []
+    # The earliest of equal scores is the best.
+    score, step = max(progress.results, key=lambda result: (result[0], -result[1]))
+    return [
+        f"Best score: {score:.4f} at step {step}, saved in {best}",
+        f"To evaluate it: python -m spacy genner evaluate {best} TEST.spacy",
+    ]
 
 
 def _remove_results(output: Path) -> None:

@@ -222,6 +222,7 @@ def train_draft_head(
     batch_size: int = 16,
     seed: int = 0,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    learning: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> list[float]:
     """Train a new draft head for a component, whose adapter does not change.
 
@@ -237,6 +238,8 @@ def train_draft_head(
     seed (int): The seed of the order of the texts.
     progress (Callable[[Iterable[Any]], Iterable[Any]]): Wraps the batches that are
         encoded, such as with a progress bar.
+    learning (Callable[[Iterable[Any]], Iterable[Any]]): Wraps the batches of the
+        updates.
     RETURNS (list[float]): The mean loss of a text in each update.
     RAISES (ValueError): The component has no adapter or no draft head, or an example is
         invalid.
@@ -257,7 +260,7 @@ def train_draft_head(
     rates = cosine_warmup(learn_rate, max(1, len(batches)))
     optimizer = Adam(learn_rate, L2=0.0)
     losses = []
-    for batch, rate in zip(batches, rates, strict=False):
+    for batch, rate in zip(learning(batches), rates, strict=False):
         optimizer.learn_rate = rate
         losses.append(pipe.update_draft_head(batch, sgd=optimizer))
     return losses

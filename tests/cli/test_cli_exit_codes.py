@@ -146,6 +146,7 @@ def test_convert_names_the_line_that_is_not_utf8(workdir):
         ("evaluate model data.spacy --output out.json --train none.spacy", "G520"),
         ("evaluate model data.spacy --output out.json --train texts.txt", "G515"),
         ("evaluate model data.spacy --output out.json --gpu-id 99", "G317"),
+        ("annotate model texts.txt out.jsonl --gpu-id 99", "G317"),
         ("evaluate model data.spacy --output model", "G525"),
         ("evaluate model data.spacy --output folders/a.json", "G521"),
         ("evaluate model data.spacy --output folders/b.json", "G521"),
@@ -338,3 +339,20 @@ def test_the_output_is_complete(workdir):
     assert run(line).exit_code == 0
     made = list(DocBin().from_disk("out.spacy").get_docs(spacy.blank("en").vocab))
     assert [len(doc.spans["sc"]) for doc in made] == [1] * len(TEXTS)
+
+
+def test_evaluate_without_output_only_prints(workdir):
+    before = listing(workdir)
+    result = run("evaluate model data.spacy --spans-key sc")
+    assert result.exit_code == 0, result.output
+    assert "micro-F1" in result.stdout and "best min_score" in result.stdout
+    assert listing(workdir) == before
+
+
+def test_convert_lists_each_lost_span_on_a_line(workdir):
+    line = '{"text": "at X1bound", "spans": [{"start": 5, "end": 10, "label": "A"}]}'
+    (workdir / "x.jsonl").write_text(f"{line}\n{line}\n")
+    result = run("convert x.jsonl x.spacy --from jsonl")
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stdout.splitlines() if line.startswith("- ")]
+    assert len(lines) == 2 and all("'bound' (A)" in line for line in lines)

@@ -1,6 +1,7 @@
 """`python -m spacy genner train` and `init-config`."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -209,3 +210,60 @@ def test_a_development_corpus_without_the_group_is_refused(config, tmp_path):
     result = run("train", config, "--output", tmp_path / "out", *paths)
     assert result.exit_code == 1 and "G347" in result.output
     assert "'other'" in result.output
+
+
+def test_the_output_of_a_run(config, tmp_path):
+    """The learning rate is readable, the loss is a mean, and the end names the best
+    score and the next command."""
+    out = tmp_path / "out"
+    rate = ["--training.optimizer.learn_rate.initial_rate", 0.0001234567]
+    result = run("train", config, "--output", out, *rate)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"Learn rate: \d\.\d\de-\d\d\b", result.output)
+    rows = read_rows(out / FILE)
+    shown = re.findall(r"^ +\d+ +(\d+) +(\d+\.\d+)", result.output, re.MULTILINE)
+    assert (
+        [int(step) for step, _ in shown] == [row["step"] for row in rows] == [0, 4, 8]
+    )
+    for updates, (_, loss), row in zip([1, 4, 4], shown, rows, strict=True):
+        # The log keeps the sum.
+        total = row["losses"]["generative_ner"]
+        assert float(loss) == pytest.approx(total / updates, abs=0.006)
+    best = max(rows, key=lambda row: (row["score"], -row["step"]))
+    end = f"Best score: {best['score']:.4f} at step {best['step']}, saved in"
+    assert f"{end} {out / 'model-best'}\n" in result.output
+    assert f"genner evaluate {out / 'model-best'} TEST.spacy" in result.output
+
+
+def test_commands_report_their_progress_without_a_terminal(tiny_base, tmp_path):
+    corpus = write_corpus(tmp_path / "train.spacy")
+    result = run(
+        "init-config", corpus, tmp_path / "made.cfg", "--dev", corpus,
+        "--base", tiny_base("llama"), "--steps", 4,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for line in ("Reading", "Loading the base", "training steps: 1 of 7", "documents"):
+        assert line in result.stderr
+    # Each note is a line.
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if line.startswith("Expected: ")]
+    assert [line for line in lines if line.startswith("Measured on this machine")]
+
+
+def test_logs_have_no_progress_bars_and_no_source_lines(config, tmp_path):
+    """W302 and the loading of weights, in `genner train` and `spacy train`."""
+    text = "Lisbon hosts the X1bound University ."
+    for command in (["genner", "train"], ["train"]):
+        made = list(docs([(text, [(0, 1, "GPE")])]))
+        made[0].user_data["genner_unaligned"] = [[19, 24, "ORG"]]
+        DocBin(docs=made, store_user_data=True).to_disk(tmp_path / "x.spacy")
+        paths = [f"--paths.{name}={tmp_path / 'x.spacy'}" for name in ("train", "dev")]
+        total = "--training.optimizer.learn_rate.total_steps=9"
+        done = subprocess.run(
+            [sys.executable, "-m", "spacy", *command, str(config), *paths, total,
+             "--output", str(tmp_path / "out")],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "[W302]" in done.stderr
+        assert ".py" not in done.stderr and "warn(" not in done.stderr
+        assert "Loading weights" not in done.stderr

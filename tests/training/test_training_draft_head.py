@@ -46,6 +46,9 @@ def test_the_command_adds_a_head_and_keeps_the_adapter(tiny_base, tmp_path, data
     assert not (tmp_path / "slow" / NAME / "draft_head.safetensors").exists()
     done = run(tmp_path / "slow", data, tmp_path / "fast", "--epochs", 10)
     assert done.exit_code == 0, done.output
+    # Both parts show their progress without a terminal.
+    assert re.search(r"^reading: 1 of 1$", done.stderr, re.MULTILINE)
+    assert len(re.findall(r"^learning: \d+ of 20$", done.stderr, re.MULTILINE)) == 10
     other = spacy.load(tmp_path / "fast")
     assert results(other) == expected
     assert component(other).lm.to_bytes() == component(nlp).lm.to_bytes()

@@ -1,6 +1,7 @@
 """Configs written for a corpus, and the configs of the project."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,18 @@ def test_the_labels_of_genia_have_definitions():
     labels = json.loads(path.read_text(encoding="utf8"))
     assert list(labels) == ["protein", "DNA", "RNA", "cell_line", "cell_type"]
     assert all(labels.values())
+
+
+@pytest.mark.parametrize("minutes", [1, 3, 10, 100])
+@pytest.mark.parametrize("doc_seconds", [0.01, 0.5, 5.0])
+@pytest.mark.parametrize("step_seconds", [0.1, 1.0, 5.0])
+def test_a_plan_evaluates_several_times(minutes, doc_seconds, step_seconds):
+    speed = replace(SPEED, doc_seconds=doc_seconds, step_seconds=step_seconds)
+    plan = make_plan(speed, 2000, minutes, None)
+    assert plan.max_steps // plan.eval_frequency >= 5
+    # The minimum is six evaluations of a document and six steps.
+    least = 6 * (doc_seconds + step_seconds)
+    assert plan.seconds <= 1.1 * max(60 * minutes, least) + step_seconds
+    if plan.limit > 20:
+        evaluated = (plan.max_steps // plan.eval_frequency + 1) * plan.limit
+        assert evaluated * doc_seconds <= 0.31 * 60 * minutes

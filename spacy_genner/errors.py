@@ -728,8 +728,8 @@ class Errors(metaclass=_Coded):
         "the line. A word that contains a space needs a file with tabs."
     )
     G565 = (
-        "{path}: {reason}. Select columns by number (from 1) or by their name in a "
-        "header row, with --token-column and --tag-column. For several columns of tags "
+        "{path}: {reason}. Select columns by number (from 1), by their name in a header "
+        "row, or by an attribute, with --token-column and --tag-column. For several columns of tags "
         "use 'conll-nested' and repeat --tag-column."
     )
     G566 = "{path}, line {line}: the file looks like {found}. {remedy}"

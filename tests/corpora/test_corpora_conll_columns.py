@@ -200,6 +200,28 @@ def test_conllu_with_a_column_of_its_own(tmp_path):
     assert surfaces(read(tmp_path, content)) == expected
 
 
+def test_conllu_with_several_attributes(tmp_path):
+    content = CONLLU.replace("NER=", "name=O|NER=")
+    with pytest.raises(ValueError, match=r"\[G565\].*under name, NER"):
+        read(tmp_path, content)
+    [doc] = read(tmp_path, content, tag_columns=("NER",))
+    assert surfaces([doc]) == [("Vai a il mare", [("il mare", "LOC")])]
+
+
+def test_sentences_of_one_word_have_an_index(tmp_path):
+    content = "# text = Oslo\n1\tOslo\tO\t_\tNER=B-LOC\n\n# text = Hm\n1\tHm\tO\t_\t_\n"
+    assert [doc.text for doc in read(tmp_path, content)] == ["Oslo", "Hm"]
+    content = "#\thttp://x.org [2009]\n1\tOslo\tB-LOC\tO\n"
+    assert read(tmp_path, content, "conll-nested")[0].text == "Oslo"
+    assert read(tmp_path, "1 CD O\n")[0].text == "1"
+
+
+def test_columns_without_content_are_no_levels(tmp_path):
+    first, second = read(tmp_path, MULTICONER, "conll-nested")
+    assert [doc.text for doc in (first, second)] == ["in new york", "# oslo"]
+    assert first.spans == [(3, 11, "LOC")]
+
+
 def test_a_header_row(tmp_path):
     content = "id\tword\tner\tpos\n7\tIn\tO\tADP\n9\tOslo\tB-LOC\tPROPN\n"
     expected = [("In Oslo", [("Oslo", "LOC")])]
@@ -210,6 +232,7 @@ def test_a_header_row(tmp_path):
     own = content.replace("word", "Wort").replace("ner", "Klasse")
     options = {"token_column": "Wort", "tag_columns": ("Klasse",)}
     assert surfaces(read(tmp_path, own, **options)) == expected
+    assert surfaces(read(tmp_path, content, tag_columns=("NER",))) == expected
     with pytest.raises(ValueError, match=r"\[G565\].*'kind'.*id, word, ner, pos"):
         read(tmp_path, content, tag_columns=("kind",))
 

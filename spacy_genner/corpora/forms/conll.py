@@ -7,6 +7,7 @@ pass through a file detects its columns, so that the second can check every line
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -51,6 +52,8 @@ _TAG_NAME = re.compile(
 # HIPE's columns, the coarse types of literal mentions and the levels of fine types.
 _HIPE_FLAT = "NE-COARSE-LIT"
 _HIPE_LEVELS = (("NE-FINE-LIT", _HIPE_FLAT), ("NE-NESTED",))
+# Marks of a column without content.
+_FILLERS = ("", "_", "-", "*")
 _INDEX = re.compile(r"\d{1,9}")
 # In CoNLL-U, words of several syntactic words (3-4), and empty nodes (8.1).
 _NO_WORD = re.compile(r"\d+[-.]\d+")
@@ -172,7 +175,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _is_docstart(line: str) -> bool:
-    return line.split(maxsplit=1)[:1] == [DOCSTART]
+    return DOCSTART in line and line.split(maxsplit=1)[0] == DOCSTART
 
 
 def _split(line: str, tabs: bool) -> list[str]:
@@ -190,6 +193,7 @@ def _without_empty_end(columns: list[str]) -> list[str]:
     return columns[:size]
 
 
+@lru_cache(maxsize=4096)
 def _is_tag(tag: str) -> bool:
     prefix, dash, label = tag.partition("-")
     return tag == OUTSIDE or (
@@ -218,7 +222,7 @@ class _RowReader:
         # A tab at the end of a line does not start another column.
         self.cut = last_only and layout.tags is None
         # Columns that are filled in some line so far.
-        self._filled = 0
+        self._filled = layout.width if self.cut else 0
 
     def _columns(self, line: str, tabs: bool) -> list[str]:
         columns = _split(line, tabs)
@@ -278,13 +282,21 @@ class _RowReader:
         if layout.header and tuple(columns) == layout.header:
             return None
         default = layout.tags is None
+        alike = layout.tabs == ("\t" in line)
+        if self.cut and alike and len(columns) == layout.width > layout.token + 1:
+            # The usual case, which needs no other check.
+            token, tag = columns[layout.token], columns[-1].strip()
+            word = not (layout.indexed and _NO_WORD.fullmatch(columns[0]))
+            if word and token and _is_tag(tag):
+                return _Row(token, [tag])
         # A line without a tag is described as such, whatever separates its columns.
-        if default and not self._is_row(self._columns(line, "\t" in line)):
+        own = columns if alike else self._columns(line, not layout.tabs)
+        if default and not self._is_row(own):
             raise self._malformed(number, line)
         self._check_width(number, line, columns)
         if layout.indexed and _NO_WORD.fullmatch(columns[0]):
             return None
-        if not self._is_row(columns):
+        if not (default and alike) and not self._is_row(columns):
             raise self._malformed(number, line)
         return _Row(columns[layout.token], self._tags(columns))
 
@@ -337,6 +349,8 @@ def _detect_layout(
                 survey.end_sentence()
             elif rows(line):
                 survey.add(number, line)
+            else:
+                survey.comments = True
         if survey.width:
             return survey.layout()
     return None
@@ -362,11 +376,15 @@ class _Survey:
         self.header: tuple[str, ...] = ()
         # Columns with a tag in some row, and in each row.
         self.some: set[int] = set()
-        self.every: set[int] | None = None
+        self.every: frozenset[int] | None = None
+        # Columns in which no tag was found yet, and those that are empty everywhere.
+        self._no_tag: list[int] = []
+        self.fillers: frozenset[int] = frozenset()
         # The attributes in the last column, and whether each is a tag everywhere.
         self.keys: dict[str, bool] = {}
         self.indexed = True
         self.longest = 0
+        self.comments = False
         self._index = 0
         self._last = -1
 
@@ -379,23 +397,34 @@ class _Survey:
             columns = _without_empty_end(columns)
         if not self.width:
             self.width, self.first = len(columns), number
+            self._no_tag = list(range(self.width))
             if self._is_header(columns):
                 self.names = self.header = tuple(columns)
                 return
         if len(columns) != self.width or tuple(columns) == self.header:
             return
         cells = [column.strip() for column in columns]
-        tags = {i for i, cell in enumerate(cells) if _is_tag(cell or OUTSIDE)}
-        self.some |= {i for i in tags if cells[i]}
-        self.every = tags if self.every is None else self.every & tags
-        for key, value in _attributes(cells[-1]).items():
-            self.keys[key] = self.keys.get(key, True) and _is_tag(value)
-        self._count(cells[0])
+        if self.every is None:
+            self.every = self.fillers = frozenset(range(self.width))
+        if any(cells[i] and not _is_tag(cells[i]) for i in self.every):
+            self.every = frozenset(
+                i for i in self.every if not cells[i] or _is_tag(cells[i])
+            )
+        if any(cells[i] not in _FILLERS for i in self.fillers):
+            self.fillers = frozenset(i for i in self.fillers if cells[i] in _FILLERS)
+        if any(_is_tag(cells[i]) for i in self._no_tag):
+            self.some |= {i for i in self._no_tag if _is_tag(cells[i])}
+            self._no_tag = [i for i in self._no_tag if i not in self.some]
+        if "=" in cells[-1]:
+            for key, value in _attributes(cells[-1]).items():
+                self.keys[key] = self.keys.get(key, True) and _is_tag(value)
+        if self.indexed:
+            self._count(cells[0])
 
     def _is_header(self, columns: list[str]) -> bool:
         names = {self.wanted_token, *self.wanted} - {None}
-        named = {name for name in names if name and not name.isdecimal()}
-        if named and named <= set(columns):
+        named = {n.casefold() for n in names if n and not n.isdecimal()}
+        if named and named <= {column.casefold() for column in columns}:
             return True
         cells = [column.strip().casefold().replace("_", "-") for column in columns]
         return (
@@ -423,10 +452,11 @@ class _Survey:
 
     def layout(self) -> _Layout:
         """RETURNS (_Layout): The layout."""
-        every = self.every or set()
-        indexed = (
-            self.indexed and self.longest > 1 and self.width > 2 and 1 not in every
-        )
+        every = self.every or frozenset()
+        # A file of single numbers may contain the sentence "1". Comments are a sign of
+        # CoNLL-U and its relatives.
+        counts = self.longest > 1 or (self.comments and self.longest)
+        indexed = bool(self.indexed and counts and self.width > 2 and 1 not in every)
         named = [i for i, n in enumerate(self.names) if n.casefold() in _TOKEN_NAMES]
         token = named[0] if named else int(indexed)
         if self.wanted_token is not None:
@@ -449,20 +479,26 @@ class _Survey:
         last = self.width - 1
         keys = [key for key, is_tag in self.keys.items() if is_tag]
         key = keys[0] if len(keys) == 1 and last not in self.some else None
+        if len(self.wanted) == 1 and self.wanted[0] in keys:
+            return (last,), self.wanted[0]
         if self.wanted:
             if self.last_only and len(self.wanted) > 1:
                 raise self._unclear("'conll' reads one column of tags")
             columns = tuple(map(self._column, self.wanted))
             return columns, key if columns == (last,) else None
-        every = sorted((self.every or set()) - {token})
+        every = sorted((self.every or frozenset()) - {token} - self.fillers)
         if _HIPE_FLAT in self.names:
             return self._hipe_columns(every), None
         after = {last} if self.last_only else set(range(token + 1, self.width))
         if after <= self.some or not after:
             return None, None
+        if len(keys) > 1 and last not in self.some:
+            raise self._unclear(f"column {last + 1} has tags under {', '.join(keys)}")
         if key is not None:
             return (last,), key
         found = [i for i in every if i > token and i in self.some]
+        if not self.last_only and found and after <= self.some | self.fillers:
+            return tuple(found), None
         if certain and (len(found) == 1 or (found and not self.last_only)):
             return tuple(found), None
         if found and (certain or self.last_only):
@@ -489,14 +525,16 @@ class _Survey:
 
     def _column(self, wanted: str) -> int:
         """Return a column that is given by its number or its name."""
-        if wanted in self.names:
-            return self.names.index(wanted)
+        for names in (self.names, tuple(name.casefold() for name in self.names)):
+            name = wanted if names is self.names else wanted.casefold()
+            if name in names:
+                return names.index(name)
         if wanted.isascii() and wanted.isdecimal() and 0 < int(wanted) <= self.width:
             return int(wanted) - 1
-        names = ", ".join(self.names) or "none (there is no header row)"
+        known = ", ".join(self.names) or "none (there is no header row)"
         raise self._unclear(
             f"there is no column {wanted!r}. Line {self.first} has {self.width} "
-            f"columns, with the names: {names}"
+            f"columns, with the names: {known}"
         )
 
     def _unclear(self, reason: str) -> ValueError:

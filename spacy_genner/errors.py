@@ -406,6 +406,17 @@ class Errors(metaclass=_Coded):
         "key (python -m spacy genner convert ... --spans-key {key}), or check the path."
     )
 
+    G348 = (
+        "The label {label!r} of the span {span!r} is not one of the labels {labels} of "
+        "the trained component {name!r}, which keeps its labels: 'initialize' is not "
+        "called for a component with 'source'. To train it with a new label, create it "
+        "again and continue from its adapter: set factory = \"generative_ner\" in "
+        "[components.{name}] instead of 'source', and 'adapter' in "
+        "[initialize.components.{name}] to the folder 'adapter' of the saved "
+        "component, such as training/model-best/{name}/adapter. In Python, call "
+        "'add_label' before 'update'."
+    )
+
     # G4: the component
     G401 = "{key!r} is {found!r}: expected {expected}."
     G402 = (

@@ -124,19 +124,23 @@ def collect_labels(
     return sorted(found)
 
 
-def check_labels(reference: Doc, key: str, allowed: Collection[str]) -> None:
+def check_labels(
+    reference: Doc,
+    key: str,
+    allowed: Collection[str],
+    message: Callable[..., str] = Errors.G303.format,
+) -> None:
     """Check the labels of all gold spans of a Doc, aligned and unaligned.
 
     reference (Doc): The Doc.
     key (str): The group of `doc.spans` that contains the spans.
     allowed (Collection[str]): The allowed labels.
+    message (Callable[..., str]): Formats the message of the error.
     RAISES (ValueError): A label is not allowed.
     """
     for text, label in _labelled(reference, key):
         if label not in allowed:
-            raise ValueError(
-                Errors.G303.format(label=label, span=text, labels=list(allowed))
-            )
+            raise ValueError(message(label=label, span=text, labels=list(allowed)))
 
 
 def _labelled(reference: Doc, key: str) -> Iterator[tuple[str, str]]:

@@ -58,6 +58,17 @@ _UNSUPPORTED = (
     "kasa_config",
     "fan_in_fan_out",
 )
+# The names of embeddings and language model heads in the architectures of
+# transformers. Only the linear layers of the text decoder can be adapted.
+_NOT_ADAPTABLE = (
+    "lm_head",
+    "embed_tokens",
+    "embed_out",
+    "embed_in",
+    "word_embeddings",
+    "wte",
+    "wpe",
+)
 # Initialisation methods that leave the base as it is. Others (PiSSA, OLoRA, ...)
 # subtract from the weights of the base.
 _SUPPORTED_INITS = (None, True, False, "gaussian", "orthogonal", "eva")
@@ -227,6 +238,21 @@ def check_adapter_config(config: Any, where: str) -> None:
     if unsupported:
         key, value = next(iter(unsupported.items()))
         raise ValueError(Errors.G254.format(where=where, key=key, value=value))
+
+
+def check_adapter_targets(config: dict[str, Any], where: str) -> None:
+    """Check, without loading a base, that an adapter changes neither embeddings nor the
+    language model head. `load_lora` checks all layers.
+
+    config (dict[str, Any]): The content of adapter_config.json.
+    where (str): The origin of the adapter, for messages.
+    RAISES (ValueError): The adapter changes such a layer.
+    """
+    targets = config.get("target_modules")
+    # A string is a regular expression, or peft's name for all linear layers.
+    for name in targets if isinstance(targets, list) else ():
+        if str(name).rpartition(".")[2] in _NOT_ADAPTABLE:
+            raise ValueError(Errors.G256.format(where=where, found=name))
 
 
 def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:

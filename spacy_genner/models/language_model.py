@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.settings import ModelSettings
 from ..errors import Errors
-from .adapter_files import AdapterFiles, read_adapter, write_adapter
+from .adapter_files import (
+    AdapterFiles,
+    check_adapter_targets,
+    read_adapter,
+    write_adapter,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -385,7 +390,9 @@ class LanguageModel:
         RAISES (ValueError): The adapter is incomplete, damaged or not supported.
         """
         folder = Path(folder)
-        self.use_adapter(read_adapter(folder), str(folder))
+        files = read_adapter(folder)
+        check_adapter_targets(files.config, str(folder))
+        self.use_adapter(files, str(folder))
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): The adapter. Empty without one, and for a new adapter with

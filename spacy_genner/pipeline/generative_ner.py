@@ -21,7 +21,12 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from ..config.settings import ComponentSettings, LossWeights, WindowSettings
-from ..corpora.labels import check_carried, collect_labels, read_labels
+from ..corpora.labels import (
+    check_carried,
+    check_labels,
+    collect_labels,
+    read_labels,
+)
 from ..errors import Errors, Warnings, warn
 from ..formats import get_format
 from ..io import check_folder, replaced_folder
@@ -201,8 +206,10 @@ class GenerativeNER(TrainablePipe):
         # The state of the config, which training or loading may replace.
         self._configured_state = self._state
         self._sentences_by: str | None = None
-        # Whether training has begun, and whether W407 was issued.
+        # Whether training has begun, whether the labels are those of a saved component,
+        # and whether W407 was issued.
         self._is_training = False
+        self._is_loaded = False
         self._warned_untrained = False
         # Made from the state, and discarded when it changes.
         self._predictor: Predictor | None = None
@@ -294,6 +301,19 @@ class GenerativeNER(TrainablePipe):
                 self._state = replace(self._state, checksum=predictor.checksum)
                 self._predictor = predictor
             return self._predictor
+
+    def load(self) -> "GenerativeNER":
+        """Load the base now rather than at first use, and prepare decoding. The first
+        document is then annotated as fast as the others.
+
+        RETURNS (GenerativeNER): The component itself.
+        RAISES (ValueError): There are no labels, or the base is not available.
+        """
+        self._check_has_labels()
+        predictor = self.predictor
+        if self._shim.is_trainable:
+            cast(TrainablePredictor, predictor).load()
+        return self
 
     def __call__(self, doc: Doc) -> Doc:
         """Annotate one document.
@@ -424,9 +444,13 @@ class GenerativeNER(TrainablePipe):
             if adapter is not None:
                 self.lm.load(Path(adapter))
             self._is_training = False
+            self._is_loaded = False
             self._set_state(labels=chosen, demonstrations=shown, checksum=None)
             # Load the base now, so that training does not start with an error.
             _ = self.predictor
+            if adapter is not None:
+                # An adapter that does not fit the base is refused here.
+                _ = cast("LanguageModel", self.lm).training_network
 
     def update(
         self,
@@ -526,6 +550,10 @@ class GenerativeNER(TrainablePipe):
             raise ValueError(Errors.G427.format(name=self.name))
         if not self.lm.has_adapter:
             raise ValueError(Errors.G412.format(name=self.name))
+        if self._is_loaded and method == "update":
+            message = partial(Errors.G348.format, name=self.name)
+            for example in examples:
+                check_labels(example.reference, self.key, self.labels, message)
         return self.target_builder.sequences(examples)
 
     def _trainable_predictor(self) -> TrainablePredictor:
@@ -638,6 +666,7 @@ class GenerativeNER(TrainablePipe):
                 Warnings.W404.format(key=key, found=found, saved=saved, name=self.name)
             )
         with self._lock:
+            self._is_loaded = True
             self._state = state
             self._set_state(base=self.lm.name)
 
@@ -686,7 +715,7 @@ def _training_seed(nlp: Language | None) -> int | None:
 
 @Language.factory(
     "generative_ner",
-    assigns=["doc.spans"],
+    assigns=["doc.spans", "doc.ents", "token.ent_iob", "token.ent_type"],
     default_config=DEFAULTS,
     default_score_weights=SCORE_WEIGHTS,
 )

@@ -122,6 +122,10 @@ class LocalPredictor:
                 self._engine = (version, engine)
             return self._engine[1]
 
+    def load(self) -> None:
+        """Prepare decoding with the adapter as it is now, before the first use."""
+        self.engine()
+
     def predict(self, docs: Sequence[Doc]) -> list[Prediction]:
         """Predict the spans of some documents, which are decoded together.
 

@@ -82,6 +82,9 @@ class Predictor(Protocol):
 class TrainablePredictor(Predictor, Protocol):
     """A predictor whose model has an adapter to train."""
 
+    def load(self) -> None:
+        """Prepare decoding with the adapter as it is now, before the first use."""
+
     def target_builder(
         self, spans_key: str, crossing: str, sentences_by: str | None = None
     ) -> "TargetBuilder":

@@ -238,7 +238,8 @@ def limit_depth(prediction: Prediction, max_depth: int) -> None:
 
 
 def write_prediction(doc: Doc, prediction: Prediction, cfg: Mapping[str, Any]) -> None:
-    """Write a prediction to `doc.spans` and `doc.ents`.
+    """Write a prediction to `doc.spans` and `doc.ents`. Tokens that are blocked as
+    entities (`doc.set_ents(blocked=...)`) stay blocked.
 
     doc (Doc): The document.
     prediction (Prediction): Its prediction.
@@ -263,7 +264,22 @@ def write_prediction(doc: Doc, prediction: Prediction, cfg: Mapping[str, Any]) -
     if cfg["set_ents"] != "none" and prediction.status != FAILED:
         earlier = () if cfg["overwrite_ents"] else doc.ents
         inner = cfg["set_ents"] == "inner"
-        doc.set_ents(choose_entities(spans, scores, earlier, inner))
+        # A blocked token begins an entity without a label.
+        blocked = [t.i for t in doc if t.ent_iob == 3 and not t.ent_type]
+        allowed = [
+            index
+            for index, span in enumerate(spans)
+            if not any(span.start <= token < span.end for token in blocked)
+        ]
+        doc.set_ents(
+            choose_entities(
+                [spans[index] for index in allowed],
+                [scores[index] for index in allowed],
+                earlier,
+                inner,
+            ),
+            blocked=[doc[token : token + 1] for token in blocked],
+        )
 
 
 def choose_entities(

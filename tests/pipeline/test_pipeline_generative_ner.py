@@ -1,5 +1,6 @@
 """Creation of the component, its settings, and evaluation."""
 
+import json
 import warnings
 
 import pytest
@@ -7,6 +8,7 @@ import spacy
 import torch
 from component_cases import (
     NAME,
+    FixedDecoder,
     component,
     make_doc,
     make_examples,
@@ -14,6 +16,7 @@ from component_cases import (
     results,
     trained_pipeline,
 )
+from safetensors.torch import load_file, save_file
 from spacy.tokens import DocBin
 from spacy.training import Example
 from thinc.api import Adam
@@ -187,3 +190,87 @@ def test_the_evaluation_after_the_first_step_does_not_warn(tiny_base):
     nlp.update(examples, sgd=Adam(0.0, L2=0.0))
     assert component(nlp).lm.is_untrained
     assert not _untrained_warnings(nlp)
+
+
+def test_analyze_pipes_knows_what_is_assigned(tiny_base):
+    nlp = pipeline(tiny_base("llama"))
+    assigned = nlp.analyze_pipes()["summary"][NAME]["assigns"]
+    expected = {"doc.spans", "doc.ents", "token.ent_iob", "token.ent_type"}
+    assert set(assigned) == expected
+
+
+def test_load_prepares_the_first_use(tiny_base):
+    nlp = trained_pipeline(tiny_base("llama"))
+    pipe = component(nlp)
+    assert not pipe.lm.is_loaded
+    assert pipe.load() is pipe
+    assert pipe.lm.is_loaded
+    engine = pipe.predictor.engine()
+    nlp("Maria lives in Porto .")
+    assert pipe.predictor.engine() is engine
+    with pytest.raises(ValueError, match="G410"):
+        component(pipeline(tiny_base("llama"), labels=None)).load()
+
+
+@pytest.mark.parametrize("set_ents", ["outer", "inner", "none"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_blocked_tokens_stay_blocked(tiny_base, set_ents, overwrite):
+    text = "the University of Porto and Lisbon"
+    nlp = pipeline(tiny_base("llama"), set_ents=set_ents, overwrite_ents=overwrite)
+    spans = [(1, 4, 0, 0.9), (3, 4, 1, 0.8), (5, 6, 1, 0.7)]
+    component(nlp).decoder = FixedDecoder({text: spans})
+    doc = make_doc(nlp, text)
+    doc.set_ents([], blocked=[doc[2:4]], default="missing")
+    doc = nlp(doc)
+    assert [(t.ent_iob_, t.ent_type_) for t in doc[2:4]] == [("B", ""), ("B", "")]
+    assert [ent.text for ent in doc.ents] == ([] if set_ents == "none" else ["Lisbon"])
+    # The group has all spans.
+    assert len(doc.spans["sc"]) == 3
+
+
+def test_a_sourced_component_with_a_new_label_names_the_remedy(tiny_base, tmp_path):
+    base = tiny_base("llama")
+    trained = trained_pipeline(base)
+    trained.to_disk(tmp_path / "best")
+    nlp = spacy.blank("en")
+    nlp.add_pipe(NAME, source=spacy.load(tmp_path / "best"))
+    example = make_examples(nlp, [("Maria rains", [(0, 1, "PERSON")])])
+    with pytest.raises(ValueError, match="G348.*'PERSON'.*source.*adapter.*add_label"):
+        nlp.update(example)
+    # In Python.
+    component(nlp).add_label("PERSON")
+    nlp.update(example)
+    # In a config: a new component that continues from the adapter.
+    folder = tmp_path / "best" / NAME / "adapter"
+    nlp = pipeline(base, labels=["ORG", "GPE", "PERSON"])
+    nlp.config["initialize"]["components"][NAME] = {"adapter": str(folder)}
+    examples = make_examples(nlp) + make_examples(nlp, [("Ana", [(0, 1, "PERSON")])])
+    nlp.initialize(lambda: examples)
+    nlp.update(examples)
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens", "o_proj.nothing"])
+def test_an_adapter_that_does_not_fit_is_refused_when_it_is_given(
+    tiny_base, tmp_path, target
+):
+    trained = component(trained_pipeline(tiny_base("llama"))).lm
+    trained.save(tmp_path / "a")
+    file = tmp_path / "a" / "adapter_config.json"
+    config = json.loads(file.read_text())
+    config["target_modules"].append(target)
+    if target == "o_proj.nothing":
+        # Found by comparing with the base.
+        config["target_modules"] = ["q_proj"]
+    file.write_text(json.dumps(config))
+    # Without the checksum that only this project saves.
+    weights = tmp_path / "a" / "adapter_model.safetensors"
+    save_file(load_file(weights), weights)
+    nlp = pipeline(tiny_base("llama"))
+    if target != "o_proj.nothing":
+        with pytest.raises(ValueError, match=f"G256.*{target}"):
+            component(nlp).lm.load(tmp_path / "a")
+        assert not component(nlp).lm.is_loaded
+    settings = {"adapter": str(tmp_path / "a")}
+    nlp.config["initialize"]["components"][NAME] = settings
+    with pytest.raises(ValueError, match="G25[56]"):
+        nlp.initialize(lambda: make_examples(nlp))

@@ -3,7 +3,8 @@
 Each kind of answer is parsed at n, 2n, 4n and 8n. One row of JSON a kind holds the
 seconds of CPU time and the growth from each size to the next: 2 is linear, 4 quadratic.
 The exit status is 1 if the time grows by more than `--limit` per doubling, on average
-over the three doublings (a single one may contain a run of the garbage collector).
+over the three doublings. Objects of imported packages are kept from the garbage
+collector, because a pass over all of them adds a constant time from some size on.
 
     python benchmarks/repair_growth.py --size 1000
 """
@@ -172,9 +173,11 @@ def seconds(case: Case, size: int, repeats: int) -> float:
     for _ in range(repeats):
         work = case(size)
         gc.collect()
+        gc.freeze()
         started = time.process_time()
         work()
         best = min(best, time.process_time() - started)
+        gc.unfreeze()
     return best
 
 

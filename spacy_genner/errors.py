@@ -644,8 +644,8 @@ class Errors(metaclass=_Coded):
     )
     G542 = (
         "{path}, line {line}: the annotation has {said!r} from {start} to {end}, but "
-        "{found!r} is at this position in {text_path}: {unit}. Restore the text and its "
-        "annotation, or correct the line."
+        "{found!r} is at this position in {text_path}: {unit}. Restore the text and "
+        "its annotation, or correct the line."
     )
     G543 = (
         "The document {name!r} occurs twice: {first} and {second}. Give a folder with "
@@ -734,14 +734,14 @@ class Errors(metaclass=_Coded):
         "writes them. Convert the corpus again, or remove the key."
     )
     G564 = (
-        "{path}, line {line}: {reason} (found: {found!r}). Expected the same columns in "
-        "every line, separated by tabs, or by spaces in a file without tabs. Correct "
-        "the line. A word that contains a space needs a file with tabs."
+        "{path}, line {line}: {reason} (found: {found!r}). Expected the same columns "
+        "in every line, separated by tabs, or by spaces in a file without tabs. "
+        "Correct the line. A word that contains a space needs a file with tabs."
     )
     G565 = (
-        "{path}: {reason}. Select columns by number (from 1), by their name in a header "
-        "row, or by an attribute, with --token-column and --tag-column. For several columns of tags "
-        "use 'conll-nested' and repeat --tag-column."
+        "{path}: {reason}. Select columns by number (from 1), by their name in a "
+        "header row, or by an attribute, with --token-column and --tag-column. For "
+        "several columns of tags use 'conll-nested' and repeat --tag-column."
     )
     G566 = "{path}, line {line}: the file looks like {found}. {remedy}"
     G567 = (

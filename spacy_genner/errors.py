@@ -410,7 +410,7 @@ class Errors(metaclass=_Coded):
         "The label {label!r} of the span {span!r} is not one of the labels {labels} of "
         "the trained component {name!r}, which keeps its labels: 'initialize' is not "
         "called for a component with 'source'. To train it with a new label, create it "
-        "again and continue from its adapter: set factory = \"generative_ner\" in "
+        'again and continue from its adapter: set factory = "generative_ner" in '
         "[components.{name}] instead of 'source', and 'adapter' in "
         "[initialize.components.{name}] to the folder 'adapter' of the saved "
         "component, such as training/model-best/{name}/adapter. In Python, call "

@@ -91,11 +91,11 @@ def parameters(function):
 def test_the_members_of_the_protocols():
     attributes, functions = protocol_members(Predictor)
     assert attributes == {"layout", "checksum"}
-    assert set(functions) == {"predict", "judge"}
+    assert set(functions) == {"load", "predict", "judge"}
     attributes, functions = protocol_members(TrainablePredictor)
     assert attributes == {"layout", "checksum"}
     training = {"target_builder", "trainer", "draft_head", "draft_head_reader"}
-    assert set(functions) == {"predict", "judge", *training}
+    assert set(functions) == {"load", "predict", "judge", *training}
 
 
 @pytest.mark.parametrize(

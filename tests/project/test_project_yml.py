@@ -89,7 +89,7 @@ def test_invalid_lines_are_detected(project):
         "genner convert a b.spacy",
         "genner convert a --from bracketed",
         "genner convert a b.spacy --from nothing",
-        "genner evaluate model data.spacy",
+        "genner evaluate model",
         "genner report metrics out.html --train-log x",
     ):
         with pytest.raises(Exception, match="Missing|not one of|No such option"):

@@ -91,7 +91,7 @@ def parameters(function):
 def test_the_members_of_the_protocols():
     attributes, functions = protocol_members(Predictor)
     assert attributes == {"layout", "checksum"}
-    assert set(functions) == {"load", "predict", "judge"}
+    assert set(functions) == {"predict", "judge"}
     attributes, functions = protocol_members(TrainablePredictor)
     assert attributes == {"layout", "checksum"}
     training = {"target_builder", "trainer", "draft_head", "draft_head_reader"}

@@ -5,6 +5,7 @@ A system is one way to get spans from a trained model. All systems of a run shar
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -252,7 +253,7 @@ class Context:
         )
 
 
-class System:
+class System(ABC):
     """One way to get spans from a trained model.
 
     name (str): The name in the results and on the command line.
@@ -282,13 +283,13 @@ class System:
         """
         return self.context.inputs(documents)
 
+    @abstractmethod
     def run(self, inputs: Sequence[Input]) -> list[Output]:
         """Decode. The benchmark times this method.
 
         inputs (Sequence[Input]): The inputs.
         RETURNS (list[Output]): One output for each input, in the same order.
         """
-        raise NotImplementedError
 
 
 def spans_by_document(

@@ -5,6 +5,7 @@ that compiling it takes is reported separately.
 """
 
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -60,9 +61,9 @@ class StructuredOutput(Generate):
         self._size = context.network.get_output_embeddings().weight.shape[0]
         self.load()
 
+    @abstractmethod
     def load(self) -> None:
         """Load what all texts share."""
-        raise NotImplementedError
 
     def max_tokens(self, batch: Sequence[Input]) -> int:
         return MAX_CONSTRAINED_TOKENS
@@ -73,6 +74,7 @@ class StructuredOutput(Generate):
         processor = self.compile(make_rules(self.context, each), start)
         return [processor], time.perf_counter() - started
 
+    @abstractmethod
     def compile(self, rules: dict[str, list[list[str]]], start: int) -> Any:
         """Compile the grammar of one output.
 
@@ -80,7 +82,6 @@ class StructuredOutput(Generate):
         start (int): The number of ids before the output.
         RETURNS (LogitsProcessor): Masks the tokens that the grammar forbids.
         """
-        raise NotImplementedError
 
 
 class Xgrammar(StructuredOutput):

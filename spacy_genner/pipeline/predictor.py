@@ -7,6 +7,7 @@ predictor once labels and prompt are known. There are two implementations:
 `llm/openai`) sends prompts to a server.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,7 @@ class PredictorModel(Protocol):
     def from_bytes(self, bytes_data: bytes) -> Any: ...
 
 
-class PredictorShim(Shim):
+class PredictorShim(Shim, ABC):
     """Carries a language model through thinc, and makes its predictor.
 
     lm (PredictorModel): The language model.
@@ -163,6 +164,7 @@ class PredictorShim(Shim):
         super().__init__(None)
         self.lm = lm
 
+    @abstractmethod
     def make_predictor(self, config: PredictorConfig) -> Predictor:
         """Make the predictor for labels and a prompt. A base is loaded here.
 
@@ -171,7 +173,6 @@ class PredictorShim(Shim):
         RAISES (ValueError): The base is not available, or the prompt leaves no room
             for text.
         """
-        raise NotImplementedError
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Do nothing: the device is a setting of the language model."""

@@ -748,8 +748,34 @@ class Errors(metaclass=_Coded):
         "{path}, line {line}: the file contains binary answers of Prodigy, each about "
         "one suggested span ({reason}). They are not complete annotation: a text may "
         "have other spans. Merge them into complete examples in Prodigy (such as with "
-        "ner.silver-to-gold) and convert its result."
+        "ner.silver-to-gold) and convert its result. If each example has all spans of "
+        'its text after all, set its "_view_id" to "ner_manual" and its "_is_binary" '
+        "to false."
     )
+    G576 = (
+        "{path}, line {line}: the examples in lines {first} and {line} have the same "
+        "text ('_input_hash') and different spans. Expected one complete annotation "
+        "of each text. Decide between the two in Prodigy (with the recipe 'review'), "
+        "merge them (with 'data-to-spacy', and convert its .spacy file with --from "
+        "docbin), or remove one."
+    )
+
+    G590 = (
+        "Cannot read {path}: {reason}. A corpus of a mixture is a folder with train.jsonl "
+        '("text" and "spans" with "start", "end" and "label" on each line) and labels.json '
+        '(each label with its "name" and "definition").'
+    )
+    G591 = (
+        "The folder {path} has no subfolder with a {file} that takes part. Give the "
+        "folder whose subfolders are the corpora of the mixture as `path`, and leave at "
+        "least one weight above 0."
+    )
+    G592 = "`words` is the number of words of a batch, at least 1, and not {found!r}."
+    G593 = (
+        "The mixture has no corpus {name!r}. Its corpora are: {found}. Each is the name "
+        "of a subfolder of `path`."
+    )
+    G594 = "The weight of the corpus {name!r} is {found!r}. Use 0 or a positive number."
 
     # G6: evaluation
     G601 = (
@@ -1189,6 +1215,11 @@ class Warnings(metaclass=_Coded):
         "No document has spans in doc.spans[{key!r}]. Groups with spans: {found}. "
         "Training uses the entities of the documents instead. To use spans, set "
         "'spans_key' of the corpus."
+    )
+    W524 = (
+        "{path}: {count} examples repeat the annotation of another example of the same "
+        "text ('_input_hash' in Prodigy, 'id' in Label Studio's JSON-MIN) and are left "
+        "out. The first: line {line}"
     )
 
     # W6: evaluation

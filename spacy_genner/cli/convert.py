@@ -44,7 +44,7 @@ OPTIONS = {
     "extent": Applicability(read=("ace2005",)),
     "labels": Applicability(written=("alpaca",)),
     "output_format": Applicability(read=("alpaca",), written=("alpaca",)),
-    "offsets": Applicability(read=("jsonl", "label-studio")),
+    "offsets": Applicability(read=("jsonl", "label-studio", "label-studio-min")),
     "tag_column": Applicability(read=("conll", "conll-nested")),
     "token_column": Applicability(read=("conll", "conll-nested")),
     "triggers": Applicability(read=("brat",)),
@@ -198,6 +198,7 @@ def convert(
                     as written by Prodigy; also a JSON list, and the exports of
                     doccano, Label Studio (JSON, JSON-MIN) and spaCy (Doc.to_json)
       label-studio  the same reader, under the name of the tool
+      label-studio-min  also the same reader
       conll         a token and its tag on each line (IOB1, IOB2, BILUO, BIOES), also
                     in CoNLL-U, HIPE, GermEval and MultiCoNER files
       conll-nested  a token and one tag for each level on each line
@@ -215,6 +216,7 @@ def convert(
       spacy         a .spacy file; 'docbin' is the same
       jsonl         with tokens, for Prodigy
       label-studio  tasks with one annotation each, to correct them there
+      label-studio-min  the same in the form of its export JSON-MIN
       alpaca        a JSON list, for instruction tuning with other tools
       conll         one tag for each token; of overlapping spans the longest is kept
       conll-nested  one column of tags for each level

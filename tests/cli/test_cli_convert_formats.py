@@ -17,10 +17,11 @@ from spacy_genner.formats import FORMATS
 RUNNER = CliRunner()
 READABLE_FORMATS = (
     "bracketed jsonl conll conll-nested conll-2012 genia-xml ace2005 brat pubtator "
-    "alpaca docbin label-studio"
+    "alpaca docbin label-studio label-studio-min"
 ).split()
 WRITABLE_FORMATS = (
-    "jsonl alpaca conll conll-nested brat bracketed docbin spacy label-studio"
+    "jsonl alpaca conll conll-nested brat bracketed docbin spacy label-studio "
+    "label-studio-min"
 ).split()
 
 
@@ -77,6 +78,7 @@ def test_the_docs_describe_every_format_and_option():
         ("jsonl", "o.jsonl"),
         ("alpaca", "o.json"),
         ("label-studio", "o.json"),
+        ("label-studio-min", "o.json"),
         ("conll", "o.conll"),
         ("conll-nested", "o.tsv"),
         ("brat", "o"),

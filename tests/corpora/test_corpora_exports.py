@@ -6,7 +6,7 @@ import pytest
 import spacy
 from writer_cases import NESTED, OFF_GRID, PLAIN, make_docs, write
 
-from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.documents import Annotated, ConvertOptions
 from spacy_genner.corpora.forms import get_converter
 
 TEXT = "Ann left Oslo."
@@ -78,9 +78,9 @@ EXAMPLES = {
     "pair with groups": [TEXT, {"spans": {"sc": [[9, 13, "GPE"]]}}],
     "label studio": task([region()]),
     "label studio, one string": task([region()], review=TEXT, number_of_stars=4),
-    "json-min": minimal(label=[REGION]),
-    "json-min, own names": {"review": TEXT, "id": 3, "ner": [REGION]},
-    "prodigy": prodigy([SPAN], _view_id="ner_manual"),
+    "json-min": minimal(id=None, label=[REGION]),
+    "json-min, own names": {"review": TEXT, "ner": [REGION]},
+    "prodigy": {"text": TEXT, "spans": [SPAN], "_view_id": "ner_manual"},
 }
 
 
@@ -191,11 +191,12 @@ def test_prodigy_without_spans(tmp_path):
         tmp_path,
         lines(
             prodigy([SPAN], _view_id="ner_manual"),
-            prodigy(_view_id="spans_manual"),
+            prodigy(_view_id="spans_manual", _input_hash=7),
+            prodigy(_view_id="review", view_id="ner_manual", _input_hash=8),
             {"text": "Hm", "answer": "accept"},
         ),
     )
-    assert [doc.spans for doc in found] == [EXPECTED, [], []]
+    assert [doc.spans for doc in found] == [EXPECTED, [], [], []]
 
 
 @pytest.mark.parametrize(
@@ -215,30 +216,105 @@ def test_answers_about_the_whole_text_are_no_gold(tmp_path, record):
 
 
 ANN = {"start": 0, "end": 3, "label": "PERSON"}
+OTHER = {"text": "Bob saw Rome.", "_input_hash": 8, "_task_hash": 9}
 
 
 @pytest.mark.parametrize(
     "records",
     [
         [prodigy([SPAN], _view_id="ner")],
+        [prodigy([SPAN, ANN], _view_id="ner")],
+        [prodigy([SPAN], _view_id="spans")],
         [prodigy([SPAN], _view_id="ner", answer="reject")],
+        [prodigy([SPAN], _view_id="ner", answer="ignore")],
+        [prodigy([SPAN], _view_id="review", view_id="ner")],
+        [prodigy([SPAN], _is_binary=True)],
+        [prodigy([], _is_binary=True)],
+        [prodigy([SPAN], _is_binary=True, _view_id="blocks")],
+        [prodigy([SPAN], _is_binary=True, answer="reject")],
+        [{"text": TEXT, "spans": [SPAN], "_is_binary": True}],
         [prodigy([SPAN], meta={"score": 0.5})],
+        [prodigy([SPAN], meta={"pattern": "12"})],
+        [prodigy([SPAN | {"score": 0.5}])],
+        [prodigy([SPAN | {"pattern": 12}])],
+        [prodigy([SPAN | {"rank": 0, "source": "en_core_web_sm"}])],
         [prodigy([SPAN]), prodigy([ANN], answer="reject")],
+        [prodigy([ANN], answer="reject"), prodigy([SPAN])],
         [prodigy([SPAN]), prodigy([ANN])],
+        [prodigy([SPAN]), prodigy([SPAN | {"label": "LOC"}])],
         [
             {"text": TEXT, "spans": [SPAN], "answer": "accept"},
             {"text": TEXT, "spans": [ANN], "answer": "reject"},
         ],
+        # Each answer is about one span, and one of them is rejected.
+        [prodigy([SPAN]), prodigy([ANN], answer="reject", **OTHER)],
+        [prodigy([SPAN]), prodigy([SPAN], answer="reject")],
     ],
 )
 def test_binary_answers_are_refused(tmp_path, records):
-    with pytest.raises(ValueError, match=rf"\[G567\].*line {len(records)}: .*binary"):
+    for content in (lines(*records), json.dumps(records, indent=1)):
+        with pytest.raises(ValueError) as raised:
+            read(tmp_path, content)
+        message = str(raised.value)
+        assert "[G567]" in message and "binary answers" in message
+        assert "ner.silver-to-gold" in message and '"ner_manual"' in message
+    with pytest.raises(ValueError, match=rf"\[G567\].*line {len(records)}: "):
         read(tmp_path, lines(*records))
 
 
-def test_several_annotators_are_not_binary_answers(tmp_path):
-    records = [prodigy([SPAN], _view_id="ner_manual"), prodigy([ANN, SPAN])]
-    assert len(read(tmp_path, lines(*records))) == 2
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"_view_id": "ner_manual"},
+        {"_view_id": "spans_manual", "_is_binary": False},
+        {"_is_binary": False},
+        {"_view_id": "review", "view_id": "ner_manual"},
+        {"_view_id": "relations"},
+        {"_view_id": "blocks", "_is_binary": False},
+    ],
+)
+def test_rejected_examples_of_manual_interfaces_are_left_out(tmp_path, fields):
+    span = SPAN | {"score": 0.5, "pattern": 1, "source": "blank:en"}
+    records = [
+        prodigy([span], meta={"score": 0.5}, **fields),
+        prodigy([ANN], answer="reject", **fields),
+        prodigy([ANN], answer="reject", **OTHER, **fields),
+    ]
+    with pytest.warns(UserWarning, match=r"\[W501\].*2 examples"):
+        [doc] = read(tmp_path, lines(*records))
+    assert doc.spans == EXPECTED
+
+
+def test_a_file_of_examples_with_several_spans_is_not_binary(tmp_path):
+    records = [prodigy([SPAN, ANN]), prodigy([ANN], answer="reject", **OTHER)]
+    with pytest.warns(UserWarning, match=r"\[W501\].*1 examples"):
+        assert len(read(tmp_path, lines(*records))) == 1
+
+
+def test_equal_annotations_of_one_input_are_merged(tmp_path):
+    records = [
+        prodigy([SPAN, ANN], _view_id="ner_manual", _session_id="a"),
+        prodigy([ANN, SPAN], _view_id="ner_manual", _session_id="b"),
+        prodigy([SPAN, ANN], _view_id="ner_manual", doc_id="other"),
+        prodigy([], _view_id="ner_manual", text="Hm"),
+    ]
+    with pytest.warns(UserWarning, match=r"\[W524\].* 1 examples.*line 2"):
+        found = read(tmp_path, lines(*records))
+    assert [(doc.text, len(doc.spans)) for doc in found] == [
+        (TEXT, 2),
+        (TEXT, 2),
+        ("Hm", 0),
+    ]
+    # Without Prodigy's hash, equal texts are different documents.
+    example = {"text": TEXT, "spans": [SPAN], "answer": "accept"}
+    assert len(read(tmp_path, lines(example, example))) == 2
+
+
+@pytest.mark.parametrize("first", [{"_view_id": "ner_manual"}, {}])
+def test_annotations_of_one_input_that_differ_are_refused(tmp_path, first):
+    records = [prodigy([SPAN], **first), prodigy([ANN, SPAN])]
+    with pytest.raises(ValueError, match=r"\[G576\].*lines 1 and 2 .*'review'"):
+        read(tmp_path, lines(*records))
 
 
 TASK = {"instruction": "Mark.", "input": TEXT, "output": TEXT}
@@ -362,7 +438,8 @@ def test_the_text_of_a_task_has_any_key(tmp_path):
 def test_two_annotators_of_json_min(tmp_path):
     other = {"start": 0, "end": 3, "text": "Ann", "labels": ["PERSON"]}
     same = [minimal(label=[REGION]), minimal(label=[REGION], annotator=2)]
-    assert len(read(tmp_path, json.dumps(same))) == 2
+    with pytest.warns(UserWarning, match=r"\[W524\].* 1 examples.*line 1"):
+        assert len(read(tmp_path, json.dumps(same))) == 1
     same[1]["label"] = [other]
     with pytest.raises(ValueError, match=r"\[G513\].*several annotations"):
         read(tmp_path, json.dumps(same))
@@ -405,9 +482,68 @@ def test_tasks_are_written_for_a_correction_round(tmp_path):
     assert found[0].sentence_starts == [0, 40]
 
 
-def test_an_empty_list_of_tasks_can_be_written(tmp_path):
-    write([], tmp_path / "o.json", "label-studio")
+EMOJIS = Annotated(
+    "😀👩\u200d🚀 Zürich, Öst\u0301", [(5, 11, "GPE"), (5, 17, "LOC")], "emoji", None
+)
+
+
+@pytest.mark.parametrize("form", ["label-studio", "label-studio-min"])
+def test_a_correction_round(tmp_path, form):
+    """Both forms that Label Studio exports keep the documents."""
+    corpus = [NESTED, OFF_GRID, PLAIN, EMOJIS]
+    path = tmp_path / "o.json"
+    counts = write(make_docs(*corpus), path, form)
+    assert counts.left_out == counts.changed == {}
+    found = read(tmp_path, path.read_text("utf-8"), form)
+    assert [
+        (doc.text, sorted(doc.spans), doc.doc_id, doc.sentence_starts) for doc in found
+    ] == [
+        (doc.text, sorted(doc.spans), doc.doc_id, doc.sentence_starts) for doc in corpus
+    ]
+
+
+def test_the_export_of_tasks_as_json_min_is_what_is_written(tmp_path):
+    """Label Studio's JSON-MIN has the data and the values of the regions."""
+    write(make_docs(NESTED, EMOJIS), tmp_path / "t.json", "label-studio")
+    write(make_docs(NESTED, EMOJIS), tmp_path / "m.json", "label-studio-min")
+    tasks = json.loads((tmp_path / "t.json").read_text("utf-8"))
+    records = json.loads((tmp_path / "m.json").read_text("utf-8"))
+    for number, (exported, record) in enumerate(zip(tasks, records, strict=True), 1):
+        [annotation] = exported["annotations"]
+        assert record == exported["data"] | {
+            "id": number,
+            "label": [item["value"] for item in annotation["result"]],
+            "annotation_id": number,
+        }
+
+
+@pytest.mark.parametrize("form", ["label-studio", "label-studio-min"])
+def test_empty_files_of_label_studio(tmp_path, form):
+    write([], tmp_path / "o.json", form)
     assert json.loads((tmp_path / "o.json").read_text("utf-8")) == []
+
+
+def test_regions_of_hypertext(tmp_path):
+    value = {
+        "start": "/div[1]/text()[1]",
+        "end": "/div[1]/text()[1]",
+        "startOffset": 9,
+        "endOffset": 13,
+        "globalOffsets": {"start": 9, "end": 13},
+        "text": "Oslo",
+        "hypertextlabels": ["GPE"],
+    }
+    item = {"id": "x", "type": "hypertextlabels", "value": value}
+    assert read(tmp_path, lines(task([item])))[0].spans == EXPECTED
+    assert read(tmp_path, lines(minimal(ner=[value])))[0].spans == EXPECTED
+
+
+def test_the_text_of_json_min_has_any_key(tmp_path):
+    record = {"id": 1, "source": "web", "review": TEXT, "ner": [dict(REGION)]}
+    assert read(tmp_path, lines(record))[0].text == TEXT
+    del record["ner"][0]["text"]
+    with pytest.raises(ValueError, match=r"\[G513\].*strings under .*'review'"):
+        read(tmp_path, lines(record))
 
 
 MARKED = "Ann left [Oslo | GPE]."

@@ -9,7 +9,8 @@ from .bracketed import read_bracketed, write_bracketed
 from .brat import read_brat, write_brat
 from .conll import read_conll, read_conll_nested, write_conll, write_conll_nested
 from .genia import read_genia
-from .jsonl import read_jsonl, write_jsonl, write_label_studio
+from .jsonl import read_jsonl, write_jsonl
+from .label_studio import write_label_studio, write_label_studio_min
 from .ontonotes import read_conll_2012
 from .pubtator import read_pubtator
 
@@ -26,6 +27,7 @@ CONVERTERS: dict[str, Converter] = {
     "jsonl": read_jsonl,
     # One reader recognizes the exports of all tools. Users look for the tool's name.
     "label-studio": read_jsonl,
+    "label-studio-min": read_jsonl,
     "pubtator": read_pubtator,
 }
 
@@ -38,6 +40,7 @@ WRITERS: dict[str, Writer] = {
     "docbin": write_docbin,
     "jsonl": write_jsonl,
     "label-studio": write_label_studio,
+    "label-studio-min": write_label_studio_min,
     # Users know the format by the suffix of its files.
     "spacy": write_docbin,
 }
@@ -48,6 +51,7 @@ ENDINGS = {
     "docbin": ".spacy",
     "jsonl": ".jsonl",
     "label-studio": ".json",
+    "label-studio-min": ".json",
     "spacy": ".spacy",
 }
 

@@ -1,14 +1,13 @@
 """JSON with character offsets: JSON Lines as in Prodigy, and exports of other tools.
 
 Each tool has its own keys for the same content. The reader recognizes an object by its
-keys, and turns it into a text with spans. The writers write JSON Lines for Prodigy, and
-tasks for Label Studio.
+keys, and turns it into a text with spans. The writer writes JSON Lines for Prodigy.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from spacy.tokens import Doc
 
@@ -19,7 +18,6 @@ from ..docbin import (
     ENTITIES,
     OTHER_GROUPS,
     aligned_spans,
-    all_spans,
     sentence_starts,
     unaligned_spans,
 )
@@ -36,48 +34,12 @@ from ..documents import (
     doc_id_of,
 )
 from .files import refuse_other_file
+from .label_studio import Example, MinimalReader, read_task
+from .prodigy import Answers, accepted_without_spans
 
 _Item = TypeVar("_Item")
-# The kind of the diagnostic for a part of an annotation that is not a span.
-NO_SPAN = "annotation_without_offsets"
 _SPAN_FIELDS = ("spans", "entities")
 _LABEL_FIELDS = ("label", "type")
-_BINARY_VIEWS = ("ner", "spans")
-_MANUAL_VIEWS = (None, "ner_manual", "spans_manual", "relations")
-# Prodigy's answers about whole texts.
-_OTHER_ANSWERS = ("label", "options", "accept")
-# Keys of Label Studio's JSON-MIN that don't contain the text or the annotation.
-_MINIMAL_KEYS = {
-    "id",
-    "annotator",
-    "annotation_id",
-    "created_at",
-    "updated_at",
-    "lead_time",
-}
-
-
-class _Example(NamedTuple):
-    """A text with its annotation, before the spans are checked.
-
-    text (Any): The text.
-    spans (list[list[Any]]): The spans, once for each field that contains them.
-    doc_id (Any): The ID of the document, or None.
-    record (dict[str, Any]): The object, for what is independent of the tool.
-    starts (Any): The offsets where sentences start, or None.
-    notes (tuple[tuple[str, str], ...]): Kinds and messages of diagnostics.
-    """
-
-    text: Any
-    spans: list[list[Any]]
-    doc_id: Any
-    record: dict[str, Any]
-    starts: Any = None
-    notes: tuple[tuple[str, str], ...] = ()
-
-
-class _BinaryError(ValueError):
-    """A binary answer of Prodigy."""
 
 
 def read_jsonl(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
@@ -117,13 +79,10 @@ class _Reader:
         self.key = options.spans_key
         self.offsets = options.offsets
         self.left_out = 0
-        # Prodigy's answers by input: the line and the only span.
-        self._answers: dict[Any, tuple[int, Any]] = {}
-        # The first line of JSON-MIN without spans, and whether another line has some.
-        self._plain: tuple[int, list[str]] | None = None
-        self._minimal_spans = False
-        # The spans of each task of JSON-MIN, as hashes.
-        self._tasks: dict[str, int] = {}
+        self._answers = Answers(path)
+        self._minimal = MinimalReader()
+        # The lines of examples with the same annotation as another of the same input.
+        self._repeated: list[int] = []
         # Groups of spans in texts that lack the chosen group, and whether one has it.
         self._others: set[str] = set()
         self._grouped = False
@@ -142,9 +101,8 @@ class _Reader:
                 )
             try:
                 for item in _unpacked(value):
-                    found = None if item is None else self._read(item, line, number)
+                    found = self._read(item, line, number)
                     if found is None:
-                        self.left_out += 1
                         continue
                     if needs_ids and not found[1]:
                         note = Diagnostic(NO_NAME, f"{self.path}, line {line}")
@@ -152,21 +110,21 @@ class _Reader:
                             diagnostics=(*found[0].diagnostics, note)
                         )
                     yield found[0]
-            except _BinaryError as error:
-                raise ValueError(
-                    Errors.G567.format(path=self.path, line=line, reason=error)
-                ) from error
             except ValueError as error:
                 raise self._error(line, error) from error
-        if self._plain and not self._minimal_spans:
-            line, keys = self._plain
-            raise self._error(line, f"no spans in the file, found the keys {keys}")
+        self._answers.finish()
+        fault = self._minimal.finish()
+        if fault is not None:
+            raise self._error(*fault)
         if self._others and not self._grouped:
             raise ValueError(
                 Errors.G603.format(key=self.key, found=sorted(self._others))
             )
         if self.left_out:
             warn(Warnings.W501.format(path=self.path, count=self.left_out))
+        if self._repeated:
+            count, first = len(self._repeated), self._repeated[0]
+            warn(Warnings.W524.format(path=self.path, count=count, line=first))
 
     def _error(self, line: int, reason: object) -> ValueError:
         if str(reason).startswith("[G"):
@@ -174,15 +132,17 @@ class _Reader:
         return ValueError(Errors.G513.format(path=self.path, line=line, reason=reason))
 
     def _read(self, item: Any, line: int, number: int) -> list[Any] | None:
-        """Return the document and whether it has an ID, or None if it is left out."""
-        record = _record_of(item)
-        refuse_other(record, "jsonl", self.path, line)
-        if "answer" in record or "_view_id" in record:
-            self._refuse_binary(record, line)
-        if record.get("answer", "accept") != "accept":
-            return None
-        example = self._example(record, line)
-        if example is None:
+        """Return the document and whether it has an ID, or None if it is left out or
+        repeats another one."""
+        record = None if item is None else _record_of(item)
+        example = None
+        if record is not None:
+            refuse_other(record, "jsonl", self.path, line)
+            self._answers.check(record, line)
+            if record.get("answer", "accept") == "accept":
+                example = self._example(record, line)
+        if record is None or example is None:
+            self.left_out += 1
             return None
         text = example.text
         if not isinstance(text, str):
@@ -201,15 +161,18 @@ class _Reader:
         doc_id = read_doc_id({"doc_id": example.doc_id}, number)
         notes = tuple(Diagnostic(*note) for note in example.notes)
         annotated = Annotated(text, fields[0], doc_id, starts, notes)
+        if example.repeated or self._answers.is_repeated(record, annotated, line):
+            self._repeated.append(line)
+            return None
         return [annotated, example.doc_id is not None]
 
-    def _example(self, record: dict[str, Any], line: int) -> _Example | None:
+    def _example(self, record: dict[str, Any], line: int) -> Example | None:
         if isinstance(record.get("data"), dict):
-            return _label_studio(record, f"{self.path}, line {line}")
+            return read_task(record, f"{self.path}, line {line}")
         if not isinstance(record.get("spans"), list) and not _is_list(
             record, "entities"
         ):
-            minimal = self._minimal(record, line)
+            minimal = self._minimal.read(record, line)
             if minimal is not None:
                 return minimal
         text = record.get("text")
@@ -237,13 +200,13 @@ class _Reader:
                         "classification, which has no spans"
                     )
                 spans.append(record[name])
-        if not spans and _accepted_without_spans(record):
+        if not spans and accepted_without_spans(record):
             spans = [[]]
         if not spans and isinstance(text, str):
             raise ValueError(
                 f"no list under 'spans' or 'entities', found the keys {sorted(record)}"
             )
-        return _Example(text, spans or [[]], doc_id, record, starts, notes)
+        return Example(text, spans or [[]], doc_id, record, starts, notes)
 
     def _of_groups(
         self, record: dict[str, Any], doc_id: str
@@ -271,52 +234,6 @@ class _Reader:
             return [entities], ((ENTITIES, message),)
         self._others.update(groups)
         return [[]], ((OTHER_GROUPS, message),) if groups else ()
-
-    def _minimal(self, record: dict[str, Any], line: int) -> _Example | None:
-        """Read a record of Label Studio's JSON-MIN, if it is one."""
-        fields = [
-            value
-            for value in record.values()
-            if isinstance(value, list)
-            and value
-            and all(isinstance(i, dict) and "labels" in i for i in value)
-        ]
-        if not fields and "annotation_id" not in record:
-            return None
-        text = record.get("text")
-        if text is None:
-            text = _only_string(record, _MINIMAL_KEYS)
-        spans = [span for field in fields for item in field for span in _labelled(item)]
-        if record.get("id") is not None:
-            keys = hash(tuple(_span_keys(spans)))
-            if self._tasks.setdefault(str(record["id"]), keys) != keys:
-                raise ValueError(
-                    f"the task {record['id']!r} has several annotations that differ: "
-                    "keep one"
-                )
-        if fields:
-            self._minimal_spans = True
-        elif self._plain is None:
-            self._plain = (line, sorted(record))
-        return _Example(text, [spans], _own_id(record), record)
-
-    def _refuse_binary(self, record: dict[str, Any], line: int) -> None:
-        view = record.get("_view_id")
-        if view in _BINARY_VIEWS:
-            raise _BinaryError(f"'_view_id' is {view!r}")
-        spans = record.get("spans")
-        if view is not None or not isinstance(spans, list) or len(spans) != 1:
-            return
-        meta = record.get("meta")
-        if isinstance(meta, dict) and "score" in meta:
-            raise _BinaryError("'meta' has a 'score'")
-        span = spans[0]
-        if isinstance(span, dict):
-            span = [span.get(name) for name in ("start", "end", "label")]
-        place = str(record.get("_input_hash", record.get("text")))
-        before, other = self._answers.setdefault(place, (line, span))
-        if other != span:
-            raise _BinaryError(f"line {before} has another span of the same text")
 
 
 def _unpacked(value: Any) -> list[Any]:
@@ -347,105 +264,6 @@ def _record_of(item: Any) -> dict[str, Any]:
 
 def _is_list(record: dict[str, Any], name: str) -> bool:
     return isinstance(record.get(name), list)
-
-
-def _own_id(record: dict[str, Any]) -> Any:
-    found = record.get("doc_id")
-    return record.get("id") if found is None else found
-
-
-def _only_string(record: dict[str, Any], excluded: Iterable[str] = ()) -> Any:
-    """Return the text of a record that has one string, under any key."""
-    found = {
-        key: value
-        for key, value in record.items()
-        if isinstance(value, str) and key not in excluded
-    }
-    if len(found) != 1:
-        raise ValueError(f"no 'text', found strings under {sorted(found)}")
-    return next(iter(found.values()))
-
-
-def _accepted_without_spans(record: dict[str, Any]) -> bool:
-    """Return whether Prodigy's annotator accepted a text in which there is no span."""
-    return (
-        record.get("answer") == "accept"
-        and record.get("_view_id") in _MANUAL_VIEWS
-        and record.get("spans") is None
-        and not any(key in record for key in _OTHER_ANSWERS)
-    )
-
-
-def _labelled(item: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the spans of a region of Label Studio, which may have several labels."""
-    labels = item.get("labels") or item.get("hypertextlabels")
-    if not isinstance(labels, list) or not labels:
-        raise ValueError(f"the span {item!r} has no label")
-    return [{**item, "label": label} for label in labels]
-
-
-def _label_studio(record: dict[str, Any], place: str) -> _Example | None:
-    """Read a task of Label Studio, or return None if it is not annotated."""
-    text = _task_text(record["data"], record)
-    annotations = record.get("annotations", record.get("completions"))
-    done = [
-        item
-        for item in (annotations if isinstance(annotations, list) else [])
-        if isinstance(item, dict)
-        and isinstance(item.get("result"), list)
-        and not item.get("was_cancelled")
-        and not item.get("skipped")
-    ]
-    if len(done) > 1:
-        chosen = [item for item in done if item.get("ground_truth")]
-        done = chosen if len(chosen) == 1 else done
-    if not done:
-        return None
-    fields: list[list[Any]] = []
-    notes: list[tuple[str, str]] = []
-    for annotation in done:
-        spans: list[Any] = []
-        for item in annotation["result"]:
-            value = item.get("value") if isinstance(item, dict) else None
-            if isinstance(value, dict) and "start" in value:
-                spans += _labelled(value)
-            else:
-                kind = item.get("type") if isinstance(item, dict) else item
-                notes.append((NO_SPAN, f"{place}: {kind!r}"))
-        fields.append(spans)
-    if any(_span_keys(spans) != _span_keys(fields[0]) for spans in fields):
-        raise ValueError(
-            f"the task has {len(fields)} annotations that differ: keep one, or mark "
-            "one as ground truth"
-        )
-    doc_id = record["data"].get("doc_id", _own_id(record))
-    starts = record["data"].get("sentence_starts")
-    return _Example(text, fields[:1], doc_id, record, starts, tuple(notes))
-
-
-def _task_text(data: dict[str, Any], record: dict[str, Any]) -> Any:
-    """Return the text of a task of Label Studio, which may have any key."""
-    if isinstance(data.get("text"), str):
-        return data["text"]
-    regions = [
-        item["value"]
-        for annotation in record.get("annotations") or record.get("completions") or []
-        if isinstance(annotation, dict) and isinstance(annotation.get("result"), list)
-        for item in annotation["result"]
-        if isinstance(item, dict) and isinstance(item.get("value"), dict)
-    ]
-    stated = [value for value in regions if isinstance(value.get("text"), str)]
-    # Other strings describe the task. The annotated one contains the regions' texts.
-    fits = {
-        key: value
-        for key, value in data.items()
-        if isinstance(value, str) and all(v["text"] in value for v in stated)
-    }
-    return _only_string(fits)
-
-
-def _span_keys(spans: list[Any]) -> list[str]:
-    return sorted(repr((s.get("start"), s.get("end"), s["label"])) for s in spans)
 
 
 def checked_json(
@@ -635,49 +453,3 @@ def _record(doc: Doc, key: str) -> dict[str, Any]:
     if starts is not None:
         record["sentence_starts"] = starts
     return record
-
-
-def write_label_studio(
-    docs: Iterable[Doc], path: Path, options: WriteOptions, counts: ConversionCounts
-) -> None:
-    """Write a JSON list of tasks for Label Studio, each with one annotation, so that it
-    can be corrected there. Nothing is left out: `data` contains `text`, `doc_id` and
-    `sentence_starts` (if they are known), which Label Studio keeps in its exports.
-
-    docs (Iterable[Doc]): The documents.
-    path (Path): The file.
-    options (WriteOptions): The group of the spans.
-    counts (ConversionCounts): Unused: nothing is left out.
-    """
-    with replaced_file(path) as fresh:
-        with fresh.open("w", encoding="utf-8", newline="\n") as file:
-            file.write("[")
-            for number, doc in enumerate(docs):
-                task = _task(doc, options.spans_key)
-                file.write(",\n" if number else "\n")
-                file.write(json.dumps(task, ensure_ascii=False))
-            file.write("\n]\n")
-
-
-def _task(doc: Doc, key: str) -> dict[str, Any]:
-    data: dict[str, Any] = {"text": doc.text, "doc_id": doc_id_of(doc)}
-    starts = sentence_starts(doc)
-    if starts is not None:
-        data["sentence_starts"] = starts
-    spans = sorted(all_spans(doc, key), key=lambda s: (s.start, -s.end, s.label))
-    regions = [
-        {
-            "id": f"span-{number}",
-            "from_name": "label",
-            "to_name": "text",
-            "type": "labels",
-            "value": {
-                "start": span.start,
-                "end": span.end,
-                "text": doc.text[span.start : span.end],
-                "labels": [span.label],
-            },
-        }
-        for number, span in enumerate(spans, 1)
-    ]
-    return {"data": data, "annotations": [{"result": regions}]}

@@ -129,6 +129,20 @@ def check_place(path: Path) -> None:
     _unlock(lock)
 
 
+def check_suffix(path: Path, *allowed: str) -> None:
+    """Check the suffix of a file.
+
+    path (Path): The file.
+    *allowed (str): The allowed suffixes.
+    RAISES (ValueError): The file has another suffix.
+    """
+    if path.suffix not in allowed:
+        expected = ", ".join(allowed)
+        raise ValueError(
+            Errors.G525.format(path=path, found=path.suffix, expected=expected)
+        )
+
+
 @contextmanager
 def temporary_text_file(folder: Path) -> Iterator[IO[str]]:
     """Open an anonymous text file that holds intermediate results.
@@ -427,11 +441,24 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise _not_utf8(path, number, error) from error
-            yield number, line.rstrip("\r\n")
+            yield number, decode_line(path, number, raw)
+
+
+def decode_line(path: Path, number: int, raw: bytes) -> str:
+    """Decode a line of a file.
+
+    path (Path): The file, for the error message.
+    number (int): The number of the line, from 1. A byte order mark at the start of the
+        first line is skipped.
+    raw (bytes): The line.
+    RETURNS (str): The line without its end.
+    RAISES (ValueError): The line is not UTF-8.
+    """
+    try:
+        line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, number, error) from error
+    return line.rstrip("\r\n")
 
 
 def read_text(path: Path) -> str:
@@ -496,16 +523,28 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
-        try:
-            record = parse_json(line)
-        except ValueError as error:
-            raise ValueError(
-                Errors.G512.format(path=path, line=number, found=error)
-            ) from error
-        if not isinstance(record, dict):
-            found = type(record).__name__
-            raise ValueError(Errors.G512.format(path=path, line=number, found=found))
-        yield number, record
+        yield number, json_object(path, number, line)
+
+
+def json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+    """Parse a line of a JSONL file.
+
+    path (Path): The file, for the error message.
+    number (int): The number of the line, from 1.
+    line (str): The line.
+    RETURNS (dict[str, Any]): The object.
+    RAISES (ValueError): The line is not a JSON object.
+    """
+    try:
+        record = parse_json(line)
+    except ValueError as error:
+        raise ValueError(
+            Errors.G512.format(path=path, line=number, found=error)
+        ) from error
+    if not isinstance(record, dict):
+        found = type(record).__name__
+        raise ValueError(Errors.G512.format(path=path, line=number, found=found))
+    return record
 
 
 def json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

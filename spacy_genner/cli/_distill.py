@@ -39,8 +39,7 @@ from ..distillation import (
 from ..errors import Errors, Warnings
 from ..llm.openai.usage import Usage, usage_of
 from ..models.gguf import cached_sha256, joined_sha256
-from ..training.loop import check_blocks
-from ._texts import (
+from ..pipeline.texts import (
     AnnotatedText,
     InputText,
     annotate_stream,
@@ -49,6 +48,7 @@ from ._texts import (
     read_texts,
     set_record,
 )
+from ..training.loop import check_blocks
 from ._util import (
     CONFIG_ERRORS,
     FACTORY,

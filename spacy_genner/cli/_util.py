@@ -11,7 +11,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
-import spacy
 import typer
 from confection import ConfigValidationError
 from spacy.language import Language
@@ -20,6 +19,14 @@ from tqdm import tqdm
 from wasabi import Printer
 
 from ..errors import Errors
+from ..io import check_suffix  # noqa: F401
+from ..pipeline.loading import (  # noqa: F401
+    FACTORY,
+    find_component,
+    find_spans_key,
+    load_pipeline,
+    without_values,
+)
 
 HELP = """Generative named entity recognition: convert corpora, train pipelines,
 annotate texts and evaluate.
@@ -32,8 +39,6 @@ To get started:
       metrics/demo.json
 """
 BAD_INPUT = 1
-# The factory of the generative component.
-FACTORY = "generative_ner"
 _ENTITY_GROUP_FACTORY = "genner_entities_as_group"
 # The codes of this project and of spaCy.
 _CODED = re.compile(r"\[[GE]\d{3,4}\] ")
@@ -117,20 +122,6 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
         raise typer.BadParameter(error.message) from None
 
 
-def check_suffix(path: Path, *allowed: str) -> None:
-    """Check the suffix of a file.
-
-    path (Path): The file.
-    *allowed (str): The allowed suffixes.
-    RAISES (ValueError): The file has another suffix.
-    """
-    if path.suffix not in allowed:
-        expected = ", ".join(allowed)
-        raise ValueError(
-            Errors.G525.format(path=path, found=path.suffix, expected=expected)
-        )
-
-
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Decorate a command to report bad input: a message on stderr and exit code 1.
 
@@ -188,18 +179,6 @@ def names_config(path: Path) -> Iterator[None]:
         raise ValueError(Errors.G342.format(path=path, reason=reason)) from error
 
 
-def without_values(error: Exception) -> str:
-    """Get the message of an error, without the values of a config. spaCy's message for
-    an invalid config shows the whole block, which may contain an API key.
-
-    error (Exception): The error.
-    RETURNS (str): The message.
-    """
-    if isinstance(error, ConfigValidationError):
-        error = ConfigValidationError.from_error(error, show_config=False)
-    return str(error)
-
-
 def warn_on_stderr(message: str) -> None:
     """Print a warning to stderr. Stdout is for results.
 
@@ -253,53 +232,6 @@ def choose_gpu(gpu_id: int) -> int:
         return -1
     require_gpu(gpu_id)
     return gpu_id
-
-
-def load_pipeline(name: str) -> Language:
-    """Load a saved or installed pipeline.
-
-    name (str): Its folder, or the name of its package.
-    RETURNS (Language): The pipeline.
-    RAISES (ValueError): It can't be loaded.
-    """
-    try:
-        return spacy.load(Path(name) if Path(name).exists() else name)
-    except (OSError, ValueError) as error:
-        if str(error).startswith("[G"):
-            raise
-        reason = without_values(error)
-        raise ValueError(Errors.G527.format(path=name, reason=reason)) from error
-
-
-def find_spans_key(nlp: Language, name: str) -> str:
-    """Find the span group of a pipeline's generative component.
-
-    nlp (Language): The pipeline.
-    name (str): The folder or package of the pipeline, for the error message.
-    RETURNS (str): The key of the group.
-    RAISES (ValueError): There is no generative component, or more than one.
-    """
-    return str(nlp.get_pipe_config(_only_component(nlp, name))["spans_key"])
-
-
-def find_component(nlp: Language, name: str) -> Any:
-    """Find the generative component of a pipeline.
-
-    nlp (Language): The pipeline.
-    name (str): The folder or package of the pipeline, for the error message.
-    RETURNS (GenerativeNER): The component.
-    RAISES (ValueError): There is no generative component, or more than one.
-    """
-    return nlp.get_pipe(_only_component(nlp, name))
-
-
-def _only_component(nlp: Language, name: str) -> str:
-    found = [
-        pipe for pipe in nlp.pipe_names if nlp.get_pipe_meta(pipe).factory == FACTORY
-    ]
-    if len(found) != 1:
-        raise ValueError(Errors.G526.format(path=name, found=len(found)))
-    return found[0]
 
 
 def add_entity_group(nlp: Language, key: str) -> bool:

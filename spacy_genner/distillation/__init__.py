@@ -1,6 +1,7 @@
 """Distillation: turn the annotations of a teacher into a training corpus and a review
 file, with a progress log from which an interrupted run resumes."""
 
+from ..pipeline.texts import group_scores, span_records
 from .corpus import check_corpus_path, corpus_writer
 from .filtering import (
     DOUBTFUL_CHOICES,
@@ -10,9 +11,7 @@ from .filtering import (
     FilterRules,
     ReviewWriter,
     filter_entry,
-    group_scores,
     review_record,
-    span_records,
 )
 from .progress_log import Entry, ProgressLog
 

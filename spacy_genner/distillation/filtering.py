@@ -15,6 +15,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 
 from ..io import replaced_file
 from ..pipeline.results import FAILED, OK, REPAIRED, WINDOWED
+from ..pipeline.texts import group_scores, span_records
 from .progress_log import Entry
 
 # From best to worst.
@@ -137,19 +138,6 @@ def _remove_doubtful(
     attrs = dict(doc.spans[key].attrs)
     attrs["scores"] = numpy.asarray(result.scores, dtype="float32")
     doc.spans[key] = SpanGroup(doc, name=key, spans=result.spans, attrs=attrs)
-
-
-def group_scores(group: SpanGroup) -> list[float | None]:
-    """Get the score of each span of a group.
-
-    group (SpanGroup): The group.
-    RETURNS (list[float | None]): The scores; None for each span if the group has no
-        scores.
-    """
-    scores = group.attrs.get("scores")
-    if scores is None or len(scores) != len(group):
-        return [None] * len(group)
-    return [float(score) for score in scores]
 
 
 @dataclass
@@ -301,24 +289,3 @@ def review_record(result: FilterResult, key: str) -> dict[str, Any]:
     if raw:
         record["raw"] = raw
     return record
-
-
-def span_records(
-    spans: Sequence[Span], scores: Sequence[float | None]
-) -> list[dict[str, Any]]:
-    """Create the JSON objects of spans.
-
-    spans (Sequence[Span]): The spans.
-    scores (Sequence[float | None]): The score of each span.
-    RETURNS (list[dict[str, Any]]): Objects with `start` and `end` in characters,
-        `label` and `score`.
-    """
-    return [
-        {
-            "start": span.start_char,
-            "end": span.end_char,
-            "label": span.label_,
-            "score": None if score is None else round(score, 6),
-        }
-        for span, score in zip(spans, scores, strict=True)
-    ]

@@ -83,7 +83,7 @@ def test_no_text_is_lost_and_other_keys_are_kept(tmp_path, model, batch_size):
 def test_a_text_that_the_tokenizer_refuses_fails(tmp_path, model):
     nlp = spacy.load(model)
     nlp.max_length = 10
-    from spacy_genner.cli._texts import InputText, annotate_stream, to_record
+    from spacy_genner.pipeline.texts import InputText, annotate_stream, to_record
 
     texts = [InputText(t, {}, None) for t in ("short", "far too long for it", "end")]
     found = [to_record(a, "sc") for a in annotate_stream(nlp, "sc", texts)]

@@ -761,19 +761,18 @@ class Errors(metaclass=_Coded):
     )
 
     G590 = (
-        "Cannot read {path}: {reason}. A corpus of a mixture is a folder with train.jsonl "
-        '("text" and "spans" with "start", "end" and "label" on each line) and labels.json '
-        '(each label with its "name" and "definition").'
+        "Cannot read {path}: {reason}. A corpus of a mixture is a folder with "
+        'train.jsonl ("text" and "spans" with "start", "end" and "label" on each line) '
+        'and labels.json (each label with its "name" and "definition").'
     )
     G591 = (
-        "The folder {path} has no subfolder with a {file} that takes part. Give the "
-        "folder whose subfolders are the corpora of the mixture as `path`, and leave at "
-        "least one weight above 0."
+        "The folder {path} has no subfolder with a {file} and a weight above 0. Give "
+        "the folder whose subfolders are the corpora of the mixture as `path`."
     )
     G592 = "`words` is the number of words of a batch, at least 1, and not {found!r}."
     G593 = (
-        "The mixture has no corpus {name!r}. Its corpora are: {found}. Each is the name "
-        "of a subfolder of `path`."
+        "The mixture has no corpus {name!r}. The subfolders of `path` are its corpora: "
+        "{found}."
     )
     G594 = "The weight of the corpus {name!r} is {found!r}. Use 0 or a positive number."
 
@@ -1093,6 +1092,206 @@ class Errors(metaclass=_Coded):
         "again to resume."
     )
 
+    # G80 and G81: the server
+    G800 = (
+        "'genner serve' needs the package {name!r}, which is not installed. Install "
+        "the extra 'serve': pip install 'spacy-genner[serve]'."
+    )
+    G801 = "{key!r} is {found!r}: expected {expected}."
+    G802 = "Unknown settings of the server: {found}. Expected any of: {expected}."
+    G803 = (
+        "The token in the environment variable {variable} can't be used: {reason}. "
+        "Set it to a long random string, such as the output of 'openssl rand -hex 32', "
+        "or unset the variable to serve this machine without a token."
+    )
+    G804 = (
+        "Other machines could use the server at {host} without a token. Set the "
+        "environment variable {variable} to a long random string, listen on 127.0.0.1, "
+        "or pass --without-token if something else protects the server."
+    )
+    G805 = (
+        "The body of the request was not received within {limit} s. Send it again over "
+        "a faster connection, or raise --timeout of the server."
+    )
+    G806 = (
+        "The server can't listen on {host}, port {port}: {reason}. Choose another "
+        "--port (0 for any free one) or --host."
+    )
+    G807 = (
+        "The body of the request has {found} bytes: expected at most {limit}. Send "
+        "fewer texts in a request, or raise --max-body of the server."
+    )
+    G808 = "The request can't be used: {reason}. Expected {expected}."
+    G809 = (
+        "The request has {found} texts: expected at most {limit}. Send several "
+        "requests, or raise --max-texts of the server."
+    )
+    G810 = (
+        "The text {index} (from 0) has {found} characters: expected at most {limit}. "
+        "Split the text, or raise --max-chars of the server."
+    )
+    G811 = (
+        "The model {model!r} has no labels {found}. Expected any of: {expected}. Leave "
+        "out 'labels' to get the spans of all labels."
+    )
+    G812 = "The server has no model {found!r}. Set 'model' to one of: {expected}."
+    G813 = (
+        "{queued} texts wait already, and the queue holds {limit}: there is no place "
+        "for the {texts} texts of the request. Send it again after {seconds} s, or "
+        "fewer texts at a time."
+    )
+    G814 = (
+        "The request was not finished within {limit} s. {dropped} of its {texts} texts "
+        "had not been started and were dropped. Send fewer texts in a request, or "
+        "raise --timeout of the server."
+    )
+    G815 = (
+        "The server accepts no texts: {reason}. Send the request again after {seconds} "
+        "s."
+    )
+    G816 = (
+        "The server handles {limit} requests at the same time, and no more. Send the "
+        "request again after {seconds} s, or raise --max-requests of the server."
+    )
+    G817 = (
+        "The request has no valid token. Send the header 'Authorization: Bearer "
+        "TOKEN' with the token of the server."
+    )
+    G818 = "{method} {path} is not available: {reason}. Expected one of: {expected}."
+    G819 = (
+        "The request failed because of an error of the server. Its log has the "
+        "details; report it if it occurs again."
+    )
+
+    # G84 and G85: exports, and adapters behind a server
+    G840 = (
+        "{folder} is neither an export nor a saved component or pipeline (found: "
+        "{found}). Pass the folder that 'genner export' or 'nlp.to_disk' wrote."
+    )
+    G841 = (
+        "{folder} holds several generative components: {found}. Pass the folder of one "
+        "of them."
+    )
+    G842 = "{folder} is incomplete: {missing} is missing. Export the adapter again."
+    G843 = (
+        "The tokenizer in {folder} cannot be read: {reason}. Export the adapter again."
+    )
+    G844 = (
+        "{path} does not describe an export that this version can use ({reason}). "
+        "Export the adapter again with this version."
+    )
+    G845 = (
+        "{found!r} is no name for a model on a server. Expected: letters, digits, '.', "
+        "'_' and '-', beginning with a letter or a digit. Set --name."
+    )
+    G846 = (
+        "vLLM cannot serve the adapter {path}: {reason}. Export it with --to "
+        "llama.cpp, which merges it into the base, or train another one."
+    )
+    G847 = (
+        "A GGUF file can only be written for a base that comes as GGUF "
+        "('pip:PACKAGE'), and this one is {name}. Export with --to vllm, or merge the "
+        "adapter with peft and convert the result with llama.cpp's "
+        "convert_hf_to_gguf.py."
+    )
+    G848 = (
+        "The adapter is not merged into the weights of its base, so they cannot be "
+        "written. Set 'merge' of the component's model to true."
+    )
+    G849 = (
+        "The weight {name} cannot be written to the GGUF file of the base: {reason}. "
+        "Merge the adapter with peft and convert the result with llama.cpp's "
+        "convert_hf_to_gguf.py."
+    )
+    G850 = (
+        "The adapter in {folder} writes the format {expected!r}, and the format of the "
+        "component {name!r} is {found!r}. Set format = {expected!r}."
+    )
+    G851 = (
+        "A verifier asks the base without its adapter, which a server with a tuned "
+        "adapter does not offer under the name {name!r}. Set 'verifier' to null."
+    )
+    G852 = (
+        "'name' of the remote model is not set, and {folder} is a saved component and "
+        "no export. Set 'name' to the model's name on the server, such as the name of "
+        "the LoRA adapter in vLLM."
+    )
+    G853 = (
+        "The server at {url} takes prompts as text only, and the text contains "
+        "{found}, which it would read as a control token. Serve the model with "
+        "llama-server or vLLM, which take token ids."
+    )
+    G854 = (
+        "The grammar of a text of {words} words would have {size} bytes, more than "
+        "{limit}. Lower 'max_depth' or 'window.max_tokens', or set 'structured' to "
+        '"auto", which sends such texts without a grammar.'
+    )
+
+    # G88 and G89: the page to try and to correct
+    G880 = (
+        "The page needs the package {name!r}, which is not installed. Install the extra "
+        "'app': pip install 'spacy-genner[app]'"
+    )
+    G881 = (
+        "{path}, line {line}: the document can't be corrected: {reason}. Each line needs "
+        '"text" and, if it is annotated, "spans" with "start", "end" and "label", as '
+        "'genner annotate' writes them. Convert other files first: python -m spacy genner "
+        "convert INPUT CORPUS.jsonl --from NAME --to jsonl"
+    )
+    G882 = (
+        "{path} is the corpus and the output at the same time. Corrections are written "
+        "to another file, so that the corpus stays as it is: give another --output"
+    )
+    G883 = (
+        "{path}, line {line}: the file is not the output of a correction of {corpus} "
+        "({reason}). It is left as it is. Give another --output, or the corpus that it "
+        "belongs to."
+    )
+    G884 = (
+        "{path} is being corrected by another session. Two people can't correct one file "
+        "at the same time: close the other page's server, or give another --output"
+    )
+    G885 = (
+        "{path} can't be written ({reason}), so this step is not done. The file keeps "
+        "all earlier steps. Correct the cause and repeat the step."
+    )
+    G886 = (
+        "{found!r} ({label}) crosses {other!r} ({other_label}), and the format {format!r} "
+        "can't represent spans that overlap in part. Change or reject the other span "
+        "first, or place one span inside of the other."
+    )
+    G887 = "{found!r} is marked as {label} already."
+    G888 = (
+        "There is no place for {what}. A span has at least one token, and its boundaries "
+        "are those of tokens of the text."
+    )
+    G889 = (
+        "The annotation has changed since this page was drawn, so the step is not done. "
+        "The page now shows the current state: repeat the step."
+    )
+    G890 = (
+        "Another page is correcting this file. Use 'Continue here' to correct it in this "
+        "page instead."
+    )
+    G891 = "The corpus {path} does not exist. Check the path."
+    G892 = (
+        "The port {port} of {host} can't be used ({reason}). Choose another with --port, "
+        "or --port 0 for any free one."
+    )
+    G893 = (
+        "The labels of the model {name} are fixed. {reason} Restore its labels to run it."
+    )
+    G894 = "There is no order {found!r}. Expected one of: {expected}."
+    G895 = "The document has no span {found!r} any more."
+    G896 = "The corpus {path} has no document."
+    G897 = "The page sent an invalid request: {found!r}. Reload the page."
+    G898 = (
+        "No model suggests spans. Start the page with one: genner app MODEL, and select "
+        "it when the corpus is opened."
+    )
+    G899 = "There is no document {found}. The corpus has {total}."
+
+
 
 class Warnings(metaclass=_Coded):
     """All warnings, by code."""
@@ -1277,4 +1476,35 @@ class Warnings(metaclass=_Coded):
     W762 = (
         "Stopped. {count} of {total} documents are finished and kept in {journal}. Run "
         "the same command again to resume."
+    )
+
+    # W80: the server
+    W800 = (
+        "Other machines can use the server at {host} without a token (--without-token). "
+        "Make sure that something else protects it, or set the environment variable "
+        "{variable}."
+    )
+    W801 = (
+        "The server stopped after --grace {seconds} s, before all accepted requests "
+        "were finished. {count} requests failed with status 503."
+    )
+
+    # W84: exports, and adapters behind a server
+    W840 = (
+        "The server at {url} takes prompts as text only ({said}). It splits them into "
+        "other tokens than the adapter was tuned on, so its spans may differ from "
+        "those of the local decoder. llama-server and vLLM take token ids."
+    )
+    W841 = (
+        "The server at {url} accepts no grammar ({said}), so outputs are not "
+        "constrained. They are aligned with the text, and differences are reported as "
+        "issues."
+    )
+    W842 = (
+        "The server at {url} returns no token probabilities ({said}), so all spans "
+        "have the score 1.0. Set 'scores' to false to send no request for them."
+    )
+    W843 = (
+        "The grammar of a text of {words} words would have {size} bytes, more than "
+        "{limit}, so the text is sent without one."
     )

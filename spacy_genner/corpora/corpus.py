@@ -13,6 +13,7 @@ from spacy.vocab import Vocab
 
 from ..errors import Errors, Warnings, warn
 from .docbin import check_annotated, load_docbin, load_docs
+from .label_sets import copy_label_set
 
 # The attributes of a DocBin that contain a value for each document.
 _COLUMNS = ("tokens", "spaces", "cats", "span_groups", "user_data", "flags")
@@ -76,6 +77,16 @@ class SampledCorpus(Corpus):
         super().__init__(path)
         self.sample = limit
         self.seed = seed
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """Read the examples. The predicted Doc has the label set of the reference.
+
+        nlp (Language): The pipeline, whose tokenizer creates the predicted Docs.
+        YIELDS (Example): The examples.
+        """
+        for example in super().__call__(nlp):
+            copy_label_set(example.reference, example.predicted)
+            yield example
 
     def read_docbin(self, vocab: Vocab, locs: Iterable[str | Path]) -> Iterator[Doc]:
         """Read the documents of the sample, with their user data.

@@ -11,6 +11,7 @@ from thinc.api import Config
 from ..errors import Errors, Warnings, warn
 from ..io import parse_json
 from .docbin import unaligned_spans
+from .label_sets import get_label_set
 
 
 def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
@@ -84,7 +85,7 @@ def collect_labels(
     allowed: dict[str, str] | None,
     required: bool = True,
 ) -> list[str]:
-    """Collect the labels of examples.
+    """Collect the labels of examples, apart from those with a label set of their own.
 
     get_examples (Callable[[], Iterable[Example]]): Returns the examples.
     key (str): The group of `doc.spans` that contains the spans.
@@ -97,10 +98,13 @@ def collect_labels(
         lack the group.
     """
     found: set[str] = set()
-    count = without = placeholders = entities = 0
+    count = without = placeholders = entities = with_label_set = 0
     for example in get_examples():
-        count += 1
         reference = example.reference
+        if get_label_set(reference) is not None:
+            with_label_set += 1
+            continue
+        count += 1
         if key not in reference.spans:
             without += 1
             entities += bool(reference.ents)
@@ -109,6 +113,8 @@ def collect_labels(
         if allowed is not None:
             check_labels(reference, key, allowed)
         found.update(label for _, label in _labelled(reference, key))
+    if not count and with_label_set:
+        return []
     if not count:
         raise ValueError(Errors.G306.format())
     no_data = placeholders == count == 1 and not required

@@ -115,19 +115,21 @@ class Backbone:
         )
         parameters = inspect.signature(type(decoder).forward).parameters
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
+        self._is_checked = False
 
     @torch.no_grad()
     def check_packing(self, ids: Sequence[int], device: torch.device) -> None:
         """Check packing: compare packed rows with a plain forward pass.
 
         If a model class does not support packing, or computes something else, `packs`
-        becomes false and rows are padded.
+        becomes false and rows are padded. Only the first call computes anything.
 
         ids (Sequence[int]): Any token ids, at least one.
         device (torch.device): The device of the model.
         """
-        if not self.packs:
+        if not self.packs or self._is_checked:
             return
+        self._is_checked = True
         sample = torch.tensor([ids[index % len(ids)] for index in range(4)])
         sample = sample.to(device)
         plain = self.forward_padded(sample[None])[0]

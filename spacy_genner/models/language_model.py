@@ -20,6 +20,7 @@ from .adapter_files import (
     read_adapter,
     write_adapter,
 )
+from .tokenization import TokenAlignedEncoder
 
 if TYPE_CHECKING:
     import torch
@@ -183,6 +184,7 @@ class LanguageModel:
         self._saved_where = ""
         self._lock = threading.RLock()
         self._base: LoadedBase | None = None
+        self._token_encoder: TokenAlignedEncoder | None = None
         self._training: Any = None
         # With the version of the adapter that the network was made from.
         self._decoding: tuple[int, Any] | None = None
@@ -215,6 +217,15 @@ class LanguageModel:
     def tokenizer(self) -> Any:
         """RETURNS (PreTrainedTokenizerBase): The tokenizer of the base."""
         return self.base.tokenizer
+
+    @property
+    def token_encoder(self) -> TokenAlignedEncoder:
+        """RETURNS (TokenAlignedEncoder): Encodes texts with the tokenizer. The prompts
+        of the model share its cache."""
+        with self._lock:
+            if self._token_encoder is None:
+                self._token_encoder = TokenAlignedEncoder(self.tokenizer)
+            return self._token_encoder
 
     @property
     def device(self) -> "torch.device":

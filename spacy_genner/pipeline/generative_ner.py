@@ -21,6 +21,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from ..config.settings import ComponentSettings, LossWeights, WindowSettings
+from ..corpora.label_sets import LabelSet, get_label_set
 from ..corpora.labels import (
     check_carried,
     check_labels,
@@ -107,6 +108,8 @@ SCORE_WEIGHTS: dict[str, float | None] = {
     "spans_sc_p": 0.0,
     "spans_sc_r": 0.0,
 }
+# The number of label sets of documents whose prompts are kept.
+KEPT_LABEL_SETS = 16
 ADAPTER_FOLDER = "adapter"
 DRAFT_HEAD_FILE = "draft_head.safetensors"
 
@@ -211,9 +214,12 @@ class GenerativeNER(TrainablePipe):
         self._is_training = False
         self._is_loaded = False
         self._warned_untrained = False
-        # Made from the state, and discarded when it changes.
+        # Made from the state, and discarded when it changes. The predictor of the
+        # component's own labels, and those of the label sets of documents.
         self._predictor: Predictor | None = None
+        self._label_set_predictors: dict[LabelSet, Predictor] = {}
         self._target_builder: TargetBuilder | None = None
+        self._target_counts: TargetCounts | None = None
         self._lock = threading.RLock()
         # Report a broken template now, and not after the base has been loaded.
         if not self._state.prompt.problem:
@@ -238,7 +244,7 @@ class GenerativeNER(TrainablePipe):
     def decoder(self, decoder: Any) -> None:
         with self._lock:
             self._decoder = decoder
-            self._predictor = None
+            self._discard_predictors()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -279,28 +285,57 @@ class GenerativeNER(TrainablePipe):
         """
         with self._lock:
             if self._predictor is None:
-                predictor = self._shim.make_predictor(
-                    PredictorConfig(
-                        self.format,
-                        self._layout(),
-                        self.window,
-                        int(self.cfg["max_depth"]),
-                        self._state.prompt.chat,
-                        self._decoder,
-                    )
-                )
-                if self._state.checksum not in (None, predictor.checksum):
-                    raise ValueError(
-                        Errors.G415.format(
-                            name=self.name,
-                            base=self.lm.name,
-                            expected=self._state.checksum,
-                            found=predictor.checksum,
-                        )
-                    )
-                self._state = replace(self._state, checksum=predictor.checksum)
-                self._predictor = predictor
+                self._predictor = self._make_predictor(self._layout())
             return self._predictor
+
+    def _predictor_for(self, labels: LabelSet | None) -> Predictor:
+        """The predictor of the label set of a document. The last few are kept."""
+        if labels is None:
+            return self.predictor
+        with self._lock:
+            kept = self._label_set_predictors
+            # Moved to the end: the first one is the least recently used.
+            found = kept.pop(labels, None)
+            if found is None:
+                state = replace(
+                    self._state, labels=read_labels(dict(labels), self.format)
+                )
+                layout = state.layout(self._selection, self.lm.has_adapter)
+                found = self._make_predictor(layout, uses_draft_head=False)
+                if len(kept) >= KEPT_LABEL_SETS:
+                    kept.pop(next(iter(kept)))
+            kept[labels] = found
+            return found
+
+    def _make_predictor(
+        self, layout: PromptLayout, uses_draft_head: bool = True
+    ) -> Predictor:
+        predictor = self._shim.make_predictor(
+            PredictorConfig(
+                self.format,
+                layout,
+                self.window,
+                int(self.cfg["max_depth"]),
+                self._state.prompt.chat,
+                self._decoder,
+                uses_draft_head,
+            )
+        )
+        if self._state.checksum not in (None, predictor.checksum):
+            raise ValueError(
+                Errors.G415.format(
+                    name=self.name,
+                    base=self.lm.name,
+                    expected=self._state.checksum,
+                    found=predictor.checksum,
+                )
+            )
+        self._state = replace(self._state, checksum=predictor.checksum)
+        return predictor
+
+    def _discard_predictors(self) -> None:
+        self._predictor = None
+        self._label_set_predictors = {}
 
     def load(self) -> "GenerativeNER":
         """Load the base now rather than at first use, and prepare decoding. The first
@@ -354,11 +389,20 @@ class GenerativeNER(TrainablePipe):
         RAISES (ValueError): There are no labels, or the base is not available.
         """
         docs = list(docs)
-        self._check_has_labels()
+        if not self._state.labels and any(get_label_set(doc) is None for doc in docs):
+            self._check_has_labels()
         if not any(len(doc) for doc in docs):
             return [Prediction() for _ in docs]
-        predictor = self.predictor
-        self._warn_if_untrained()
+        predictions = [Prediction() for _ in docs]
+        for labels, indices in _group_by_label_set(docs).items():
+            predictor = self._predictor_for(labels)
+            self._warn_if_untrained()
+            found = self._predict_with(predictor, [docs[index] for index in indices])
+            for index, prediction in zip(indices, found, strict=True):
+                predictions[index] = prediction
+        return predictions
+
+    def _predict_with(self, predictor: Predictor, docs: list[Doc]) -> list[Prediction]:
         predictions = predictor.predict(docs)
         for prediction in predictions:
             limit_depth(prediction, int(self.cfg["max_depth"]))
@@ -428,7 +472,10 @@ class GenerativeNER(TrainablePipe):
         if not explicit:
             new = {label: "" for label in found if label not in chosen}
             chosen = read_labels({**chosen, **new}, self.format)
-        if not chosen:
+        has_label_sets = any(
+            get_label_set(example.reference) is not None for example in get_examples()
+        )
+        if not chosen and not has_label_sets:
             raise ValueError(Errors.G411.format(name=self.name, key=self.key))
         shown = read_demonstrations(
             demonstrations,
@@ -447,7 +494,8 @@ class GenerativeNER(TrainablePipe):
             self._is_loaded = False
             self._set_state(labels=chosen, demonstrations=shown, checksum=None)
             # Load the base now, so that training does not start with an error.
-            _ = self.predictor
+            if chosen:
+                _ = self.predictor
             if adapter is not None:
                 # An adapter that does not fit the base is refused here.
                 _ = cast("LanguageModel", self.lm).training_network
@@ -472,12 +520,15 @@ class GenerativeNER(TrainablePipe):
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
+        examples = list(examples)
         sequences = self._training_sequences(examples, "update")
         self._is_training = True
         if sequences:
             self._shim.lm.set_dropout(drop)
             batch_tokens = int(self.cfg["batch_tokens"])
-            trainer = self._trainable_predictor().trainer(self.loss, batch_tokens)
+            labels = get_label_set(examples[0].reference)
+            predictor = cast(TrainablePredictor, self._predictor_for(labels))
+            trainer = predictor.trainer(self.loss, batch_tokens)
             losses[self.name] += trainer.accumulate(sequences)
             if sgd is not None:
                 self.finish_update(sgd)
@@ -529,32 +580,51 @@ class GenerativeNER(TrainablePipe):
         """RETURNS (TargetBuilder): Builds training targets from examples, and counts
         the reference spans that cannot be used."""
         if self._target_builder is None:
-            self._target_builder = self._trainable_predictor().target_builder(
-                self.key, self.cfg["crossing"], self._sentences_by
-            )
+            self._target_builder = self._make_target_builder(self.predictor)
         return self._target_builder
+
+    def _make_target_builder(self, predictor: Predictor) -> "TargetBuilder":
+        """Make a builder of targets, which adds to the counts of the component."""
+        if not self._shim.is_trainable:
+            raise ValueError(Errors.G427.format(name=self.name))
+        builder = cast(TrainablePredictor, predictor).target_builder(
+            self.key, self.cfg["crossing"], self._sentences_by
+        )
+        if self._target_counts is None:
+            self._target_counts = builder.counts
+        builder.counts = self._target_counts
+        return builder
 
     def gold_counts(self) -> "TargetCounts | None":
         """RETURNS (TargetCounts | None): The reference spans that training has seen
         since `initialize`, and those that it could not use."""
-        builder = self._target_builder
-        return None if builder is None else builder.counts
+        return self._target_counts
 
     def _training_sequences(
         self, examples: Iterable[Example], method: str
     ) -> "list[TrainingSequence]":
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.{method}")
-        self._check_has_labels()
+        groups = _group_by_label_set(example.reference for example in examples)
+        if None in groups:
+            self._check_has_labels()
         if not self._shim.is_trainable:
             raise ValueError(Errors.G427.format(name=self.name))
         if not self.lm.has_adapter:
             raise ValueError(Errors.G412.format(name=self.name))
         if self._is_loaded and method == "update":
             message = partial(Errors.G348.format, name=self.name)
-            for example in examples:
-                check_labels(example.reference, self.key, self.labels, message)
-        return self.target_builder.sequences(examples)
+            for index in groups.get(None, ()):
+                check_labels(examples[index].reference, self.key, self.labels, message)
+        sequences = []
+        for labels, indices in groups.items():
+            builder = (
+                self.target_builder
+                if labels is None
+                else self._make_target_builder(self._predictor_for(labels))
+            )
+            sequences += builder.sequences([examples[index] for index in indices])
+        return sequences
 
     def _trainable_predictor(self) -> TrainablePredictor:
         if not self._shim.is_trainable:
@@ -574,8 +644,8 @@ class GenerativeNER(TrainablePipe):
         """Change the state, and discard everything that was made from it."""
         with self._lock:
             self._state = replace(self._state, **changes)
-            self._predictor = None
-            self._target_builder = None
+            self._discard_predictors()
+            self._target_builder = self._target_counts = None
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): Labels, prompt, adapter and draft head, without the base."""
@@ -674,6 +744,7 @@ class GenerativeNER(TrainablePipe):
         """Settings and adapter, for `n_process` and copies. Locks and everything that
         is made at first use are left out."""
         attrs = {**self.__dict__, "_predictor": None, "_target_builder": None}
+        attrs |= {"_label_set_predictors": {}, "_target_counts": None}
         del attrs["_lock"]
         inherited = ("vocab", "model", "name", "cfg", "scorer")
         attrs |= {key: getattr(self, key) for key in inherited}
@@ -691,6 +762,15 @@ def _restore_component(
     component._shim = get_shim(component.model)
     component._lock = threading.RLock()
     return component
+
+
+def _group_by_label_set(docs: Iterable[Doc]) -> dict[LabelSet | None, list[int]]:
+    """The indices of documents by their label sets. None are those that the labels of
+    the component apply to."""
+    groups: dict[LabelSet | None, list[int]] = {}
+    for index, doc in enumerate(docs):
+        groups.setdefault(get_label_set(doc), []).append(index)
+    return groups
 
 
 def _find_sentence_setter(nlp: Language | None, name: str) -> str | None:

@@ -14,7 +14,7 @@ from ..config.settings import LossWeights
 from ..errors import Errors, Warnings, warn
 from ..grammar import Source
 from ..models.language_model import LanguageModel
-from ..models.tokenization import ChatFrame, TokenAlignedEncoder
+from ..models.tokenization import ChatFrame
 from ..prompts import PromptLayout, TaskEncoder
 from ..prompts.encoder import resolve_chat
 from ..prompts.windows import Window, WindowCutter
@@ -59,7 +59,8 @@ class LocalPredictor:
         self.lm = lm
         self.checksum: str = lm.base.source.checksum
         self.decoder = config.decoder
-        encode = TokenAlignedEncoder(lm.tokenizer)
+        self.uses_draft_head = config.uses_draft_head
+        encode = lm.token_encoder
         plain = ChatFrame(encode.begin_ids, (), encode.end_id)
         error = Errors.G113.format(name=lm.name)
         frame = resolve_chat(lm.tokenizer, config.chat, lm.lora is None, error) or plain
@@ -110,9 +111,11 @@ class LocalPredictor:
                 # Free the old engine before a new merged copy is made.
                 self._engine = None
                 network = self.lm.decoding_network()
-                head = self.lm.drafting.for_decoding(
-                    len(self.encoder.labels), self.lm.device
-                )
+                head = None
+                if self.uses_draft_head:
+                    head = self.lm.drafting.for_decoding(
+                        len(self.encoder.labels), self.lm.device
+                    )
                 engine = Engine(
                     network, text_decoder(network), self.encoder.prefix_ids, head
                 )
@@ -324,13 +327,14 @@ class LocalPredictor:
             or trainer.draft_head is not head
         ):
             decoder = text_decoder(network)
-            prefix = self.encoder.prefix_ids
-            trainer = Trainer(network, decoder, prefix, loss, max_tokens, head)
+            trainer = Trainer(network, decoder, loss, max_tokens, head)
             self._trainer = trainer
         return trainer
 
     def draft_head(self) -> "DraftHead | None":
         """RETURNS (DraftHead | None): The draft head to train. None without one."""
+        if not self.uses_draft_head:
+            return None
         return self.lm.drafting.for_training(
             self.lm.base.model.config.get_text_config().hidden_size,
             len(self.encoder.labels),
@@ -350,8 +354,7 @@ class LocalPredictor:
 
         network = self.lm.decoding_network()
         backbone = Backbone(network, text_decoder(network), middle_layer=True)
-        prefix = self.encoder.prefix_ids
-        return DraftHeadReader(backbone, prefix, max_tokens, self.lm.device)
+        return DraftHeadReader(backbone, max_tokens, self.lm.device)
 
 
 @cache

@@ -44,6 +44,7 @@ class PredictorConfig:
     chat (bool | str): Whether a prompt is a turn of a chat. "auto" leaves it to the
         model.
     decoder (Any): The registered decoder, for models that decode in this process.
+    uses_draft_head (bool): Whether the draft head belongs to these labels.
     """
 
     format: Format
@@ -52,6 +53,7 @@ class PredictorConfig:
     max_depth: int
     chat: bool | str
     decoder: Any
+    uses_draft_head: bool = True
 
 
 class Predictor(Protocol):

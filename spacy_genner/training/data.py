@@ -1,9 +1,10 @@
 """Training sequences, their batches, and the texts that the draft head learns from.
 
-All prompts begin with the same prefix, usually the instruction. A training sequence is
-the rest: the end of the prompt and the reference output. A batch holds its sequences
-one after the other, without padding, together with the targets of the losses: choices
-among legal tokens, and tokens of the outputs.
+A prompt begins with a prefix, usually the instruction, that all texts with the same
+labels share. A training sequence consists of the prefix, the end of the prompt and the
+reference output. A batch holds sequences with one prefix, one after the other and
+without padding, together with the targets of the losses: choices among legal tokens,
+and tokens of the outputs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSequence:
-    """A training example: the tokens after the shared prefix.
+    """A training example: a prefix that other sequences share, and the tokens after it.
 
+    prefix (tuple[int, ...]): The ids of the prefix.
     prompt (tuple[int, ...]): The ids between the prefix and the output.
     target (Target): The reference output.
     end_id (int | None): The id that ends an output. None if the model has none.
@@ -33,6 +35,7 @@ class TrainingSequence:
         word (exclusive) and label index of each.
     """
 
+    prefix: tuple[int, ...]
     prompt: tuple[int, ...]
     target: Target
     end_id: int | None
@@ -41,8 +44,9 @@ class TrainingSequence:
 
     @property
     def ids(self) -> list[int]:
-        """RETURNS (list[int]): The input of the forward pass. The last token of the
-        output predicts nothing, unless the model learns the end of the output."""
+        """RETURNS (list[int]): The ids of the forward pass, after the prefix. The last
+        token of the output predicts nothing, unless the model learns the end of the
+        output."""
         ids = [*self.prompt, *self.target.ids]
         return ids if self.end_id is not None else ids[:-1]
 
@@ -137,22 +141,26 @@ def collate(sequences: Sequence[TrainingSequence], device: torch.device) -> Batc
 def by_length(
     sequences: Sequence[TrainingSequence], max_tokens: int
 ) -> Iterator[list[TrainingSequence]]:
-    """Group sequences of similar length.
+    """Group sequences with the same prefix and a similar length.
 
     sequences (Sequence[TrainingSequence]): The sequences.
-    max_tokens (int): The maximum number of tokens in a group. A longer sequence is a
-        group of its own.
-    YIELDS (list[TrainingSequence]): The groups, the longest sequences first.
+    max_tokens (int): The maximum number of tokens in a group, without the prefix. A
+        longer sequence is a group of its own.
+    YIELDS (list[TrainingSequence]): The groups, prefix by prefix, the longest sequences
+        first.
     """
-    group: list[TrainingSequence] = []
-    size = 0
-    for sequence in sorted(sequences, key=len, reverse=True):
-        if group and size + len(sequence) > max_tokens:
-            yield group
-            group, size = [], 0
-        group.append(sequence)
-        size += len(sequence)
-    if group:
+    by_prefix: dict[tuple[int, ...], list[TrainingSequence]] = {}
+    for sequence in sequences:
+        by_prefix.setdefault(sequence.prefix, []).append(sequence)
+    for same in by_prefix.values():
+        group: list[TrainingSequence] = []
+        size = 0
+        for sequence in sorted(same, key=len, reverse=True):
+            if group and size + len(sequence) > max_tokens:
+                yield group
+                group, size = [], 0
+            group.append(sequence)
+            size += len(sequence)
         yield group
 
 
@@ -193,22 +201,14 @@ class DraftHeadReader:
 
     backbone (Backbone): The text decoder, which returns the hidden states of a middle
         layer as well (`middle_layer`).
-    prefix (Sequence[int]): The ids of the prefix that all prompts share.
     max_tokens (int): The maximum number of tokens in one forward pass.
     device (torch.device): The device of the model.
     """
 
-    def __init__(
-        self,
-        backbone: "Backbone",
-        prefix: Sequence[int],
-        max_tokens: int,
-        device: torch.device,
-    ):
+    def __init__(self, backbone: "Backbone", max_tokens: int, device: torch.device):
         self.backbone = backbone
-        self.prefix = torch.tensor(list(prefix), device=device)
         self.max_tokens = max_tokens
-        backbone.check_packing(list(prefix), device)
+        self.device = device
 
     @torch.no_grad()
     def read(self, sequences: Sequence[TrainingSequence]) -> list[DraftHeadExample]:
@@ -220,9 +220,11 @@ class DraftHeadReader:
         """
         texts: list[DraftHeadExample] = []
         for group in by_length(sequences, self.max_tokens):
+            self.backbone.check_packing(group[0].prefix, self.device)
             lengths = [len(sequence.prompt) for sequence in group]
             ids = [id_ for sequence in group for id_ in sequence.prompt]
-            input_ids = torch.tensor(ids, device=self.prefix.device)
-            hidden = self.backbone.behind_prefix(self.prefix, input_ids, lengths)
+            prefix = torch.tensor(group[0].prefix, device=self.device)
+            input_ids = torch.tensor(ids, device=self.device)
+            hidden = self.backbone.behind_prefix(prefix, input_ids, lengths)
             texts += draft_head_examples(group, lengths, hidden.chunk(2, dim=1)[1])
         return texts

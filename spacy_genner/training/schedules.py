@@ -42,6 +42,44 @@ def cosine_warmup(
     return _rates(rate, int(steps), max(1, round(steps * warmup)), final)
 
 
+def warmup_stable_decay(
+    initial_rate: Number,
+    total_steps: Number,
+    warmup_share: Number = 0.02,
+    decay_share: Number = 0.2,
+) -> Generator[float, None, None]:
+    """A linear warm-up, a constant rate, and a linear decay to 0. Registered as the
+    schedule `spacy-genner.WarmupStableDecay.v1` (Hu et al., "MiniCPM", 2024).
+
+    A checkpoint from the constant part can be trained on for any number of steps.
+
+    initial_rate (float): The highest learning rate.
+    total_steps (int): The number of optimizer steps of the whole run, at least 1. Later
+        steps have the rate 0.
+    warmup_share (float): The share of the steps in which the rate rises.
+    decay_share (float): The share of the steps in which the rate falls.
+    RETURNS (Generator[float, None, None]): The rate of each step, without end.
+    RAISES (ValueError): `total_steps` is below 1, a share is not from 0 to 1, or a
+        value is not a number.
+    """
+    steps = _number("total_steps", total_steps)
+    if steps < 1 or steps != int(steps):
+        raise ValueError(Errors.G301.format(found=total_steps))
+    rate = _number("initial_rate", initial_rate)
+    warmup = max(1, round(steps * _share("warmup_share", warmup_share)))
+    decay = max(1, round(steps * _share("decay_share", decay_share)))
+
+    def rates() -> Generator[float, None, None]:
+        for step in range(int(steps)):
+            rising = (step + 1) / warmup
+            falling = (steps - step) / (decay + 1)
+            yield rate * min(1.0, rising, falling)
+        while True:
+            yield 0.0
+
+    return rates()
+
+
 def _number(name: str, found: Any) -> float:
     try:
         return float(found)

@@ -167,6 +167,7 @@ class TargetBuilder:
             self._skip_unsayable(doc, by_words[word_span])
         prompt = self.encoder.prompt(source)
         return TrainingSequence(
+            self.encoder.prefix_ids,
             prompt,
             target,
             self.end_id,

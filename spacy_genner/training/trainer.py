@@ -132,7 +132,6 @@ class Trainer:
 
     network (PreTrainedModel): The causal language model with its adapter.
     decoder (nn.Module): Its text decoder, without the head.
-    prefix (Sequence[int]): The ids of the prefix that all sequences share.
     loss (LossWeights): The weights of the losses.
     max_tokens (int): The maximum number of tokens in one forward pass.
     draft_head (DraftHead | None): The draft head to train with the adapter.
@@ -142,7 +141,6 @@ class Trainer:
         self,
         network: Any,
         decoder: Any,
-        prefix: Sequence[int],
         loss: LossWeights,
         max_tokens: int,
         draft_head: DraftHead | None = None,
@@ -150,13 +148,12 @@ class Trainer:
         self.network = network
         self.backbone = Backbone(network, decoder, middle_layer=draft_head is not None)
         self.head = RestrictedHead(network)
-        self.prefix = torch.tensor(list(prefix), device=self.head.weight.device)
+        self.device = self.head.weight.device
         self.loss = loss
         self.max_tokens = max_tokens
         self.draft_head = draft_head
         # Without dropout, so that no random number is drawn before the first step.
         network.eval()
-        self.backbone.check_packing(list(prefix), self.prefix.device)
 
     def accumulate(self, sequences: Sequence[TrainingSequence]) -> float:
         """Add the gradients of sequences to those of the adapter.
@@ -172,13 +169,14 @@ class Trainer:
         ends = sum(each.end_id is not None for each in sequences)
         tokens = max(1, ends + sum(len(each.target.ids) for each in sequences))
         total = 0.0
+        if sequences:
+            self.backbone.check_packing(sequences[0].prefix, self.device)
         self.network.train()
         try:
             for group in by_length(sequences, self.max_tokens):
-                batch = collate(group, self.prefix.device)
-                hidden = self.backbone.behind_prefix(
-                    self.prefix, batch.ids, batch.lengths
-                )
+                batch = collate(group, self.device)
+                prefix = torch.tensor(group[0].prefix, device=self.device)
+                hidden = self.backbone.behind_prefix(prefix, batch.ids, batch.lengths)
                 texts: list[DraftHeadExample] = []
                 if self.draft_head is not None:
                     hidden, middle = hidden.chunk(2, dim=1)

@@ -25,7 +25,9 @@ def sequence(seed, prompt, output, end_id=1):
         right = len(legal) // 2
         legal.insert(right, target[place])
         choices.append(Choice(place, tuple(legal), right))
-    return TrainingSequence(tuple(ids[:prompt]), Target(target, tuple(choices)), end_id)
+    return TrainingSequence(
+        tuple(PREFIX), tuple(ids[:prompt]), Target(target, tuple(choices)), end_id
+    )
 
 
 SEQUENCES = [
@@ -60,7 +62,7 @@ def make(
         parameter.data += 0.1 * noise.to(parameter.dtype)
     network = model.training_network
     loss = LossWeights(constrained=constrained, lm=lm, lm_share=share)
-    trainer = Trainer(network, text_decoder(network), PREFIX, loss, max_tokens)
+    trainer = Trainer(network, text_decoder(network), loss, max_tokens)
     return model, trainer
 
 
@@ -122,8 +124,8 @@ def test_a_model_that_does_not_support_packing(tiny_base, monkeypatch):
         AttentionInterface._global_mapping, attention.NAME, without_layout
     )
     model, trainer = make(tiny_base, "llama", 1.0, 0.5)
-    assert trainer.backbone.packs is False
     loss = trainer.accumulate(SEQUENCES)
+    assert trainer.backbone.packs is False
     assert loss == pytest.approx(
         float(reference_loss(model, 1.0, 0.5).detach()), rel=1e-5
     )
@@ -213,7 +215,7 @@ def test_without_an_end_token_the_last_token_is_no_input(tiny_base):
 
 def test_a_sequence_without_a_choice_has_no_constrained_loss(tiny_base):
     model, trainer = make(tiny_base, "llama", 1.0, 0.0)
-    plain = TrainingSequence((5, 6), Target((7, 8), ()), 1)
+    plain = TrainingSequence((2,), (5, 6), Target((7, 8), ()), 1)
     assert trainer.accumulate([plain]) == 0.0
     assert all(not gradient.any() for gradient in gradients(model).values())
 

@@ -1,0 +1,415 @@
+"""A training corpus of many corpora with different labels, and its held-out part.
+
+Each batch of the stream comes from one corpus, with a label set of its own: some of the
+labels of the corpus, named and defined in different ways, in random order. Spans with
+other labels are left out. A model that is trained on such a stream has to read the
+labels of its prompt ("GoLLIE", Sainz et al., 2024; "GNER", Ding et al., 2024).
+
+A corpus is a folder with `train.jsonl` (one passage per line: `text`, and `spans` with
+`start`, `end` in characters, end exclusive, and `label`) and `labels.json` (label to
+`name` and `definition`).
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional  # noqa: UP035
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..errors import Errors
+from ..formats import CharSpan, crossings, drop_crossing
+from ..io import numbered_lines, parse_json
+from .label_sets import set_label_set
+
+TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.jsonl", "test.jsonl", "labels.json"
+# The probabilities of the ways to name labels, and that labels come with definitions.
+P_NATURAL, P_CAPITALS, P_CODE = 0.75, 0.10, 0.15
+P_DEFINED = 0.6
+P_REWORDED = 0.5
+# The probability that some labels which occur in the batch are left out with their
+# spans, and that none of the labels occurs.
+P_DROPPED = 0.35
+P_NONE = 0.03
+MAX_LABELS = 30
+
+
+class Passage(NamedTuple):
+    """A text with its spans.
+
+    text (str): The text.
+    spans (tuple[CharSpan, ...]): The spans, without any that cross.
+    """
+
+    text: str
+    spans: tuple[CharSpan, ...]
+
+
+class LabelName(NamedTuple):
+    """The name and the definition of a label of a corpus."""
+
+    name: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class LabelledCorpus:
+    """One corpus of a mixture, read at first use.
+
+    folder (Path): The folder.
+    file (str): The file of the passages.
+    """
+
+    folder: Path
+    file: str = TRAIN_FILE
+
+    @cached_property
+    def labels(self) -> dict[str, LabelName]:
+        """RETURNS (dict[str, LabelName]): The labels, with natural names and
+        definitions.
+        RAISES (ValueError): The file is missing or damaged."""
+        path = self.folder / LABELS_FILE
+        try:
+            content = parse_json(path.read_text(encoding="utf-8"))
+            labels = {
+                str(label): LabelName(
+                    str(each["name"]).strip(), str(each.get("definition") or "").strip()
+                )
+                for label, each in content.items()
+            }
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(Errors.G590.format(path=path, reason=error)) from error
+        if not labels:
+            raise ValueError(Errors.G590.format(path=path, reason="there is no label"))
+        return labels
+
+    @cached_property
+    def passages(self) -> list[Passage]:
+        """RETURNS (list[Passage]): The passages.
+        RAISES (ValueError): The file is missing or damaged, or a span is outside its
+            text."""
+        path = self.folder / self.file
+        passages = []
+        try:
+            for number, line in numbered_lines(path):
+                if line.strip():
+                    passages.append(self._passage(parse_json(line), f"line {number}"))
+        except OSError as error:
+            raise ValueError(Errors.G590.format(path=path, reason=error)) from error
+        if not passages:
+            raise ValueError(
+                Errors.G590.format(path=path, reason="there is no passage")
+            )
+        return passages
+
+    def _passage(self, content: Any, place: str) -> Passage:
+        try:
+            text = str(content["text"])
+            spans = [
+                CharSpan(int(each["start"]), int(each["end"]), str(each["label"]))
+                for each in content["spans"]
+            ]
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(
+                Errors.G590.format(
+                    path=self.folder / self.file, reason=f"{place}: {error!r}"
+                )
+            ) from error
+        for span in spans:
+            if not 0 <= span.start < span.end <= len(text):
+                reason = f"{place}: {tuple(span)} is outside the text"
+            elif span.label not in self.labels:
+                reason = f"{place}: {LABELS_FILE} lacks the label {span.label!r}"
+            else:
+                continue
+            raise ValueError(
+                Errors.G590.format(path=self.folder / self.file, reason=reason)
+            )
+        if crossings(spans):
+            spans, _ = drop_crossing(spans)
+        return Passage(text, tuple(dict.fromkeys(spans)))
+
+
+def make_mixture_corpus(
+    path: Optional[str],  # noqa: UP045
+    weights: Optional[Dict[str, float]] = None,  # noqa: UP006, UP045
+    words: int = 500,
+    seed: int = 0,
+    spans_key: str = "sc",
+) -> Callable[[Language], Iterable[Example]]:
+    """Registered as `spacy-genner.MixtureCorpus.v1`. A stream of examples without end:
+    use it with `max_epochs = -1`, and with the batcher
+    `spacy-genner.batch_by_label_set.v1` of the same number of words.
+
+    path (str | None): A folder whose subfolders are the corpora.
+    weights (dict[str, float] | None): The weight of each corpus, by the name of its
+        folder: the share of batches. 0 leaves a corpus out. Without it, the weight is
+        the square root of the number of passages.
+    words (int): The number of words of a batch, roughly.
+    seed (int): The seed of the order and of the label sets.
+    spans_key (str): The group of `doc.spans` to write the spans to.
+    RETURNS (Callable[[Language], Iterable[Example]]): The corpus.
+    RAISES (ValueError): The path is missing, a weight is negative or names no corpus,
+        or the number of words is below 1.
+    """
+    return MixtureCorpus(path, weights or {}, words=words, seed=seed, key=spans_key)
+
+
+class MixtureCorpus:
+    """A stream of batches from many corpora.
+
+    path (str | Path | None): A folder whose subfolders are the corpora.
+    weights (Mapping[str, float]): The weight of each corpus by its name.
+    words (int): The number of words of a batch, roughly.
+    seed (int): The seed.
+    key (str): The group of `doc.spans` to write the spans to.
+    RAISES (ValueError): See `make_mixture_corpus`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        weights: Mapping[str, float],
+        *,
+        words: int = 500,
+        seed: int = 0,
+        key: str = "sc",
+    ):
+        if path is None:
+            raise ValueError(Errors.G505)
+        if words < 1:
+            raise ValueError(Errors.G592.format(found=words))
+        folder = Path(path)
+        found = (
+            sorted(each.parent.name for each in folder.glob(f"*/{TRAIN_FILE}"))
+            if folder.is_dir()
+            else []
+        )
+        if not found:
+            raise ValueError(Errors.G591.format(path=folder, file=TRAIN_FILE))
+        for name, weight in weights.items():
+            if name not in found:
+                raise ValueError(Errors.G593.format(name=name, found=found))
+            if not weight >= 0:
+                raise ValueError(Errors.G594.format(name=name, found=weight))
+        self.names = [name for name in found if weights.get(name, 1.0) > 0]
+        if not self.names:
+            raise ValueError(Errors.G591.format(path=folder, file=TRAIN_FILE))
+        self.corpora = {name: LabelledCorpus(folder / name) for name in self.names}
+        self.weights = dict(weights)
+        self.words = words
+        self.seed = seed
+        self.key = key
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """Stream examples. Each call starts the same stream again.
+
+        nlp (Language): The pipeline, whose tokenizer makes the Docs.
+        YIELDS (Example): Examples without end. Those of a batch follow each other and
+            have the same label set.
+        """
+        generator = random.Random(self.seed)
+        order = {name: _Cycle(generator) for name in self.names}
+        weights = [
+            self.weights.get(name, len(self.corpora[name].passages) ** 0.5)
+            for name in self.names
+        ]
+        while True:
+            (name,) = generator.choices(self.names, weights)
+            corpus = self.corpora[name]
+            passages: list[Passage] = []
+            words = 0
+            while words < self.words:
+                passage = order[name].next(corpus.passages)
+                words += 1 + passage.text.count(" ")
+                passages.append(passage)
+            yield from self._batch(nlp, corpus, passages, generator)
+
+    def _batch(
+        self,
+        nlp: Language,
+        corpus: LabelledCorpus,
+        passages: list[Passage],
+        generator: random.Random,
+    ) -> Iterator[Example]:
+        counts = Counter(span.label for each in passages for span in each.spans)
+        labels = choose_labels(list(corpus.labels), counts, generator)
+        names = name_labels(
+            {label: corpus.labels[label] for label in labels}, generator
+        )
+        for passage in passages:
+            example = make_example(nlp, passage, names, self.key)
+            if example is not None:
+                yield example
+
+
+def make_held_out_corpus(
+    path: Optional[str],  # noqa: UP045
+    names: Optional[List[str]] = None,  # noqa: UP006, UP045
+    limit: int = 0,
+    definitions: bool = True,
+    seed: int = 0,
+    spans_key: str = "sc",
+) -> Callable[[Language], Iterable[Example]]:
+    """Registered as `spacy-genner.HeldOutCorpus.v1`. The test passages of corpora whose
+    labels are not trained on, each with all labels of its corpus.
+
+    path (str | None): A folder whose subfolders are the corpora.
+    names (list[str] | None): The names of the corpora. None for all.
+    limit (int): The maximum number of passages of a corpus, or 0 for all.
+    definitions (bool): Whether the labels have definitions.
+    seed (int): The seed of the sample.
+    spans_key (str): The group of `doc.spans` to write the spans to.
+    RETURNS (Callable[[Language], Iterable[Example]]): The corpus.
+    RAISES (ValueError): The path is missing, or a name is no corpus.
+    """
+    if path is None:
+        raise ValueError(Errors.G505)
+    if limit < 0:
+        raise ValueError(Errors.G506.format(found=limit))
+    folder = Path(path)
+    found = (
+        sorted(each.parent.name for each in folder.glob(f"*/{TEST_FILE}"))
+        if folder.is_dir()
+        else []
+    )
+    if not found:
+        raise ValueError(Errors.G591.format(path=folder, file=TEST_FILE))
+    for name in names or ():
+        if name not in found:
+            raise ValueError(Errors.G593.format(name=name, found=found))
+    corpora = [LabelledCorpus(folder / name, TEST_FILE) for name in names or found]
+
+    def read(nlp: Language) -> Iterator[Example]:
+        for corpus in corpora:
+            shown = {
+                label: LabelName(name, definition if definitions else "")
+                for label, (name, definition) in corpus.labels.items()
+            }
+            size = min(limit or len(corpus.passages), len(corpus.passages))
+            for passage in random.Random(seed).sample(corpus.passages, size):
+                example = make_example(nlp, passage, shown, spans_key)
+                if example is not None:
+                    yield example
+
+    return read
+
+
+def make_example(
+    nlp: Language, passage: Passage, names: Mapping[str, LabelName], key: str
+) -> Example | None:
+    """Make the example of a passage. Spans whose label has no name are left out.
+
+    nlp (Language): The pipeline, whose tokenizer makes the Docs.
+    passage (Passage): The passage.
+    names (Mapping[str, LabelName]): The shown names and definitions of the labels.
+    key (str): The group of `doc.spans` to write the spans to.
+    RETURNS (Example | None): The example. None if a span fits no token boundary, as the
+        passage would teach the model to leave out an entity.
+    """
+    reference = nlp.make_doc(passage.text)
+    spans = [
+        reference.char_span(start, end, names[label].name)
+        for start, end, label in passage.spans
+        if label in names
+    ]
+    if any(span is None for span in spans):
+        return None
+    reference.spans[key] = [span for span in spans if span is not None]
+    predicted = Doc(
+        nlp.vocab,
+        words=[token.text for token in reference],
+        spaces=[bool(token.whitespace_) for token in reference],
+    )
+    for doc in (reference, predicted):
+        set_label_set(doc, {each.name: each.definition for each in names.values()})
+    return Example(predicted, reference)
+
+
+class _Cycle:
+    """Draws items in random order, each once before any is drawn again."""
+
+    def __init__(self, generator: random.Random):
+        self.generator = generator
+        self.rest: list[int] = []
+
+    def next(self, items: list[Passage]) -> Passage:
+        if not self.rest:
+            self.rest = self.generator.sample(range(len(items)), len(items))
+        return items[self.rest.pop()]
+
+
+def choose_labels(
+    labels: list[str], counts: Mapping[str, int], generator: random.Random
+) -> list[str]:
+    """Choose the labels of a batch, in random order.
+
+    labels (list[str]): All labels of the corpus.
+    counts (Mapping[str, int]): The number of spans of each label in the batch.
+    generator (random.Random): The source of randomness.
+    RETURNS (list[str]): The labels, at least 1 and at most `MAX_LABELS`.
+    """
+    present = [label for label in labels if counts.get(label)]
+    absent = [label for label in labels if not counts.get(label)]
+    generator.shuffle(present)
+    generator.shuffle(absent)
+    if absent and (not present or generator.random() < P_NONE):
+        return absent[: generator.randint(1, min(len(absent), 8))]
+    if len(present) > 1 and generator.random() < P_DROPPED:
+        present = present[: generator.randint(1, len(present) - 1)]
+    present = present[: min(MAX_LABELS, len(present))]
+    room = min(len(absent), MAX_LABELS - len(present))
+    chosen = [*present, *absent[: generator.randint(0, room)]]
+    generator.shuffle(chosen)
+    return chosen
+
+
+def name_labels(
+    labels: Mapping[str, LabelName], generator: random.Random
+) -> dict[str, LabelName]:
+    """Choose the names and definitions that the prompt shows.
+
+    labels (Mapping[str, LabelName]): Labels of a corpus.
+    generator (random.Random): The source of randomness.
+    RETURNS (dict[str, LabelName]): For each label its shown name, which no other label
+        has, and its shown definition, which may be empty. Codes always have a
+        definition.
+    """
+    (style,) = generator.choices(
+        ("natural", "capitals", "code"), (P_NATURAL, P_CAPITALS, P_CODE)
+    )
+    if style == "code" and not all(each.definition for each in labels.values()):
+        style = "natural"
+    defined = style == "code" or generator.random() < P_DEFINED
+    reworded = generator.random() < P_REWORDED
+    shown: dict[str, LabelName] = {}
+    used: set[str] = set()
+    for label, (natural, definition) in labels.items():
+        name = natural
+        if style == "capitals":
+            name = natural.upper().replace(" ", "_")
+        elif style == "code":
+            name = label
+        if name in used or any(char in name for char in "[]|\n") or not name:
+            name = f"{natural} ({label})"
+        used.add(name)
+        text = definition if defined else ""
+        if text and reworded:
+            text = _reword(text)
+        shown[label] = LabelName(name, text)
+    return shown
+
+
+def _reword(definition: str) -> str:
+    """A definition as somebody else might type it: without article and full stop."""
+    text = definition.rstrip(".")
+    for article in ("A ", "An ", "The "):
+        if text.startswith(article):
+            text = text[len(article) :]
+            break
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text

@@ -752,6 +752,11 @@ class Errors(metaclass=_Coded):
         'its text after all, set its "_view_id" to "ner_manual" and its "_is_binary" '
         "to false."
     )
+    G568 = (
+        "The splitter of the component {name!r} returned {found} for a text of {size} "
+        "characters. Expected whole numbers: the offsets where sentences start. Correct "
+        "the function under 'splitter' of [components.{name}]."
+    )
     G576 = (
         "{path}, line {line}: the examples in lines {first} and {line} have the same "
         "text ('_input_hash') and different spans. Expected one complete annotation "
@@ -1134,7 +1139,7 @@ class Errors(metaclass=_Coded):
         "The model {model!r} has no labels {found}. Expected any of: {expected}. Leave "
         "out 'labels' to get the spans of all labels."
     )
-    G812 = "The server has no model {found!r}. Set 'model' to one of: {expected}."
+    G812 = "'model' is {found}: expected the name of a model of the server: {expected}."
     G813 = (
         "{queued} texts wait already, and the queue holds {limit}: there is no place "
         "for the {texts} texts of the request. Send it again after {seconds} s, or "
@@ -1414,6 +1419,12 @@ class Warnings(metaclass=_Coded):
         "No document has spans in doc.spans[{key!r}]. Groups with spans: {found}. "
         "Training uses the entities of the documents instead. To use spans, set "
         "'spans_key' of the corpus."
+    )
+    W520 = (
+        "The sentencizer {name!r} cuts numbers, abbreviations and the names around "
+        "them ('4.7', 'U.S.', 'Dr. Smith'), as the tokenizer separates their periods. "
+        "Replace it: set factory = \"genner_sentences\" in [components.{name}] and remove "
+        "'punct_chars'. Set lines = true if each line is a sentence."
     )
     W524 = (
         "{path}: {count} examples repeat the annotation of another example of the same "

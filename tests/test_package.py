@@ -10,7 +10,7 @@ from spacy_genner import __version__
 
 HEAVY = ("transformers", "peft", "spacy_llm", "sklearn")
 GROUPS = {
-    "spacy_factories": ["generative_ner"],
+    "spacy_factories": ["generative_ner", "genner_sentences"],
     "spacy_architectures": [
         "spacy-genner.LoraCausalLM.v1",
         "spacy-genner.OpenAICompatible.v1",
@@ -24,6 +24,7 @@ GROUPS = {
         "spacy-genner.FirstDemonstrations.v1",
         "spacy-genner.NearestDemonstrations.v1",
         "spacy-genner.RandomDemonstrations.v1",
+        "spacy-genner.SentencexSplitter.v1",
         "spacy-genner.Verifier.v1",
     ],
     "spacy_tokenizers": ["spacy-genner.FineTokenizer.v1"],

@@ -302,6 +302,19 @@ class Errors(metaclass=_Coded):
         "The {what} in {where} is damaged: its content does not have the checksum that "
         "it was saved with. Restore it from a copy, or train it again."
     )
+    G280 = (
+        "This installation has no universal adapter: {folder} does not exist. Install a "
+        "release of spacy-genner that contains it, or set `model.adapter` to a folder "
+        "or a hub id."
+    )
+    G281 = (
+        '`model.adapter` is {name!r}, and there is no such folder. Give "universal", '
+        "the folder of an adapter or of a saved component, or a hub id like ORG/NAME."
+    )
+    G282 = (
+        "The adapter {name!r} was trained with the format {saved!r}, and the component "
+        "{component!r} has the format {found!r}. Set `format` to {saved!r}."
+    )
 
     # G3: training
     G301 = (
@@ -754,8 +767,8 @@ class Errors(metaclass=_Coded):
     )
     G568 = (
         "The splitter of the component {name!r} returned {found} for a text of {size} "
-        "characters. Expected whole numbers: the offsets where sentences start. Correct "
-        "the function under 'splitter' of [components.{name}]."
+        "characters. Expected whole numbers: the offsets where sentences start. "
+        "Correct the function under 'splitter' of [components.{name}]."
     )
     G576 = (
         "{path}, line {line}: the examples in lines {first} and {line} have the same "
@@ -1168,6 +1181,85 @@ class Errors(metaclass=_Coded):
         "details; report it if it occurs again."
     )
 
+    # G82 and G83: corpora by Ray
+    G820 = (
+        "A corpus in parts needs Ray, which can't be imported ({reason}). Install it "
+        "with: pip install 'spacy-genner[ray]'"
+    )
+    G821 = (
+        "No connection to the Ray cluster at {address!r}: {reason}. Start this command "
+        "on a node of the cluster with the address 'auto', give the HOST:PORT of its "
+        "head node, or use 'local' for a cluster on this machine."
+    )
+    G822 = "{path} can't be cut into parts: {reason}."
+    G823 = (
+        "{path} is a file, but the output in parts is a folder. Give the name of a new "
+        "or empty folder."
+    )
+    G824 = (
+        "The folder {path} contains {found}, which does not belong to an output in "
+        "parts, so nothing is written there. Choose a new or empty folder."
+    )
+    G825 = (
+        "Another run is writing to {path}. Wait for its end, or choose another folder."
+    )
+    G826 = "{path} can't be read as a Parquet file ({reason}). Write the file again."
+    G827 = (
+        "{path}, row {row}: {column!r} is {found!r}, expected a text. Remove the row, "
+        "or give it an empty text."
+    )
+    G828 = (
+        "{path} has no column {column!r} of strings. Its columns are: {found}. Rename "
+        "the column with the texts, or convert it to strings."
+    )
+    G829 = (
+        "{path} has other columns ({found}) than the files before it in the folder "
+        "({expected}). Write all files with the same columns."
+    )
+    G830 = (
+        "{path}: JSON can't hold the values of the column {column!r} (type {found}). "
+        "Write Parquet instead (--part-format parquet), or leave out the column."
+    )
+    G831 = (
+        "{path} has changed during the run. Finished parts are kept, but belong to the "
+        "old content: restore it and continue with --resume, or start again with "
+        "--restart"
+    )
+    G832 = (
+        "The folder {path} has an earlier run. Continue it with --resume "
+        "(resume=True), or remove its parts and start again with --restart "
+        "(resume=False)"
+    )
+    G833 = (
+        "The earlier run in {path} had other settings, so it can't be continued: "
+        "{found}. Give the same settings, choose another folder, or remove its parts "
+        "and start again with --restart"
+    )
+    G834 = (
+        "{path} is not usable ({reason}), so the earlier run can't be continued. Start "
+        "again with --restart"
+    )
+    G835 = (
+        "No node of the cluster has room for a worker with {cpus} CPUs and {gpus} "
+        "GPUs. The nodes have: {found}. Lower --cpus-per-worker or --gpus-per-worker, "
+        "or add a node."
+    )
+    G836 = "{name} is {found!r}. Expected {expected}."
+    G837 = (
+        "A worker on the node {node} can't read or write {path}: {reason}. Correct the "
+        "cause, and continue with --resume. Finished parts are kept."
+    )
+    G838 = (
+        "A worker on the node {node} does not see the folder {path} of the output. All "
+        "nodes need the input, the output and the pipeline under the same paths: put "
+        "them on a shared file system."
+    )
+    G839 = (
+        "The cluster lost the workers, or a worker died {count} times with the same "
+        "part: {reason}. Finished parts are kept in {output}. If memory is short, "
+        "lower --workers or --batch-size. Continue with --resume"
+    )
+
     # G84 and G85: exports, and adapters behind a server
     G840 = (
         "{folder} is neither an export nor a saved component or pipeline (found: "
@@ -1217,16 +1309,11 @@ class Errors(metaclass=_Coded):
         "adapter does not offer under the name {name!r}. Set 'verifier' to null."
     )
     G852 = (
-        "'name' of the remote model is not set, and {folder} is a saved component and "
-        "no export. Set 'name' to the model's name on the server, such as the name of "
-        "the LoRA adapter in vLLM."
-    )
-    G853 = (
         "The server at {url} takes prompts as text only, and the text contains "
         "{found}, which it would read as a control token. Serve the model with "
         "llama-server or vLLM, which take token ids."
     )
-    G854 = (
+    G853 = (
         "The grammar of a text of {words} words would have {size} bytes, more than "
         "{limit}. Lower 'max_depth' or 'window.max_tokens', or set 'structured' to "
         '"auto", which sends such texts without a grammar.'
@@ -1283,9 +1370,7 @@ class Errors(metaclass=_Coded):
         "The port {port} of {host} can't be used ({reason}). Choose another with --port, "
         "or --port 0 for any free one."
     )
-    G893 = (
-        "The labels of the model {name} are fixed. {reason} Restore its labels to run it."
-    )
+    G893 = "The labels of the model {name} are fixed. {reason} Restore its labels to run it."
     G894 = "There is no order {found!r}. Expected one of: {expected}."
     G895 = "The document has no span {found!r} any more."
     G896 = "The corpus {path} has no document."
@@ -1295,7 +1380,6 @@ class Errors(metaclass=_Coded):
         "it when the corpus is opened."
     )
     G899 = "There is no document {found}. The corpus has {total}."
-
 
 
 class Warnings(metaclass=_Coded):
@@ -1314,8 +1398,7 @@ class Warnings(metaclass=_Coded):
     )
     W302 = (
         "Some training spans in doc.spans[{key!r}] {reason} and are skipped (first: "
-        "{span}). Correct the data, or raise 'window.max_tokens' if the spans cross a "
-        "window boundary. 'component.gold_counts()' returns the number of skipped "
+        "{span}). {remedy} 'component.gold_counts()' returns the number of skipped "
         "spans."
     )
     W303 = (
@@ -1371,6 +1454,12 @@ class Warnings(metaclass=_Coded):
         "genner convert INPUT.spacy OUTPUT.spacy --from docbin --spans-key {key}"
     )
 
+    W410 = (
+        "The component '{name}' was trained for the labels {trained}, and it is given "
+        "{found}. It was not trained to follow other labels: its spans with them mean "
+        "little. Use a universal adapter, or train the component for these labels."
+    )
+
     # W5: corpora and the command line
     W501 = (
         "{path}: {count} examples are left out. Their annotators rejected, ignored or "
@@ -1423,8 +1512,8 @@ class Warnings(metaclass=_Coded):
     W520 = (
         "The sentencizer {name!r} cuts numbers, abbreviations and the names around "
         "them ('4.7', 'U.S.', 'Dr. Smith'), as the tokenizer separates their periods. "
-        "Replace it: set factory = \"genner_sentences\" in [components.{name}] and remove "
-        "'punct_chars'. Set lines = true if each line is a sentence."
+        'Replace it: set factory = "genner_sentences" in [components.{name}] and '
+        "remove 'punct_chars'. Set lines = true if each line is a sentence."
     )
     W524 = (
         "{path}: {count} examples repeat the annotation of another example of the same "
@@ -1498,6 +1587,16 @@ class Warnings(metaclass=_Coded):
     W801 = (
         "The server stopped after --grace {seconds} s, before all accepted requests "
         "were finished. {count} requests failed with status 503."
+    )
+
+    # W82: corpora by Ray
+    W820 = (
+        "The workers need {needed} CPUs, but this machine has {available}, so they "
+        "wait for each other. Lower --workers or --cpus-per-worker."
+    )
+    W821 = (
+        "{count} of {total} documents failed. Their records have the status 'failed' "
+        "and the reason, and {path} lists them. The first: {first}"
     )
 
     # W84: exports, and adapters behind a server

@@ -9,6 +9,7 @@ time or steps between training and evaluation. The result is rendered from
 import json
 import random
 import warnings
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -22,7 +23,6 @@ import spacy
 import torch
 from spacy import util
 from spacy.language import Language
-from spacy.pipeline.sentencizer import Sentencizer
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
@@ -31,6 +31,7 @@ from thinc.api import Config, Optimizer
 
 from ..corpora.docbin import check_not_entities_alone, load_docs, unaligned_spans
 from ..corpora.labels import read_labels
+from ..corpora.sentences import SentenceSplitter
 from ..errors import Errors, GennerWarning
 from ..formats import CharSpan, crossings, get_format
 from ..io import check_place, has_lone_surrogate, replaced_file
@@ -79,6 +80,8 @@ class CorpusFacts:
         crossing spans included.
     tokenizer (str): The registered tokenizer that fits the most spans.
     max_depth (int): The maximum number of spans over one character. 1 without nesting.
+    across_sentences (int): The number of spans that cross a sentence boundary, if
+        sentences are the inputs of the model.
     """
 
     docs: int
@@ -89,6 +92,7 @@ class CorpusFacts:
     not_representable: int
     tokenizer: str
     max_depth: int = 1
+    across_sentences: int = 0
 
 
 @dataclass(frozen=True)
@@ -273,6 +277,7 @@ def read_facts(path: Path, spans_key: str | None, lang: str) -> CorpusFacts:
         raise ValueError(Errors.G307.format(key=spans_key))
     lines = sum("\n" in doc.text.strip() for doc in docs) * 2 >= len(docs)
     sample = docs[:TOKENIZER_SAMPLE]
+    across = _count_across_sentences(docs, spans_key, lang) if lines else 0
     tokenizer = min(
         TOKENIZERS, key=lambda name: _count_off_grid(sample, spans_key, name, lang)
     )
@@ -285,6 +290,7 @@ def read_facts(path: Path, spans_key: str | None, lang: str) -> CorpusFacts:
         not_representable,
         tokenizer,
         max_depth,
+        across,
     )
 
 
@@ -328,6 +334,19 @@ def _count_off_grid(docs: list[Doc], key: str, tokenizer: str, lang: str) -> int
         tokenized = nlp.make_doc(doc.text)
         for span in _char_spans(doc, key):
             count += tokenized.char_span(span.start, span.end) is None
+    return count
+
+
+def _count_across_sentences(docs: list[Doc], key: str, lang: str) -> int:
+    """Count the spans that cross a boundary of the component `genner_sentences`."""
+    splitter = SentenceSplitter(docs[0].vocab, lang=lang, lines=True)
+    count = 0
+    for doc in docs:
+        starts = splitter.sentence_starts(doc.text)
+        count += sum(
+            bisect_right(starts, span.start) < bisect_left(starts, span.end)
+            for span in _char_spans(doc, key)
+        )
     return count
 
 
@@ -505,7 +524,7 @@ def _values(
     labels_path: Path | None,
 ) -> dict[str, Any]:
     """The values of the template. Those of the plan are provisional."""
-    sentences = ["sentencizer"] if facts.lines else []
+    sentences = ["genner_sentences"] if facts.lines else []
     weights: dict[str, float | None] = {f"spans_{facts.spans_key}_f": 1.0}
     weights |= {f"spans_{facts.spans_key}_{score}": 0.0 for score in "pr"}
     # spaCy adds the default weights of each factory. Those of `generative_ner` are for
@@ -513,7 +532,6 @@ def _values(
     others = ["sents"] if facts.lines else []
     others += ["spans_sc"] if facts.spans_key != "sc" else []
     weights |= {f"{name}_{score}": None for name in others for score in "fpr"}
-    punct_chars = [*Sentencizer.default_punct_chars, "\n"] if facts.lines else None
     return {
         "notes": [],
         "train": str(train),
@@ -521,7 +539,7 @@ def _values(
         "lang": lang,
         "pipeline": [*sentences, "generative_ner"],
         "tokenizer": facts.tokenizer,
-        "punct_chars": punct_chars,
+        "lines": facts.lines,
         "spans_key": facts.spans_key,
         "max_depth": facts.max_depth,
         "crossing": "drop" if facts.not_representable else "refuse",
@@ -555,7 +573,7 @@ def _render(values: dict[str, Any]) -> str:
     plain = {"notes", "score_weights", "batch_tokens"}
     shown = {
         key: value
-        if key in plain or not value and key in ("labels_file", "punct_chars")
+        if key in plain or not value and key in ("labels_file", "lines")
         else json.dumps(value, ensure_ascii=False)
         for key, value in values.items()
     }
@@ -585,5 +603,10 @@ def _notes(
         notes.append(
             f"{facts.not_representable} spans cross others or cannot be represented "
             "with brackets. Training skips them."
+        )
+    if facts.across_sentences:
+        notes.append(
+            f"{facts.across_sentences} spans cross the boundary of a sentence or line. "
+            "Training skips them, unless 'window.unit' is \"doc\"."
         )
     return notes

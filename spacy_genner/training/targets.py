@@ -23,9 +23,22 @@ from .data import TrainingSequence
 # The kinds of skipped spans, with the reasons. The subject of a reason is "spans".
 REASONS = {
     "off_grid": "fit no token boundary of the pipeline's tokenizer",
+    "sentence": "cross a sentence boundary",
     "cut": "cross a window boundary",
     "crossing": "cross another span",
     "unsayable": "cannot be represented in the output format",
+}
+# The remedies. That for sentences depends on the component that sets their boundaries.
+REMEDIES = {
+    "off_grid": "Correct the spans, or use a tokenizer with finer tokens: "
+    '@tokenizers = "spacy-genner.FineTokenizer.v1" in [nlp.tokenizer].',
+    "cut": "A window has at most {max_tokens} tokens, and two windows share at most "
+    "{overlap}. Raise 'window.max_tokens' or 'window.overlap', as far as the base "
+    "model allows.",
+    "crossing": "Correct the spans, or set 'format' to \"occurrence_json\" or "
+    '"offset_json", which can represent them.',
+    "unsayable": "Correct the spans, raise 'max_depth' if they are nested more deeply, "
+    "or use another 'format'.",
 }
 # The number of skipped spans of each kind that are listed.
 LISTED = 5
@@ -43,7 +56,8 @@ class TargetCounts:
     examples (int): Examples.
     spans (int): Reference spans.
     off_grid (int): Spans that fit no token boundary of the pipeline's tokenizer.
-    cut (int): Spans that cross a window boundary.
+    sentence (int): Spans that cross a sentence boundary.
+    cut (int): Spans that cross a window boundary within a sentence.
     crossing (int): Spans that cross another span.
     unsayable (int): Spans that the output format cannot represent.
     listed (dict[str, list[str]]): The first skipped spans of each kind.
@@ -52,6 +66,7 @@ class TargetCounts:
     examples: int = 0
     spans: int = 0
     off_grid: int = 0
+    sentence: int = 0
     cut: int = 0
     crossing: int = 0
     unsayable: int = 0
@@ -105,6 +120,7 @@ class TargetBuilder:
         self.crossing = crossing
         self.end_id = end_id
         self.sentences_by = sentences_by
+        self._boundaries_by = sentences_by
         self.counts = TargetCounts()
         self._label_indices = {label: i for i, label in enumerate(encoder.labels)}
 
@@ -144,6 +160,8 @@ class TargetBuilder:
             if doc[span[0]].is_space or doc[span[1] - 1].is_space:
                 # Windows leave out white space at their edges.
                 self._skip_unsayable(doc, span)
+            elif self._crosses_sentence(doc, span):
+                self._skip("sentence", self._describe(doc, span))
             else:
                 self._skip("cut", self._describe(doc, span))
         return sequences
@@ -183,6 +201,12 @@ class TargetBuilder:
         if not doc.has_annotation("SENT_START"):
             self.sentences_by = None
             warn(Warnings.W403.format(name=name))
+
+    def _crosses_sentence(self, doc: Doc, span: TokenSpan) -> bool:
+        """Whether windows are sentences, and the span is not within one."""
+        if self.cutter.settings.unit == "doc":
+            return False
+        return any(doc[index].is_sent_start for index in range(span[0] + 1, span[1]))
 
     def _token_spans(self, example: Example) -> list[TokenSpan]:
         """The reference spans on the tokens of the predicted Doc, without crossing
@@ -237,9 +261,31 @@ class TargetBuilder:
     def _skip(self, kind: str, span: str) -> None:
         """Count a skipped span, with a warning for the first of its kind."""
         if kind not in self.counts.skipped:
-            reason = REASONS[kind]
-            warn(Warnings.W302.format(key=self.spans_key, reason=reason, span=span))
+            warn(
+                Warnings.W302.format(
+                    key=self.spans_key,
+                    reason=REASONS[kind],
+                    span=span,
+                    remedy=self._remedy(kind),
+                )
+            )
         self.counts.add_skipped(kind, span)
+
+    def _remedy(self, kind: str) -> str:
+        if kind == "sentence":
+            if self._boundaries_by is None:
+                return (
+                    "The sentence boundaries are those of the documents. Correct them, "
+                    "or set 'window.unit' to \"doc\"."
+                )
+            return (
+                f"The component {self._boundaries_by!r} set the boundary. Correct it: "
+                'the factory "genner_sentences" cuts fewer names than a sentencizer. '
+                "Or set 'window.unit' to \"doc\"."
+            )
+        return REMEDIES[kind].format(
+            max_tokens=self.cutter.max_tokens, overlap=self.cutter.overlap
+        )
 
     def _describe(self, doc: Doc, span: TokenSpan) -> str:
         start, end, label = span

@@ -110,8 +110,11 @@ def test_the_config_of_a_corpus_with_lines_and_unaligned_spans(tiny_base, tmp_pa
     check_complete(made.path, tmp_path)
     assert made.facts.labels == ["GPE", "STATE"]
     nlp = load_model_from_config(load_config(made.path), auto_fill=True)
-    assert nlp.pipe_names == ["sentencizer", "generative_ner"]
-    assert "\n" in nlp.get_pipe("sentencizer").punct_chars
+    assert nlp.pipe_names == ["genner_sentences", "generative_ner"]
+    assert nlp.get_pipe("genner_sentences").lines
+    assert nlp.config["training"]["annotating_components"] == ["genner_sentences"]
+    doc = nlp.get_pipe("genner_sentences")(nlp.make_doc("It rose by 4.7 km\nto 9.30."))
+    assert [sent.text for sent in doc.sents] == ["It rose by 4.7 km\n", "to 9.30."]
     assert [t.text for t in nlp.make_doc("X1bound")] == ["X", "1", "bound"]
     weights = nlp.config["training"]["score_weights"]
     assert weights["spans_own_f"] == 1.0 and weights["spans_sc_f"] is None

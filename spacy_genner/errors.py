@@ -1255,9 +1255,8 @@ class Errors(metaclass=_Coded):
         "them on a shared file system."
     )
     G839 = (
-        "The cluster lost the workers, or a worker died {count} times with the same "
-        "part: {reason}. Finished parts are kept in {output}. If memory is short, "
-        "lower --workers or --batch-size. Continue with --resume"
+        "The run lost its workers: {reason}. Finished parts are kept in {output}. If "
+        "memory is short, lower --workers or --batch-size. Continue with --resume"
     )
 
     # G84 and G85: exports, and adapters behind a server

@@ -1,11 +1,13 @@
-"""`genner annotate`: annotate texts with a pipeline, or distil a corpus from a
-teacher."""
+"""`genner annotate`: annotate texts with a pipeline, in this process or with Ray, or
+distil a corpus from a teacher."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
 from ..distillation import DOUBTFUL_CHOICES, KEEP_CHOICES, FilterRules
 from ._util import (
@@ -20,9 +22,33 @@ from ._util import (
 )
 
 STOP_AFTER = 200
+PART_FORMATS = ("jsonl", "parquet")
+# What may follow --ray as its address.
+_ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.\-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 
 
-@app.command("annotate", context_settings={"ignore_unknown_options": True})
+class AnnotateCommand(TyperCommand):
+    """The command, with an optional value of `--ray`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give `--ray` an empty value unless an address follows.
+
+        ctx (Any): The context.
+        args (list[str]): The arguments of the command.
+        RETURNS (list[str]): The arguments that are not parsed.
+        """
+        for index, argument in enumerate(args):
+            if argument == "--":
+                break
+            following = args[index + 1] if index + 1 < len(args) else ""
+            if argument == "--ray" and not _ADDRESS.fullmatch(following):
+                args = [*args[:index], "--ray=", *args[index + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+@app.command(
+    "annotate", cls=AnnotateCommand, context_settings={"ignore_unknown_options": True}
+)
 @reports_errors
 def annotate(
     files: Annotated[
@@ -31,7 +57,8 @@ def annotate(
             metavar="[MODEL] INPUT OUTPUT",
             help="The saved or installed pipeline, unless --teacher names one; the "
             "texts: .txt (one a line), .jsonl (under 'text') or .spacy; and the file "
-            "to write: .jsonl or .spacy, or with --teacher .spacy or a folder.",
+            "to write: .jsonl or .spacy, with --teacher .spacy or a folder, and with "
+            "--ray a folder.",
             show_default=False,
         ),
     ],
@@ -108,7 +135,68 @@ def annotate(
         typer.Option(
             "--resume/--restart",
             help="Resume an interrupted run even if the teacher has changed, or start "
-            "again. By default the same command resumes. (--teacher)",
+            "again. By default the same command resumes. (--teacher) With --ray: "
+            "resume an interrupted run with the same settings, or remove its parts.",
+            show_default=False,
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="[ADDRESS]",
+            help="Annotate with the workers of a Ray cluster and write OUTPUT in "
+            "parts. ADDRESS is 'local' for a cluster of this machine, 'auto' for the "
+            "cluster of this node, or HOST:PORT. Default: $RAY_ADDRESS, else 'local'.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="The number of workers. Default: as many as the cluster has room "
+            "for. (--ray)",
+            show_default=False,
+        ),
+    ] = None,
+    cpus: Annotated[
+        float | None,
+        typer.Option(
+            "--cpus-per-worker",
+            min=0.1,
+            help="The CPUs of a worker, which computes with as many threads. Default: "
+            "1. (--ray)",
+            show_default=False,
+        ),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-worker",
+            min=0.0,
+            help="The GPUs of a worker. A fraction lets workers share one. Default: 0. "
+            "(--ray)",
+            show_default=False,
+        ),
+    ] = None,
+    part_size: Annotated[
+        int | None,
+        typer.Option(
+            "--part-size",
+            min=1,
+            help="The number of documents in a part. Default: 500. (--ray)",
+            show_default=False,
+        ),
+    ] = None,
+    part_format: Annotated[
+        str | None,
+        choice(
+            "--part-format",
+            allowed=PART_FORMATS,
+            help="The format of the parts. Default: parquet if the name of OUTPUT ends "
+            "with .parquet, else jsonl. (--ray)",
             show_default=False,
         ),
     ] = None,
@@ -127,9 +215,15 @@ def annotate(
     overridden as in spaCy: --components.llm.model.name NAME. An interrupted run keeps
     the finished documents in OUTPUT.part, and the same command resumes it.
 
+    With --ray, the workers of a Ray cluster annotate a corpus of any size. INPUT may
+    also be .parquet, or a folder of files. OUTPUT is a folder with a file for each part
+    of the corpus, in its order, and a manifest with counts. An interrupted run keeps
+    its finished parts; --resume continues it.
+
     \b
     Examples:
       python -m spacy genner annotate training/demo/model-best texts.txt spans.jsonl
+      python -m spacy genner annotate training/demo/model-best texts.jsonl spans --ray
       python -m spacy genner annotate --teacher configs/llm/teacher.cfg texts.txt
           corpus.spacy
       python -m spacy genner convert corpus.review.jsonl corrected.spacy --from jsonl
@@ -137,20 +231,62 @@ def annotate(
     from spacy.cli._util import import_code
 
     arguments = split_arguments(files, has_teacher=teacher is not None)
-    import_code(code)
-    choose_gpu(gpu_id)
+    if ray is not None and teacher is not None:
+        raise typer.BadParameter("--ray and --teacher can't be combined.")
+    if ray is None:
+        refuse_without(
+            "--ray [ADDRESS]",
+            workers=workers is not None,
+            cpus_per_worker=cpus is not None,
+            gpus_per_worker=gpus is not None,
+            part_size=part_size is not None,
+            part_format=part_format is not None,
+        )
     if teacher is None:
-        from ._texts import annotate_texts
-
-        refuse_without_teacher(
+        refuse_without(
+            "--teacher CONFIG",
             review=review is not None,
             keep=keep != FilterRules.keep,
             min_score=min_score != FilterRules.min_score,
             doubtful=doubtful != FilterRules.doubtful,
             stop_after=stop_after != STOP_AFTER,
-            resume=resume is True,
-            restart=resume is False,
         )
+        if ray is None:
+            refuse_without(
+                "--teacher CONFIG or --ray [ADDRESS]",
+                resume=resume is True,
+                restart=resume is False,
+            )
+    if ray is not None:
+        if gpu_id >= 0:
+            raise typer.BadParameter(
+                "--gpu-id selects a GPU of this process. With --ray, give "
+                "--gpus-per-worker."
+            )
+        from ._ray import annotate_with_ray
+
+        default_format = PART_FORMATS[arguments.output.suffix == ".parquet"]
+        annotate_with_ray(
+            arguments.model,
+            arguments.source,
+            arguments.output,
+            address=ray or None,
+            workers=workers,
+            cpus=1 if cpus is None else cpus,
+            gpus=gpus or 0,
+            part_size=part_size,
+            part_format=part_format or default_format,
+            spans_key=spans_key,
+            batch_size=batch_size,
+            code=code,
+            resume=resume,
+        )
+        return
+    import_code(code)
+    choose_gpu(gpu_id)
+    if teacher is None:
+        from ._texts import annotate_texts
+
         annotate_texts(
             arguments.model, arguments.source, arguments.output, spans_key, batch_size
         )
@@ -218,13 +354,14 @@ def split_arguments(arguments: Sequence[str], has_teacher: bool) -> Arguments:
     return Arguments(model, Path(source), Path(output), values)
 
 
-def refuse_without_teacher(**options: bool) -> None:
-    """Refuse options that need a teacher.
+def refuse_without(needed: str, **options: bool) -> None:
+    """Refuse options that need another option.
 
+    needed (str): The other option, which is not given.
     **options (bool): Whether each option is given, by its name.
     RAISES (BadParameter): An option is given.
     """
     for name, given in options.items():
         if given:
             flag = name.replace("_", "-")
-            raise typer.BadParameter(f"--{flag} requires --teacher CONFIG.")
+            raise typer.BadParameter(f"--{flag} requires {needed}.")

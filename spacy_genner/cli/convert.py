@@ -56,7 +56,11 @@ OPTIONS = {
 def convert(
     context: typer.Context,
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="The corpus: a file or a folder.")
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="The corpus: a file, a folder, or '-' for the standard input.",
+        ),
     ],
     output: Annotated[
         Path, typer.Argument(metavar="OUTPUT", help="The file or folder to write.")

@@ -22,6 +22,7 @@ from .documents import (
     read_chosen,
 )
 from .forms import get_converter, get_writer
+from .forms.files import rereadable
 from .tokenizer import make_fine_tokenizer
 
 TOKENIZERS = ("blank", "fine")
@@ -42,7 +43,7 @@ def convert_file(
     """Convert a corpus from one format to another. The output is written atomically.
     Documents are streamed; only a `.spacy` file is built in memory.
 
-    source (Path): The corpus.
+    source (Path): The corpus. It may be a pipe; `-` is the standard input.
     output (Path): The file to write, or the folder for "brat".
     name (str): The corpus format of the source.
     options (ConvertOptions | None): Options for reading. Their `spans_key` names the
@@ -62,18 +63,20 @@ def convert_file(
     converter = get_converter(name)
     writer = get_writer(to)
     maker = DocMaker(options.lang, options.spans_key, tokenizer)
-    docs = maker(read_chosen(converter, source, options))
-    # Reading the first document reports an unreadable source before the output exists.
-    first = next(docs, None)
-    if first is None:
-        raise ValueError(Errors.G504.format(path=source, name=name))
-    stream: Iterable[Doc] = chain([first], docs)
-    writer(
-        progress(stream) if progress else stream,
-        output,
-        replace(write_options or WriteOptions(), spans_key=options.spans_key),
-        maker.counts,
-    )
+    with rereadable(source) as path:
+        docs = maker(read_chosen(converter, path, options))
+        # Reading the first document reports an unreadable source before the output
+        # exists.
+        first = next(docs, None)
+        if first is None:
+            raise ValueError(Errors.G504.format(path=path, name=name))
+        stream: Iterable[Doc] = chain([first], docs)
+        writer(
+            progress(stream) if progress else stream,
+            output,
+            replace(write_options or WriteOptions(), spans_key=options.spans_key),
+            maker.counts,
+        )
     return maker.counts
 
 

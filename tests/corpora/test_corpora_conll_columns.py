@@ -3,7 +3,7 @@
 import pytest
 
 from spacy_genner.corpora.documents import ConvertOptions
-from spacy_genner.corpora.forms import get_converter
+from spacy_genner.corpora.forms import columns, get_converter
 
 HIPE = (
     "TOKEN\tNE-COARSE-LIT\tNE-COARSE-METO\tNE-FINE-LIT\tNE-FINE-METO\tNE-FINE-COMP\t"
@@ -266,3 +266,44 @@ def test_numbers_as_words_are_no_index(tmp_path):
     assert read(tmp_path, "1 CD O\n3 CD O\n")[0].text == "1 3"
     [doc] = read(tmp_path, "1\tO\tO\n2\tB-X\tO\n", "conll-nested")
     assert surfaces([doc]) == [("1 2", [("2", "X")])]
+
+
+def tokens(count, *tags):
+    return "".join("\t".join([f"w{i}", *tags]) + "\n" for i in range(count))
+
+
+def test_a_survey_covers_more_than_the_first_lines(tmp_path):
+    """Nothing about the first thousand lines is decided before the later ones."""
+    # A level without any tag so far.
+    content = tokens(1200, "B-X", "") + "a\tB-X\tB-Y\n"
+    docs = read(tmp_path, content, "conll-nested")
+    assert sum(span.label == "Y" for doc in docs for span in doc.spans) == 1
+    # Another last column, in which no tag occurs.
+    content = tokens(1200, "B-X", "note")
+    with pytest.raises(ValueError, match=r"\[G565\]"):
+        read(tmp_path, content)
+    # Numbers that count tokens up to some line.
+    content = "".join(f"{i + 1}\tw\tO\n" for i in range(1200)) + "x\tw\tB-X\n"
+    [doc] = read(tmp_path, content)
+    assert doc.text.split()[:2] == ["1", "2"]
+
+
+def test_lines_are_checked_after_the_survey(tmp_path):
+    for line in ("a\tb\tO", "a", "a\tX-Y"):
+        with pytest.raises(ValueError, match=r"line 1301"):
+            read(tmp_path, tokens(1300, "B-X") + line + "\n")
+
+
+@pytest.mark.parametrize("name", ["conll", "conll-nested"])
+def test_the_survey_of_a_usual_file_is_short(tmp_path, monkeypatch, name):
+    """The lines are examined until the layout is certain, and read once."""
+    examined = []
+    examine = columns._Survey.examine
+    monkeypatch.setattr(
+        columns._Survey,
+        "examine",
+        lambda survey: (examined.append(len(survey.waiting)), examine(survey)),
+    )
+    levels = ["B-X"] if name == "conll" else ["B-X", "O"]
+    assert len(read(tmp_path, (tokens(50, *levels) + "\n") * 200, name)) == 200
+    assert sum(examined) < 1000

@@ -1,7 +1,11 @@
 """Conversion to Docs: alignment, sentence starts, counts and atomic output."""
 
 import errno
+import io
+import os
+import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import spacy
@@ -164,3 +168,47 @@ def test_invalid_settings_are_errors(tmp_path, corpus):
     corpus.write_text("\n\n")
     with pytest.raises(ValueError, match="G504"):
         convert_file(corpus, tmp_path / "x.spacy", "bracketed")
+
+
+PIPED = {
+    "conll": "Oslo\tB-GPE\n.\tO\n" * 3,
+    "conll-nested": "Oslo\tB-GPE\tO\n",
+    "jsonl": '{"text": "Oslo.", "spans": [[0, 4, "GPE"]]}\n',
+    "alpaca": '[{"instruction": "x", "input": "Oslo.", "output": "[Oslo | GPE]."}]',
+    "bracketed": "[Oslo | GPE].\n",
+    "pubtator": "1|t|Oslo.\n1|a|\n1\t0\t4\tOslo\tGPE\n",
+    "genia-xml": (
+        "<set><article><bibliomisc>M:1</bibliomisc><sentence>"
+        '<cons sem="G#DNA_x">Oslo</cons>.</sentence></article></set>'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PIPED)
+@pytest.mark.parametrize("is_standard", [True, False])
+def test_a_pipe_is_read_as_a_file(tmp_path, monkeypatch, name, is_standard):
+    content = PIPED[name].encode()
+    if is_standard:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        source = Path("-")
+    else:
+        source = tmp_path / "pipe"
+        os.mkfifo(source)
+        Thread(target=source.write_bytes, args=[content], daemon=True).start()
+    (tmp_path / "file").write_bytes(content)
+    results = []
+    for place in (source, tmp_path / "file"):
+        counts = convert_file(place, tmp_path / "o.jsonl", name, to="jsonl")
+        assert counts.spans > 0
+        results.append((tmp_path / "o.jsonl").read_bytes())
+    assert results[0] == results[1]
+
+
+def test_messages_name_the_pipe(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Oslo X\n")))
+    with pytest.raises(ValueError, match=r"\[G514\] standard input, line 1"):
+        convert_file(Path("-"), tmp_path / "o.spacy", "conll")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    with pytest.raises(ValueError, match=r"\[G504\] standard input contains no"):
+        convert_file(Path("-"), tmp_path / "o.spacy", "conll")
+    assert not (tmp_path / "o.spacy").exists()

@@ -1,8 +1,12 @@
-"""Helpers for readers: finding the files of a corpus, recognizing a file of another
-corpus format, and streaming XML."""
+"""Helpers for readers: pipes, finding the files of a corpus, recognizing a file of
+another corpus format, and streaming XML."""
 
 import re
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, NoReturn
 from xml.parsers import expat
@@ -28,6 +32,44 @@ _FORMATS = {
     ),
     "bracketed": (r".*?\[[^\[\]|\n]+ \| [^\[\]|\n]+\]", "bracketed text"),
 }
+
+
+class _Copy(type(Path())):  # type: ignore[misc]
+    """The path of a copy, which has the name of the original in messages."""
+
+    name_in_messages = ""
+
+    def __str__(self) -> str:
+        return self.name_in_messages or super().__str__()
+
+    def __fspath__(self) -> str:
+        return super().__str__()
+
+
+@contextmanager
+def rereadable(path: Path) -> Iterator[Path]:
+    """Copy the content of a pipe to a temporary file. Readers read a file several
+    times, for example to detect its form first, and a pipe can be read only once.
+
+    path (Path): The path of a corpus. `-` is the standard input.
+    YIELDS (Path): The path to read: a copy of a pipe, with its name in messages, or the
+        unchanged path.
+    RAISES (OSError): The pipe can't be read, or the copy can't be written.
+    """
+    standard = path == Path("-") and not path.exists()
+    if not standard and (path.is_file() or path.is_dir() or not path.exists()):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="genner-") as file:
+        if standard:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        else:
+            with path.open("rb") as source:
+                shutil.copyfileobj(source, file)
+        file.flush()
+        copy = _Copy(file.name)
+        copy.name_in_messages = "standard input" if standard else str(path)
+        yield copy
 
 
 def files_below(folder: Path, fits: Callable[[str], bool], expected: str) -> list[Path]:

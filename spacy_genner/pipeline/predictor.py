@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..training.data import DraftHeadReader
     from ..training.targets import TargetBuilder
     from ..training.trainer import Trainer
+    from .state import ComponentState
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,12 @@ class PredictorShim(Shim, ABC):
     def __init__(self, lm: Any) -> None:
         super().__init__(None)
         self.lm = lm
+
+    @property
+    def tuned_state(self) -> "ComponentState | None":
+        """RETURNS (ComponentState | None): Labels, format and prompt of an adapter that
+        a server runs. None if the config of the component decides them."""
+        return None
 
     @abstractmethod
     def make_predictor(self, config: PredictorConfig) -> Predictor:

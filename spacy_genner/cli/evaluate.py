@@ -76,6 +76,7 @@ def evaluate(
     """
     from ..corpora.docbin import load_docs
     from ..evaluation.breakdowns import read_mentions
+    from ..evaluation.card import describe_data, describe_pipeline, timed_run
     from ..evaluation.evaluate import annotate, check_gold
     from ..evaluation.evaluate import evaluate as score
     from ..evaluation.records import write_evaluation
@@ -97,8 +98,13 @@ def evaluate(
     check_gold(docs, key)
     mentions = None if train is None else read_mentions(train, key)
     progress = progress_bar("documents", len(docs))
-    rows = list(progress(annotate(nlp, docs, key, batch_size)))
+    rows, run = timed_run(
+        nlp, docs, lambda: list(progress(annotate(nlp, docs, key, batch_size)))
+    )
     result = score(rows, seed, mentions, metrics=[study_scores])
+    result["pipeline"] = describe_pipeline(nlp, model, key)
+    result["data"] = describe_data(docs, key, str(data))
+    result["run"] = run
     if output is not None:
         write_evaluation(result, rows, output)
     typer.echo(format_table(result))

@@ -6,10 +6,11 @@ predictions, and each pair, or each span that stays alone, is an error of one ki
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import spacy
 
@@ -246,6 +247,49 @@ def count_errors(
             if kind in other_side and span is not None:
                 overlapping[kind] += other_side[kind].overlaps(span)
     return counts, overlapping
+
+
+def confusion(
+    gold: Sequence[Iterable[CharSpan]], predicted: Sequence[Iterable[CharSpan]]
+) -> dict[str, Any]:
+    """Count which labels are predicted for which gold labels.
+
+    Correct spans, label errors, and errors of boundary and label are counted by their
+    two labels. Boundary errors have two equal labels: they are counted apart, so that
+    the diagonal has the correct spans only.
+
+    gold (Sequence[Iterable[CharSpan]]): The reference spans of each document.
+    predicted (Sequence[Iterable[CharSpan]]): The predicted spans of each document.
+    RETURNS (dict[str, Any]): The `labels`; `matrix`, with a row for each gold label
+        and a column for each predicted label; and for each label the numbers of
+        `boundary` errors, of `missed` gold spans and of `invented` predictions. The
+        gold spans of a label are its row, its boundary errors and its missed spans; its
+        predictions are its column, its boundary errors and its invented spans.
+    """
+    pairs: Counter[tuple[str, str]] = Counter()
+    single: dict[str, Counter[str]] = {
+        kind: Counter() for kind in (BOUNDARY, MISSED, INVENTED)
+    }
+    for gold_doc, predicted_doc in zip(gold, predicted, strict=True):
+        gold_set, predicted_set = set(gold_doc), set(predicted_doc)
+        pairs.update((span.label,) * 2 for span in gold_set & predicted_set)
+        for kind, one, other in find_errors(gold_set, predicted_set):
+            labels_found = [span.label for span in (one, other) if span is not None]
+            if kind in single:
+                single[kind][labels_found[0]] += 1
+            else:
+                pairs[labels_found[0], labels_found[1]] += 1
+    labels = sorted(
+        {label for pair in pairs for label in pair}
+        | {label for counts in single.values() for label in counts}
+    )
+    return {
+        "labels": labels,
+        "matrix": [[pairs[row, column] for column in labels] for row in labels],
+        **{
+            kind: [counts[label] for label in labels] for kind, counts in single.items()
+        },
+    }
 
 
 def _candidate_pairs(

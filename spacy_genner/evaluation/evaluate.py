@@ -18,6 +18,7 @@ from .breakdowns import (
     break_down,
     breakdown_by_length,
     breakdown_by_mention,
+    confusion,
     count_errors,
 )
 from .calibration import best_threshold, calibration, threshold_curve
@@ -108,8 +109,9 @@ def evaluate(
         95 % interval of micro-F1; `threshold_curve` and `best_threshold`; the
         breakdowns of `break_down`, including `by_length` if the lengths are known, and
         `by_mention` and `train_mentions` if mentions are given; `errors` and
-        `errors_overlapping`, the result of `count_errors`; `calibration`, None without
-        scores; and the entries of `metrics`.
+        `errors_overlapping`, the result of `count_errors`; `confusion`, the result of
+        the function of that name; `calibration`, None without scores; and the entries
+        of `metrics`.
     RAISES (ValueError): There are no documents.
     """
     rows = list(annotations)
@@ -131,6 +133,7 @@ def evaluate(
         result["train_mentions"] = mentions.count
     errors, overlapping = count_errors(gold, predicted)
     result["errors"], result["errors_overlapping"] = errors, overlapping
+    result["confusion"] = confusion(gold, predicted)
     correct = [
         span in gold_set
         for row in rows

@@ -14,6 +14,7 @@ from spacy_genner.evaluation.breakdowns import (
     break_down,
     breakdown_by_length,
     breakdown_by_mention,
+    confusion,
     read_mentions,
 )
 from spacy_genner.evaluation.evaluate import evaluate
@@ -187,3 +188,36 @@ def test_the_time_is_not_quadratic_in_the_spans_of_a_long_document():
     # 30,000 by 30,000 comparisons would take minutes.
     assert time.process_time() - before < 20
     assert result["gold"] == 30_000
+
+
+def test_confusion_by_hand():
+    gold = [[WHOLE, INNER, ALONE], [MIDDLE]]
+    moved, other = CharSpan(0, 22, "ORG"), CharSpan(30, 35, "LOC")
+    crossing = CharSpan(3, 18, "LOC")
+    found = confusion(
+        gold, [[moved, INNER, other, CharSpan(50, 55, "LOC")], [crossing]]
+    )
+    assert found == {
+        "labels": ["GPE", "LOC", "ORG"],
+        # INNER is correct, ALONE has another label, MIDDLE another label and range.
+        "matrix": [[1, 1, 0], [0, 0, 0], [0, 1, 0]],
+        "boundary": [0, 0, 1],
+        "missed": [0, 0, 0],
+        "invented": [0, 1, 0],
+    }
+
+
+@given(DOCUMENTS)
+def test_confusion_adds_up(documents):
+    gold = [pair[0] for pair in documents]
+    predicted = [pair[1] for pair in documents]
+    found, scores = confusion(gold, predicted), score_documents(gold, predicted)
+    for index, label in enumerate(found["labels"]):
+        row = found["matrix"][index]
+        column = [each[index] for each in found["matrix"]]
+        extra = found["boundary"][index]
+        counts = scores["per_type"][label]
+        assert sum(row) + extra + found["missed"][index] == counts["gold"]
+        assert sum(column) + extra + found["invented"][index] == counts["predicted"]
+    diagonal = sum(row[index] for index, row in enumerate(found["matrix"]))
+    assert diagonal == scores["correct"]

@@ -117,7 +117,9 @@ def test_a_full_queue_takes_a_request_as_a_whole_or_not_at_all(make):
     batcher = make(work, queue_size=3)
     hold(batcher, work)
     kept = batcher.submit(["a", "b"], LATER)
-    with pytest.raises(QueueFull, match=r"G813.*2 texts wait.*holds 3.*the 2 texts") as e:
+    with pytest.raises(
+        QueueFull, match=r"G813.*2 texts wait.*holds 3.*the 2 texts"
+    ) as e:
         batcher.submit(["c", "d"], LATER)
     assert e.value.retry_after >= 1
     assert batcher.queued == 2

@@ -573,7 +573,7 @@ class Errors(metaclass=_Coded):
     )
     G514 = (
         "{path}, line {line}: expected columns with a token and its tags (such as O, "
-        "B-PER, I-PER), found: {found!r}."
+        "B-PER, I-PER), found: {found}."
     )
     G515 = (
         "{path} cannot be read as a .spacy file ({reason}). Expected a file written by "
@@ -1300,8 +1300,8 @@ class Errors(metaclass=_Coded):
         "convert_hf_to_gguf.py."
     )
     G850 = (
-        "The adapter in {folder} writes the format {expected!r}, and the format of the "
-        "component {name!r} is {found!r}. Set format = {expected!r}."
+        "The adapter of the model {base!r} writes the format {expected!r}, and the "
+        "format of the component {name!r} is {found!r}. Set format = {expected!r}."
     )
     G851 = (
         "A verifier asks the base without its adapter, which a server with a tuned "
@@ -1451,6 +1451,15 @@ class Warnings(metaclass=_Coded):
         "The reference has no spans in doc.spans[{key!r}], only entities in doc.ents, "
         "so spans are not scored. Copy the entities to the group: python -m spacy "
         "genner convert INPUT.spacy OUTPUT.spacy --from docbin --spans-key {key}"
+    )
+
+    W409 = (
+        "The learning rate {rate} is high for the adapter of the component {name!r}: "
+        "with alpha = {alpha}, a constant rate of {suitable} is suitable. With a much "
+        "higher rate the first updates overshoot, and more training can make the "
+        "results worse. Set 'learn_rate' of the optimizer to {suitable} (in a config: "
+        "[training.optimizer]), or to a schedule with a warm-up, such as "
+        "spacy-genner.CosineWarmup.v1."
     )
 
     W410 = (

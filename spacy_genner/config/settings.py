@@ -367,6 +367,11 @@ class ModelSettings(Settings):
         description="Whether training recomputes activations in the backward pass "
         "instead of storing them.",
     )
+    adapter: str | None = Field(
+        None,
+        description="The adapter that prediction and training start from: "
+        '"universal", a folder, or a hub id.',
+    )
 
 
 def check_flag(key: str, value: Any) -> bool:

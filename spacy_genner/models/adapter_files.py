@@ -24,7 +24,7 @@ import srsly
 
 from ..errors import Errors
 from ..io import check_folder, check_unused, replaced_folder
-from .base_model import resolve_base
+from .base_model import BaseSource, resolve_base
 from .gguf import MANIFEST, ROUNDED
 
 CONFIG_FILE = "adapter_config.json"
@@ -110,6 +110,15 @@ class AdapterFiles:
         check_adapter_config(files.config, "the saved bytes")
         files.check_seal("the saved bytes")
         return files
+
+    def with_base(self, name: str) -> "AdapterFiles":
+        """Name another place of the base.
+
+        name (str): The folder or the name of the base.
+        RETURNS (AdapterFiles): The same adapter for that base.
+        """
+        base = {"base_model_name_or_path": name, "revision": None}
+        return AdapterFiles({**self.config, **base}, self.weights)
 
     def sealed(self) -> "AdapterFiles":
         """RETURNS (AdapterFiles): The same files with a checksum in the weights."""
@@ -271,27 +280,49 @@ def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
     RAISES (OSError): The output can't be written. The error names a path in it, and no
         unfinished output is left.
     """
-    files = read_adapter(_find_adapter(Path(component_folder)))
+    output = Path(output).expanduser().resolve()
+    check_unused(output)
+    files, source = read_adapter_and_base(Path(component_folder))
+    base, adapter = output / "base", output / _ADAPTER_FOLDER
+    with replaced_folder(output) as fresh:
+        write_base(source.folder, fresh / base.name)
+        write_adapter(files.with_base(str(base)), fresh / adapter.name)
+    return base, adapter
+
+
+def read_adapter_and_base(component_folder: Path) -> tuple[AdapterFiles, BaseSource]:
+    """Read the adapter of a saved component, and find its base.
+
+    component_folder (Path): A saved component, the folder of an adapter, or a saved
+        pipeline with one such component.
+    RETURNS (tuple[AdapterFiles, BaseSource]): The adapter and the files of its base.
+    RAISES (ValueError): No adapter or several are found, or the adapter is damaged or
+        does not fit its base.
+    """
+    files = read_adapter(find_adapter_folder(component_folder))
     name = files.config.get("base_model_name_or_path")
     if not isinstance(name, str):
         reason = f"{CONFIG_FILE} does not name the base model"
         raise ValueError(Errors.G252.format(where=component_folder, reason=reason))
-    output = Path(output).expanduser().resolve()
-    check_unused(output)
     source = resolve_base(name, files.config.get("revision"))
     check_adapter_fits(files, source.folder, str(component_folder))
-    base, adapter = output / "base", output / _ADAPTER_FOLDER
-    config = {**files.config, "base_model_name_or_path": str(base), "revision": None}
-    with replaced_folder(output) as fresh:
-        (fresh / base.name).mkdir()
-        for path in sorted(source.folder.iterdir()):
-            internal = path.name == MANIFEST or f".{ROUNDED}." in path.name
-            # The files of the hub's cache are links.
-            if path.is_file() and not internal:
-                shutil.copy2(path.resolve(), fresh / base.name / path.name)
-                _set_readable(fresh / base.name / path.name)
-        write_adapter(AdapterFiles(config, files.weights), fresh / adapter.name)
-    return base, adapter
+    return files, source
+
+
+def write_base(source: Path, folder: Path) -> None:
+    """Copy the files of a base that other tools load, without those of the cache.
+
+    source (Path): The folder of the base.
+    folder (Path): The new folder.
+    RAISES (OSError): A file can't be read or written.
+    """
+    folder.mkdir()
+    for path in sorted(source.iterdir()):
+        internal = path.name == MANIFEST or f".{ROUNDED}." in path.name
+        # The files of the hub's cache are links.
+        if path.is_file() and not internal:
+            shutil.copy2(path.resolve(), folder / path.name)
+            _set_readable(folder / path.name)
 
 
 def check_adapter_fits(files: AdapterFiles, folder: Path, where: str) -> None:
@@ -339,7 +370,14 @@ def _set_readable(path: Path) -> None:
     path.chmod(0o666 & ~umask)
 
 
-def _find_adapter(folder: Path) -> Path:
+def find_adapter_folder(folder: Path) -> Path:
+    """Find the adapter in a folder.
+
+    folder (Path): The folder of an adapter, a saved component, or a saved pipeline with
+        one such component.
+    RETURNS (Path): The folder of adapter_config.json.
+    RAISES (ValueError): No adapter or several are found.
+    """
     if (folder / CONFIG_FILE).is_file():
         return folder
     if (folder / _ADAPTER_FOLDER).is_dir():

@@ -13,6 +13,7 @@ import os
 import re
 import threading
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,11 @@ def resolve_base(name: str, revision: str | None = None) -> BaseSource:
         return _folder_source(name, None, folder.resolve())
     if not _HUB_ID.fullmatch(name):
         raise ValueError(Errors.G202.format(name=name))
-    return _folder_source(name, revision, _resolve_hub(name, revision))
+    return _folder_source(
+        name,
+        revision,
+        hub_snapshot(name, revision, _HUB_FILES, _HUB_IGNORED, _is_complete),
+    )
 
 
 def _resolve_package(name: str, revision: str | None) -> BaseSource:
@@ -155,11 +160,26 @@ def _resolve_package(name: str, revision: str | None) -> BaseSource:
     return BaseSource(name, revision, folder, checksum, found.requirement)
 
 
-def _resolve_hub(name: str, revision: str | None) -> Path:
-    """The snapshot of a model in the local cache, downloaded if there is none.
+def hub_snapshot(
+    name: str,
+    revision: str | None,
+    files: list[str],
+    ignored: list[str],
+    is_complete: Callable[[Path], bool],
+) -> Path:
+    """Get the snapshot of a repository in the local cache, downloaded if there is none.
 
     A snapshot in the cache is used as it is, so that a pipeline neither needs the
     network nor changes with the hub. `hf download` updates it.
+
+    name (str): The hub id.
+    revision (str | None): The branch, tag or commit.
+    files (list[str]): The patterns of the files to download.
+    ignored (list[str]): The patterns of the files to leave out.
+    is_complete (Callable[[Path], bool]): Whether the folder of a snapshot can be used.
+    RETURNS (Path): The folder.
+    RAISES (ValueError): The repository is missing or private, or the hub is not
+        reachable.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -172,7 +192,7 @@ def _resolve_hub(name: str, revision: str | None) -> Path:
 
     try:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
-        if _is_complete(folder):
+        if is_complete(folder):
             return folder
     except LocalEntryNotFoundError:
         pass
@@ -184,8 +204,8 @@ def _resolve_hub(name: str, revision: str | None) -> Path:
             snapshot_download(
                 name,
                 revision=revision,
-                allow_patterns=_HUB_FILES,
-                ignore_patterns=_HUB_IGNORED,
+                allow_patterns=files,
+                ignore_patterns=ignored,
             )
         )
     except GatedRepoError as err:

@@ -142,6 +142,8 @@ class LanguageModel:
     seed (int): The seed of the initial weights of a new adapter.
     gradient_checkpointing (bool): Whether training recomputes each layer in the
         backward pass instead of storing its activations.
+    adapter (str | None): The adapter that prediction and training start from: see
+        `find_adapter`. Its settings replace those of `lora`. None for a new adapter.
     RAISES (ValueError): A setting can't be used.
 
     drafting (LazyDraftHead): The draft head.
@@ -159,6 +161,7 @@ class LanguageModel:
         draft_head: bool = True,
         seed: int = 0,
         gradient_checkpointing: bool = False,
+        adapter: str | None = None,
     ) -> None:
         settings = ModelSettings(
             name=name,
@@ -168,7 +171,9 @@ class LanguageModel:
             merge=merge,
             draft_head=draft_head,
             gradient_checkpointing=gradient_checkpointing,
+            adapter=adapter,
         )
+        self.adapter = settings.adapter
         self.name = settings.name
         self.revision = revision
         self.lora = settings.lora
@@ -182,6 +187,8 @@ class LanguageModel:
         # The adapter that was loaded, until the training network holds it.
         self._saved: AdapterFiles | None = None
         self._saved_where = ""
+        # Whether the adapter of the settings still has to be read.
+        self._starts = self.adapter is not None
         self._lock = threading.RLock()
         self._base: LoadedBase | None = None
         self._token_encoder: TokenAlignedEncoder | None = None
@@ -240,14 +247,22 @@ class LanguageModel:
     @property
     def has_adapter(self) -> bool:
         """RETURNS (bool): Whether there is an adapter, new or loaded."""
-        return self.lora is not None or self._saved is not None
+        return self.lora is not None or self._starts or self._saved is not None
+
+    def _read_start(self) -> None:
+        """Read the adapter that the settings name, at first use."""
+        with self._lock:
+            if self._starts and self.adapter is not None:
+                from .adapter_source import find_adapter
+
+                self.load(find_adapter(self.adapter).folder)
 
     @property
     def is_untrained(self) -> bool:
         """RETURNS (bool): Whether the adapter is a new one, without effect on the
         output."""
         with self._lock:
-            if self.lora is None or self._saved is not None:
+            if self.lora is None or self._starts or self._saved is not None:
                 return False
             if self._training is None:
                 return True
@@ -266,6 +281,7 @@ class LanguageModel:
             not support gradient checkpointing.
         """
         with self._lock:
+            self._read_start()
             if self._training is None:
                 from .base_model import enable_gradient_checkpointing, share_modules
                 from .rms_norm import freeze_norms
@@ -352,6 +368,7 @@ class LanguageModel:
         with self._lock:
             if seed is not None:
                 self.seed = seed
+            self._starts = self.adapter is not None
             self._saved = None
             self._training = None
             self.drafting.clear()
@@ -364,6 +381,7 @@ class LanguageModel:
         where (str): The origin of the adapter, for messages.
         """
         with self._lock:
+            self._starts = False
             self._saved = files
             self._saved_where = where
             self._training = None
@@ -379,6 +397,7 @@ class LanguageModel:
         with self._lock:
             if not self.has_adapter:
                 raise ValueError(Errors.G258.format(name=self.name, action="save"))
+            self._read_start()
             if self._training is None and self._saved is not None:
                 config = {**self._saved.config, "base_model_name_or_path": self.name}
                 return AdapterFiles(config, self._saved.weights)
@@ -409,7 +428,8 @@ class LanguageModel:
         """RETURNS (bytes): The adapter. Empty without one, and for a new adapter with
         seed 0 that has not been used: the settings describe it completely."""
         with self._lock:
-            unused = self._training is None and self._saved is None and not self.seed
+            new = self._training is None and self._saved is None and not self._starts
+            unused = new and not self.seed
             if not self.has_adapter or unused:
                 return b""
             return self.adapter_files().to_bytes()
@@ -444,6 +464,7 @@ class LanguageModel:
                 "draft_head": self.drafting.wanted,
                 "seed": self.seed,
                 "gradient_checkpointing": self.gradient_checkpointing,
+                "adapter": self.adapter,
             },
             "adapter": self.to_bytes(),
             "draft_head": self.drafting.to_bytes(),

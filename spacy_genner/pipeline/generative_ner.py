@@ -21,18 +21,24 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from ..config.settings import ComponentSettings, LossWeights, WindowSettings
-from ..corpora.label_sets import LabelSet, get_label_set
+from ..corpora.label_sets import LabelSet, get_label_set, to_label_set
 from ..corpora.labels import (
     check_carried,
     check_labels,
     collect_labels,
     read_labels,
 )
+from ..corpora.sentences import warn_of_sentencizer
 from ..errors import Errors, Warnings, warn
 from ..formats import get_format
 from ..io import check_folder, replaced_folder
 from ..models.base_model import base_requirement
 from ..prompts import PromptLayout, PromptSettings, Selection
+from ..training.optimizer import (
+    set_default_optimizer,
+    suitable_optimizer,
+    warn_if_rate_is_high,
+)
 from .predictor import (
     Predictor,
     PredictorConfig,
@@ -73,6 +79,7 @@ device = "auto"
 merge = "auto"
 draft_head = true
 gradient_checkpointing = false
+adapter = null
 
 [generative_ner.model.lora]
 rank = 32
@@ -206,6 +213,8 @@ class GenerativeNER(TrainablePipe):
             PromptSettings.from_config(prompt),
             self.lm.name,
         )
+        if self._shim.tuned_state is not None:
+            self._adopt(self._shim.tuned_state)
         # The state of the config, which training or loading may replace.
         self._configured_state = self._state
         self._sentences_by: str | None = None
@@ -213,7 +222,10 @@ class GenerativeNER(TrainablePipe):
         # and whether W407 was issued.
         self._is_training = False
         self._is_loaded = False
-        self._warned_untrained = False
+        self._warned_rate = False
+        self._warned_untrained = self._warned_fixed = False
+        # Whether the state of the adapter that the settings name was taken over.
+        self._has_start_state = False
         # Made from the state, and discarded when it changes. The predictor of the
         # component's own labels, and those of the label sets of documents.
         self._predictor: Predictor | None = None
@@ -273,6 +285,43 @@ class GenerativeNER(TrainablePipe):
         self._set_state(labels={**self._state.labels, label: definition})
         return 1
 
+    def set_labels(self, labels: list[str] | dict[str, str]) -> None:
+        """Replace the labels, without training. Use it with a model that takes any
+        labels: one without an adapter, a remote model, or a universal adapter. The
+        labels of a single document are set with `doc._.genner_labels`.
+
+        labels (list[str] | dict[str, str]): The labels, or label to definition.
+        RAISES (ValueError): A label occurs twice, or the format cannot represent it.
+        """
+        chosen = read_labels(dict(to_label_set(labels)), self.format)
+        self._take_start_state()
+        if not self.takes_any_labels:
+            self._warn_of_fixed_labels(list(chosen))
+        self._set_state(labels=chosen)
+
+    @property
+    def takes_any_labels(self) -> bool:
+        """RETURNS (bool): Whether the model was not trained for fixed labels. It then
+        follows the labels that it is given."""
+        self._take_start_state()
+        is_tuned = self.lm.has_adapter and not self._is_untrained
+        return self._state.any_labels or not is_tuned
+
+    @property
+    def _is_untrained(self) -> bool:
+        return self._shim.is_trainable and cast("LanguageModel", self.lm).is_untrained
+
+    def _warn_of_fixed_labels(self, labels: list[str]) -> None:
+        """Warn once if a model that was trained for fixed labels is given others."""
+        if self._warned_fixed or set(labels) <= set(self._state.labels):
+            return
+        self._warned_fixed = True
+        warn(
+            Warnings.W410.format(
+                name=self.name, trained=list(self._state.labels), found=labels
+            )
+        )
+
     # Prediction
 
     @property
@@ -285,6 +334,7 @@ class GenerativeNER(TrainablePipe):
         """
         with self._lock:
             if self._predictor is None:
+                self._take_start_state()
                 self._predictor = self._make_predictor(self._layout())
             return self._predictor
 
@@ -293,6 +343,7 @@ class GenerativeNER(TrainablePipe):
         if labels is None:
             return self.predictor
         with self._lock:
+            self._take_start_state()
             kept = self._label_set_predictors
             # Moved to the end: the first one is the least recently used.
             found = kept.pop(labels, None)
@@ -333,6 +384,43 @@ class GenerativeNER(TrainablePipe):
         self._state = replace(self._state, checksum=predictor.checksum)
         return predictor
 
+    def _take_start_state(self) -> None:
+        """Take over the prompt that the adapter of the settings was trained with, and
+        its labels if there are none."""
+        name = getattr(self.lm, "adapter", None)
+        if name is None or self._has_start_state or self._is_loaded:
+            return
+        from ..models.adapter_source import find_adapter
+
+        state_file = find_adapter(name).state_file
+        if state_file is not None:
+            saved = ComponentState.from_bytes(state_file.read_bytes())
+            if saved.format != self.format.name:
+                raise ValueError(
+                    Errors.G282.format(
+                        name=name,
+                        saved=saved.format,
+                        component=self.name,
+                        found=self.format.name,
+                    )
+                )
+            self._warn_of_differences(replace(saved, labels={}))
+            self._set_state(
+                labels=self._state.labels or saved.labels,
+                readings=saved.readings,
+                prompt=saved.prompt,
+                checksum=saved.checksum,
+                any_labels=saved.any_labels,
+            )
+        self._has_start_state = True
+
+    def _warn_of_differences(self, saved: ComponentState) -> None:
+        """Warn of settings of the config that saved settings replace."""
+        for key, found, other in self._configured_state.differences(saved):
+            warn(
+                Warnings.W404.format(key=key, found=found, saved=other, name=self.name)
+            )
+
     def _discard_predictors(self) -> None:
         self._predictor = None
         self._label_set_predictors = {}
@@ -344,6 +432,7 @@ class GenerativeNER(TrainablePipe):
         RETURNS (GenerativeNER): The component itself.
         RAISES (ValueError): There are no labels, or the base is not available.
         """
+        self._take_start_state()
         self._check_has_labels()
         predictor = self.predictor
         if self._shim.is_trainable:
@@ -389,6 +478,7 @@ class GenerativeNER(TrainablePipe):
         RAISES (ValueError): There are no labels, or the base is not available.
         """
         docs = list(docs)
+        self._take_start_state()
         if not self._state.labels and any(get_label_set(doc) is None for doc in docs):
             self._check_has_labels()
         if not any(len(doc) for doc in docs):
@@ -397,6 +487,8 @@ class GenerativeNER(TrainablePipe):
         for labels, indices in _group_by_label_set(docs).items():
             predictor = self._predictor_for(labels)
             self._warn_if_untrained()
+            if labels is not None and not self.takes_any_labels:
+                self._warn_of_fixed_labels([label for label, _ in labels])
             found = self._predict_with(predictor, [docs[index] for index in indices])
             for index, prediction in zip(indices, found, strict=True):
                 predictions[index] = prediction
@@ -417,7 +509,7 @@ class GenerativeNER(TrainablePipe):
         step, when training has begun."""
         if self._is_training or self._warned_untrained or self._state.demonstrations:
             return
-        if self._shim.is_trainable and cast("LanguageModel", self.lm).is_untrained:
+        if self._is_untrained:
             self._warned_untrained = True
             warn(Warnings.W407.format(name=self.name))
 
@@ -463,6 +555,7 @@ class GenerativeNER(TrainablePipe):
             self._state.labels if labels is None else read_labels(labels, self.format)
         )
         explicit = self._has_explicit_labels or labels is not None
+        self._take_start_state()
         found = collect_labels(
             get_examples,
             self.key,
@@ -486,13 +579,21 @@ class GenerativeNER(TrainablePipe):
             self._shim.is_token_aligned,
         )
         self._sentences_by = _find_sentence_setter(nlp, self.name)
+        if nlp is not None and self.window.unit != "doc":
+            warn_of_sentencizer(nlp, self.name)
         with self._lock:
             self.lm.reset_adapter(_training_seed(nlp))
             if adapter is not None:
                 self.lm.load(Path(adapter))
             self._is_training = False
             self._is_loaded = False
-            self._set_state(labels=chosen, demonstrations=shown, checksum=None)
+            checksum = self._state.checksum if self._has_start_state else None
+            self._set_state(
+                labels=chosen,
+                demonstrations=shown,
+                checksum=checksum,
+                any_labels=False,
+            )
             # Load the base now, so that training does not start with an error.
             if chosen:
                 _ = self.predictor
@@ -534,6 +635,33 @@ class GenerativeNER(TrainablePipe):
                 self.finish_update(sgd)
         return losses
 
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Update the adapter by the gradients of `update`, and clear them.
+
+        sgd (Optimizer): The optimizer, which is used as it is. The warning W409 names a
+            learning rate that is too high for the adapter.
+        """
+        if self._is_training and not self._warned_rate:
+            from ..models.lora import effective_alpha
+
+            network = cast("LanguageModel", self.lm).training_network
+            alpha = effective_alpha(network)
+            self._warned_rate = warn_if_rate_is_high(sgd, alpha, self.name)
+        super().finish_update(sgd)
+
+    def create_optimizer(self) -> Optimizer:
+        """Create spaCy's default optimizer, with a learning rate that suits the
+        adapter.
+
+        RETURNS (Optimizer): The optimizer.
+        """
+        if self.lm.lora is None:
+            return super().create_optimizer()
+        default = Language.default_config["training"]["optimizer"]
+        config = suitable_optimizer(default, self.lm.lora.alpha)
+        optimizer: Optimizer = util.registry.resolve({"optimizer": config})["optimizer"]
+        return optimizer
+
     def read_for_draft_head(
         self, examples: Iterable[Example]
     ) -> "list[DraftHeadExample]":
@@ -572,7 +700,8 @@ class GenerativeNER(TrainablePipe):
         loss = head.learn(texts) / len(texts)
         loss.backward()
         if sgd is not None:
-            self.finish_update(sgd)
+            # Not `finish_update`: the rate of the adapter's optimizer is not judged.
+            self.model.finish_update(sgd)
         return float(loss.detach())
 
     @property
@@ -616,7 +745,9 @@ class GenerativeNER(TrainablePipe):
             message = partial(Errors.G348.format, name=self.name)
             for index in groups.get(None, ()):
                 check_labels(examples[index].reference, self.key, self.labels, message)
-        sequences = []
+        sequences: list[TrainingSequence] = []
+        if method == "update" and groups.keys() != {None}:
+            self._state = replace(self._state, any_labels=True)
         for labels, indices in groups.items():
             builder = (
                 self.target_builder
@@ -636,6 +767,24 @@ class GenerativeNER(TrainablePipe):
             raise ValueError(Errors.G410.format(name=self.name))
 
     # State and serialization
+
+    def _adopt(self, tuned: ComponentState) -> None:
+        """Use the labels and the prompt that an adapter on a server was tuned on."""
+        if tuned.format != self.format.name:
+            raise ValueError(
+                Errors.G850.format(
+                    base=self.lm.name,
+                    name=self.name,
+                    expected=tuned.format,
+                    found=self.format.name,
+                )
+            )
+        for key, found, saved in self._state.differences(tuned):
+            warn(
+                Warnings.W404.format(key=key, found=found, saved=saved, name=self.name)
+            )
+        chosen = self._state.labels if tuned.any_labels else {}
+        self._state = replace(tuned, labels=chosen or tuned.labels, base=self.lm.name)
 
     def _layout(self) -> PromptLayout:
         return self._state.layout(self._selection, self.lm.has_adapter)
@@ -731,10 +880,9 @@ class GenerativeNER(TrainablePipe):
             raise ValueError(
                 Errors.G416.format(saved=state.format, found=self.format.name)
             )
-        for key, found, saved in self._configured_state.differences(state):
-            warn(
-                Warnings.W404.format(key=key, found=found, saved=saved, name=self.name)
-            )
+        self._warn_of_differences(state)
+        if state.any_labels and self._configured_state.labels:
+            state = replace(state, labels=self._configured_state.labels)
         with self._lock:
             self._is_loaded = True
             self._state = state
@@ -849,6 +997,8 @@ def make_generative_ner(
         window=window,
         scorer=scorer,
     )
+    if component.lm.lora is not None:
+        set_default_optimizer(nlp, component.lm.lora.alpha)
     requirement = base_requirement(component.lm.name)
     if requirement is not None:
         requirements = nlp._meta.setdefault("requirements", [])

@@ -34,6 +34,8 @@ class ComponentState:
     base (str): The name of the base.
     demonstrations (Sequence[Demonstration]): The pool of demonstrations.
     checksum (str | None): The checksum of the base. None until it is computed.
+    any_labels (bool): Whether the model was trained with many label sets, so that it
+        follows the labels of the prompt.
     """
 
     labels: dict[str, str]
@@ -43,6 +45,7 @@ class ComponentState:
     base: str
     demonstrations: Sequence[Demonstration] = ()
     checksum: str | None = None
+    any_labels: bool = False
 
     def layout(self, selection: Selection, tuned: bool) -> PromptLayout:
         """Make the layout of the prompt.
@@ -81,6 +84,7 @@ class ComponentState:
             },
             "demonstrations": [list(pair) for pair in self.demonstrations],
             "base": {"name": self.base, "checksum": self.checksum},
+            "any_labels": self.any_labels,
         }
 
     def differences(self, saved: "ComponentState") -> Iterator[tuple[str, str, str]]:
@@ -90,8 +94,10 @@ class ComponentState:
         YIELDS (tuple[str, str, str]): A setting, its value in the config and its saved
             value, both shortened.
         """
-        # A config without labels takes the saved ones.
-        if self.labels and list(self.labels) != list(saved.labels):
+        # A config without labels takes the saved ones, and a model for any labels takes
+        # those of the config.
+        is_fixed = bool(self.labels) and not saved.any_labels
+        if is_fixed and list(self.labels) != list(saved.labels):
             yield "labels", _shorten(list(self.labels)), _shorten(list(saved.labels))
         if self.readings != saved.readings:
             yield "readings", _shorten(self.readings), _shorten(saved.readings)
@@ -126,6 +132,7 @@ class ComponentState:
                 ],
                 base=str(content["base"]["name"]),
                 checksum=str(content["base"]["checksum"]),
+                any_labels=bool(content.get("any_labels", False)),
             )
         except (KeyError, TypeError, AttributeError) as err:
             raise ValueError(Errors.G418.format(reason=repr(err))) from err

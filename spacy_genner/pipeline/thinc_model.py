@@ -113,6 +113,7 @@ def build_lora_causal_lm(
     merge: Union[bool, str] = "auto",  # noqa: UP007
     draft_head: bool = True,
     gradient_checkpointing: bool = False,
+    adapter: Optional[str] = None,  # noqa: UP045
 ) -> Model:
     """Make a causal language model with a LoRA adapter. Registered as
     `spacy-genner.LoraCausalLM.v1`. The weights are loaded at first use.
@@ -130,6 +131,8 @@ def build_lora_causal_lm(
         of decoding, and not its results.
     gradient_checkpointing (bool): Whether training recomputes the activations inside a
         layer for the backward pass. This takes less memory and more time.
+    adapter (str | None): The adapter that prediction and training start from:
+        "universal", a folder, or a hub id. None for a new adapter.
     RETURNS (Model[list[Ints1d], list[Floats2d]]): Token ids to last hidden states.
     RAISES (ValueError): A setting is invalid.
     """
@@ -142,6 +145,7 @@ def build_lora_causal_lm(
         merge,
         draft_head,
         gradient_checkpointing=gradient_checkpointing,
+        adapter=adapter,
     )
     return Model("genner_lora_causal_lm", _forward, shims=[LoraShim(lm)])
 

@@ -41,6 +41,8 @@ LONGEST_WORD = 40
 # `Figs. 3`, which is capitalized.
 LONGEST_ABBREVIATION = 4
 LONGEST_CAPITALIZED = 6
+# The number of characters of the longest item marker, such as `(12)`, with white space.
+LONGEST_MARKER = 8
 
 # The ends of sentences in scripts with upper and lower case.
 _MARKS = ".!?…"
@@ -54,6 +56,9 @@ _WORD = re.compile(r"\w+")
 _LAST_WORD = re.compile(r"\S*\Z")
 _OPENING = re.compile(r"[^\w\s]*")
 _PARTS = re.compile(r"[^\w.]+")
+# The number or letter of an item in a list: `2.`, `(a)`.
+_MARKER = re.compile(r"[\W_]*(?:\d+|[^\W\d_])?[\W_]*")
+_ITEM = re.compile(r"\d{1,3}\.\s")
 # Letters with periods between them: `U.S.`, `p.m.`, `B.C.`.
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 
@@ -170,15 +175,22 @@ class SentenceSplitter(Pipe):
             first = _NOT_SPACE.search(section)
             if first is None:
                 continue
-            starts[begin + first.start()] = None
+            previous = first.start()
+            starts[begin + previous] = None
             for offset in sorted(set(self.splitter(section, self.lang))):
                 self._check_offset(offset, section)
                 place = _NOT_SPACE.search(section, offset)
                 if place is None:
                     break
                 start = place.start()
-                if start > first.start() and not is_inside(section, start, self.lang):
-                    starts[begin + start] = None
+                if start <= previous or is_inside(section, start, self.lang):
+                    continue
+                if start - previous <= LONGEST_MARKER and _MARKER.fullmatch(
+                    section, previous, start
+                ):
+                    continue
+                starts[begin + start] = None
+                previous = start
         return list(starts)
 
     def _sections(self, text: str) -> Iterator[tuple[int, int]]:
@@ -205,9 +217,9 @@ class SentenceSplitter(Pipe):
         if not len(doc):
             return
         values = numpy.full(len(doc), -1, dtype="int32")
-        values[token_starts(doc, self.sentence_starts(doc.text))] = 1
-        # spaCy's sentences start at the first token, even if it is white space.
+        # spaCy's first sentence starts at the first token, even if it is white space.
         values[0] = 1
+        values[token_starts(doc, self.sentence_starts(doc.text)[1:])] = 1
         if not self.overwrite:
             present = doc.to_array([SENT_START]).astype("int32").reshape(-1)
             # spaCy sets the first token of each new document.
@@ -286,6 +298,8 @@ def is_inside(text: str, start: int, lang: str) -> bool:
         # `Figs. 3`, `anti-E. chaffeensis`
         part = _PARTS.split(word)[-1]
         longest = LONGEST_CAPITALIZED if part.istitle() else LONGEST_ABBREVIATION
+        if _ITEM.match(begin) and part.islower():
+            longest = 0
         is_short = part.isalpha() and len(part) <= longest
         return is_abbreviation or is_short or _DOTTED.fullmatch(part) is not None
     # A sentence after an abbreviation usually starts with a function word.

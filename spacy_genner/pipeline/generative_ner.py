@@ -29,6 +29,7 @@ from ..corpora.labels import (
     read_labels,
 )
 from ..corpora.sentences import warn_of_sentencizer
+from ..corpora.sentences import warn_of_sentencizer
 from ..errors import Errors, Warnings, warn
 from ..formats import get_format
 from ..io import check_folder, replaced_folder
@@ -579,6 +580,8 @@ class GenerativeNER(TrainablePipe):
             self._shim.is_token_aligned,
         )
         self._sentences_by = _find_sentence_setter(nlp, self.name)
+        if nlp is not None and self.window.unit != "doc":
+            warn_of_sentencizer(nlp, self.name)
         if nlp is not None and self.window.unit != "doc":
             warn_of_sentencizer(nlp, self.name)
         with self._lock:

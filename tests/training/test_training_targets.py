@@ -1,5 +1,7 @@
 """Training targets, and reference spans that are refused, or skipped and counted."""
 
+import warnings
+
 import pytest
 from component_cases import (
     component,
@@ -11,6 +13,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_genner.corpora.docbin import UNALIGNED
+from spacy_genner.corpora.tokenizer import make_fine_tokenizer
 from spacy_genner.errors import GennerWarning
 
 CROSSING = ("the New York Times writer", [(1, 3, "GPE"), (2, 4, "ORG"), (4, 5, "ORG")])
@@ -209,3 +212,51 @@ def test_sentences_in_prediction_and_documents_in_training(tiny_base):
     behind.add_pipe("sentencizer")
     behind.initialize(lambda: examples)
     behind.update(examples)
+
+
+def test_a_sentencizer_that_cuts_numbers(tiny_base):
+    """The warning names the component, and the factory to use."""
+    for unit in ("auto", "doc"):
+        nlp = pipeline(tiny_base("llama"), window__unit=unit)
+        nlp.tokenizer = make_fine_tokenizer()(nlp)
+        nlp.add_pipe("sentencizer", name="cutter", first=True)
+        examples = [make_example(nlp, "Porto wins", [(0, 1, "GPE")])]
+        with warnings.catch_warnings(record=True) as issued:
+            warnings.simplefilter("always", GennerWarning)
+            nlp.initialize(lambda examples=examples: examples)
+        found = [str(each.message) for each in issued if "W520" in str(each.message)]
+        assert len(found) == (unit == "auto")
+        if found:
+            assert "'cutter'" in found[0] and '"genner_sentences"' in found[0]
+
+
+def test_spans_that_cross_a_sentence_boundary(tiny_base):
+    """The warning names the component that set the boundary; the counts differ from
+    those of windows."""
+    nlp = pipeline(tiny_base("llama"))
+    nlp.add_pipe("sentencizer", name="cutter", first=True)
+    spans = [(1, 5, "GPE"), (3, 4, "GPE")]
+    examples = [make_example(nlp, "in St . Porto today", spans)]
+    nlp.initialize(lambda: examples)
+    match = "W302.*cross a sentence boundary.*'cutter' set.*genner_sentences"
+    with pytest.warns(GennerWarning, match=match):
+        nlp.update(examples, annotates=["cutter"])
+    counts = component(nlp).gold_counts()
+    assert counts.skipped == {"sentence": 1} and counts.cut == 0
+    assert counts.listed["sentence"] == ["'St . Porto today' (GPE)"]
+    # Boundaries of the documents, and the remedy of windows.
+    own = pipeline(tiny_base("llama"))
+    example = make_example(own, "in St . Porto today", spans)
+    example.predicted[3].is_sent_start = True
+    with pytest.warns(GennerWarning, match="W302.*are those of the documents"):
+        component(own).update([example])
+    whole = pipeline(
+        tiny_base("llama"), window__unit="doc", window__max_tokens=8, window__overlap=3
+    )
+    text = "the city of Lisbon and the city of Porto"
+    example = make_example(whole, text, [(0, 9, "ORG")])
+    example.predicted[4].is_sent_start = True
+    match = "W302.*window boundary.*at most 8 tokens.*'window.max_tokens'"
+    with pytest.warns(GennerWarning, match=match):
+        component(whole).update([example])
+    assert component(whole).gold_counts().skipped == {"cut": 1}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional  # noqa: UP035
+from typing import Dict, List, NamedTuple, Optional  # noqa: UP035
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -98,28 +98,26 @@ class LabelledCorpus:
         try:
             for number, line in numbered_lines(path):
                 if line.strip():
-                    passages.append(self._passage(parse_json(line), f"line {number}"))
+                    passages.append(self._passage(line, f"line {number}"))
         except OSError as error:
             raise ValueError(Errors.G590.format(path=path, reason=error)) from error
         if not passages:
-            raise ValueError(
-                Errors.G590.format(path=path, reason="there is no passage")
-            )
+            reason = "there is no passage"
+            raise ValueError(Errors.G590.format(path=path, reason=reason))
         return passages
 
-    def _passage(self, content: Any, place: str) -> Passage:
+    def _passage(self, line: str, place: str) -> Passage:
+        path = self.folder / self.file
         try:
+            content = parse_json(line)
             text = str(content["text"])
             spans = [
                 CharSpan(int(each["start"]), int(each["end"]), str(each["label"]))
                 for each in content["spans"]
             ]
         except (TypeError, KeyError, ValueError) as error:
-            raise ValueError(
-                Errors.G590.format(
-                    path=self.folder / self.file, reason=f"{place}: {error!r}"
-                )
-            ) from error
+            reason = f"{place}: {error!r}"
+            raise ValueError(Errors.G590.format(path=path, reason=reason)) from error
         for span in spans:
             if not 0 <= span.start < span.end <= len(text):
                 reason = f"{place}: {tuple(span)} is outside the text"
@@ -127,9 +125,7 @@ class LabelledCorpus:
                 reason = f"{place}: {LABELS_FILE} lacks the label {span.label!r}"
             else:
                 continue
-            raise ValueError(
-                Errors.G590.format(path=self.folder / self.file, reason=reason)
-            )
+            raise ValueError(Errors.G590.format(path=path, reason=reason))
         if crossings(spans):
             spans, _ = drop_crossing(spans)
         return Passage(text, tuple(dict.fromkeys(spans)))
@@ -395,8 +391,12 @@ def name_labels(
             name = natural.upper().replace(" ", "_")
         elif style == "code":
             name = label
-        if name in used or any(char in name for char in "[]|\n") or not name:
-            name = f"{natural} ({label})"
+        if not name or any(char in name for char in "[]|\n"):
+            name = natural
+        number = 1
+        while name in used:
+            number += 1
+            name = f"{natural} {number}"
         used.add(name)
         text = definition if defined else ""
         if text and reworded:

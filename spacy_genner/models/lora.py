@@ -324,6 +324,21 @@ def has_effect(network: nn.Module) -> bool:
     )
 
 
+def effective_alpha(network: nn.Module) -> float:
+    """The `alpha` of an adapter, which scales how much an update changes the output.
+
+    network (nn.Module): A network with an adapter.
+    RETURNS (float): The highest product of scaling and rank of the adapted layers. It
+        is `alpha`, unless an adapter from elsewhere is scaled in another way.
+    """
+    return float(
+        max(
+            layer.scaling[ADAPTER] * layer.r[ADAPTER]
+            for layer in lora_layers(network).values()
+        )
+    )
+
+
 def lora_layers(network: nn.Module, all_kinds: bool = False) -> dict[str, Any]:
     """List the adapted layers of a network.
 

@@ -854,6 +854,17 @@ class Errors(metaclass=_Coded):
         "wrote."
     )
 
+    # G62: reports and the tracking of training runs
+    G620 = (
+        "The file {path} with the ids of the runs in Weights & Biases and MLflow is "
+        "damaged: {reason}. Remove it to start new runs there."
+    )
+    G621 = (
+        "A logger of [training.logger] needs a library that is not installed: "
+        "{reason}. Install it (pip install wandb, or pip install mlflow), or remove "
+        "the logger from the config."
+    )
+
     # G70 to G72: models on a server
     G700 = (
         "'api_key' is not a setting of the remote model. Its value is not shown. "

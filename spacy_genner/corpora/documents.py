@@ -461,6 +461,10 @@ def describe_offsets(text: str, start: int, end: int, surface: str) -> str:
             return (
                 f"the offsets count {name}, but have to count characters (code points)"
             )
+    if text[start : end + 1] == surface:
+        return "the end includes the last character, but has to be exclusive"
+    if start > 0 and surface in (text[start - 1 : end], text[start - 1 : end - 1]):
+        return "the offsets count from 1, but have to count from 0"
     return "offsets count characters (code points), not bytes or UTF-16 units"
 
 

@@ -91,3 +91,12 @@ def test_invalid_utf8_names_the_line(tmp_path):
     path.write_bytes(b"fine\n" + "Åre\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"\[G510\].*line 2"):
         read(path)
+
+
+def test_columns_with_tags_are_no_text_without_markup(tmp_path):
+    path = tmp_path / "c.txt"
+    path.write_text("Oslo B-GPE\n. O\n\nHm O\n")
+    with pytest.raises(ValueError, match=r"\[G566\].*--from conll"):
+        read(path)
+    path.write_text("Plan O\n\nNothing else.\n")
+    assert [doc.text for doc in read(path)] == ["Plan O", "Nothing else."]

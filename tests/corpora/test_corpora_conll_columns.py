@@ -307,3 +307,57 @@ def test_the_survey_of_a_usual_file_is_short(tmp_path, monkeypatch, name):
     levels = ["B-X"] if name == "conll" else ["B-X", "O"]
     assert len(read(tmp_path, (tokens(50, *levels) + "\n") * 200, name)) == 200
     assert sum(examined) < 1000
+
+
+@pytest.mark.parametrize(
+    "content, hint",
+    [
+        ("Oslo b-loc\n", "Write the tag 'b-loc' as 'B-loc'"),
+        ("Oslo\tB_LOC\n", "Write the tag 'B_LOC' as 'B-LOC'"),
+        ("Oslo LOC-B\n", "Write the tag 'LOC-B' as 'B-LOC'"),
+        ("Oslo I:LOC\n", "Write the tag 'I:LOC' as 'I-LOC'"),
+        ("APC2 B\n", "The tag 'B' has no label: write 'B-LABEL'"),
+        ("Oslo,B-LOC\n", "Separate the columns by tabs or spaces, not by ','"),
+        ("Sentence #,Word,Tag\n1,Oslo,O\n", "not by ','"),
+        ("Oslo;O\n", "not by ';'"),
+        ("Oslo|B-LOC\n", "not by '|'"),
+    ],
+)
+def test_other_notations_are_named(tmp_path, content, hint):
+    for name in ("conll", "conll-nested"):
+        with pytest.raises(ValueError) as raised:
+            read(tmp_path, content, name)
+        assert "[G514]" in str(raised.value) and hint in str(raised.value)
+
+
+def test_a_word_of_one_tag_has_no_hint(tmp_path):
+    for content in ("Oslo LOC\n", "Oslo x-LOC\n", "Oslo NN\n", "Oslo, LOC\n"):
+        with pytest.raises(ValueError) as raised:
+            read(tmp_path, content)
+        assert "rite" not in str(raised.value) and "Sep" not in str(raised.value)
+
+
+def test_whole_spans_of_bmewo(tmp_path):
+    [doc] = read(tmp_path, "A W-X\nb B-X\nc M-X\nd E-X\ne W-X\n")
+    assert [tuple(span) for span in doc.spans] == [
+        (0, 1, "X"),
+        (2, 7, "X"),
+        (8, 9, "X"),
+    ]
+
+
+def test_a_no_break_space_may_be_the_first_word(tmp_path):
+    found = read(tmp_path, "\u00a0\tO\nOslo\tB-LOC\n")
+    assert surfaces(found) == [("\u00a0 Oslo", [("Oslo", "LOC")])]
+
+
+def test_other_columns_of_tags_are_counted(tmp_path):
+    """A file of nested spans is not read as one of flat spans silently."""
+    content = "Uni\tB-ORG\tO\nOslo\tI-ORG\tB-LOC\n\nHm\tO\tO\n"
+    first, second = read(tmp_path, content)
+    [note] = first.diagnostics
+    assert note.kind == "other_columns_of_tags" and "columns 2," in note.message
+    assert "conll-nested" in note.message and second.diagnostics == ()
+    for other in ("a NN B-NP O\nb NN B-NP O\n", "a\tB-X\t\nb\tO\t\n"):
+        assert read(tmp_path, other)[0].diagnostics == ()
+    assert read(tmp_path, content, tag_columns=("2",))[0].diagnostics == ()

@@ -407,6 +407,48 @@ def test_offsets_outside_the_text_that_count_units_are_named(tmp_path):
         read(tmp_path, passage, "pubtator")
 
 
+@pytest.mark.parametrize(
+    "start, end, words",
+    [
+        (9, 12, "the end includes the last character"),
+        (10, 14, "the offsets count from 1"),
+        (10, 13, "the offsets count from 1"),
+        (2, 6, "offsets count characters"),
+    ],
+)
+def test_other_ways_to_count_are_named(tmp_path, start, end, words):
+    span = {"start": start, "end": end, "label": "GPE", "text": "Oslo"}
+    with pytest.raises(ValueError, match=rf"\[G513\].*line 1: .*'Oslo', .*: {words}"):
+        read(tmp_path, lines({"text": TEXT, "spans": [span]}))
+
+
+def test_offsets_outside_a_text_with_emoji_may_count_utf_16(tmp_path):
+    content = lines({"id": 1, "text": "😀 Oslo", "label": [[3, 7, "GPE"]]})
+    with pytest.raises(ValueError, match=r"\[G513\].*outside.*--offsets utf-16"):
+        read(tmp_path, content)
+    [doc] = read(tmp_path, content, offsets="utf-16")
+    assert doc.spans == [(2, 6, "GPE")]
+
+
+def test_classified_tasks_are_no_gold(tmp_path):
+    choice = {"type": "choices", "value": {"choices": ["good"]}}
+    with pytest.raises(ValueError, match=r"\[G513\].*line 1: no spans.*kind choices"):
+        read(tmp_path, json.dumps([task([choice])]))
+    # Where others have spans, the text is one without any.
+    found = read(tmp_path, json.dumps([task([choice]), task([region(), choice])]))
+    assert [doc.spans for doc in found] == [[], EXPECTED]
+    # A note about a region is no second region.
+    note = {"type": "textarea", "value": {"start": 9, "end": 13, "text": ["sic"]}}
+    [doc] = read(tmp_path, json.dumps([task([region(), note])]))
+    assert doc.spans == EXPECTED
+    assert [d.kind for d in doc.diagnostics] == ["annotation_without_offsets"]
+
+
+def test_a_missing_text_lists_the_keys(tmp_path):
+    with pytest.raises(ValueError, match=r"\[G513\].*keys \['content', 'spans'\]"):
+        read(tmp_path, lines({"content": TEXT, "spans": [SPAN]}))
+
+
 FILES = {
     "conll": "# id 1\nOslo B-GPE\n. O\n",
     "bracketed": "Ann left [Oslo | GPE].\n",
@@ -580,6 +622,20 @@ CONVERSATIONS = {
         "completion": [{"role": "assistant", "content": MARKED}],
     },
 }
+CONVERSATIONS["messages of parts"] = {
+    "messages": [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": f"Mark.\nText:\n{TEXT}"}],
+        },
+        {"role": "assistant", "content": [{"type": "text", "text": MARKED}]},
+    ]
+}
+CONVERSATIONS["no input"] = {
+    "instruction": f"Mark.\nText:\n{TEXT}",
+    "input": None,
+    "output": MARKED,
+}
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
@@ -606,3 +662,17 @@ def test_other_conversations_are_refused(tmp_path, turns):
         read(tmp_path, lines(record), "alpaca")
     with pytest.raises(ValueError, match=r"\[G557\].*line 1"):
         read(tmp_path, lines({"messages": [{"role": 3}]}), "alpaca")
+
+
+def test_messages_of_other_parts_are_refused(tmp_path):
+    image = {"type": "image_url", "image_url": {"url": "x"}}
+    record = {"messages": [{"role": "user", "content": [image]}]}
+    with pytest.raises(ValueError, match=r"\[G557\].*line 1"):
+        read(tmp_path, lines(record), "alpaca")
+
+
+def test_json_in_a_block_of_code_is_recognized(tmp_path):
+    output = '```json\n{"GPE": ["Oslo"]}\n```'
+    record = {"instruction": "Names.", "input": TEXT, "output": output}
+    [doc] = read(tmp_path, lines(record), "alpaca")
+    assert doc.spans == EXPECTED

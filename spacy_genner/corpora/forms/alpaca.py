@@ -45,6 +45,8 @@ _KEYS = {"occurrence_json": {"occurrence_index"}, "offset_json": {"start", "end"
 _ROLES = {"human": "user", "gpt": "assistant", "model": "assistant"}
 _NAMES = r"(?:text|sentence|input|passage|paragraph|document)"
 # A line that names the text and ends with a colon, or a line that starts with the name.
+# JSON in a block of code, as chat models write it.
+_FENCE = re.compile(r"\s*```\w*\s*\n(.*)```\s*", re.DOTALL)
 _CUE = re.compile(
     rf"^(?:[^\n:]*\b{_NAMES}\b[^\n:]*:[ \t]*$"
     rf"|[#* \t]*(?:input |the )?{_NAMES}[* \t]*:(?=[* \t]*\S))",
@@ -109,13 +111,15 @@ def _tasks(path: Path) -> Iterator[AlpacaTask]:
             raise _bad_record(path, line, str(error)) from error
         refuse_other(record, "alpaca", path, line)
         for key in ("instruction", "input", "output"):
-            found = record.get(key, "" if key != "output" else None)
+            found = record.get(key)
+            if found is None and key != "output":
+                found = record[key] = ""
             if not isinstance(found, str):
                 raise _bad_record(path, line, f"{key!r} is {found!r}, not a string")
             if has_lone_surrogate(found):
                 reason = f"{key!r} contains half of a character"
                 raise _bad_record(path, line, reason)
-        text, cues = record.get("input", ""), 0
+        text, cues = record["input"], 0
         if not text:
             text, cues = _text_in_instruction(record)
         if not text:
@@ -167,6 +171,8 @@ def _turns(record: dict[str, Any]) -> list[tuple[str, str]]:
     for item in items:
         role = item.get("role", item.get("from")) if isinstance(item, dict) else None
         text = item.get("content", item.get("value")) if role is not None else None
+        if isinstance(text, list):
+            text = _joined_parts(text)
         if not isinstance(role, str) or not isinstance(text, str):
             raise ValueError(
                 f"a message is {str(item)[:60]!r}, expected the strings 'role' and "
@@ -174,6 +180,14 @@ def _turns(record: dict[str, Any]) -> list[tuple[str, str]]:
             )
         turns.append((_ROLES.get(role, role), text))
     return turns
+
+
+def _joined_parts(parts: list[Any]) -> str | None:
+    """Return the content of a message that is a list of parts, if all are texts."""
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    if len(texts) != len(parts) or not all(isinstance(text, str) for text in texts):
+        return None
+    return "".join(map(str, texts))
 
 
 def _text_in_instruction(record: dict[str, Any]) -> tuple[str, int]:
@@ -223,8 +237,9 @@ def possible_formats(task: AlpacaTask) -> list[str]:
     if task.output == task.text:
         # There is no span. The text may look like JSON.
         return inline
+    fenced = _FENCE.fullmatch(task.output)
     try:
-        content = parse_json(task.output)
+        content = parse_json(fenced[1] if fenced else task.output)
     except ValueError:
         content = None
     if isinstance(content, dict):

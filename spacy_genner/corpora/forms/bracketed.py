@@ -1,5 +1,6 @@
 """Text with bracketed entities: one sentence a line, empty lines between documents."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,10 +22,13 @@ from ..documents import (
     group_sentences,
     representable_spans,
 )
+from .files import refuse_other_file
 
 LINES = "goes over the end of a line"
 SPACES = "texts whose white space is not kept"
 _BAR = " | "
+# The end of a line of a CoNLL file.
+_TAGGED = re.compile(r"\S[ \t]+(?:O|[BISUMLEW]-\S+)$")
 
 
 def read_bracketed(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
@@ -42,7 +46,7 @@ def read_bracketed(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
 
 
 def _sentences(path: Path) -> Iterator[Sentence]:
-    document, ended = 0, True
+    document, ended, tagged = 0, True, 0
     for number, line in numbered_lines(path):
         line = line.strip()
         if not line:
@@ -56,7 +60,12 @@ def _sentences(path: Path) -> Iterator[Sentence]:
             raise ValueError(
                 Errors.G511.format(path=path, line=number, reason=error)
             ) from error
+        if tagged >= 0:
+            tagged = -1 if spans or not _TAGGED.search(line) else tagged + 1
         yield Sentence(text, spans, str(document))
+    if tagged > 1:
+        # Lines of tokens and tags are texts without markup.
+        refuse_other_file(path, "bracketed")
 
 
 def parse_bracketed(line: str) -> tuple[str, list[CharSpan]]:

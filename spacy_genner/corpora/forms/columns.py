@@ -18,15 +18,23 @@ from .files import refuse_other_file
 FLAT, NESTED = "conll", "conll-nested"
 DOCSTART = "-DOCSTART-"
 OUTSIDE = "O"
-BEGIN = ("B", "S", "U")
+BEGIN = ("B",)
 INSIDE = ("I", "M", "L", "E")
+SINGLE = ("S", "U", "W")
 
 # The tags of one level, one for each token.
 Tags = list[str]
 
-_PREFIXES = (*BEGIN, *INSIDE)
+_PREFIXES = (*BEGIN, *INSIDE, *SINGLE)
+# Tags in other notations: b-loc, B_LOC, LOC-B, and B.
+_OTHER_TAG = re.compile(
+    r"(?P<prefix>[A-Za-z])[-_:/.](?P<label>\S+)"
+    r"|(?P<last>\S+)[-_:/.](?P<suffix>[BISUMLEW])|(?P<alone>[BISUMLEW])"
+)
+_OTHER_SIGNS = (",", ";", "|")
 # The number of lines that are examined together.
 _CHUNK = 500
+_MAX_SHOWN = 80
 
 _TOKEN_NAMES = {"token", "tokens", "word", "words", "form", "text"}
 _TAG_NAME = re.compile(
@@ -69,6 +77,8 @@ class Layout(NamedTuple):
         (`NER=B-GPE|SpaceAfter=No`).
     indexed (bool): Whether the first column counts the tokens of a sentence.
     header (tuple[str, ...]): The cells of the header row, which may be repeated.
+    others (tuple[int, ...]): Columns of tags that are not read, if every column after
+        the token has tags.
     """
 
     tabs: bool
@@ -79,6 +89,7 @@ class Layout(NamedTuple):
     key: str | None = None
     indexed: bool = False
     header: tuple[str, ...] = ()
+    others: tuple[int, ...] = ()
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -131,6 +142,27 @@ def _attributes(cell: str) -> dict[str, str]:
     """Read a column of attributes, such as `NER=B-GPE|SpaceAfter=No`."""
     pairs = (item.partition("=") for item in cell.split("|") if "=" in item)
     return {key: value for key, _, value in pairs}
+
+
+def _hint(line: str) -> str:
+    """Return a sentence about the notation of a malformed line, or nothing."""
+    words = line.split()
+    for sign in _OTHER_SIGNS if "\t" not in line else ():
+        last = line.rpartition(sign)[2].strip()
+        if sign in line.strip(sign) and (
+            _is_tag(last) or _TAG_NAME.fullmatch(last.casefold())
+        ):
+            return f". Separate the columns by tabs or spaces, not by {sign!r}"
+    match = _OTHER_TAG.fullmatch(words[-1]) if words else None
+    if match is None:
+        return ""
+    if match["alone"]:
+        return f". The tag {words[-1]!r} has no label: write '{words[-1]}-LABEL'"
+    prefix = (match["prefix"] or match["suffix"]).upper()
+    if prefix not in _PREFIXES:
+        return ""
+    tag = f"{prefix}-{match['label'] or match['last']}"
+    return "" if _is_tag(words[-1]) else f". Write the tag {words[-1]!r} as {tag!r}"
 
 
 class RowReader:
@@ -245,7 +277,8 @@ class RowReader:
     def _malformed(self, number: int, line: str) -> ValueError:
         if number == self.layout.first:
             refuse_other_file(self.path, FLAT if self.last_only else NESTED)
-        return ValueError(Errors.G514.format(path=self.path, line=number, found=line))
+        found = f"{line[:_MAX_SHOWN]!r}{_hint(line)}"
+        return ValueError(Errors.G514.format(path=self.path, line=number, found=found))
 
     def _check_width(self, number: int, line: str, columns: list[str]) -> None:
         layout = self.layout
@@ -268,7 +301,7 @@ class RowReader:
             )
         raise ValueError(
             Errors.G564.format(
-                path=self.path, line=number, reason=reason, found=line[:80]
+                path=self.path, line=number, reason=reason, found=line[:_MAX_SHOWN]
             )
         )
 
@@ -350,7 +383,7 @@ class _Survey:
         number (int): The number of the line.
         line (str): The line.
         """
-        self.tabs = "\t" in (line.strip() if self.cut else line)
+        self.tabs = "\t" in (line.rstrip() if self.cut else line)
         columns = self._columns(line)
         self.width, self.first = len(columns), number
         if self._is_header(columns):
@@ -486,7 +519,12 @@ class _Survey:
             header=self.header,
         )
         tags, key = self._tags(token, indexed or bool(self.names))
-        return layout._replace(tags=tags, key=key)
+        others: tuple[int, ...] = ()
+        if self.last_only and tags is None and token + 1 < self.width - 1:
+            after = range(token + 1, self.width)
+            if every.intersection(self.some).issuperset(after):
+                others = tuple(after[:-1])
+        return layout._replace(tags=tags, key=key, others=others)
 
     def _tags(
         self, token: int, certain: bool

@@ -22,6 +22,7 @@ from ..documents import (
     Annotated,
     ConversionCounts,
     ConvertOptions,
+    Diagnostic,
     Sentence,
     WriteOptions,
     describe_span,
@@ -35,6 +36,8 @@ from .columns import (
     INSIDE,
     NESTED,
     OUTSIDE,
+    SINGLE,
+    Layout,
     Row,
     RowReader,
     Tags,
@@ -45,7 +48,9 @@ from .columns import (
 
 OVERLAPS = "overlaps a longer one"
 ACROSS = "sentence ends inside of a span, not written"
-_END = ("S", "U", "L", "E")
+_END = (*SINGLE, "L", "E")
+# The kind of the diagnostic for columns of tags that are not read.
+OTHER_COLUMNS = "other_columns_of_tags"
 
 _NEW_DOCUMENT = re.compile(
     r"#\s*(?:newdoc(?:\s+id)?(?:\s*=\s*(?P<new>.*))?"
@@ -86,17 +91,22 @@ def read_conll_nested(path: Path, options: ConvertOptions) -> Iterator[Annotated
 def _documents(
     path: Path, options: ConvertOptions, last_only: bool
 ) -> Iterator[Annotated]:
-    sentences = _sentences(path, options, last_only)
-    texts = group_sentences(sentences, bool(options.join_sentences))
-    return detokenize(texts) if options.detokenize else texts
-
-
-def _sentences(
-    path: Path, options: ConvertOptions, last_only: bool
-) -> Iterator[Sentence]:
     layout = detect_layout(path, options, last_only)
     if layout is None:
         return
+    sentences = _sentences(path, layout, last_only)
+    texts = group_sentences(sentences, bool(options.join_sentences))
+    for annotated in detokenize(texts) if options.detokenize else texts:
+        if layout.others:
+            columns = ", ".join(str(column + 1) for column in layout.others)
+            message = f"{path}: columns {columns}, which 'conll-nested' reads, too"
+            note = Diagnostic(OTHER_COLUMNS, message)
+            annotated = annotated._replace(diagnostics=(note,))
+            layout = layout._replace(others=())
+        yield annotated
+
+
+def _sentences(path: Path, layout: Layout, last_only: bool) -> Iterator[Sentence]:
     reader = RowReader(path, layout, last_only)
     document, name = 1, ""
     rows: list[Row] = []

@@ -34,7 +34,7 @@ from ..documents import (
     doc_id_of,
 )
 from .files import refuse_other_file
-from .label_studio import Example, MinimalReader, read_task
+from .label_studio import OTHER_RESULTS, Example, MinimalReader, read_task
 from .prodigy import Answers, accepted_without_spans
 
 _Item = TypeVar("_Item")
@@ -81,6 +81,9 @@ class _Reader:
         self.left_out = 0
         self._answers = Answers(path)
         self._minimal = MinimalReader()
+        # The first classified task of Label Studio, and whether one has spans.
+        self._classified: tuple[int, str] | None = None
+        self._task_spans = False
         # The lines of examples with the same annotation as another of the same input.
         self._repeated: list[int] = []
         # Groups of spans in texts that lack the chosen group, and whether one has it.
@@ -114,6 +117,9 @@ class _Reader:
                 raise self._error(line, error) from error
         self._answers.finish()
         fault = self._minimal.finish()
+        if self._classified and not self._task_spans:
+            line, kinds = self._classified
+            fault = line, f"no spans in the file, found results of the kind {kinds}"
         if fault is not None:
             raise self._error(*fault)
         if self._others and not self._grouped:
@@ -146,7 +152,8 @@ class _Reader:
             return None
         text = example.text
         if not isinstance(text, str):
-            raise ValueError(f"'text' is {text!r}, expected a string")
+            found = "" if text else f", found the keys {sorted(record)}"
+            raise ValueError(f"'text' is {text!r}, expected a string{found}")
         if has_lone_surrogate(text):
             raise ValueError("'text' contains half of a character (a lone surrogate)")
         offsets = OffsetMap(text, self.offsets)
@@ -168,7 +175,13 @@ class _Reader:
 
     def _example(self, record: dict[str, Any], line: int) -> Example | None:
         if isinstance(record.get("data"), dict):
-            return read_task(record, f"{self.path}, line {line}")
+            task = read_task(record, f"{self.path}, line {line}")
+            if task is not None:
+                self._task_spans = self._task_spans or bool(task.spans[0])
+                kinds = [note for kind, note in task.notes if kind == OTHER_RESULTS]
+                if kinds and self._classified is None:
+                    self._classified = (line, kinds[0])
+            return task
         if not isinstance(record.get("spans"), list) and not _is_list(
             record, "entities"
         ):
@@ -391,14 +404,18 @@ def _read_span(item: Any, text: str, offsets: OffsetMap) -> CharSpan:
     found = text[first:last] if fits else ""
     surface = item.get("text") if isinstance(item, dict) else None
     if isinstance(surface, str) and surface and surface != found:
+        reason = describe_offsets(text, start, end, surface)
+        if "UTF-16" in reason or "bytes" in reason:
+            reason += " (see --offsets)"
         raise ValueError(
             f"the span {item!r} has the text {surface!r}, but its offsets give "
-            f"{found!r}: {describe_offsets(text, start, end, surface)} (see --offsets)"
+            f"{found!r}: {reason}"
         )
     if first is None or last is None or not fits:
-        raise ValueError(
-            f"the span {item!r} is empty or outside the text of {len(text)} characters"
-        )
+        reason = f"empty or outside the text of {len(text)} characters"
+        if any(char > "\uffff" for char in text):
+            reason += ". If the offsets count UTF-16 units, use --offsets utf-16"
+        raise ValueError(f"the span {item!r} is {reason}")
     return CharSpan(first, last, label)
 
 

@@ -18,6 +18,8 @@ from ..documents import ConversionCounts, WriteOptions, doc_id_of
 
 # The kind of the diagnostic for a part of an annotation that is not a span.
 NO_SPAN = "annotation_without_offsets"
+# The kind for a text without spans that is annotated otherwise, such as classified.
+OTHER_RESULTS = "text_annotated_without_spans"
 # Keys of JSON-MIN that don't contain the text or the annotation.
 _MINIMAL_KEYS = {
     "id",
@@ -29,6 +31,8 @@ _MINIMAL_KEYS = {
     "doc_id",
 }
 _LABELS = ("labels", "hypertextlabels")
+# Kinds of results about a whole text, or about a region that another result labels.
+_OTHER_RESULTS = ("choices", "number", "rating", "taxonomy", "textarea")
 
 
 class Example(NamedTuple):
@@ -85,7 +89,7 @@ def read_task(record: dict[str, Any], place: str) -> Example | None:
         spans: list[Any] = []
         for item in annotation["result"]:
             value = item.get("value") if isinstance(item, dict) else None
-            if isinstance(value, dict) and "start" in value:
+            if isinstance(value, dict) and "start" in value and not _is_other(item):
                 spans += _labelled(value)
             else:
                 kind = item.get("type") if isinstance(item, dict) else item
@@ -96,9 +100,20 @@ def read_task(record: dict[str, Any], place: str) -> Example | None:
             f"the task has {len(fields)} annotations that differ: keep one, or mark "
             "one as ground truth"
         )
+    if not fields[0] and any(map(_is_other, done[0]["result"])):
+        kinds = sorted({i["type"] for i in done[0]["result"] if _is_other(i)})
+        notes.append((OTHER_RESULTS, ", ".join(kinds)))
     doc_id = record["data"].get("doc_id", _own_id(record))
     starts = record["data"].get("sentence_starts")
     return Example(text, fields[:1], doc_id, record, starts, tuple(notes))
+
+
+def _is_other(item: Any) -> bool:
+    """Return whether a result of an annotation is of a kind that has no spans."""
+    if not isinstance(item, dict) or item.get("type") not in _OTHER_RESULTS:
+        return False
+    value = item.get("value")
+    return not (isinstance(value, dict) and _is_region(value))
 
 
 def _task_text(data: dict[str, Any], record: dict[str, Any]) -> Any:

@@ -770,6 +770,25 @@ class Errors(metaclass=_Coded):
         "characters. Expected whole numbers: the offsets where sentences start. "
         "Correct the function under 'splitter' of [components.{name}]."
     )
+    G569 = (
+        "'--dev' is {dev} and '--test' is {test}. Expected shares of at least 0 and "
+        "less than 1, of which at least one is above 0, and whose sum is less than 1: "
+        "the rest is for training."
+    )
+    G570 = (
+        "{path} has {total} documents in {found} groups of documents that stay "
+        "together, because they have the same ID or text: too few for {parts} parts. "
+        "Set '--dev' or '--test' to 0, or give a larger corpus."
+    )
+    G571 = (
+        "{path} is from an earlier split. With a share of 0 there is no part {part!r}, "
+        "and documents of the file would be in other parts, too. Remove the file, or "
+        "choose another folder."
+    )
+    G572 = "{path} is a file. Expected a folder, which may be missing."
+    G573 = (
+        "{path} is the corpus, which the split would overwrite. Choose another folder."
+    )
     G576 = (
         "{path}, line {line}: the examples in lines {first} and {line} have the same "
         "text ('_input_hash') and different spans. Expected one complete annotation "
@@ -1533,6 +1552,10 @@ class Warnings(metaclass=_Coded):
         "them ('4.7', 'U.S.', 'Dr. Smith'), as the tokenizer separates their periods. "
         'Replace it: set factory = "genner_sentences" in [components.{name}] and '
         "remove 'punct_chars'. Set lines = true if each line is a sentence."
+    )
+    W521 = (
+        "Some labels are in too few documents to be in every part: {found}. A part "
+        "without a label says nothing about it. Annotate more documents with it."
     )
     W524 = (
         "{path}: {count} examples repeat the annotation of another example of the same "

@@ -51,16 +51,19 @@ _DECODER = json.JSONDecoder()
 
 
 @contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
+def replaced_file(path: Path, sweep: bool = True) -> Iterator[Path]:
     """Replace a file atomically by the content that the block writes.
 
     path (Path): The file to write, or a link to it. A missing parent folder is created.
+    sweep (bool): Whether to look for the temporary files of killed processes, which
+        lists the folder. The writer of a folder with very many files looks for them
+        once instead.
     YIELDS (Path): An empty temporary file in the same folder. It becomes `path` when
         the block ends without an error, and is removed otherwise.
     RAISES (OSError): The file can't be written. The error names `path`.
     """
     target = _resolved(path)
-    fresh, lock = _file_beside(target, path)
+    fresh, lock = _file_beside(target, path, sweep)
     try:
         _set_default_mode(fresh, 0o666)
         yield fresh
@@ -157,12 +160,15 @@ def temporary_text_file(folder: Path) -> Iterator[IO[str]]:
         yield file
 
 
-def _file_beside(target: Path, path: Path) -> tuple[Path, int | None]:
+def _file_beside(
+    target: Path, path: Path, sweep: bool = True
+) -> tuple[Path, int | None]:
     """Create a locked temporary file beside a target. Errors name `path`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
-    _remove_leftovers(target, _FILE_SUFFIX)
+    if sweep:
+        _remove_leftovers(target, _FILE_SUFFIX)
 
     def create() -> Path:
         try:

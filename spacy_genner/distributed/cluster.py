@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -91,9 +92,10 @@ def connected(address: str | None, resources: Resources) -> Iterator[Any]:
 def _prepare_local() -> None:
     """Set the variables that a cluster of this machine reads at its start. Values that
     the user set stay."""
-    if "RAY_AUTH_MODE" not in os.environ:
-        # The ports of a cluster are open on all network interfaces, so the cluster has
-        # a token of its own.
+    # The ports of a cluster are open on all network interfaces, so the cluster has a
+    # token of its own. An imported Ray has read the mode already; recent versions then
+    # use the token in the user's home.
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     # Ray logs an error for each restartable actor, although nothing is wrong.

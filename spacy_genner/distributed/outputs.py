@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Errors
-from ..io import parse_json, read_text, remove, replaced_file, write_bytes, write_json
+from ..io import parse_json, read_text, remove, replaced_file, write_json
 from ..pipeline.results import FAILED, STATUSES
 from ..pipeline.texts import AnnotatedText, to_record
 from .inputs import RESULT_COLUMNS, TEXT_COLUMN, Corpus, field_value
@@ -35,6 +35,8 @@ PROGRESS = "_progress"
 _LOCK = "_lock"
 _RUN = "run.json"
 _ATTEMPTS = ".attempts"
+# What workers leave that were killed while they wrote.
+_UNFINISHED = ".part-*.new"
 _LAYOUT = 1
 _OWN_NAME = re.compile(
     r"\.?part-\d{6}\.(jsonl|parquet)(\..*\.new)?"
@@ -163,9 +165,11 @@ class OutputFolder:
             continued, or that can't be.
         """
         names = {found.name for found in self.path.iterdir()} - {_LOCK}
-        if names and resume is None:
+        has_parts = any(not name.startswith((PROGRESS, ".")) for name in names)
+        if has_parts and resume is None:
             raise ValueError(Errors.G832.format(path=self.path))
-        if names and resume is False:
+        # There is nothing to lose in a run without a part.
+        if names and (resume is False or not has_parts):
             for name in sorted(names):
                 remove(self.path / name)
             names = set()
@@ -304,6 +308,8 @@ class OutputFolder:
                 },
             )
         remove(self.path / PROGRESS)
+        for path in self.path.glob(_UNFINISHED):
+            remove(path)
         summary.statuses = dict(statuses)
         return summary
 
@@ -330,7 +336,8 @@ class OutputFolder:
         """
         path = self._attempts_path(number)
         count = 1 + (path.stat().st_size if path.is_file() else 0)
-        write_bytes(path, b"." * count)
+        with replaced_file(path, sweep=False) as fresh:
+            fresh.write_bytes(b"." * count)
         return count
 
     def write_part(
@@ -358,7 +365,7 @@ class OutputFolder:
             counts.add(text, to_record(text, spans_key), len(text.doc.spans[spans_key]))
             for text in annotated
         )
-        with replaced_file(path) as fresh:
+        with replaced_file(path, sweep=False) as fresh:
             if self.part_format == "jsonl":
                 with fresh.open("w", encoding="utf-8", newline="\n") as file:
                     for record in records:
@@ -380,7 +387,8 @@ class OutputFolder:
             sha256=checksum,
             failed=counts.failed,
         )
-        write_json(self._record_path(number), asdict(part_record))
+        with replaced_file(self._record_path(number), sweep=False) as fresh:
+            fresh.write_text(json.dumps(asdict(part_record)), encoding="utf8")
         return part_record
 
 

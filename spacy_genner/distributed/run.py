@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spacy.cli._util import import_code
 from spacy.language import Language
 
 from .. import __version__
@@ -19,7 +18,13 @@ from ..pipeline.loading import find_spans_key, load_pipeline
 from .cluster import Resources, connected, import_ray, pool_size
 from .inputs import PART_SIZE, Corpus, Part, cut_corpus
 from .outputs import FORMATS, MAX_PARTS, OutputFolder, Summary
-from .workers import Annotator, PartAnnotator, PartResult, PartSettings
+from .workers import (
+    Annotator,
+    PartAnnotator,
+    PartResult,
+    PartSettings,
+    import_code,
+)
 
 
 def annotate_corpus(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spacy
-from spacy.cli._util import import_code
+from spacy.util import import_file
 
 from ..errors import Errors, GennerWarning
 from ..pipeline.loading import find_spans_key, load_pipeline
@@ -57,6 +57,22 @@ class PipelineWorker:
         self.nlp = load_pipeline(model)
         self.spans_key = spans_key or find_spans_key(self.nlp, model)
         self.batch_size = batch_size
+
+
+def import_code(path: str | Path) -> None:
+    """Import a Python file with registered functions.
+
+    path (str | Path): The file.
+    RAISES (ValueError): It can't be imported.
+    """
+    try:
+        # The name that spaCy gives to such a file.
+        import_file("python_code", path)
+    except Exception as error:
+        expected = f"a Python file that can be imported ({error!r})"
+        raise ValueError(
+            Errors.G836.format(name="code", found=str(path), expected=expected)
+        ) from error
 
 
 class Annotator(PipelineWorker):

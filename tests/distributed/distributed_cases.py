@@ -1,13 +1,18 @@
 """Pipelines and corpora for the tests of runs over a corpus."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 import spacy
 from spacy.tokens import DocBin
 from spacy.util import import_file
 
 CODE = Path(__file__).with_name("marks_component.py")
+NEEDS_ARROW = pytest.mark.skipif(
+    find_spec("pyarrow") is None, reason="the extra 'ray' is not installed"
+)
 NLP = spacy.blank("en")
 
 

@@ -4,14 +4,16 @@ import json
 
 import pytest
 import spacy
-from distributed_cases import write_docs, write_jsonl
+from distributed_cases import NEEDS_ARROW, write_docs, write_jsonl
 
 from spacy_genner.distributed.inputs import PartReader, cut_corpus
 
-pytest.importorskip("pyarrow", reason="the extra 'ray' is not installed")
-import pyarrow  # noqa: E402
-from pyarrow import parquet  # noqa: E402
-
+SUFFIXES = [
+    ".txt",
+    ".jsonl",
+    ".spacy",
+    pytest.param(".parquet", marks=NEEDS_ARROW),
+]
 # A line separator that is no end of a line in a file, and characters of several bytes.
 TEXTS = ["Åse came.", "a\u2028b", "", "日本", "e", "f", "g"]
 NLP = spacy.blank("en")
@@ -26,6 +28,9 @@ def write(path, texts):
     elif path.suffix == ".spacy":
         write_docs(path, texts)
     else:
+        import pyarrow
+        from pyarrow import parquet
+
         table = pyarrow.table({"text": texts, "n": list(range(len(texts)))})
         parquet.write_table(table, path, row_group_size=2)
     return path
@@ -36,7 +41,7 @@ def read_all(corpus):
     return [text for part in corpus.parts for text in reader.read(part)]
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".parquet", ".spacy"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("part_size", [1, 3, 7, 100])
 def test_parts_are_the_corpus_in_order(tmp_path, suffix, part_size):
     corpus = cut_corpus(write(tmp_path / f"in{suffix}", TEXTS), part_size, False)
@@ -55,7 +60,7 @@ def test_parts_are_the_corpus_in_order(tmp_path, suffix, part_size):
         assert ids == [f"d{i}" for i in range(7)]
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".parquet", ".spacy"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path, suffix):
     for name, texts in (("b", TEXTS[3:]), ("a", TEXTS[:3])):
         write(tmp_path / f"{name}{suffix}", texts)
@@ -81,7 +86,7 @@ def test_the_checksum_depends_on_content_and_parts_alone(tmp_path):
     assert cut_corpus(tmp_path / "a.jsonl", 2, False).checksum != one
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".parquet", ".spacy"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_that_changes_during_the_run_is_found(tmp_path, suffix):
     path = write(tmp_path / f"in{suffix}", TEXTS)
     corpus = cut_corpus(path, 3, False)
@@ -101,7 +106,11 @@ def test_malformed_lines_are_found_before_the_work(tmp_path):
         cut_corpus(path, 2, False)
 
 
+@NEEDS_ARROW
 def test_unsuitable_parquet_files_are_found_before_the_work(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
     path = tmp_path / "in.parquet"
     path.write_bytes(b"no file of this kind")
     with pytest.raises(ValueError, match="G826"):

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from distributed_cases import (
     CODE,
+    NEEDS_ARROW,
     jsonl_rows,
     save_marks,
     save_tiny,
@@ -19,10 +20,7 @@ from spacy_genner.distributed import annotate_corpus, run
 from spacy_genner.distributed.outputs import OutputFolder
 from spacy_genner.distributed.workers import MAX_ATTEMPTS, PartAnnotator, PartResult
 
-pytest.importorskip("pyarrow", reason="the extra 'ray' is not installed")
-import pyarrow  # noqa: E402
-from pyarrow import parquet  # noqa: E402
-
+FORMATS = ["jsonl", pytest.param("parquet", marks=NEEDS_ARROW)]
 TEXTS = ["Åse came.", "boom", "", "Bo left.", "e", "boom too", "g"]
 FIRST = {"start": 0, "label": "FIRST", "score": 0.25}
 
@@ -116,7 +114,7 @@ def test_the_manifest_describes_the_parts(tmp_path, settings):
     }
 
 
-@pytest.mark.parametrize("part_format", ["jsonl", "parquet"])
+@pytest.mark.parametrize("part_format", FORMATS)
 @pytest.mark.parametrize("until", range(5))
 def test_a_resumed_run_equals_an_unbroken_one(
     tmp_path, settings, workers, until, part_format
@@ -269,7 +267,10 @@ def test_a_worker_that_sees_another_folder_is_reported(tmp_path, settings, monke
         annotate_corpus(**settings)
 
 
+@NEEDS_ARROW
 def test_parquet_has_typed_columns(tmp_path, settings):
+    from pyarrow import parquet
+
     annotate_corpus(**settings, part_format="parquet")
     table = parquet.read_table(tmp_path / "out")
     assert table.column_names == ["id", "meta", "text", "spans", "status", "issues"]
@@ -282,7 +283,11 @@ def test_parquet_has_typed_columns(tmp_path, settings):
     assert issue["code"] == "failed" and "it went off" in issue["message"]
 
 
+@NEEDS_ARROW
 def test_parquet_to_parquet_keeps_columns_and_types(tmp_path, settings):
+    import pyarrow
+    from pyarrow import parquet
+
     columns = {
         "when": pyarrow.array([0, 1, None], pyarrow.timestamp("ns")),
         "text": ["Bo left.", "boom", "c"],
@@ -298,7 +303,7 @@ def test_parquet_to_parquet_keeps_columns_and_types(tmp_path, settings):
     assert table["status"].to_pylist() == ["ok", "failed", "ok"]
 
 
-@pytest.mark.parametrize("part_format", ["jsonl", "parquet"])
+@pytest.mark.parametrize("part_format", FORMATS)
 def test_docs_and_text_lines_may_be_the_input(tmp_path, settings, part_format):
     docs = write_docs(tmp_path / "in.spacy", TEXTS)
     lines = tmp_path / "in.txt"
@@ -313,6 +318,8 @@ def test_docs_and_text_lines_may_be_the_input(tmp_path, settings, part_format):
         if part_format == "jsonl":
             assert [row["text"] for row in jsonl_rows(output)] == TEXTS
         else:
+            from pyarrow import parquet
+
             assert parquet.read_table(output)["text"].to_pylist() == TEXTS
 
 

@@ -16,6 +16,9 @@ from .settings import ServeSettings
 
 # How long responses that are finished may take to be sent when the server stops.
 _SEND_SECONDS = 5
+# Longer than clients keep idle connections. Otherwise the server may close one at the
+# moment at which a client sends a request.
+_KEEP_ALIVE_SECONDS = 75
 
 
 def serve(
@@ -46,6 +49,7 @@ def serve(
         # The header with the name of the server is of no use to clients.
         server_header=False,
         timeout_graceful_shutdown=_SEND_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
     server = GracefulServer(config, service)
     on_start(address_of(listener, settings.host))

@@ -98,6 +98,8 @@ def _prepare_local() -> None:
     if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    # Ray lowers the priority of workers below that of all other processes.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     # Ray logs an error for each restartable actor, although nothing is wrong.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 

@@ -151,6 +151,9 @@ class OutputFolder:
             with suppress(OSError):
                 (self.path / _LOCK).unlink()
             lock.release()
+            # A run that was refused leaves no empty folder.
+            with suppress(OSError):
+                self.path.rmdir()
 
     def begin(
         self, identity: Mapping[str, Any], resume: bool | None = None

@@ -5,7 +5,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,17 @@ class PipelineWorker:
         self.nlp = load_pipeline(model)
         self.spans_key = spans_key or find_spans_key(self.nlp, model)
         self.batch_size = batch_size
+
+    def memory_zone(self) -> AbstractContextManager[Any]:
+        """Free the strings of texts at the end of a block. Otherwise the vocabulary
+        grows with the corpus.
+
+        RETURNS (AbstractContextManager[Any]): The block. Docs that are made in it may
+            not be used after it.
+        """
+        factories = {self.nlp.get_pipe_meta(n).factory for n in self.nlp.pipe_names}
+        # The cache of spacy-llm keeps Docs.
+        return nullcontext() if "llm" in factories else self.nlp.memory_zone()
 
 
 def import_code(path: str | Path) -> None:
@@ -150,7 +161,7 @@ class Annotator(PipelineWorker):
                         column=self.text, path="a batch", row=row, found=text
                     )
                 )
-        with self.nlp.memory_zone():
+        with self.memory_zone():
             inputs = (InputText(text, {}, None) for text in texts)
             stream = annotate_stream(self.nlp, self.spans_key, inputs, self.batch_size)
             records = [to_record(annotated, self.spans_key) for annotated in stream]
@@ -268,15 +279,13 @@ class PartAnnotator:
                 f"{documents} ({part.path})"
             )
             raise ValueError(Errors.G839.format(reason=reason, output=settings.output))
-        nlp, reader = self._worker.nlp, self._reader
+        reader = self._reader
         texts, rows = reader.read(part), None
         if settings.part_format == "parquet" and part.path.endswith(PARQUET):
             rows = reader.rows(part)
-        # Strings of the texts are freed with the part. Otherwise the vocabulary grows
-        # with the corpus.
-        with nlp.memory_zone():
+        with self._worker.memory_zone():
             stream = annotate_stream(
-                nlp, settings.spans_key, texts, settings.batch_size
+                self._worker.nlp, settings.spans_key, texts, settings.batch_size
             )
             record = self._folder.write_part(
                 part.number, stream, settings.spans_key, settings.fields, rows

@@ -339,41 +339,6 @@ def test_copy_grammar_accepts_marked_copies(import_benchmark):
     assert len(grammars.lark(rules).splitlines()) == len(rules) + 1
 
 
-def test_merged_weights_replace_those_of_the_base(import_benchmark, tmp_path):
-    gguf = pytest.importorskip("gguf")
-    merged = import_benchmark("merged_gguf")
-    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "gemma3")
-    writer.add_block_count(1)
-    writer.add_token_list(["a", "b"])
-    weights = {
-        "token_embd.weight": torch.randn(2, 32),
-        "blk.0.attn_q.weight": torch.randn(8, 32),
-        "blk.0.attn_norm.weight": torch.randn(32),
-    }
-    for name, weight in weights.items():
-        kind = gguf.GGMLQuantizationType.Q8_0 if weight.ndim > 1 else None
-        data = weight.numpy()
-        data = gguf.quantize(data, kind) if kind is not None else data
-        writer.add_tensor(name, data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    new = torch.randn(8, 32)
-    changed = {"model.layers.0.self_attn.q_proj.weight": new}
-    merged.replace_weights(tmp_path / "a.gguf", changed, tmp_path / "b.gguf")
-    reader = gguf.GGUFReader(tmp_path / "b.gguf")
-    tokens = reader.get_field("tokenizer.ggml.tokens").contents()
-    assert tokens == ["a", "b"]
-    found = {t.name: torch.tensor(t.data.astype("float32")) for t in reader.tensors}
-    for name, weight in {**weights, "blk.0.attn_q.weight": new}.items():
-        assert torch.allclose(found[name], weight, atol=0.03), name
-    assert torch.allclose(found["blk.0.attn_q.weight"], new, atol=2e-3)
-    lost = {"model.layers.0.self_attn.unheard.weight": new}
-    with pytest.raises(import_benchmark("base").NotAvailable, match="unheard"):
-        merged.replace_weights(tmp_path / "a.gguf", lost, tmp_path / "c.gguf")
-
-
 def test_base_without_gguf_is_refused(import_benchmark, make_context, tmp_path):
     lm = component(make_context().nlp).lm
     error = import_benchmark("base").NotAvailable

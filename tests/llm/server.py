@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from server_protocol import fault
+from server_protocol import OPENAI, fault
 
 MODEL = "test-model"
 KEY = "sk-test-0123456789abcdefghij"
@@ -91,7 +91,15 @@ Script = Callable[[Call], Any]
 class Server:
     """The server; `with Server(script) as server` runs it."""
 
-    def __init__(self, script: Script | None = None, key: str | None = KEY):
+    def __init__(
+        self,
+        script: Script | None = None,
+        key: str | None = KEY,
+        kind: str = OPENAI,
+        models: tuple[str, ...] = (MODEL,),
+    ):
+        self.kind = kind
+        self.models = models
         self.script = script or (lambda call: Respond(f"answer to {call.prompt}"))
         self.key = key
         self.calls: list[Call] = []
@@ -122,6 +130,8 @@ class Server:
 
     def call(self, kind: str, body: dict[str, Any], headers: dict[str, str]) -> Call:
         prompt = body["messages"][-1]["content"] if kind == "chat" else body["prompt"]
+        if isinstance(prompt, list):
+            prompt = " ".join(map(str, prompt))
         with self.lock:
             self._attempts[prompt] += 1
             attempt = self._attempts[prompt]
@@ -188,10 +198,10 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.loads(raw)
         except ValueError:
             return self._refuse(400, "We could not parse the JSON body of your request")
-        wrong = fault(kind, body)
+        wrong = fault(kind, body, owner.kind)
         if wrong:
             return self._refuse(400, wrong)
-        if body["model"] != MODEL:
+        if body["model"] not in owner.models:
             message = f"The model `{body['model']}` does not exist"
             return self._refuse(404, message, "model_not_found")
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -275,7 +285,7 @@ def _response(call: Call, answer: Respond) -> dict[str, Any]:
         "id": f"x-{call.number}",
         "object": named,
         "created": 0,
-        "model": MODEL,
+        "model": call.body["model"],
         "choices": [choice],
     }
     return response if answer.usage is None else {**response, "usage": answer.usage}

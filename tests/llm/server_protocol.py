@@ -5,8 +5,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+# The kinds of servers, which differ in the parameters of completions. The real ones
+# ignore what they do not know.
+OPENAI, VLLM, LLAMA_CPP, TEXT_ONLY = "openai", "vllm", "llama.cpp", "text only"
 
-def fault(kind: str, body: Any) -> str | None:
+
+def fault(kind: str, body: Any, server: str = OPENAI) -> str | None:
     """RETURNS (str | None): The fault of a request."""
     if not isinstance(body, dict):
         return "the body is no object"
@@ -15,6 +19,8 @@ def fault(kind: str, body: Any) -> str | None:
         if key not in body:
             return f"you must provide a {key} parameter"
     checks = {**_CHECKS, prompt: _PROMPTS[kind], "logprobs": _LOGPROBS[kind]}
+    if kind == "completion":
+        checks.update(_COMPLETIONS[server])
     if kind == "chat":
         checks["top_logprobs"] = lambda value: _whole(value) and 0 <= value <= 20
     for key, value in body.items():
@@ -116,6 +122,22 @@ def _are_stops(value: Any) -> bool:
     )
 
 
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_whole, value))
+
+
+def _is_grammar(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("root ::= ")
+
+
+def _is_structure(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"grammar"}
+        and _is_grammar(value["grammar"])
+    )
+
+
 _PROMPTS = {"chat": _are_messages, "completion": lambda value: isinstance(value, str)}
 _LOGPROBS = {
     "chat": lambda value: type(value) is bool,
@@ -130,4 +152,16 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "stop": _are_stops,
     "seed": _whole,
     "top_p": lambda value: _number(value) and 0 < value <= 1,
+}
+# What each kind of server takes in addition to OpenAI's parameters, or instead.
+_COMPLETIONS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    OPENAI: {},
+    VLLM: {
+        "prompt": _are_ids,
+        "structured_outputs": _is_structure,
+        "stop_token_ids": _are_ids,
+        "logprobs": lambda value: _whole(value) and 0 <= value <= 20,
+    },
+    LLAMA_CPP: {"prompt": _are_ids, "grammar": _is_grammar},
+    TEXT_ONLY: {},
 }

@@ -1,0 +1,74 @@
+"""`genner export`: write a tuned adapter for vLLM or llama.cpp."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from wasabi import msg
+
+from ._util import app, choice, reports_errors
+
+# Those of `spacy_genner.export`, which is imported when the command runs.
+_SERVERS = ("vllm", "llama.cpp")
+_QUANTIZATIONS = ("q8_0", "f16")
+
+
+@app.command("export")
+@reports_errors
+def export(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="The folder of a saved pipeline or component."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTDIR", help="A new or empty folder.")
+    ],
+    to: Annotated[
+        str,
+        choice("--to", "-t", allowed=_SERVERS, help="The server to export for."),
+    ],
+    quantization: Annotated[
+        str | None,
+        choice(
+            "--quantization",
+            "-q",
+            allowed=_QUANTIZATIONS,
+            help="The dtype of the matrices for llama.cpp. Default: q8_0.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            "-n",
+            help="The name of the model on the server. Default: that of OUTDIR.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Export a tuned adapter for a server.
+
+    OUTDIR receives what the server loads, the script 'serve.sh' that starts it, and
+    what its client needs to ask with the prompt that the adapter was tuned on:
+    'genner.json' and 'tokenizer'. README.md shows the config of the client.
+
+    vLLM loads the base ('base') and the LoRA adapter ('adapter'). llama.cpp loads one
+    file, with the adapter merged into the base in float32 ('model.gguf').
+
+    \b
+    Example:
+      python -m spacy genner export training/demo/model-best served --to llama.cpp
+      served/serve.sh
+    """
+    from ..export.write import export_adapter
+
+    if quantization is not None and to != "llama.cpp":
+        raise typer.BadParameter(
+            "--quantization is only for --to llama.cpp; vLLM loads the base as it is."
+        )
+    made = export_adapter(model, output, to, quantization or "q8_0", name)
+    msg.good(f"Export: {made.folder}")
+    msg.info(f"Serve it as {made.served.model!r}: {made.folder / 'serve.sh'}")

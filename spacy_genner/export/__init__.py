@@ -1,0 +1,1 @@
+"""Exports of a tuned component for servers: vLLM and llama.cpp."""

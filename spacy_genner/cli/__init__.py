@@ -12,9 +12,12 @@ from . import (  # noqa: F401
     convert,
     draft_head,
     evaluate,
+    export,
     export_base,
     init_config,
     report,
+    serve,
+    split,
     train,
 )
 from ._util import app

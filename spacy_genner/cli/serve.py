@@ -23,7 +23,8 @@ DEFAULTS = ServeSettings()
 
 def _variable(flag: str) -> str:
     """The environment variable of an option."""
-    return VARIABLE_PREFIX + flag.removeprefix("--").replace("-", "_").upper()
+    name = flag.partition("/")[0].removeprefix("--")
+    return VARIABLE_PREFIX + name.replace("-", "_").upper()
 
 
 def _option(flag: str, help: str, **settings: Any) -> Any:

@@ -63,7 +63,7 @@ class Server:
         self.lines.extend(iter(self.process.stdout.readline, ""))
 
     def _wait(self, condition):
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while time.monotonic() < until and self.process.poll() is None:
             try:
                 found = condition()

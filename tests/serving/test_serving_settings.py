@@ -1,8 +1,13 @@
 """The settings of a server, its token, and the names of its models."""
 
+import re
+from pathlib import Path
+
 import pytest
 import spacy
+import typer
 
+from spacy_genner.cli import app
 from spacy_genner.errors import GennerWarning
 from spacy_genner.serving.models import load_models
 from spacy_genner.serving.settings import (
@@ -123,3 +128,27 @@ def test_models_that_cannot_be_served(saved, arguments, message):
 def test_a_pipeline_without_the_component_needs_a_group(saved):
     with pytest.raises(ValueError, match="G526.*one.*--spans-key"):
         load_models(["one"])
+
+
+def test_options_have_variables_and_are_documented():
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf8")
+    options = {
+        flag: param
+        for param in typer.main.get_command(app).commands["serve"].params
+        for flag in (*param.opts, *param.secondary_opts)
+        if param.param_type_name == "option" and flag != "--help"
+    }
+    for param in options.values():
+        assert any(f"`{flag}" in page for flag in (*param.opts, *param.secondary_opts))
+        if param.envvar is not None:
+            name = param.opts[0].removeprefix("--").upper().replace("-", "_")
+            assert param.envvar == f"SPACY_GENNER_SERVE_{name}" != TOKEN_VARIABLE
+    rows = re.findall(r"^\| (`--[^|]*) \| ([\d.,]+[^|]*) \|", page, re.MULTILINE)
+    defaults = {}
+    for flags, values in rows:
+        names = re.findall(r"`(--[a-z-]+)`", flags)
+        defaults |= zip(names, values.split(", "), strict=True)
+    assert len(defaults) > 8
+    for flag, value in defaults.items():
+        default = options[flag].default
+        assert type(default)(value.replace(",", "")) == default, flag

@@ -318,10 +318,10 @@ class Errors(metaclass=_Coded):
 
     # G3: training
     G301 = (
-        "'total_steps' of the schedule spacy-genner.CosineWarmup.v1 is {found!r}: "
-        "expected the number of optimizer steps, at least 1. 'spacy genner train' "
-        "replaces 0 by the number of steps, 'spacy train' does not: set the number, or "
-        "write a config that contains it with 'spacy genner init-config'."
+        "'total_steps' of a learning rate schedule is {found!r}: expected the number of "
+        "optimizer steps, at least 1. 'spacy genner train' replaces 0 by the number of "
+        "steps for spacy-genner.CosineWarmup.v1 alone, and 'spacy train' never does: set "
+        "the number, or write a config that contains it with 'spacy genner init-config'."
     )
     G302 = "{name!r} is {found!r}: expected a share from 0 to 1."
     G303 = (

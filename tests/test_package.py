@@ -28,10 +28,19 @@ GROUPS = {
         "spacy-genner.Verifier.v1",
     ],
     "spacy_tokenizers": ["spacy-genner.FineTokenizer.v1"],
-    "spacy_readers": ["spacy-genner.Corpus.v1", "spacy-genner.OuterEntsCorpus.v1"],
+    "spacy_readers": [
+        "spacy-genner.Corpus.v1",
+        "spacy-genner.HeldOutCorpus.v1",
+        "spacy-genner.MixtureCorpus.v1",
+        "spacy-genner.OuterEntsCorpus.v1",
+    ],
+    "spacy_batchers": ["spacy-genner.batch_by_label_set.v1"],
     "spacy_callbacks": ["spacy-genner.CoverSpans.v1"],
     "spacy_scorers": ["spacy-genner.span_scorer.v1"],
-    "thinc_schedules": ["spacy-genner.CosineWarmup.v1"],
+    "thinc_schedules": [
+        "spacy-genner.CosineWarmup.v1",
+        "spacy-genner.WarmupStableDecay.v1",
+    ],
     "spacy_loggers": ["spacy-genner.JsonLogger.v1"],
     "thinc_llm_tasks": ["spacy-genner.NER.v1", "spacy-genner.SpanCat.v1"],
     "thinc_llm_models": [

@@ -9,7 +9,11 @@ from thinc.api import Adam
 from training_cases import make_config, write_corpus
 
 from spacy_genner.training.loop import count_steps, fill_total_steps
-from spacy_genner.training.schedules import NAME, cosine_warmup
+from spacy_genner.training.schedules import (
+    NAME,
+    cosine_warmup,
+    warmup_stable_decay,
+)
 
 
 def rates(count, *args, **settings):
@@ -60,6 +64,21 @@ def test_numbers_as_strings():
 def test_invalid_settings(settings, code):
     with pytest.raises(ValueError, match=code):
         cosine_warmup(0.1, **settings)
+
+
+def test_warmup_stable_decay():
+    found = list(islice(warmup_stable_decay(0.5, 50, 0.1, 0.2), 60))
+    assert found[:5] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert found[5:40] == [0.5] * 35
+    assert found[40:50] == pytest.approx([0.5 * n / 11 for n in range(10, 0, -1)])
+    assert found[50:] == [0.0] * 10
+    # Warm-up and decay may overlap, and numbers may be strings.
+    short = list(islice(warmup_stable_decay("1", "4", "1", "1"), 5))
+    assert short == pytest.approx([0.25, 0.5, 0.4, 0.2, 0.0])
+    with pytest.raises(ValueError, match="G301"):
+        warmup_stable_decay(0.1, 0)
+    with pytest.raises(ValueError, match="G302"):
+        warmup_stable_decay(0.1, 10, decay_share=2)
 
 
 def test_a_thinc_optimizer_with_the_schedule():

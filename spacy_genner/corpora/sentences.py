@@ -226,7 +226,8 @@ class SentenceSplitter(Pipe):
             present[0] = 0
             values = numpy.where(present == 0, values, present)
         # Unlike `token.is_sent_start`, this is possible for parsed documents, too.
-        doc.from_array([SENT_START], values.astype("uint64").reshape(-1, 1))
+        column: Any = values.astype("uint64").reshape(-1, 1)
+        doc.from_array([SENT_START], column)
 
 
 def token_starts(doc: Doc, starts: Sequence[int]) -> list[int]:

@@ -92,6 +92,7 @@ def test_wrong_usage_exits_with_2(workdir, name):
         "init-config": "data.spacy out.cfg --dev data.spacy",
         "report": ". out.html",
         "serve": "model",
+        "split": "data.spacy out",
         "table": ". out.md",
         "train": "tiny.cfg --output out",
     }[name]

@@ -7,11 +7,13 @@ each result to its request, at the place of its text. Requests take turns, text 
 so that a request with one text does not wait for all the texts of a large one.
 """
 
+import contextvars
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..errors import Errors
@@ -149,8 +151,10 @@ class RequestBatcher(Generic[Result]):
         self._seconds_per_text = 0.0
         self._is_closed = False
         self._changed = threading.Condition()
+        # thinc keeps the chosen GPU in the context, which a thread does not inherit.
+        run = partial(contextvars.copy_context().run, self._run)
         # A batch that hangs must not keep the process alive.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=run, name=name, daemon=True)
 
     @property
     def queued(self) -> int:

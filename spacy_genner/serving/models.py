@@ -1,5 +1,6 @@
 """The pipelines that a server offers, by name."""
 
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class ServedModel:
         self.name = name
         self.nlp = nlp
         self.spans_key = spans_key
+        self._gpu = _current_gpu()
 
     @property
     def components(self) -> list[GenerativeNER]:
@@ -50,10 +52,15 @@ class ServedModel:
         return found
 
     def load(self) -> None:
-        """Load the base models, so that the first request is as fast as the others.
+        """Load the base models, so that the first request is as fast as the others. The
+        calling thread uses the GPU of the thread that made the model.
 
         RAISES (ValueError): A base is not available.
         """
+        if self._gpu is not None:
+            import torch
+
+            torch.cuda.set_device(self._gpu)
         for component in self.components:
             component.load()
 
@@ -100,6 +107,14 @@ class ServedModel:
         doc.spans[self.spans_key] = SpanGroup(doc, name=self.spans_key, attrs=attrs)
         source = InputText(text, {}, None)
         return self._to_record(AnnotatedText(source, doc, str(error)))
+
+
+def _current_gpu() -> int | None:
+    """The number of the GPU that torch uses in this thread, if it uses one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return int(torch.cuda.current_device())
 
 
 def select_spans(

@@ -66,6 +66,12 @@ def simple():
     gate.opened.set()
 
 
+def marking_model():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("serving_marks")
+    return ServedModel("simple", nlp, "sc")
+
+
 def gate_of(model):
     return model.nlp.get_pipe("serving_gate")
 
@@ -272,6 +278,38 @@ def test_strings_of_texts_are_forgotten(tuned):
     records = tuned.annotate(texts)
     assert [record["text"] for record in records] == texts
     assert len(tuned.nlp.vocab.strings) == before
+
+
+def test_the_thread_of_a_model_uses_the_chosen_gpu(monkeypatch):
+    """torch and thinc keep the GPU for each thread."""
+    import torch
+    from thinc.api import NumpyOps, get_current_ops
+    from thinc.backends import context_ops
+
+    used = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(
+        torch.cuda,
+        "set_device",
+        lambda gpu: used.append((gpu, threading.current_thread().name)),
+    )
+    model = marking_model()
+    monkeypatch.setattr(model, "annotate", lambda texts: [get_current_ops()])
+
+    class OtherOps(NumpyOps):
+        name = "other"
+
+    async def main(ops):
+        # In the context of this task alone.
+        context_ops.set(ops)
+        async with client_of(model) as client:
+            pending = client.service.batchers["simple"].submit(["a"], float("inf"))
+            return pending.future.result(10)
+
+    ops = OtherOps()
+    assert asyncio.run(main(ops)) == [ops]
+    assert used == [(3, "genner-simple")]
 
 
 # Limits
@@ -521,7 +559,9 @@ def test_cors_is_off_by_default(simple):
             assert response.status_code == 405
             assert "access-control-allow-origin" not in response.headers
         origins = ("https://example.org",)
-        async with client_of(simple2(), token=TOKEN, cors_origins=origins) as client:
+        async with client_of(
+            marking_model(), token=TOKEN, cors_origins=origins
+        ) as client:
             response = await client.options("/annotate", headers=asks)
             assert response.status_code == 200
             allowed = response.headers["access-control-allow-origin"]
@@ -535,12 +575,6 @@ def test_cors_is_off_by_default(simple):
             assert "access-control-allow-origin" not in response.headers
 
     asyncio.run(main())
-
-
-def simple2():
-    nlp = spacy.blank("en")
-    nlp.add_pipe("serving_marks")
-    return ServedModel("simple", nlp, "sc")
 
 
 # State and description

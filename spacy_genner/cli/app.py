@@ -2,13 +2,14 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import Errors
 from ..formats import FORMATS
 from ._util import (
+    FACTORY,
     Code,
     GpuId,
     SpansKey,
@@ -21,6 +22,9 @@ from ._util import (
     load_pipeline,
     reports_errors,
 )
+
+if TYPE_CHECKING:
+    from ..app.models import AppModel
 
 # The orders of `spacy_genner.app.ordering`, which is imported when the command runs.
 ORDERS = ("corpus", "margin", "entropy", "random")
@@ -122,24 +126,13 @@ def run_app(
         raise typer.BadParameter("--output requires --corpus FILE.")
     from spacy.cli._util import import_code
 
-    from ..app.models import AppModel
     from ..app.page import HOST, Workbench, bind, build_app, serve
     from ..corpora.convert import DocMaker
 
     import_code(code)
     choose_gpu(gpu_id)
     bound = bind(port)
-    loaded = []
-    for name in dict.fromkeys(models or ()):
-        nlp = load_pipeline(name)
-        if "doc.ents" in _assigned(nlp) and "doc.spans" not in _assigned(nlp):
-            key = spans_key or "sc"
-            add_entity_group(nlp, key)
-            loaded.append(AppModel(name, nlp, key))
-        else:
-            key = spans_key or find_spans_key(nlp, name)
-            component = None if spans_key else find_component(nlp, name)
-            loaded.append(AppModel(name, nlp, key, component))
+    loaded = [_load(name, spans_key) for name in dict.fromkeys(models or ())]
     workbench = Workbench(loaded, DocMaker(lang).nlp, output_format)
     if corpus is not None:
         suggests = loaded[0].name if loaded else ""
@@ -154,6 +147,16 @@ def run_app(
         workbench.close()
 
 
-def _assigned(nlp: object) -> set[str]:
-    metas = (nlp.get_pipe_meta(name) for name in nlp.pipe_names)  # type: ignore[attr-defined]
-    return {target for meta in metas for target in meta.assigns}
+def _load(name: str, spans_key: str | None) -> "AppModel":
+    """Load a pipeline. One without a generative component needs the key of its spans,
+    unless it assigns entities."""
+    from ..app.models import AppModel
+
+    nlp = load_pipeline(name)
+    factories = [nlp.get_pipe_meta(pipe).factory for pipe in nlp.pipe_names]
+    if FACTORY not in factories and (
+        add_entity_group(nlp, spans_key or "sc") or spans_key
+    ):
+        return AppModel(name, nlp, spans_key or "sc")
+    key = spans_key or find_spans_key(nlp, name)
+    return AppModel(name, nlp, key, find_component(nlp, name))

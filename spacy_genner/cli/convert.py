@@ -44,7 +44,9 @@ OPTIONS = {
     "extent": Applicability(read=("ace2005",)),
     "labels": Applicability(written=("alpaca",)),
     "output_format": Applicability(read=("alpaca",), written=("alpaca",)),
-    "offsets": Applicability(read=("jsonl", "label-studio", "label-studio-min")),
+    "offsets": Applicability(
+        read=("doccano", "jsonl", "label-studio", "label-studio-min")
+    ),
     "tag_column": Applicability(read=("conll", "conll-nested")),
     "token_column": Applicability(read=("conll", "conll-nested")),
     "triggers": Applicability(read=("brat",)),
@@ -203,6 +205,7 @@ def convert(
                     doccano, Label Studio (JSON, JSON-MIN) and spaCy (Doc.to_json)
       label-studio  the same reader, under the name of the tool
       label-studio-min  also the same reader
+      doccano       also the same reader
       conll         a token and its tag on each line (IOB1, IOB2, BILUO, BIOES), also
                     in CoNLL-U, HIPE, GermEval and MultiCoNER files
       conll-nested  a token and one tag for each level on each line
@@ -221,6 +224,7 @@ def convert(
       jsonl         with tokens, for Prodigy
       label-studio  tasks with one annotation each, to correct them there
       label-studio-min  the same in the form of its export JSON-MIN
+      doccano       texts with spans, to correct them there
       alpaca        a JSON list, for instruction tuning with other tools
       conll         one tag for each token; of overlapping spans the longest is kept
       conll-nested  one column of tags for each level

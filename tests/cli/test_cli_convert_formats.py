@@ -17,11 +17,11 @@ from spacy_genner.formats import FORMATS
 RUNNER = CliRunner()
 READABLE_FORMATS = (
     "bracketed jsonl conll conll-nested conll-2012 genia-xml ace2005 brat pubtator "
-    "alpaca docbin label-studio label-studio-min"
+    "alpaca docbin label-studio label-studio-min doccano"
 ).split()
 WRITABLE_FORMATS = (
     "jsonl alpaca conll conll-nested brat bracketed docbin spacy label-studio "
-    "label-studio-min"
+    "label-studio-min doccano"
 ).split()
 
 
@@ -79,6 +79,7 @@ def test_the_docs_describe_every_format_and_option():
         ("alpaca", "o.json"),
         ("label-studio", "o.json"),
         ("label-studio-min", "o.json"),
+        ("doccano", "o.jsonl"),
         ("conll", "o.conll"),
         ("conll-nested", "o.tsv"),
         ("brat", "o"),

@@ -8,6 +8,7 @@ from .alpaca import read_alpaca, write_alpaca
 from .bracketed import read_bracketed, write_bracketed
 from .brat import read_brat, write_brat
 from .conll import read_conll, read_conll_nested, write_conll, write_conll_nested
+from .doccano import write_doccano
 from .genia import read_genia
 from .jsonl import read_jsonl, write_jsonl
 from .label_studio import write_label_studio, write_label_studio_min
@@ -23,9 +24,10 @@ CONVERTERS: dict[str, Converter] = {
     "conll-2012": read_conll_2012,
     "conll-nested": read_conll_nested,
     "docbin": read_docbin,
+    # One reader recognizes the exports of all tools. Users look for the tool's name.
+    "doccano": read_jsonl,
     "genia-xml": read_genia,
     "jsonl": read_jsonl,
-    # One reader recognizes the exports of all tools. Users look for the tool's name.
     "label-studio": read_jsonl,
     "label-studio-min": read_jsonl,
     "pubtator": read_pubtator,
@@ -38,6 +40,7 @@ WRITERS: dict[str, Writer] = {
     "conll": write_conll,
     "conll-nested": write_conll_nested,
     "docbin": write_docbin,
+    "doccano": write_doccano,
     "jsonl": write_jsonl,
     "label-studio": write_label_studio,
     "label-studio-min": write_label_studio_min,
@@ -49,6 +52,7 @@ WRITERS: dict[str, Writer] = {
 ENDINGS = {
     "alpaca": ".json",
     "docbin": ".spacy",
+    "doccano": ".jsonl",
     "jsonl": ".jsonl",
     "label-studio": ".json",
     "label-studio-min": ".json",

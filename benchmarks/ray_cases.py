@@ -102,6 +102,19 @@ def save_pipeline(folder: Path, base: str) -> None:
     nlp.to_disk(folder)
 
 
+def save_rules_pipeline(folder: Path) -> None:
+    """Save a pipeline without a model, which finds names and places by rules.
+
+    folder (Path): The folder of the pipeline.
+    """
+    nlp = spacy.blank("en")
+    ruler = nlp.add_pipe("span_ruler", config={"spans_key": "sc"})
+    patterns = [{"label": "GPE", "pattern": place} for place in PLACES]
+    patterns += [{"label": "PERSON", "pattern": name} for name in NAMES]
+    ruler.add_patterns(patterns)  # type: ignore[attr-defined]
+    nlp.to_disk(folder)
+
+
 def command(*arguments: object) -> list[str]:
     """RETURNS (list[str]): The command line of `genner annotate`."""
     return [sys.executable, "-m", "spacy_genner", "annotate", *map(str, arguments)]

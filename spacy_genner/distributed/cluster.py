@@ -13,6 +13,7 @@ from ..errors import Errors, Warnings, warn
 LOCAL = "local"
 # Only small records of parts pass through the object store.
 _OBJECT_STORE_BYTES = 128 * 1024**2
+_START_ATTEMPTS = 3
 
 
 class Resources(NamedTuple):
@@ -78,11 +79,21 @@ def connected(address: str | None, resources: Resources) -> Iterator[Any]:
         settings["object_store_memory"] = _OBJECT_STORE_BYTES
         if resources.workers is not None:
             settings["num_cpus"] = _local_cpus(resources.workers * resources.cpus)
-    try:
-        ray.init(address=address, **settings)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(Errors.G821.format(address=address, reason=reason)) from error
+    # On a busy machine, the processes of a cluster may miss Ray's fixed time limit.
+    attempts = _START_ATTEMPTS if address == LOCAL else 1
+    while True:
+        attempts -= 1
+        try:
+            ray.init(address=address, **settings)
+            break
+        # Among them is the plain Exception of a cluster that does not start in time.
+        except Exception as error:
+            ray.shutdown()
+            if not attempts:
+                reason = " ".join(str(error).split())[:300]
+                raise ValueError(
+                    Errors.G821.format(address=address, reason=reason)
+                ) from error
     try:
         yield ray
     finally:

@@ -31,7 +31,12 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write an HTML report: scores, curves and examples of errors.
+    """Write an HTML report: one page with scores, curves and all examples.
+
+    The page has the evaluations of DIR with their models and data, the confusion of
+    labels, every document with gold spans above and predictions below the text, and
+    the comparison of the evaluations. It needs no network. The losses of single steps
+    are read from training_steps.jsonl beside the training log.
 
     \b
     Example:

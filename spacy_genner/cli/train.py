@@ -170,12 +170,14 @@ def _copy_results(source: Path, target: Path) -> None:
     from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
     from ..io import copy_folder, replaced_file, replaced_folder
-    from ..training.logger import FILE
+    from ..training.logger import FILE, STEPS_FILE
+    from ..training.tracking import FILE as TRACKING
 
     for name in (DIR_MODEL_BEST, DIR_MODEL_LAST):
         if (source / name).is_dir():
             with replaced_folder(target / name) as folder:
                 copy_folder(source / name, folder)
-    if (source / FILE).is_file():
-        with replaced_file(target / FILE) as fresh:
-            shutil.copyfile(source / FILE, fresh)
+    for name in (FILE, STEPS_FILE, TRACKING):
+        if (source / name).is_file():
+            with replaced_file(target / name) as fresh:
+                shutil.copyfile(source / name, fresh)

@@ -59,8 +59,6 @@ KIND_TITLES = {
     MISSED: "a gold span without a prediction",
     INVENTED: "a prediction without a gold span",
 }
-# The file beside the training log with a row for each step.
-STEPS_FILE = "training_steps.jsonl"
 # The number of draws of the tests between runs.
 SAMPLES = 1000
 MAX_ISSUES = 200
@@ -562,6 +560,8 @@ def _data_identity(run: Mapping[str, Any]) -> str:
 
 
 def _read_training(path: Path) -> dict[str, Any]:
+    from ..training.logger import STEPS_FILE
+
     if not path.is_file():
         raise ValueError(Errors.G606.format(path=path))
     rows = list(_read_log(path))

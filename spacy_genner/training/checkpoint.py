@@ -162,6 +162,7 @@ def corpus_digest(
     corpus: Callable[[Language], Iterable[Example]],
     nlp: Language,
     limit: int | None = None,
+    observe: Callable[[Example], None] = lambda example: None,
 ) -> str:
     """Compute a digest of the texts, tokens and annotations of a corpus, in order.
 
@@ -171,6 +172,7 @@ def corpus_digest(
     corpus (Callable[[Language], Iterable[Example]]): The corpus.
     nlp (Language): The pipeline, whose tokenizer the corpus uses.
     limit (int | None): The number of examples to read. None for all.
+    observe (Callable[[Example], None]): Receives each example that is read.
     RETURNS (str): The SHA-256 in hexadecimal digits.
     """
     python, legacy = random.getstate(), numpy.random.get_state()
@@ -182,6 +184,7 @@ def corpus_digest(
             offsets = [token.idx for token in example.predicted]
             facts = [offsets, *_annotations(example.reference)]
             digest.update(json.dumps(facts).encode("utf8"))
+            observe(example)
         return digest.hexdigest()
     finally:
         random.setstate(python)

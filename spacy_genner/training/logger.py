@@ -1,6 +1,8 @@
-"""The logger of training, and the JSONL log that it writes.
+"""The logger of training, and the JSONL logs of evaluations and of steps.
 
-The log has one row for each evaluation.
+`training_log.jsonl` has one row for each evaluation. `training_steps.jsonl` has one for
+each step, and is written by `genner train` alone: spaCy's loop passes losses to loggers
+only with an evaluation.
 """
 
 import json
@@ -14,11 +16,12 @@ from spacy.language import Language
 from spacy.training.loggers import console_logger_v3
 from wasabi import Printer
 
-from ..io import replaced_file
+from ..io import remove, replaced_file
 from .targets import REASONS
 
 NAME = "spacy-genner.JsonLogger.v1"
 FILE = "training_log.jsonl"
+STEPS_FILE = "training_steps.jsonl"
 LogStep = Callable[[dict[str, Any] | None], None]
 
 
@@ -92,10 +95,56 @@ def write_row(path: Path, info: dict[str, Any]) -> None:
         "score": _to_json(info["score"]),
         "other_scores": _to_json(info["other_scores"]),
     }
+    if step == 0:
+        # The steps of an earlier run. Those of this run are written later.
+        remove(path.with_name(STEPS_FILE))
     rows = [kept for kept in read_rows(path) if kept["step"] < step]
-    text = "".join(json.dumps(each) + "\n" for each in [*rows, row])
+    _write_rows(path, [*rows, row])
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = "".join(json.dumps(each) + "\n" for each in rows)
     with replaced_file(path) as fresh:
         fresh.write_text(text, encoding="utf8")
+
+
+class StepLog:
+    """The log of the steps of a run. Rows are collected, and written by `flush`.
+
+    path (Path): The log.
+    first (int): The first step. Rows of this step and of later ones are replaced.
+    """
+
+    def __init__(self, path: Path, first: int):
+        self.path = path
+        self._first = first
+        self._rows: list[dict[str, Any]] = []
+
+    def add(
+        self, step: int, epoch: int, losses: dict[str, Any], learn_rate: float
+    ) -> None:
+        """Add a step.
+
+        step (int): The step.
+        epoch (int): Its epoch.
+        losses (dict[str, Any]): The loss of the step, by component.
+        learn_rate (float): The learning rate of its update.
+        """
+        row = {"step": step, "epoch": epoch, "losses": losses, "learn_rate": learn_rate}
+        self._rows.append(_to_json_row(row))
+
+    def flush(self) -> None:
+        """Write the rows that were added. The log is replaced atomically."""
+        if self._rows:
+            kept = [row for row in read_rows(self.path) if row["step"] < self._first]
+            _write_rows(self.path, [*kept, *self._rows])
+            self._first = self._rows[-1]["step"] + 1
+            self._rows = []
+
+
+def _to_json_row(row: dict[str, Any]) -> dict[str, Any]:
+    whole = {key: int(row[key]) for key in ("step", "epoch")}
+    return {**_to_json(row), **whole}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -10,9 +10,10 @@ otherwise surface only after the base has been loaded.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -51,9 +52,11 @@ from .checkpoint import (
     get_python_state,
     write_checkpoint,
 )
-from .logger import FILE, write_row
+from .logger import FILE, STEPS_FILE, StepLog, write_row
 from .logger import NAME as LOGGER
 from .schedules import NAME as SCHEDULE
+from .tracking import FILE as TRACKING
+from .tracking import TrackedRuns
 
 LABELS_READER = "spacy.read_labels.v1"
 # The sections that a training config must have.
@@ -77,6 +80,9 @@ class TrainingRun:
         development corpus. Returns the score and all scores.
     identity (Identity): The identity of the run.
     progress (Progress): The progress of the run.
+    data (dict[str, Any]): The sizes of the corpora, `train` and `dev`: numbers of
+        `documents` and `words`, and of the spans of each label (`labels`). A streamed
+        corpus has none.
     """
 
     nlp: Language
@@ -85,6 +91,7 @@ class TrainingRun:
     evaluate: Callable[[], tuple[float, dict[str, Any]]]
     identity: Identity
     progress: Progress
+    data: dict[str, Any] = field(default_factory=dict)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -111,12 +118,26 @@ class TrainingRun:
         averages = self.optimizer.averages
         return self.nlp.use_params(averages) if averages else nullcontext()
 
+    def describe(self, info: dict[str, Any]) -> None:
+        """Write to the metadata of the pipeline what it was trained on. The card of an
+        evaluation shows it.
+
+        info (dict[str, Any]): The information about the last step.
+        """
+        self.nlp.meta["training"] = {
+            **self.data,
+            "seed": self.settings["seed"],
+            "step": int(info["step"]),
+            "epoch": int(info["epoch"]),
+        }
+
     def steps(self, checkpoint: Checkpoint | None) -> Iterator[dict[str, Any]]:
         """Make the steps of the run.
 
         checkpoint (Checkpoint | None): The checkpoint to resume from.
         YIELDS (dict[str, Any]): After each step, the information that spaCy passes to
-            loggers, and `is_best`: None without an evaluation.
+            loggers; `is_best`, None without an evaluation; and the `step_losses` and
+            the `learn_rate` of the step.
         """
         progress = self.progress
         max_epochs = self.settings["max_epochs"]
@@ -139,6 +160,8 @@ class TrainingRun:
                 progress.epoch_states.append(random_state)
             progress.epoch_batches[epoch] += 1
             progress.epoch = epoch
+            losses_before = dict(progress.losses)
+            learn_rate = float(self.optimizer.learn_rate)
             self._update(epoch, batch)
             score, other_scores, is_best = None, None, None
             if progress.step % self.settings["eval_frequency"] == 0:
@@ -158,6 +181,11 @@ class TrainingRun:
                 "seconds": int(progress.seconds),
                 "words": progress.words,
                 "is_best": is_best,
+                "learn_rate": learn_rate,
+                "step_losses": {
+                    name: float(loss) - float(losses_before.get(name, 0.0))
+                    for name, loss in progress.losses.items()
+                },
             }
             progress.step += 1
             if is_best is not None:
@@ -258,20 +286,26 @@ def train(
     if checkpoint is not None:
         done = run.progress.step
         stdout.write(msg.info(f"Resuming after {done} steps") + "\n")
-    with nlp.select_pipes(disable=frozen):
+    runs = TrackedRuns(output / TRACKING, resumed=checkpoint is not None)
+    with nlp.select_pipes(disable=frozen), runs.opening():
         log_step, finalize_logger = settings["logger"](nlp, stdout, stderr)
+    steps = StepLog(output / STEPS_FILE, run.progress.step)
     writes_log = nlp.config["training"]["logger"].get("@loggers") == LOGGER
     saved_at = perf_counter()
     completed = False
     try:
         for info in run.steps(checkpoint):
             is_best = info.pop("is_best")
+            learn_rate, losses = info.pop("learn_rate"), info.pop("step_losses")
+            steps.add(info["step"], info["epoch"], losses, learn_rate)
             if is_best is not None:
                 with nlp.select_pipes(disable=frozen):
                     update_meta(settings, nlp, info)
+                run.describe(info)
                 save_models(is_best)
                 info["output_path"] = str(output / DIR_MODEL_LAST)
-                log_step(info)
+                with runs.at_step(info["step"]):
+                    log_step(info)
                 if not writes_log:
                     write_row(output / FILE, info)
             else:
@@ -279,10 +313,13 @@ def train(
             due = perf_counter() - saved_at >= 60 * checkpoint_minutes
             stop = should_stop()
             if is_best is not None or due or stop:
+                # First the steps, so that a resumed run finds those before it.
+                steps.flush()
                 save_checkpoint()
                 saved_at = perf_counter()
             if stop:
                 raise Stop
+        steps.flush()
         save_checkpoint()
         completed = True
     finally:
@@ -315,7 +352,7 @@ def _summary(progress: Progress, best: Path) -> list[str]:
 def _remove_results(output: Path) -> None:
     """Remove the models, the checkpoint and the log of an earlier run. A link stays,
     and its target is removed: the new result takes the same place."""
-    for name in (DIR_MODEL_BEST, DIR_MODEL_LAST, FOLDER, FILE):
+    for name in (DIR_MODEL_BEST, DIR_MODEL_LAST, FOLDER, FILE, STEPS_FILE, TRACKING):
         remove((output / name).resolve())
 
 
@@ -337,11 +374,15 @@ def prepare_run(nlp: Language, checkpoint: Checkpoint | None) -> TrainingRun:
     corpora = [settings["train_corpus"], settings["dev_corpus"]]
     train_corpus, dev_corpus = resolve_dot_names(config, corpora)
     limit = STREAMED if settings["max_epochs"] < 0 else None
+    train_size, dev_size = _CorpusSize(nlp), _CorpusSize(nlp)
     identity = Identity(
         flatten_config(config),
-        corpus_digest(train_corpus, nlp, limit),
-        corpus_digest(dev_corpus, nlp),
+        corpus_digest(train_corpus, nlp, limit, train_size.add),
+        corpus_digest(dev_corpus, nlp, observe=dev_size.add),
     )
+    data = {"dev": dev_size.to_json()}
+    if limit is None:
+        data["train"] = train_size.to_json()
     progress = Progress()
     if checkpoint is not None:
         identity.check(checkpoint.identity, checkpoint.folder)
@@ -349,7 +390,32 @@ def prepare_run(nlp: Language, checkpoint: Checkpoint | None) -> TrainingRun:
         checkpoint.restore(nlp, settings["optimizer"])
     _check_corpora(nlp, settings["frozen_components"], train_corpus, dev_corpus)
     evaluate = create_evaluation_callback(nlp, dev_corpus, settings["score_weights"])
-    return TrainingRun(nlp, settings, train_corpus, evaluate, identity, progress)
+    return TrainingRun(nlp, settings, train_corpus, evaluate, identity, progress, data)
+
+
+class _CorpusSize:
+    """Counts the documents, words and spans of a corpus.
+
+    nlp (Language): The pipeline. The spans of the groups that it learns are counted.
+    """
+
+    def __init__(self, nlp: Language):
+        self._keys = {str(pipe.key) for _, pipe in nlp.pipeline if hasattr(pipe, "key")}
+        self.documents = self.words = 0
+        self.labels: Counter[str] = Counter()
+
+    def add(self, example: Example) -> None:
+        self.documents += 1
+        self.words += len(example.reference)
+        for key in self._keys & set(example.reference.spans):
+            self.labels.update(span.label_ for span in example.reference.spans[key])
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "documents": self.documents,
+            "words": self.words,
+            "labels": dict(sorted(self.labels.items())),
+        }
 
 
 def _check_corpora(
@@ -476,12 +542,13 @@ def epoch_sizes(
 
 
 def check_training_config(config: Config, path: Path) -> None:
-    """Check the sections, counts and labels files of a training config.
+    """Check the sections, counts, loggers and labels files of a training config.
 
     config (Config): The config, not interpolated.
     path (Path): The file of the config, for the message.
     RAISES (ValueError): A section is missing, a count is not a whole number of at least
-        1, or a labels file is missing or damaged.
+        1, a logger needs a library that is not installed, or a labels file is missing
+        or damaged.
     """
     for name in SECTIONS:
         if name not in config:
@@ -491,6 +558,13 @@ def check_training_config(config: Config, path: Path) -> None:
     for key in COUNTS:
         if key in filled["training"]:
             check_count(f"training.{key}", filled["training"][key])
+    logger = filled["training"].get("logger")
+    if isinstance(logger, dict) and "@loggers" in logger:
+        try:
+            registry.resolve({"logger": logger})
+        except ImportError as err:
+            # spacy-loggers import the library of a logger when the logger is made.
+            raise ValueError(Errors.G621.format(reason=err)) from err
     initialize = filled.get("initialize", {})
     for place, block in _blocks(initialize, "initialize", "@readers", LABELS_READER):
         file = Path(str(block.get("path")))

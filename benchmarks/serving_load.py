@@ -73,16 +73,25 @@ class Server:
         if found is None:
             raise SystemExit("The server did not start.")
         self.url = found[0]
-        started = time.perf_counter()
-        while httpx.get(f"{self.url}/ready").status_code != 200:
+
+    def __enter__(self) -> "Server":
+        """Wait until the models are loaded."""
+        while self._get("/ready").status_code != 200:
             if self.process.poll() is not None:
                 raise SystemExit("The server ended.")
-            time.sleep(0.05)
-        self.seconds = time.perf_counter() - started
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def _get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", timeout=300)
 
     def metric(self, name: str) -> float:
         """RETURNS (float): The sum of the values of a metric."""
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        lines = self._get("/metrics").text.splitlines()
         values = [
             float(line.rpartition(" ")[2])
             for line in lines
@@ -97,7 +106,7 @@ class Server:
     def stop(self) -> int:
         """RETURNS (int): The exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(300)
 
 
 class Clients:
@@ -193,26 +202,26 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     texts = list(dict.fromkeys(texts))[: args.texts or None]
     spans, pipe_seconds = annotate(args.model, texts, args.batch_size)
     batch = ("--batch-size", str(args.batch_size), "--timeout", "300")
-    server = Server(args.model, *batch)
-    one = Clients(server.url, texts, 1)
-    one_seconds = asyncio.run(one.run(1)) if args.single else None
-    before = (
-        server.metric("genner_batch_texts_sum"),
-        server.metric("genner_batch_texts_count"),
-    )
-    load = Clients(server.url, texts, args.size)
-    seconds = asyncio.run(load.run(args.clients))
-    sums = server.metric("genner_batch_texts_sum") - before[0]
-    batches = server.metric("genner_batch_texts_count") - before[1]
-    memory = server.memory()
-    codes = [server.stop()]
+    with Server(args.model, *batch) as server:
+        one = Clients(server.url, texts, 1)
+        one_seconds = asyncio.run(one.run(1)) if args.single else None
+        names = ("genner_batch_texts_sum", "genner_batch_texts_count")
+        before = [server.metric(name) for name in names]
+        load = Clients(server.url, texts, args.size)
+        seconds = asyncio.run(load.run(args.clients))
+        sums, batches = (
+            server.metric(name) - value
+            for name, value in zip(names, before, strict=True)
+        )
+        memory = server.memory()
+        codes = [server.stop()]
     # Twice as many texts at once as there are places.
     places = max(args.clients * args.size // 2, args.size)
     limits = ("--queue-size", str(places), "--max-texts", str(args.size))
-    server = Server(args.model, *batch, *limits)
-    over = Clients(server.url, texts, args.size)
-    over_seconds = asyncio.run(over.run(args.clients))
-    codes.append(server.stop())
+    with Server(args.model, *batch, *limits) as server:
+        over = Clients(server.url, texts, args.size)
+        over_seconds = asyncio.run(over.run(args.clients))
+        codes.append(server.stop())
     row: dict[str, Any] = {
         **vars(args),
         "threads": os.environ.get("OMP_NUM_THREADS"),

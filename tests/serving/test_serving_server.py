@@ -21,15 +21,18 @@ from spacy_genner.serving.server import address_of, bind
 from spacy_genner.serving.settings import TOKEN_VARIABLE, ServeSettings
 
 TOKEN = "a-long-random-string"
-# A component of a user, which makes the server slow.
+# A component of a user, which holds texts with "slow" until a file exists.
 SLOW = """
+import os
 import time
 from spacy.language import Language
 
 @Language.component("serving_slow")
 def slow(doc):
-    if "slow" in doc.text:
-        time.sleep(1.5)
+    until = time.monotonic() + 100
+    while "slow" in doc.text and not os.path.exists(os.environ["SERVING_GATE"]):
+        assert time.monotonic() < until
+        time.sleep(0.01)
     return doc
 """
 
@@ -51,7 +54,7 @@ class Server:
         # The server answers while it loads its models.
         self.url = self._wait(lambda: re.search(r"http://\S+:\d+", self.output))[0]
         self.client = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
+            base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=120
         )
         self._wait(lambda: self.client.get("/ready").status_code == 200)
 
@@ -100,10 +103,16 @@ def model(tmp_path_factory, tiny_base):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_sigterm_finishes_what_is_accepted_and_refuses_more(model):
+def test_sigterm_finishes_what_is_accepted_and_refuses_more(model, tmp_path):
     folder, code = model
+    gate = tmp_path / "gate"
     options = ["--port", 0, "--code", code, "--batch-size", 1]
-    environment = {TOKEN_VARIABLE: TOKEN, "SPACY_GENNER_SERVE_MAX_TEXTS": "5"}
+    options += ["--timeout", 100, "--grace", 100]
+    environment = {
+        TOKEN_VARIABLE: TOKEN,
+        "SPACY_GENNER_SERVE_MAX_TEXTS": "5",
+        "SERVING_GATE": str(gate),
+    }
     with (
         Server(folder, *options, **environment) as server,
         ThreadPoolExecutor(4) as pool,
@@ -119,19 +128,20 @@ def test_sigterm_finishes_what_is_accepted_and_refuses_more(model):
         queued = 'genner_queued_texts{model="tuned"} 3.0'
         server._wait(lambda: queued in server.client.get("/metrics").text)
         server.process.send_signal(signal.SIGTERM)
-        refused = server._wait(
-            lambda: (r := server.annotate("late")).status_code == 503 and r
-        )
+        server._wait(lambda: server.client.get("/ready").status_code == 503)
+        refused = server.annotate("late")
+        assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "G815"
         assert server.client.get("/health").status_code == 200
+        gate.touch()
         for number, request in enumerate([running, *waiting]):
-            response = request.result(30)
+            response = request.result(100)
             assert response.status_code == 200
             [record] = response.json()["results"]
             expected = "slow" if not number else f"Porto {number - 1} ."
             assert (record["text"], record["status"]) == (expected, "ok")
         # A graceful end is a success.
-        assert server.process.wait(30) == 0
+        assert server.process.wait(100) == 0
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{server.url}/health")
         time.sleep(0.1)

@@ -434,7 +434,6 @@ class Guard:
 
     app (ASGIApp): The application.
     service (Service): The service.
-    paths (Callable[[], Collection[str]]): Returns the paths of the application.
     """
 
     def __init__(self, app: ASGIApp, service: Service):

@@ -99,7 +99,7 @@ class ServeSettings(Settings):
     queue_size: PositiveInt = 1024
     max_texts: PositiveInt = 256
     max_chars: PositiveInt = 100_000
-    max_body: PositiveInt = 4_194_304
+    max_body: PositiveInt = 1_048_576
     max_requests: PositiveInt = 512
     timeout: Seconds = 60.0
     grace: Seconds = 30.0

@@ -9,7 +9,8 @@ after each of the numbers of updates.
     python benchmarks/readme_seeds.py 12 20 40 --seeds 20 --spacy-default
 
 Other sentences, annotated with the brackets of the component's own format, can take the
-place of the example's: one JSON object a file, with "lang", "labels" and "texts".
+place of the example's: a JSON file with an object of "lang", "labels", "texts" and, if
+wanted, other settings of the component as "config".
 """
 
 import argparse
@@ -78,7 +79,8 @@ def file_task(path: Path, seed: int, spacy_default: bool) -> Task:
     """
     data = json.loads(path.read_text(encoding="utf8"))
     nlp = spacy.blank(data["lang"])
-    nlp.add_pipe(NAME, config={"labels": data["labels"]})
+    config = {**data.get("config", {}), "labels": data["labels"]}
+    nlp.add_pipe(NAME, config=config)
     _configure(nlp, seed, spacy_default)
     docs = [_annotated(nlp, text) for text in data["texts"]]
     examples = [Example(nlp.make_doc(doc.text), doc) for doc in docs]

@@ -487,7 +487,11 @@ def describe_span(doc: Doc, span: CharSpan) -> str:
     span (CharSpan): The span.
     RETURNS (str): The text and label of the span, and the ID of the document.
     """
-    text = doc.text[span.start : span.end]
+    # `doc.text` would join all tokens for each span.
+    tokens = doc.char_span(span.start, span.end, alignment_mode="expand")
+    text = "" if tokens is None else tokens.text
+    if tokens is not None:
+        text = text[span.start - tokens.start_char : span.end - tokens.start_char]
     return f"{text!r} ({span.label}), document {doc_id_of(doc)}"
 
 
@@ -503,8 +507,9 @@ def representable_spans(
     RETURNS (list[CharSpan]): The other spans, in order.
     """
     kept: list[CharSpan] = []
+    text = doc.text
     for span in sort_spans(set(spans)):
-        surface = doc.text[span.start : span.end]
+        surface = text[span.start : span.end]
         if surface != surface.strip():
             counts.leave_out(BLANK_EDGE, describe_span(doc, span))
         else:
@@ -513,7 +518,7 @@ def representable_spans(
         kept, crossing = drop_crossing(kept)
         for span in crossing:
             counts.leave_out(CROSSES, describe_span(doc, span))
-    lost = set(fmt.unsayable(doc.text, kept))
+    lost = set(fmt.unsayable(text, kept))
     for span in sort_spans(lost):
         reason = HIDDEN if isinstance(fmt, InlineFormat) else ELSEWHERE
         counts.leave_out(reason, describe_span(doc, span))

@@ -1,5 +1,6 @@
 """Character spans, parse issues and the base class of the output formats."""
 
+import re
 import unicodedata
 from abc import ABC, abstractmethod
 from bisect import insort
@@ -289,8 +290,8 @@ def drop_crossing(
 class LabelMatcher:
     """Matches the labels of an output with the known labels.
 
-    A label that differs in case, spacing or equivalent characters matches if only one
-    known label does so.
+    A label that differs in case, spacing, the sign between its words, equivalent
+    characters or signs around it (`**GPE**`) matches if only one known label does so.
 
     labels (Iterable[str] | None): The known labels. None accepts any label.
     """
@@ -315,8 +316,14 @@ class LabelMatcher:
         return self._folded.get(_label_key(label))
 
 
+# What separates the words of a label, and signs at its edges.
+_BETWEEN_WORDS = re.compile(r"[\s_\-\u2010-\u2015]+")
+_AROUND = re.compile(r"\A[\"'`*#.,:;()<>{}]+|[\"'`*#.,:;()<>{}]+\Z")
+
+
 def _label_key(label: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", label).casefold().split())
+    key = _BETWEEN_WORDS.sub("", unicodedata.normalize("NFKC", label).casefold())
+    return _AROUND.sub("", key) or key
 
 
 def _validated(

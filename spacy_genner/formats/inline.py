@@ -206,6 +206,7 @@ def _trimmed(text: str, span: CharSpan) -> CharSpan:
 
 
 _BRACKETED_REST = r"[^\[\]|\r\n\v\f\x1c-\x1e\x85\u2028\u2029]*"
+_LOOSE_REST = _BRACKETED_REST.replace(r"|", r"|\uff3b\uff3d\uff5c", 1)
 _BRACKETED_LABEL = rf"[^\[\]|\s](?:{_BRACKETED_REST}[^\[\]|\s])?"
 
 
@@ -218,8 +219,9 @@ class InlineBracketed(InlineFormat):
     legal_label = re.compile(_BRACKETED_LABEL)
     open_pattern = re.compile(r"\[")
     close_pattern = re.compile(rf" \| ({_BRACKETED_LABEL})\]")
-    loose_open_pattern = open_pattern
-    loose_close_pattern = re.compile(rf"(?:\|({_BRACKETED_REST}))?\]")
+    # Also the full-width forms of the markup.
+    loose_open_pattern = re.compile(r"[\[\uff3b]")
+    loose_close_pattern = re.compile(rf"(?:[|\uff5c]({_LOOSE_REST}))?[\]\uff3d]")
     label_rule = "no '[', ']', '|' or line break, and no white space at either end"
 
     def open_tag(self, label: str) -> str:
@@ -243,8 +245,13 @@ class InlineXml(InlineFormat):
     legal_label = re.compile(_XML_LABEL)
     open_pattern = re.compile(rf"<({_XML_LABEL})>")
     close_pattern = re.compile(rf"</({_XML_LABEL})>")
-    loose_open_pattern = re.compile(rf"<\s*({_XML_LABEL})\s*>")
-    loose_close_pattern = re.compile(rf"<\s*/\s*({_XML_LABEL})?\s*>")
+    # Also with attributes and in full-width forms.
+    loose_open_pattern = re.compile(
+        rf"[<\uff1c]\s*({_XML_LABEL})(?:\s[^<>\uff1c\uff1e]*)?[>\uff1e]"
+    )
+    loose_close_pattern = re.compile(
+        rf"[<\uff1c]\s*[/\uff0f]\s*({_XML_LABEL})?\s*[>\uff1e]"
+    )
     label_rule = "a letter or '_', followed by letters, digits, '_', '.' or '-'"
 
     def open_tag(self, label: str) -> str:

@@ -8,7 +8,7 @@ strings under each label: its k-th entry of a string is the k-th occurrence.
 
 import json
 from abc import abstractmethod
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from .repair import Folded, fold
 
 _MAX_SHOWN = 80
 # After this number of searches in one text, its positions are sorted by the characters
-# that follow, and strings up to this length are found by bisection.
+# that follow, at first by this number of them, and strings are found by bisection.
 _MAX_SCANS = 64
 _INDEXED = 32
 _FEW_CHARACTERS = 1000
@@ -89,8 +89,7 @@ class TextSearch:
         self.text = text
         self._scans = 0
         self._found: dict[str, list[int]] = {}
-        # The offsets of the text, sorted by the characters that follow.
-        self._sorted: list[int] | None = None
+        self._index: _SortedPositions | None = None
 
     def find(self, string: str) -> list[int]:
         """Find all occurrences of a string, also overlapping ones.
@@ -100,24 +99,80 @@ class TextSearch:
         """
         if string not in self._found:
             self._scans += 1
-            if self._scans > _MAX_SCANS and len(string) <= _INDEXED:
-                self._found[string] = self._bisected(string)
-            else:
+            if len(string) > len(self.text):
+                self._found[string] = []
+            elif self._scans <= _MAX_SCANS:
                 self._found[string] = _positions(self.text, string)
+            else:
+                if self._index is None:
+                    self._index = _SortedPositions(self.text)
+                self._found[string] = self._index.find(string)
         return self._found[string]
 
-    def _bisected(self, string: str) -> list[int]:
-        text, size = self.text, len(string)
-        if self._sorted is None:
-            self._sorted = sorted(
-                range(len(text)), key=lambda at: text[at : at + _INDEXED]
-            )
-        offsets = self._sorted
-        start = bisect_left(offsets, string, key=lambda at: text[at : at + size])
-        end = start
-        while end < len(offsets) and text.startswith(string, offsets[end]):
-            end += 1
-        return sorted(offsets[start:end])
+
+class _SortedPositions:
+    """The positions of a text, sorted by a number of the characters that follow.
+
+    The number is doubled when longer strings are searched, as in the construction of a
+    suffix array (Larsson and Sadakane, 2007): positions with equal characters are
+    sorted by the ranks of the positions after these characters.
+
+    text (str): The text.
+    """
+
+    def __init__(self, text: str):
+        self.text = text
+        self.size = _INDEXED
+        self._order = sorted(range(len(text)), key=lambda at: text[at : at + _INDEXED])
+        # For each position, the index in the order of the first that is equal to it.
+        # Past the end of the text, there is an empty string.
+        self._ranks = [-1] * len(text)
+        # The ranges of the order with several equal positions.
+        self._equal: list[tuple[int, int]] = []
+        before, first = None, 0
+        for index, at in enumerate(self._order):
+            found = text[at : at + _INDEXED]
+            if found != before:
+                self._close(first, index)
+                before, first = found, index
+            self._ranks[at] = first
+        self._close(first, len(text))
+
+    def _close(self, first: int, end: int) -> None:
+        if end - first > 1:
+            self._equal.append((first, end))
+
+    def find(self, string: str) -> list[int]:
+        """RETURNS (list[int]): The offsets at which a string starts, in order."""
+        size, text, order = len(string), self.text, self._order
+        while self.size < size and self._equal:
+            self._double()
+        start = bisect_left(order, string, key=lambda at: text[at : at + size])
+        end = bisect_right(order, string, lo=start, key=lambda at: text[at : at + size])
+        return sorted(order[start:end])
+
+    def _double(self) -> None:
+        size, order, ranks = self.size, self._order, self._ranks
+        total = len(order)
+
+        def rank_after(at: int) -> int:
+            return ranks[at + size] if at + size < total else -1
+
+        groups, self._equal = self._equal, []
+        keys: list[list[int]] = []
+        for first, end in groups:
+            order[first:end] = sorted(order[first:end], key=rank_after)
+            keys.append([rank_after(at) for at in order[first:end]])
+        # The ranks change after all groups are sorted by the old ones.
+        for (first, end), found in zip(groups, keys, strict=True):
+            start = first
+            for index in range(first, end):
+                if found[index - first] != found[start - first]:
+                    self._close(start, index)
+                    start = index
+                ranks[order[index]] = start
+            self._close(start, end)
+        self.size = 2 * size
 
 
 class LooseSearch:

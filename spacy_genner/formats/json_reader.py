@@ -13,12 +13,13 @@ from typing import Any
 
 from .base import Issue
 
-# Single quotes are accepted as quotes only before a punctuation character, because they
-# may also be apostrophes.
+# Single and typographic quotes are accepted as quotes only before a punctuation
+# character, because they may also be apostrophes or a part of a text.
 _TOKEN = re.compile(
     r"""\s*(?:
     (?P<string>"(?:[^"\\]|\\.)*")
     | (?P<single_quoted>'(?:[^'\\]|\\.)*'(?=\s*[,:\]}]))
+    | (?P<typographic>[“„](?:[^“”„\\]|\\.)*[”“](?=\s*[,:\]}]))
     | (?P<unterminated>"(?:[^"\\]|\\.)*\\?\Z)
     | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
     | (?P<punctuation>[\[\]{}:,])
@@ -215,8 +216,9 @@ def _scalar(kind: str, token: str, start: int, end: int, issues: list[Issue]) ->
             message = f"a character of {token[:_MAX_SHOWN]} is not escaped correctly"
             issues.append(Issue("bad_json", message, start, end))
             return Value("string", start, end, _unescaped(token[1:-1]))
-    if kind == "single_quoted":
-        message = f"the string {token[:_MAX_SHOWN]} is in single quotes"
+    if kind in ("single_quoted", "typographic"):
+        quotes = "single" if kind == "single_quoted" else "typographic"
+        message = f"the string {token[:_MAX_SHOWN]} is in {quotes} quotes"
         issues.append(Issue("bad_json", message, start, end))
         return Value("string", start, end, _unescaped(token[1:-1]))
     if kind == "unterminated":

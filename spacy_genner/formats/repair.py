@@ -15,6 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import NamedTuple
 
 from .base import CharSpan, Issue
@@ -523,6 +524,7 @@ def repair(
     tags = [tag for tag in tags if tag not in unused]
     inside_tags = {offset for tag in tags for offset in range(tag.start, tag.end)}
     written = [word for word in written if word.start not in inside_tags]
+    written, source = _split_at_tags(written, source, tags, output, text)
     echo = _echo_end(output, text, pairs)
     copy = [word for word in written if word.start >= echo]
     if echo and len(copy) >= _MIN_COPIED * len(source):
@@ -542,6 +544,75 @@ def repair(
             message = f"{shown!r} ({closing.label}) is not in the text"
             issues.append(Issue("not_in_text", message, opening.start, closing.end))
     return spans, issues
+
+
+def _split_at_tags(
+    written: list[Word], source: list[Word], tags: Sequence[Tag], output: str, text: str
+) -> tuple[list[Word], list[Word]]:
+    """Split the words that have a tag inside. Where a particle or an ending follows a
+    span (`[서울 | GPE]에서`), the source has one word for the two of the output.
+
+    RETURNS (tuple[list[Word], list[Word]]): The words of the output and of the source.
+        Equal words are split at the same characters.
+    """
+    continued = {tag.start: tag.end for tag in tags}
+    compounds: list[list[Word]] = []
+    end = -1
+    for word in written:
+        place = end
+        while place in continued:
+            place = continued[place]
+        joined = place > end >= 0 and place == word.start
+        if joined and _is_letter(word) and _is_letter(compounds[-1][-1]):
+            compounds[-1].append(word)
+        else:
+            compounds.append([word])
+        end = word.end
+    # The lengths at which words are split.
+    splits: dict[str, set[int]] = defaultdict(set)
+    for compound in compounds:
+        if len(compound) > 1:
+            whole = "".join(word.text for word in compound)
+            size = 0
+            for word in compound[:-1]:
+                size += len(word.text)
+                splits[whole].add(size)
+    if not splits:
+        return written, source
+    source = [part for word in source for part in _parts([word], splits, text)]
+    written = [part for parts in compounds for part in _parts(parts, splits, output)]
+    return written, source
+
+
+def _is_letter(word: Word) -> bool:
+    return _is_spaced_letter(word.text[0])
+
+
+def _parts(compound: list[Word], splits: dict[str, set[int]], text: str) -> list[Word]:
+    """Split the words of a compound at the lengths of its folded text."""
+    whole = "".join(word.text for word in compound)
+    if whole not in splits:
+        return compound
+    parts: list[Word] = []
+    size = 0
+    for word in compound:
+        end = size + len(word.text)
+        cuts = [cut - size for cut in sorted(splits[whole]) if size < cut < end]
+        parts += _cut(word, cuts, text) if cuts else [word]
+        size = end
+    return parts
+
+
+def _cut(word: Word, cuts: Sequence[int], text: str) -> list[Word]:
+    folded = fold(text[word.start : word.end])
+    starts, ends = folded.starts, folded.ends
+    # A character that is folded to several ones is not split.
+    if folded.text != word.text or any(starts[c] == starts[c - 1] for c in cuts):
+        return [word]
+    return [
+        Word(word.start + starts[low], word.start + ends[high - 1], word.text[low:high])
+        for low, high in pairwise([0, *cuts, len(word.text)])
+    ]
 
 
 def _blocks(written: Sequence[Word], source: Sequence[Word]) -> list[Block]:

@@ -240,7 +240,7 @@ def test_long_sources_are_parsed_quickly(name):
     output = fmt.render(text, [CharSpan(0, len(words[0]), "A")]).replace(
         "cell", "cells"
     )
-    started = time.perf_counter()
+    started = time.process_time()
     parsed = fmt.parse(output, text, ["A"])
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
     assert CharSpan(0, len(words[0]), "A") in parsed.spans

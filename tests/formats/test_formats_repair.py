@@ -10,6 +10,7 @@ import pytest
 from formats_cases import JSON
 
 from spacy_genner.formats import CharSpan, crossings, drop_crossing, get_format
+from spacy_genner.formats import json as json_format
 from spacy_genner.formats.base import NestedSpans, first_crossing
 from spacy_genner.formats.json import loose_occurrences, occurrences
 from spacy_genner.formats.repair import fold, matching_blocks, split_words
@@ -304,3 +305,108 @@ def test_the_work_is_bounded(case):
     started = time.process_time()
     get_format(name).parse(output, text, ["GPE", "A", "B"])
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "spans"),
+    [
+        # Particles and endings after a span, in one word of the text.
+        (
+            "서울에서 서울에서 왔다.",
+            "[서울 | gpe]에서 서울에서 왔다.",
+            [("서울", "GPE")],
+        ),
+        (
+            "Die Züricher sind hier.",
+            "Die [Zürich|GPE]er sind hier",
+            [("Zürich", "GPE")],
+        ),
+        (
+            "an uncells.",
+            "an [un[cell | PER]s | ORG]",
+            [("uncells", "ORG"), ("cell", "PER")],
+        ),
+        # One word is divided at several places, in different ways.
+        (
+            "abcd abcd abcd.",
+            "[ab | gpe]cd a[b | PER]cd abc[d | ORG]",
+            [("ab", "GPE"), ("b", "PER"), ("d", "ORG")],
+        ),
+        # A part of a ligature is no span.
+        ("oﬃce x y.", "[of | GPE]fice x y", []),
+        ("oﬃce x y.", "[oﬃ | GPE]ce x y", [("oﬃ", "GPE")]),
+    ],
+)
+def test_a_word_with_a_tag_inside_is_divided(text, output, spans):
+    for form in ("NFC", "NFD"):
+        found, codes = parse(unicodedata.normalize(form, output), text)
+        assert found == spans and codes
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("inline_bracketed", "［Lisbon ｜ GPE］ x"),
+        ("inline_bracketed", "[Lisbon ｜ GPE] x"),
+        ("inline_bracketed", "[Lisbon | **GPE**] x"),
+        ("inline_bracketed", '[Lisbon | "gpe"] x'),
+        ("inline_bracketed", "[Lisbon | GPE.] x"),
+        ("inline_xml", '<GPE kind="city">Lisbon</GPE> x'),
+        ("inline_xml", "＜GPE＞Lisbon＜/GPE＞ x"),
+        ("grouped_json", "{“GPE”: [“Lisbon”]}"),
+        ("grouped_json", '{"**GPE**": ["Lisbon"]}'),
+    ],
+)
+def test_other_marks_match_where_unambiguous(name, output):
+    found, codes = parse(output, "Lisbon x", name)
+    assert found == [("Lisbon", "GPE")] and codes
+    # The same characters in the text are text.
+    if name.startswith("inline"):
+        found, codes = parse(output, output, name)
+        assert found == [] or "copy_differs" not in codes
+
+
+@pytest.mark.parametrize("written", ["cell_line", "cell-line", "CellLine", "Cell–Line"])
+def test_labels_of_several_words(written):
+    labels = ["cell line", "cell type"]
+    found, codes = parse(f"[HeLa | {written}] x", "HeLa x", labels=labels)
+    assert (found, codes) == ([("HeLa", "cell line")], ["copy_differs"])
+    found, codes = parse(
+        f"[HeLa | {written}] x", "HeLa x", labels=[*labels, "cell/line", "cellline"]
+    )
+    assert (found, codes) == ([], ["unknown_label"])
+
+
+@pytest.mark.parametrize("alphabet", ["ab", "abc ", "äb"])
+def test_long_strings_are_found_by_sorted_positions(monkeypatch, alphabet):
+    """Strings that are longer than the characters by which positions are sorted."""
+    monkeypatch.setattr(json_format, "_INDEXED", 2)
+    choose = random.Random(0)
+    for _ in range(100):
+        text = "".join(choose.choices(alphabet, k=choose.randint(1, 60)))
+        index = json_format._SortedPositions(text)
+        for _ in range(10):
+            start = choose.randrange(len(text))
+            string = text[start : start + choose.randint(1, 40)]
+            string += choose.choice(["", "", "a"])
+            expected = [place.start for place in occurrences(text, string)]
+            assert index.find(string) == expected
+
+
+def test_many_long_strings_take_few_comparisons(monkeypatch):
+    """The number of scans of the text does not grow with the number of strings."""
+    scans = []
+    scan = json_format._positions
+    monkeypatch.setattr(
+        json_format,
+        "_positions",
+        lambda text, string: (scans.append(string), scan(text, string))[1],
+    )
+    choose = random.Random(0)
+    text = "".join(choose.choices("abcdefgh ", k=30_000))
+    search = json_format.TextSearch(text)
+    for start in range(0, len(text) - 200, 60):
+        string = text[start : start + 40 + start % 100]
+        assert start in search.find(string)
+        assert search.find(string + "!") == []
+    assert len(scans) <= 64

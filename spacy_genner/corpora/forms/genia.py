@@ -99,10 +99,12 @@ class _ArticleReader:
         self.copies = copies
         # The number of coordinations of the five types, which become no spans.
         self.coordinated = 0
-        self._inside: list[str] = []
+        # The number of open elements of each name.
+        self._inside: Counter[str] = Counter()
         self._name = ""
         self._is_read = False
-        self._text = ""
+        self._parts: list[str] = []
+        self._length = 0
         self._spans: list[CharSpan] = []
         # The start and the `sem` attribute of each open term.
         self._terms: list[tuple[int, str]] = []
@@ -119,7 +121,7 @@ class _ArticleReader:
         elif event.kind == "text":
             self._take_text(event)
         else:
-            self._inside.pop()
+            self._inside[event.value] -= 1
             return self._end(event)
         return None
 
@@ -131,19 +133,21 @@ class _ArticleReader:
             if not self._name:
                 reason = "the sentence is outside an article with an ID"
                 raise self._error(event, reason)
-            if "sentence" in self._inside:
+            if self._inside["sentence"]:
                 raise self._error(event, "a sentence is inside another sentence")
-            self._text, self._spans, self._terms = "", [], []
+            self._parts, self._length = [], 0
+            self._spans, self._terms = [], []
         elif name == "cons":
-            if "sentence" not in self._inside:
+            if not self._inside["sentence"]:
                 raise self._error(event, "the term is outside a sentence")
-            self._terms.append((len(self._text), event.attributes.get("sem", "")))
-        self._inside.append(name)
+            self._terms.append((self._length, event.attributes.get("sem", "")))
+        self._inside[name] += 1
 
     def _take_text(self, event: XmlEvent) -> None:
-        if "sentence" in self._inside:
-            self._text += event.value
-        elif "bibliomisc" in self._inside:
+        if self._inside["sentence"]:
+            self._parts.append(event.value)
+            self._length += len(event.value)
+        elif self._inside["bibliomisc"]:
             self._name += event.value
         elif event.value.strip():
             found = event.value.strip()
@@ -160,12 +164,12 @@ class _ArticleReader:
         elif event.value == "sentence" and self._is_read:
             # Outer spans come before the spans inside them.
             self._spans.sort(key=lambda span: (span.start, -span.end))
-            return Sentence(self._text, self._spans, self._name)
+            return Sentence("".join(self._parts), self._spans, self._name)
         return None
 
     def _end_term(self, event: XmlEvent) -> None:
         start, sem = self._terms.pop()
-        if start == len(self._text):
+        if start == self._length:
             raise self._error(event, f"the term with sem={sem!r} has no text")
         if sem.startswith("("):
             kinds = map(genia_type, sem.replace("(", " ").replace(")", " ").split())
@@ -173,7 +177,7 @@ class _ArticleReader:
             return
         kind = genia_type(sem)
         if kind is not None:
-            self._spans.append(CharSpan(start, len(self._text), kind))
+            self._spans.append(CharSpan(start, self._length, kind))
 
     def _error(self, event: XmlEvent, reason: str) -> ValueError:
         return ValueError(

@@ -315,11 +315,12 @@ def _data(doc: Doc) -> dict[str, Any]:
 
 def _regions(doc: Doc, key: str) -> list[dict[str, Any]]:
     spans = sorted(all_spans(doc, key), key=lambda s: (s.start, -s.end, s.label))
+    text = doc.text
     return [
         {
             "start": span.start,
             "end": span.end,
-            "text": doc.text[span.start : span.end],
+            "text": text[span.start : span.end],
             "labels": [span.label],
         }
         for span in spans

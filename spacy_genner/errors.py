@@ -1563,6 +1563,14 @@ class Warnings(metaclass=_Coded):
         "out. The first: line {line}"
     )
 
+    W525 = (
+        "{place}: {count} of {total} documents lack the group doc.spans[{key!r}]; "
+        "{entities} of these have entities in doc.ents. They count as texts without "
+        "entities. If they are not annotated, leave them out. Otherwise give each the "
+        "group, which may be empty, and copy entities to it: python -m spacy genner "
+        "convert INPUT.spacy OUTPUT.spacy --from docbin --spans-key {key}"
+    )
+
     # W6: evaluation
     W601 = (
         "{count} of {total} documents failed and are scored as documents without "

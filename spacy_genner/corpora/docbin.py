@@ -13,7 +13,7 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 from spacy.vocab import Vocab
 
-from ..errors import Errors
+from ..errors import Errors, Warnings, warn
 from ..formats import CharSpan
 from ..io import write_bytes
 from .documents import (
@@ -147,6 +147,28 @@ def check_not_entities_alone(docs: Iterable[Doc], key: str, place: str) -> None:
         has_entities = has_entities or bool(doc.ents)
     if has_entities:
         raise ValueError(Errors.G346.format(place=place, key=key))
+
+
+def warn_of_missing_groups(docs: Iterable[Doc], key: str, place: str) -> None:
+    """Warn if some Docs have a group and others lack it, which means that they are not
+    annotated, or with entities only. An annotated Doc without spans has an empty group.
+
+    docs (Iterable[Doc]): The Docs.
+    key (str): The group of `doc.spans`.
+    place (str): The name or path of the corpus, for the message.
+    """
+    total = lacking = entities = 0
+    for doc in docs:
+        total += 1
+        if key not in doc.spans:
+            lacking += 1
+            entities += bool(doc.ents)
+    if 0 < lacking < total:
+        warn(
+            Warnings.W525.format(
+                place=place, count=lacking, total=total, key=key, entities=entities
+            )
+        )
 
 
 # Gold spans

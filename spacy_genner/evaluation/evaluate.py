@@ -8,7 +8,11 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..corpora.docbin import check_not_entities_alone, sentence_starts
+from ..corpora.docbin import (
+    check_not_entities_alone,
+    sentence_starts,
+    warn_of_missing_groups,
+)
 from ..errors import Errors
 from ..formats import CharSpan
 from ..pipeline.tolerant import FaultTolerantPipe
@@ -163,7 +167,7 @@ def _breakdowns(
 
 
 def check_gold(docs: Sequence[Doc], key: str) -> None:
-    """Check that there are annotated documents.
+    """Check that there are annotated documents, and warn if some are not annotated.
 
     docs (Sequence[Doc]): The reference documents.
     key (str): The key of the span group.
@@ -176,3 +180,4 @@ def check_gold(docs: Sequence[Doc], key: str) -> None:
     if not any(key in doc.spans for doc in docs):
         keys = sorted({name for doc in docs for name in doc.spans})
         raise ValueError(Errors.G603.format(key=key, found=keys))
+    warn_of_missing_groups(docs, key, "The corpus")

@@ -29,7 +29,12 @@ from spacy.training.initialize import init_nlp
 from spacy.util import registry, resolve_dot_names
 from thinc.api import Config, Optimizer
 
-from ..corpora.docbin import check_not_entities_alone, load_docs, unaligned_spans
+from ..corpora.docbin import (
+    check_not_entities_alone,
+    load_docs,
+    unaligned_spans,
+    warn_of_missing_groups,
+)
 from ..corpora.labels import read_labels
 from ..corpora.sentences import SentenceSplitter
 from ..errors import Errors, GennerWarning
@@ -261,6 +266,7 @@ def read_facts(path: Path, spans_key: str | None, lang: str) -> CorpusFacts:
         if len(keys) != 1:
             raise ValueError(Errors.G320.format(path=path, found=sorted(keys)))
         (spans_key,) = keys
+    warn_of_missing_groups(docs, spans_key, str(path))
     fmt = get_format("inline_bracketed")
     labels: set[str] = set()
     count = not_representable = 0
@@ -304,6 +310,7 @@ def _read_dev(path: Path, key: str, lang: str) -> tuple[int, int]:
     if not docs:
         raise ValueError(Errors.G504.format(path=path, name="docbin"))
     check_evaluable(docs, key, str(path))
+    warn_of_missing_groups(docs, key, str(path))
     return len(docs), max(span_depth(_char_spans(doc, key)) for doc in docs)
 
 

@@ -37,7 +37,7 @@ from thinc.api import Config, Optimizer, fix_random_seed
 from wasabi import Printer
 
 from ..config.settings import check_count
-from ..corpora.docbin import check_not_entities_alone
+from ..corpora.docbin import check_not_entities_alone, warn_of_missing_groups
 from ..corpora.labels import labels_in_file
 from ..errors import Errors
 from ..io import copy_folder, remove, replaced_folder
@@ -432,8 +432,9 @@ def _check_corpora(
         key = str(pipe.key)  # type: ignore[attr-defined]
         train = (each.reference for each in islice(train_corpus(nlp), STREAMED))
         check_not_entities_alone(train, key, "The training corpus")
-        dev = (each.reference for each in dev_corpus(nlp))
+        dev = [each.reference for each in dev_corpus(nlp)]
         check_evaluable(dev, key, "The development corpus")
+        warn_of_missing_groups(dev, key, "The development corpus")
 
 
 def check_evaluable(docs: Iterable[Doc], key: str, place: str) -> None:

@@ -8,7 +8,8 @@ sentences, the number of gold spans that a boundary cuts, sentences per second o
 time on one thread (tokenization excluded), and the growth of the peak memory in MB.
 The lines of the project's corpus are joined by spaces, so that no line break gives a
 boundary away. Libraries that are not installed are left out. spaCy's `senter` is
-trained on `train.txt` and scored on the other parts and on GENIA.
+trained on `train.txt` and scored on the other parts and on GENIA. The last table counts
+short texts with abbreviations that are cut.
 """
 
 import argparse
@@ -18,7 +19,9 @@ import resource
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import spacy
 from spacy.language import Language
@@ -31,6 +34,40 @@ from spacy_genner.corpora.sentences import SentencexSplitter
 
 FINE = {"nlp": {"tokenizer": {"@tokenizers": "spacy-genner.FineTokenizer.v1"}}}
 EPOCHS = 12
+# Parts of sentences with a number, an initial or an abbreviation before something
+# that could start a sentence.
+PROBES = """
+It costs $4.7 million now | at 9.30 a.m. on Friday | at 9.30 a.m. Friday it began | the
+U.S. market fell | the U.S. Senate voted | in the U.K. House of Lords | Dr. Smith came |
+St. James's Park | Prof. Dr. Lee spoke | No. 5 Downing Street | Nos. 4 and 5 | Fig. 3
+shows | Figs. 3 and 4 | e.g. Lisbon and Porto | i.e. Lisbon | Apple Inc. said so | Apple
+Inc. Chairman Tim | Jan. 5 was cold | on Feb. 3, 2020 | Sept. 11 attacks | Mt. Everest
+is high | Ft. Worth is big | Gen. Lee fought | Sen. Warren spoke | Rep. Ocasio spoke |
+Gov. Smith left | Lt. Col. Jones | Col. Jones | Capt. Kirk | Sgt. Pepper | a Ph.D.
+student | approx. 5 km | J. K. Rowling wrote | J.K. Rowling wrote | George W. Bush won |
+Martin Luther King Jr. spoke | Martin Luther King Jr. Day | see p. 34 of it | pp. 34-36
+| Vol. 3 is out | Smith Ltd. and Co. of | Ltd. Director Kim | vs. Smith | Roe v. Wade |
+al. Smith et al. 2011 | Smith et al. Nature 2011 | Rev. Jackson | Hon. Judge Judy | Mr.
+and Mrs. Smith | Ms. Lee | Messrs. Smith | Sr. Jones | Mme. Curie | M. Poirot |
+Washington D.C. area | Washington, D.C. Mayor Bowser | the D.C. Circuit | a 3.5 per cent
+rise | version 2.0.1 of it | 192.168.0.1 is it | www.example.com is it | file.Name is it
+| Yahoo! Inc. rose | Yahoo! said | Jeopardy! is on | at 5 p.m. EST | at 5 p.m. Eastern
+Time | cf. Chomsky | ca. 1900 | c. 1900 | b. 1950 | d. 1900 | St. Louis | Ste. Marie |
+Ave. of the Americas | 5th Ave. Corner | Blvd. Haussmann | Rd. 5 | Univ. of Oslo | Dept.
+of Defense | Assn. of Nurses | Bros. Warner | Warner Bros. Pictures | Corp. of London |
+Gov. Gen. Smith | the E. coli strain | E. Coli | S. cerevisiae | A. thaliana plants |
+Art. 5 of it | Sec. 3 | Eq. 4 | Ref. 12 | Op. 23 by Chopin | BWV. 5 | Ex. 3 | Ch. 3 |
+Chap. 3 | et seq. The | etc. and so | Mar. 3 | Apr. 4 | Aug. 5 | Oct. 6 | Nov. 7 | Dec.
+8 | Mon. 5 | Tues. 6 | a $1.5bn deal | £3.20 a kg | 1.000.000 people | the No. 1 song |
+Pres. Obama | VP. Biden | Supt. Jones | Det. Jones | Insp. Morse | Adm. Nelson | Maj.
+Tom | Cpl. Jones | Pvt. Ryan | Sgt. Maj. Lee | Pte. Ltd. Singapore | Co. Ltd. Japan |
+S.A. Paris | N.Y. Times | L.A. Lakers | The B.B.C. News | E.U. Council | N.A.T.O. Summit
+| U.S.S. Enterprise | H.M.S. Victory | A.D. 500 | 500 B.C. Greece | i.v. Injection |
+q.i.d. Dosing | Bd. of Ed. case | Atty. Gen. Holder | Minn. Gov. Walz | Calif. Rep. Kim
+| Mass. Sen. Warren | Pa. Gov. Wolf | Rs. 500 | Tel. 555 | Ext. 5 | Est. 1900 | max. 5 |
+min. 5 | temp. 5 | avg. 5 | dept. 3 | Mlle. X | wt. 5 | oz. 5 | lb. 5 | ft. 5 | in. 5 |
+sq. ft. 5 | St.-Jean | St. Petersburg | Smith Jr. and | Rev. Dr. King
+"""
 Splitter = Callable[[str], Iterable[int]]
 
 
@@ -138,7 +175,9 @@ def first_letter(text: str, start: int) -> int:
     return start
 
 
-def score(name: str, train: list[Annotated], texts: list[Annotated], pipe) -> None:
+def score(
+    name: str, train: list[Annotated], texts: list[Annotated], pipe: Connection
+) -> None:
     """Send the row of a table."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
@@ -173,22 +212,55 @@ def score(name: str, train: list[Annotated], texts: list[Annotated], pipe) -> No
     pipe.send((precision, recall, f1, cut, sentences / seconds, memory / 1024))
 
 
+def probes() -> list[str]:
+    return [probe.strip() for probe in PROBES.replace("\n", " ").split("|")]
+
+
+def cut_probes(name: str, train: list[Annotated], pipe: Connection) -> None:
+    """Send the number of probes that are cut."""
+    try:
+        prepare, split = load_splitter(name, train)
+    except ImportError:
+        pipe.send(None)
+        return
+    count = 0
+    for probe in probes():
+        text = f"We saw that {probe} here."
+        count += any(start > 0 for start in split(prepare(text)))
+    pipe.send(count)
+
+
+def probe_table(train: list[Annotated]) -> None:
+    print(f"\nOf {len(probes())} short texts with an abbreviation, cut:\n")
+    print("| splitter | cut |\n|---|---:|")
+    for name in NAMES:
+        count = in_process(cut_probes, name, train)
+        if count is not None:
+            print(f"| {name} | {count} |", flush=True)
+
+
+def in_process(function: Callable[..., None], *arguments: Any) -> Any:
+    """Run a function in a process of its own, so that its memory is its own, too."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=function, args=(*arguments, sender))
+    process.start()
+    result = receiver.recv()
+    process.join()
+    return result
+
+
 def table(title: str, train: list[Annotated], texts: list[Annotated]) -> None:
     sentences = sum(len(each.sentence_starts or ()) for each in texts)
     spans = sum(len(set(each.spans)) for each in texts)
     print(f"\n{title}: {len(texts)} documents, {sentences} sentences, {spans} spans\n")
     print("| splitter | P | R | F1 | spans cut | sentences/s | MB |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    context = multiprocessing.get_context("fork")
     for name in NAMES:
         own = texts
         if name == "senter" and texts[: len(train)] == train:
             own = texts[len(train) :]
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=score, args=(name, train, own, sender))
-        process.start()
-        row = receiver.recv()
-        process.join()
+        row = in_process(score, name, train, own)
         if row is None:
             continue
         note = "" if own is texts else " (dev and test)"
@@ -220,6 +292,7 @@ def main() -> None:
         for part in ("train", "dev", "test")
     }
     table("The project's corpus", parts["train"], sum(parts.values(), []))
+    probe_table(parts["train"])
     if arguments.genia:
         texts = list(get_converter("genia-xml")(arguments.genia, options))
         table("GENIA", parts["train"], texts[: arguments.limit or None])

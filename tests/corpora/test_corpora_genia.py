@@ -3,14 +3,17 @@
 import io
 import json
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
+import spacy
 
 from spacy_genner.corpora.convert import convert_file
-from spacy_genner.corpora.documents import ConvertOptions
+from spacy_genner.corpora.documents import ConvertOptions, describe_span
 from spacy_genner.corpora.forms import get_converter
 from spacy_genner.corpora.forms.genia import genia_type
+from spacy_genner.formats import CharSpan
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE set SYSTEM "gpml.dtd">\n'
 
@@ -227,3 +230,32 @@ def test_genia_matches_the_published_split(data_dir):
             (entity["start"], entity["end"], entity["type"])
             for entity in record["entities"]
         }
+
+
+def test_a_long_sentence_takes_linear_time(tmp_path):
+    """A sentence of megabytes is read in seconds, and its descriptions cost no copy."""
+    words = "".join(
+        f"{cons(f'IL-{number}', 'G#protein_x')} " for number in range(40_000)
+    )
+    path = write(tmp_path, corpus(article("MEDLINE:1", words)))
+    started = time.process_time()
+    sentences = read(path)
+    assert time.process_time() - started < 10
+    assert sum(len(doc.spans) for doc in sentences) == 40_000
+
+
+def test_the_description_of_a_span_does_not_join_the_document():
+    doc = spacy.blank("en")("x " * 500 + "IL-2)-induced growth")
+    place = doc.text.index("IL-2")
+    assert describe_span(doc, CharSpan(place + 1, place + 3, "p")).startswith(
+        "'L-' (p)"
+    )
+
+    class Counting:
+        """A Doc whose whole text must not be used."""
+
+        user_data = doc.user_data
+        char_span = doc.char_span
+
+    described = describe_span(Counting(), CharSpan(place, place + 4, "p"))
+    assert described.startswith("'IL-2' (p)")

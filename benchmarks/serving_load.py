@@ -35,26 +35,26 @@ Spans = list[tuple[int, int, str]]
 
 def annotate(
     model: str, texts: list[str], batch_size: int
-) -> tuple[list[Spans], float]:
+) -> tuple[list[Spans], float, float]:
     """Annotate texts with `nlp.pipe`.
 
     model (str): The folder of the pipeline.
     texts (list[str]): The texts.
     batch_size (int): The size of a batch.
-    RETURNS (tuple[list[Spans], float]): The spans of each text, and the seconds without
-        loading.
+    RETURNS (tuple[list[Spans], float, float]): The spans of each text, and the seconds
+        and the processor seconds without loading.
     """
     nlp = spacy.load(model)
     key = find_spans_key(nlp, model)
     # Load the base.
     list(nlp.pipe(texts[:2]))
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     docs = nlp.pipe(texts, batch_size=batch_size)
     found = [
         [(span.start_char, span.end_char, span.label_) for span in doc.spans[key]]
         for doc in docs
     ]
-    return found, time.perf_counter() - started
+    return found, time.perf_counter() - started, time.process_time() - cpu
 
 
 class Server:
@@ -200,16 +200,20 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     vocab = spacy.blank("xx").vocab
     texts = [item.text for item in read_texts(Path(args.data), vocab) if item.text]
     texts = list(dict.fromkeys(texts))[: args.texts or None]
-    spans, pipe_seconds = annotate(args.model, texts, args.batch_size)
+    spans, pipe_seconds, pipe_cpu = annotate(args.model, texts, args.batch_size)
     batch = ("--batch-size", str(args.batch_size), "--timeout", "300")
     with Server(args.model, *batch) as server:
         one = Clients(server.url, texts, 1)
         one_seconds = asyncio.run(one.run(1)) if args.single else None
-        names = ("genner_batch_texts_sum", "genner_batch_texts_count")
+        names = (
+            "genner_batch_texts_sum",
+            "genner_batch_texts_count",
+            "process_cpu_seconds_total",
+        )
         before = [server.metric(name) for name in names]
         load = Clients(server.url, texts, args.size)
         seconds = asyncio.run(load.run(args.clients))
-        sums, batches = (
+        sums, batches, cpu = (
             server.metric(name) - value
             for name, value in zip(names, before, strict=True)
         )
@@ -227,10 +231,14 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "documents": len(texts),
         "spans": sum(map(len, spans)),
-        "pipe": {"seconds": round(pipe_seconds, 2)},
+        "pipe": {
+            "seconds": round(pipe_seconds, 2),
+            "cpu_seconds": round(pipe_cpu, 2),
+        },
         "load": {
             "seconds": round(seconds, 2),
             "latency": load.latency(),
+            "cpu_seconds": round(cpu, 2),
             "texts_a_batch": round(sums / batches, 1),
             "server_gb": round(memory, 2),
             **load.compare(spans),
@@ -250,6 +258,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     for name in ("pipe", "load", "beyond"):
         row[name]["texts_a_second"] = round(len(texts) / row[name]["seconds"], 2)
     row["throughput_ratio"] = round(pipe_seconds / seconds, 2)
+    # Of the server alone, as if the clients were on other machines. Other work on the
+    # machine hardly changes it.
+    row["cpu_ratio"] = round(pipe_cpu / cpu, 2)
     if one_seconds is not None:
         row["one_client"] = {
             "seconds": round(one_seconds, 2),

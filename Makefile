@@ -4,6 +4,7 @@
 #                llama.cpp where it can be built
 # make test-ray  the tests on a Ray cluster of this machine, whose packages need half a
 #                gigabyte
+# make test-browser  the tests of pages in chromium, which has to be installed
 # make docs      build the documentation into site/
 # make bench     compare the ways to decode with a trained pipeline
 # make clean     remove the environments and what the project made
@@ -15,6 +16,7 @@ PYTHON ?= python3
 DEMO_VENV ?= .venv-demo
 TEST_VENV ?= .venv-test
 DOCS_VENV ?= .venv-docs
+BROWSER_VENV ?= .venv-browser
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 # Two processes, each with whole test files: bases and pipelines that the tests of a file
 # share are then made once. One process: make unit PYTEST_ARGS=
@@ -31,9 +33,10 @@ PACKAGING := setup.cfg pyproject.toml constraints.txt
 DEMO_PYTHON := $(abspath $(DEMO_VENV))/bin/python
 TEST_PYTHON := $(abspath $(TEST_VENV))/bin/python
 DOCS_PYTHON := $(abspath $(DOCS_VENV))/bin/python
+BROWSER_PYTHON := $(abspath $(BROWSER_VENV))/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all test-ray lint typecheck imports unit docs bench clean
+.PHONY: demo test test-all test-ray test-browser lint typecheck imports unit docs bench clean
 
 # $(1) the environment, $(2) the extras. The stamp marks a complete install.
 define install
@@ -61,6 +64,9 @@ $(TEST_VENV)/.installed-ray: $(TEST_VENV)/.installed
 $(TEST_VENV)/.installed-llama: $(TEST_VENV)/.installed-gemma
 	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt $(LLAMA) && touch $@ || \
 	    echo "Continuing without $(LLAMA): the tests against its server are skipped."
+
+$(BROWSER_VENV)/.installed: $(PACKAGING)
+	$(call install,$(BROWSER_VENV),browser)
 
 # The requirements of the extra `docs` alone: the reference is built from the source
 # text, so neither the package nor torch has to be installed.
@@ -104,6 +110,10 @@ test-all: lint typecheck imports $(TEST_VENV)/.installed-llama
 test-ray: $(TEST_VENV)/.installed-ray
 	$(TEST_PYTHON) -m pytest tests/distributed
 
+# Skipped with a reason where chromium is missing. CHROMIUM names another one.
+test-browser: $(BROWSER_VENV)/.installed
+	$(BROWSER_PYTHON) -m pytest -rs -m browser tests/*/test_*_browser.py
+
 docs: $(DOCS_VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(DOCS_PYTHON) -m mkdocs build --strict
 
@@ -111,5 +121,5 @@ bench: $(TEST_VENV)/.installed-gemma
 	$(TEST_PYTHON) benchmarks/decoding.py $(BENCH_MODEL) $(BENCH_DATA) $(BENCH_ARGS)
 
 clean:
-	rm -rf $(DEMO_VENV) $(TEST_VENV) $(DOCS_VENV) site training metrics reports \
-	    corpus/*.spacy project.lock
+	rm -rf $(DEMO_VENV) $(TEST_VENV) $(DOCS_VENV) $(BROWSER_VENV) \
+	    site training metrics reports corpus/*.spacy project.lock

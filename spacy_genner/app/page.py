@@ -215,6 +215,7 @@ def build_page(workbench: Workbench) -> Any:
 
     names = list(workbench.models)
     first = workbench.models[names[0]] if names else None
+    choices = [(_short(name), name) for name in names]
 
     def correct(request: Any) -> dict[str, Any]:
         return workbench.correct(request)
@@ -237,13 +238,18 @@ def build_page(workbench: Workbench) -> Any:
             found = annotate(workbench, text, [name, other], labels)
         except (ValueError, OSError) as error:
             return {}, {"error": str(error), "panels": []}
-        return found, {"error": "", "panels": describe(found, min_score)}
+        return found, drawn(found, min_score)
 
     def redraw(found: dict[str, Prediction], min_score: float) -> Any:
         # A failed run has left its message, which stays.
-        if not found:
-            return gr.skip()
-        return {"error": "", "panels": describe(found, min_score)}
+        return drawn(found, min_score) if found else gr.skip()
+
+    def drawn(found: dict[str, Prediction], min_score: float) -> dict[str, Any]:
+        labels = {
+            label: None for name in found for label in workbench.models[name].labels
+        }
+        panels = describe(found, min_score)
+        return {"error": "", "panels": panels, "labels": list(labels)}
 
     def open_file(path: str | None) -> tuple[Any, ...]:
         if path is None:
@@ -288,26 +294,33 @@ def build_page(workbench: Workbench) -> Any:
                             visible=False,
                             elem_id="number",
                         )
-                        run_button = gr.Button(
-                            "Annotate",
-                            variant="primary",
-                            interactive=bool(names),
-                            elem_id="run",
-                        )
+                        with gr.Row():
+                            run_button = gr.Button(
+                                "Annotate",
+                                variant="primary",
+                                interactive=bool(names),
+                                elem_id="run",
+                            )
+                            upload = gr.UploadButton(
+                                "Open a file of texts",
+                                file_types=[".txt", ".jsonl", ".spacy"],
+                                type="filepath",
+                                elem_id="upload",
+                            )
                     with gr.Column(scale=2, min_width=300):
                         with gr.Row():
                             model = gr.Dropdown(
-                                names,
+                                choices,
                                 value=names[0] if names else None,
                                 label="Pipeline",
-                                min_width=140,
+                                min_width=220,
                                 elem_id="model",
                             )
                             other = gr.Dropdown(
-                                [NO_MODEL, *names],
+                                [NO_MODEL, *choices],
                                 value=names[1] if len(names) > 1 else NO_MODEL,
                                 label="Beside it",
-                                min_width=140,
+                                min_width=220,
                                 elem_id="other",
                             )
                         min_score = gr.Slider(
@@ -326,15 +339,8 @@ def build_page(workbench: Workbench) -> Any:
                             info=f"Fixed. {reason}" if reason else LABELS_INFO,
                             interactive=bool(first) and not reason,
                             lines=3,
-                            max_lines=8,
+                            max_lines=5,
                             elem_id="labels",
-                        )
-                        upload = gr.File(
-                            label="Open texts (.txt, .jsonl, .spacy)",
-                            file_types=[".txt", ".jsonl", ".spacy"],
-                            type="filepath",
-                            height=90,
-                            elem_id="upload",
                         )
                 drawing = gr.HTML(
                     {"error": "", "panels": []},
@@ -365,10 +371,15 @@ def build_page(workbench: Workbench) -> Any:
             **hidden,
         )
         model.change(label_fields, model, [labels, min_score], **hidden)
-        upload.change(open_file, upload, [texts, number, text, drawing], **hidden)
-        number.release(choose_text, [texts, number], text, **hidden).then(
-            run, arguments, outputs, **hidden
-        )
+        upload.upload(open_file, upload, [texts, number, text, drawing], **hidden)
+        number.change(
+            choose_text,
+            [texts, number],
+            text,
+            show_progress="hidden",
+            trigger_mode="always_last",
+            **hidden,
+        ).then(run, arguments, outputs, **hidden)
     return page
 
 
@@ -399,6 +410,11 @@ def annotate(
         clean = text.encode("utf-8", "replace").decode("utf-8")
         [found[model.name]] = model.annotate([clean], chosen)
     return found
+
+
+def _short(name: str) -> str:
+    """RETURNS (str): The end of the path of a pipeline."""
+    return name if len(name) <= 20 else "/".join(Path(name).parts[-2:])
 
 
 def _script(name: str) -> str:

@@ -217,6 +217,12 @@ class Editor {
       tabindex: 0,
       "aria-label": "The document",
       onclick: (event) => this.onClick(event),
+      onmousedown: (event) => {
+        // A second click selects the next outer span, and does not mark the word.
+        if (event.detail > 1 && event.target.closest(".genner-covered")) {
+          event.preventDefault();
+        }
+      },
     });
     this.inspector = node("div", { class: "genner-inspector" });
     this.undo = button("Undo (U)", "Undo the last step", () => this.send("undo"));

@@ -6,7 +6,9 @@ const COLORS = [
   "#7aecec", "#feca74", "#bfeeb7", "#ff9fb3", "#aab8ff", "#f2ea6d", "#d9b8ff",
   "#8fd3f4", "#ffb48f", "#9fe3c5", "#e8c9a0", "#c7d36f", "#f3a6e0", "#b5c7d6",
 ];
+// The height of a lane, and of the line above the lanes, in pixels.
 const LANE = 21;
+const LINE = 27;
 const MARKS = { accepted: "✓", changed: "✎", added: "+", rejected: "✕" };
 
 export function node(tag, options = {}, ...children) {
@@ -98,7 +100,7 @@ function token(word, after, number, spans, labels, selected) {
 
 function bar(span, labels, selected) {
   const made = node("span", { class: "genner-bar", data: { key: span.key } });
-  made.style.top = `calc(1.75em + ${span.lane * LANE}px)`;
+  made.style.top = `${LINE + span.lane * LANE}px`;
   paint(made, span, labels, selected);
   return made;
 }
@@ -114,7 +116,7 @@ function chip(span, labels, selected) {
   if (span.score != null) {
     made.append(" ", node("span", { class: "genner-score" }, score(span.score)));
   }
-  made.style.top = `calc(1.75em + ${span.lane * LANE}px - 1px)`;
+  made.style.top = `${LINE + span.lane * LANE}px`;
   paint(made, span, labels, selected);
   return made;
 }

@@ -5,14 +5,13 @@ import { draw, node, status } from "./spans.js";
 export function mount({ element, props, watch }) {
   const root = element.querySelector(".genner-viewer");
   const show = () => {
-    const { error, panels } = props.value ?? { error: "", panels: [] };
-    const labels = [];
+    const { error = "", panels = [], labels: known = [] } = props.value ?? {};
+    const labels = [...known];
     for (const panel of panels) {
       for (const span of panel.spans) {
         if (!labels.includes(span.label)) labels.push(span.label);
       }
     }
-    labels.sort();
     root.replaceChildren();
     if (error) {
       root.append(node("div", { class: "genner-error", role: "alert" }, error));

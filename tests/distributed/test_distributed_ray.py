@@ -93,7 +93,7 @@ def test_workers_need_room(ray):
 
 
 def test_no_usage_is_reported(ray):
-    from ray._private.usage.usage_lib import usage_stats_enabled
+    from ray._common.usage.usage_lib import usage_stats_enabled
 
     assert not usage_stats_enabled()
 

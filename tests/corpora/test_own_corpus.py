@@ -1,10 +1,12 @@
 """The corpus of the project is well formed and matches its README."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import spacy
 
 from spacy_genner.corpora.documents import ConvertOptions
 from spacy_genner.corpora.forms.bracketed import read_bracketed
@@ -51,6 +53,25 @@ def test_spans_are_whole_and_nested(sentences, hard):
         assert fmt.unsayable(row.text, row.spans) == []
         output = fmt.render(row.text, row.spans, LABELS)
         assert set(fmt.parse(output, row.text, LABELS).spans) == set(row.spans)
+
+
+def test_no_sentence_ends_in_two_periods(sentences):
+    """The period of `p.m.` ends the sentence, too."""
+    texts = [row.text for part in PARTS for row in sentences[part]]
+    assert [text for text in texts if re.search(r"\w\.\.(?!\.)", text)] == []
+    assert sum(text.endswith(("a.m.", "p.m.")) for text in texts) >= 8
+
+
+def test_the_sentences_of_the_demo_cut_no_span():
+    nlp = spacy.blank("en")
+    splitter = nlp.add_pipe("genner_sentences", config={"lines": True})
+    for part in PARTS:
+        whole = ConvertOptions(join_sentences=True)
+        for document in read_bracketed(CORPUS / f"{part}.txt", whole):
+            starts = splitter.sentence_starts(document.text)
+            assert set(document.sentence_starts) <= set(starts)
+            for span in document.spans:
+                assert not any(span.start < start < span.end for start in starts)
 
 
 def test_no_span_cuts_a_word(sentences):

@@ -23,9 +23,12 @@ from .protocol import (
     MalformedResponseError,
     ParsedResponse,
     Request,
+    TokenIds,
+    TokenPrompt,
     YesNoProbability,
     check_options,
     make_request,
+    make_token_request,
     make_yes_no_request,
     parse_error,
     parse_response,
@@ -34,6 +37,7 @@ from .protocol import (
     yes_no_probability,
 )
 from .retry import (
+    STRUCTURE,
     CapabilityFallback,
     CircuitBreaker,
     Clock,
@@ -44,8 +48,8 @@ from .retry import (
     classify_error,
     dropped_parameters,
     exhausted_wait,
-    is_format_error,
     is_too_long,
+    is_unsupported,
     requested_wait,
 )
 from .settings import RemoteSettings, Secret, read_secret
@@ -119,6 +123,25 @@ class RemoteClient:
         requests = ((prompt, make_request(self.settings, prompt)) for prompt in prompts)
         for prompt, request, result in self._send(requests):
             yield self._make_completion(prompt, request, result)
+
+    def complete(
+        self, prompts: Iterable[TokenPrompt], server: str | None = None
+    ) -> list[ParsedResponse | RemoteError]:
+        """Complete prompts of token ids.
+
+        prompts (Iterable[TokenPrompt]): The prompts.
+        server (str | None): The kind of the server, "vllm" or "llama.cpp". None if it
+            is unknown.
+        RETURNS (list[ParsedResponse | RemoteError]): The response to each prompt, or
+            the reason why there is none.
+        """
+        # The text of a prompt is the same object for a request and its answer, which
+        # is all that `_send` needs.
+        requests = (
+            (prompt.ids.text, make_token_request(self.settings, prompt, server))
+            for prompt in prompts
+        )
+        return [result for _, _, result in self._send(requests)]
 
     def probabilities(
         self, prompts: Iterable[str], options: Sequence[str] = ("yes", "no")
@@ -261,7 +284,7 @@ class _Session:
     def _lacks_schema(self, response: ParsedResponse) -> bool:
         """Whether the settings require a schema that the response was made without."""
         is_required = self._state.settings.structured is True
-        return is_required and "response_format" in response.dropped
+        return is_required and not STRUCTURE.isdisjoint(response.dropped)
 
     def _begin(self, request: Request, key: str) -> "Future[_Result]":
         if self._thread is None:
@@ -367,6 +390,12 @@ class _Sender:
             if self._fatal is not None:
                 return self._fatal
             adapted = self._state.fallback.adapt(body)
+            sent = body.get("prompt")
+            if isinstance(sent, TokenIds) and adapted["prompt"] == sent.text:
+                # A server that takes text reads the names of control tokens in it.
+                if sent.control:
+                    values = {"url": self._settings.base_url, "found": sent.control}
+                    return self._fail(Failure(Errors.G852.format(**values)))
             self._state.tracker.add(requests=1, retries=int(attempts > 0))
             attempts += 1
             response, result = await self._try(adapted)
@@ -451,7 +480,7 @@ class _Sender:
         error: ErrorResponse,
     ) -> dict[str, Any] | None:
         """The body to send after an error, or None if no other body may succeed."""
-        if error.status not in (400, 422) and not is_format_error(error):
+        if error.status not in (400, 422) and not is_unsupported(error):
             return None
         self._state.fallback.learn(sent, error)
         if self._state.fallback.adapt(body) != sent:

@@ -2,19 +2,22 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Dict, Iterable, Optional, Union  # noqa: UP035
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Optional, Union  # noqa: UP035
 
 from thinc.api import Model
 
 from ...config.settings import check_flag
 from ...errors import Errors, Warnings, warn
-from ...pipeline.predictor import PredictorConfig, PredictorShim
+from ...pipeline.predictor import Predictor, PredictorConfig, PredictorShim
 from ..messages import Completion, Prompt
 from .client import RemoteClient
 from .predictor import RemoteLanguageModel, RemotePredictor
 from .retry import RemoteError
 from .settings import RemoteSettings
 from .usage import Usage
+
+if TYPE_CHECKING:
+    from ...pipeline.state import ComponentState
 
 # spacy-llm compares the annotations of registered functions with those of `typing`.
 
@@ -133,14 +136,24 @@ class RemoteShim(PredictorShim):
 
     lm: RemoteLanguageModel
 
-    def make_predictor(self, config: PredictorConfig) -> RemotePredictor:
+    @property
+    def tuned_state(self) -> "ComponentState | None":
+        return None if self.lm.served is None else self.lm.served.state
+
+    def make_predictor(self, config: PredictorConfig) -> Predictor:
         """Make the predictor. Nothing is sent before a document is annotated.
 
         config (PredictorConfig): The settings of the component.
-        RETURNS (RemotePredictor): The predictor.
-        RAISES (ValueError): The prompt leaves no room for text.
+        RETURNS (Predictor): A `TunedPredictor` if the server runs a tuned adapter,
+            otherwise a `RemotePredictor`.
+        RAISES (ValueError): The prompt leaves no room for text, or the tokenizer of the
+            adapter can't be read.
         """
-        return RemotePredictor(self.lm, config)
+        if self.lm.served is None:
+            return RemotePredictor(self.lm, config)
+        from .tuned import TunedPredictor
+
+        return TunedPredictor(self.lm, self.lm.served, config)
 
     def finish_update(self, optimizer: Any) -> None:
         """Do nothing: there are no weights."""
@@ -164,6 +177,9 @@ def build_remote_lm(
     context_length: Optional[int] = None,  # noqa: UP045
     allow_http: bool = False,
     keep_answers: bool = False,
+    adapter: Optional[str] = None,  # noqa: UP045
+    server: str = "auto",
+    scores: bool = True,
     api_key: Any = None,
 ) -> Model:
     """Make the model of a component that is behind a server that speaks the OpenAI
@@ -175,11 +191,17 @@ def build_remote_lm(
         of the span group.
     api_key (Any): Refused without showing it. A key belongs in the environment.
     RETURNS (Model): The model, which thinc can't run.
-    RAISES (ValueError): A setting can't be used.
+    RAISES (ValueError): A setting can't be used, or `adapter` is no folder of a tuned
+        adapter.
     """
     settings = RemoteSettings.from_arguments(locals())
     check_flag("keep_answers", keep_answers)
-    lm = RemoteLanguageModel(settings, keep_answers)
+    served = None
+    if settings.adapter is not None:
+        from ...export.served import read_served
+
+        served = read_served(settings.adapter)
+    lm = RemoteLanguageModel(settings, keep_answers, served)
     return Model("genner_remote_lm", _forward, shims=[RemoteShim(lm)])
 
 

@@ -22,28 +22,44 @@ from ..sharding import Shards, estimated, merge_shards
 from .settings import RemoteSettings
 
 if TYPE_CHECKING:
+    from ...export.served import ServedAdapter
     from .client import RemoteClient
 
 
 class RemoteLanguageModel:
     """A remote model in the place of a language model of this process.
 
-    It has no adapter, so it cannot be trained, and none of it is saved.
+    It cannot be trained, and none of it is saved. The server may run a tuned adapter.
 
     settings (RemoteSettings): The settings of the model and its server.
     keep_answers (bool): Whether to keep the completions beside the spans.
+    served (ServedAdapter | None): The tuned adapter that the server runs.
     """
 
     lora = None
-    has_adapter = False
-    # Servers do not tell the checksum of their weights.
-    checksum = ""
 
-    def __init__(self, settings: RemoteSettings, keep_answers: bool = False):
+    def __init__(
+        self,
+        settings: RemoteSettings,
+        keep_answers: bool = False,
+        served: "ServedAdapter | None" = None,
+    ):
         self.name = settings.name
         self.settings = settings
         self.keep_answers = keep_answers
+        self.served = served
         self.drafting = LazyDraftHead(False)
+
+    @property
+    def has_adapter(self) -> bool:
+        """RETURNS (bool): Whether the server runs a tuned adapter."""
+        return self.served is not None
+
+    @property
+    def checksum(self) -> str:
+        """RETURNS (str): The checksum of the weights that the adapter was tuned on.
+        Empty without one: servers do not tell the checksum of their weights."""
+        return "" if self.served is None else self.served.state.checksum or ""
 
     @cached_property
     def client(self) -> "RemoteClient":
@@ -56,10 +72,21 @@ class RemoteLanguageModel:
         """Do nothing: there is no adapter."""
 
     def load(self, folder: Path) -> None:
-        """RAISES (ValueError): Always. A remote model has no adapter."""
-        raise ValueError(Errors.G425.format(name=self.name, path=folder))
+        """Load nothing: the server has loaded its adapter.
 
-    save = load
+        folder (Path): The folder of a saved adapter.
+        RAISES (ValueError): The server runs no adapter.
+        """
+        if self.served is None:
+            raise ValueError(Errors.G425.format(name=self.name, path=folder))
+
+    def save(self, folder: Path) -> None:
+        """Save nothing: `adapter` of the config names the folder of the adapter.
+
+        folder (Path): The folder for an adapter.
+        RAISES (ValueError): The server runs no adapter.
+        """
+        self.load(folder)
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): Empty: there is no adapter."""
@@ -72,7 +99,7 @@ class RemoteLanguageModel:
         RETURNS (RemoteLanguageModel): The model itself.
         RAISES (ValueError): The bytes hold an adapter.
         """
-        if bytes_data:
+        if bytes_data and self.served is None:
             raise ValueError(Errors.G425.format(name=self.name, path="the saved bytes"))
         return self
 

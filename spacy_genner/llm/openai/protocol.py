@@ -7,11 +7,12 @@ part of a response is checked before it is used.
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ...errors import Errors
+from ...export.served import LLAMA_CPP, VLLM
 from ...formats import CharSpan, get_format
 from ..alignment import thought_before
 from ..messages import Prompt
@@ -77,7 +78,7 @@ def make_request(settings: RemoteSettings, prompt: str) -> Request:
             schema = answer_schema(layout.format, layout.labels)
         if schema is not None:
             body["response_format"] = response_format(schema)
-        stop = _next_cue(prompt) if settings.call == "completion" else None
+        stop = next_cue(prompt) if settings.call == "completion" else None
         if stop is not None:
             body["stop"] = [stop]
     return Request({**body, **settings.extra}, schema, settings.max_tokens is None)
@@ -99,6 +100,69 @@ def make_yes_no_request(settings: RemoteSettings, prompt: str) -> Request:
     return Request(body)
 
 
+class TokenIds(list[int]):
+    """The token ids of a prompt, which also has a form for servers that only take text.
+
+    ids (Iterable[int]): The ids.
+    text (str): The prompt as text, without the tokens that a server puts before it.
+    control (str): The name of a control token in the text to annotate, which a server
+        would not read as text. Empty if there is none.
+    """
+
+    def __init__(self, ids: Iterable[int], text: str, control: str = ""):
+        super().__init__(ids)
+        self.text = text
+        self.control = control
+
+
+class TokenPrompt(NamedTuple):
+    """A prompt for the raw completion of token ids.
+
+    ids (TokenIds): The ids.
+    max_tokens (int): The maximum number of tokens in the answer.
+    grammar (str | None): The grammar of the answer in GBNF, if it has one.
+    stop (tuple[str, ...]): Strings that end the answer.
+    stop_ids (tuple[int, ...]): Tokens that end it, besides the end of a text.
+    """
+
+    ids: TokenIds
+    max_tokens: int
+    grammar: str | None = None
+    stop: tuple[str, ...] = ()
+    stop_ids: tuple[int, ...] = ()
+
+
+def make_token_request(
+    settings: RemoteSettings, prompt: TokenPrompt, server: str | None
+) -> Request:
+    """Make the request for the raw completion of token ids.
+
+    settings (RemoteSettings): The settings.
+    prompt (TokenPrompt): The prompt.
+    server (str | None): "vllm" or "llama.cpp", which name a grammar differently. None
+        if it is unknown: a server ignores the name that it does not know, or refuses
+        both.
+    RETURNS (Request): The request.
+    """
+    body: dict[str, Any] = {"model": settings.name, "prompt": prompt.ids}
+    if settings.temperature is not None:
+        body["temperature"] = settings.temperature
+    if "max_completion_tokens" not in settings.extra:
+        body["max_tokens"] = settings.max_tokens or prompt.max_tokens
+    if prompt.stop:
+        body["stop"] = list(prompt.stop)
+    if prompt.stop_ids and server == VLLM:
+        body["stop_token_ids"] = list(prompt.stop_ids)
+    if settings.scores:
+        body["logprobs"] = TOP_LOGPROBS["completion"]
+    if prompt.grammar is not None:
+        if server != VLLM:
+            body["grammar"] = prompt.grammar
+        if server != LLAMA_CPP:
+            body["structured_outputs"] = {"grammar": prompt.grammar}
+    return Request({**body, **settings.extra}, None, settings.max_tokens is None)
+
+
 def _prompt_body(settings: RemoteSettings, prompt: str) -> dict[str, Any]:
     body: dict[str, Any] = {"model": settings.name}
     text = str.__str__(prompt)
@@ -114,9 +178,13 @@ def _prompt_body(settings: RemoteSettings, prompt: str) -> dict[str, Any]:
     return body
 
 
-def _next_cue(prompt: Prompt) -> str | None:
-    """The line before a text, after which a completion would continue with a new one.
-    None if the text itself has such a line."""
+def next_cue(prompt: Prompt) -> str | None:
+    """Get the line before a text, after which a completion would continue with a new
+    one.
+
+    prompt (Prompt): The prompt.
+    RETURNS (str | None): The line. None if the text itself has such a line.
+    """
     before = prompt.layout.prefix + prompt.layout.around()[0]
     line = before.rstrip().rpartition("\n")[2]
     return None if not line or line in prompt.subject.text else "\n" + line
@@ -435,6 +503,36 @@ class _Position(NamedTuple):
 
     token: str
     logprobs: dict[str, float]
+
+
+class TokenProbability(NamedTuple):
+    """A token of an answer with its probability.
+
+    text (str): The text of the token.
+    logprob (float): The natural logarithm of its probability.
+    alternatives (dict[str, float]): The logarithms of the most likely tokens at this
+        position, including the token itself if it is among them.
+    """
+
+    text: str
+    logprob: float
+    alternatives: dict[str, float]
+
+
+def token_probabilities(logprobs: Any) -> list[TokenProbability]:
+    """Read the tokens of an answer, in the form of the chat or the completion call.
+
+    logprobs (Any): The log-probabilities of a response, as JSON.
+    RETURNS (list[TokenProbability]): The tokens. Empty if there are none, or one of
+        them has no probability.
+    """
+    tokens = []
+    for text, found in _positions(logprobs):
+        if text in found:
+            tokens.append(TokenProbability(text, found[text], found))
+        elif text:
+            return []
+    return tokens
 
 
 def check_options(options: Sequence[str]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from ...errors import Errors, Warnings
-from .protocol import ErrorResponse, json_object_format
+from .protocol import ErrorResponse, TokenIds, json_object_format
 from .settings import AUTO, RemoteSettings
 
 # Seconds: the upper bounds of the first backoff and of any backoff.
@@ -62,8 +62,11 @@ _FEWER_ALTERNATIVES = 5
 _JSON_SCHEMA, _JSON_OBJECT, _UNSTRUCTURED = range(3)
 # The levels of `logprobs`: all alternatives, fewer, or no log-probabilities.
 _ALL, _FEWER, _NO_LOGPROBS = range(3)
-# Parameters that change the answer if they are left out.
-_ESSENTIAL = ("response_format", "logprobs")
+# Parameters that constrain an answer, and all those that change it if they are left
+# out. Of the two names of a grammar, a server may know one.
+_GRAMMARS = ("grammar", "structured_outputs")
+STRUCTURE = frozenset({"response_format", *_GRAMMARS})
+_ESSENTIAL = ("response_format", *_GRAMMARS, "logprobs")
 
 
 class RemoteError(Exception):
@@ -304,7 +307,7 @@ def classify_error(error: ErrorResponse, settings: RemoteSettings) -> Failure:
         return Failure(Errors.G710.format(**values), is_fatal=True)
     if status == 402 or (status == 429 and _mentions(error, _NO_CREDIT)):
         return Failure(Errors.G713.format(**values), is_fatal=True)
-    if status in _RETRYABLE or (status >= 500 and not is_format_error(error)):
+    if status in _RETRYABLE or (status >= 500 and not is_unsupported(error)):
         return Failure(f"{status}: {error.message}", retry=True)
     if status == 403:
         return Failure(Errors.G711.format(**values), is_fatal=True, unless_proven=True)
@@ -324,10 +327,16 @@ def is_too_long(error: ErrorResponse) -> bool:
     )
 
 
-def is_format_error(error: ErrorResponse) -> bool:
-    """RETURNS (bool): Whether `response_format` was refused with a status of 500, as
+def is_unsupported(error: ErrorResponse) -> bool:
+    """RETURNS (bool): Whether a parameter was refused with a status of 500, as
     llama-cpp-python's server does."""
-    return error.status == 500 and _mentions(error, ("response_format",))
+    names = ("response_format", "logprobs is not", "grammar", "validation error")
+    return error.status == 500 and _mentions(error, names)
+
+
+def _refuses_ids(error: ErrorResponse) -> bool:
+    """Whether a prompt of token ids was refused for its type."""
+    return _mentions(error, ("prompt",)) and not is_too_long(error)
 
 
 def _mentions(error: ErrorResponse, words: Sequence[str]) -> bool:
@@ -352,6 +361,8 @@ class CapabilityFallback:
         self._logprobs = _ALL
         self._has_new_limit_name = False
         self._has_warned_of_logprobs = False
+        self._takes_ids = True
+        self._takes_grammars = True
 
     def adapt(self, body: dict[str, Any]) -> dict[str, Any]:
         """Make the body to send: without parameters that the server does not
@@ -361,6 +372,12 @@ class CapabilityFallback:
             adapted["response_format"] = json_object_format(adapted["response_format"])
         elif self._format == _UNSTRUCTURED:
             adapted.pop("response_format", None)
+        prompt = adapted.get("prompt")
+        if isinstance(prompt, TokenIds) and not self._takes_ids:
+            adapted["prompt"] = prompt.text
+        if not self._takes_grammars:
+            for name in _GRAMMARS:
+                adapted.pop(name, None)
         if self._has_new_limit_name and "max_tokens" in adapted:
             adapted["max_completion_tokens"] = adapted.pop("max_tokens")
         if self._logprobs and "logprobs" in adapted:
@@ -376,14 +393,35 @@ class CapabilityFallback:
         with self._lock:
             if "max_tokens" in sent and _mentions(error, ("max_completion_tokens",)):
                 self._has_new_limit_name = True
+            elif isinstance(sent.get("prompt"), TokenIds) and _refuses_ids(error):
+                self._learn_text(error)
             elif "logprobs" in sent and _mentions(error, ("logprob",)):
                 if sent.get("top_logprobs", 0) <= _FEWER_ALTERNATIVES:
-                    self._warn_of_logprobs(error.message)
+                    message = Warnings.W701
+                    if self._settings.adapter is not None:
+                        message = Warnings.W842
+                    self._warn_of_logprobs(error.message, message)
                     self._logprobs = _NO_LOGPROBS
                 else:
                     self._logprobs = max(self._logprobs, _FEWER)
             elif "response_format" in sent and _mentions(error, _SCHEMA):
                 self._learn_format(sent["response_format"], error)
+            elif any(name in sent for name in _GRAMMARS) and _mentions(error, _SCHEMA):
+                self._learn_grammar(error)
+
+    def _learn_text(self, error: ErrorResponse) -> None:
+        if self._takes_ids:
+            values = {"url": self._settings.base_url, "said": error.message}
+            self._warnings.append(Warnings.W840.format(**values))
+        self._takes_ids = False
+
+    def _learn_grammar(self, error: ErrorResponse) -> None:
+        if self._settings.structured != AUTO:
+            return
+        if self._takes_grammars:
+            values = {"url": self._settings.base_url, "said": error.message}
+            self._warnings.append(Warnings.W841.format(**values))
+        self._takes_grammars = False
 
     def _learn_format(self, sent: dict[str, Any], error: ErrorResponse) -> None:
         # Several requests of either form may be in flight.
@@ -398,12 +436,12 @@ class CapabilityFallback:
     def note_missing_logprobs(self) -> None:
         """Note that a cached answer has no log-probabilities."""
         with self._lock:
-            self._warn_of_logprobs("an answer in the cache has none")
+            self._warn_of_logprobs("an answer in the cache has none", Warnings.W701)
 
-    def _warn_of_logprobs(self, reason: str) -> None:
+    def _warn_of_logprobs(self, reason: str, message: str) -> None:
         if not self._has_warned_of_logprobs:
             values = {"url": self._settings.base_url, "said": reason}
-            self._warnings.append(Warnings.W701.format(**values))
+            self._warnings.append(message.format(**values))
         self._has_warned_of_logprobs = True
 
     def add_warning(self, message: str) -> None:

@@ -167,6 +167,10 @@ Temperature = Annotated[
 Call = Annotated[
     Literal["chat", "completion"], ErrorCode("G701", 'one of "chat", "completion"')
 ]
+Server = Annotated[
+    Literal["auto", "vllm", "llama.cpp"],
+    ErrorCode("G701", 'one of "auto", "vllm", "llama.cpp"'),
+]
 Structured = Annotated[
     # Not Literal[True]: 1 equals it.
     StrictBool | Literal["auto"],
@@ -249,6 +253,22 @@ class RemoteSettings(Settings):
     context_length: OptionalCount = Field(
         None, description="The maximum number of tokens of prompt and answer."
     )
+    adapter: Folder = Field(
+        None,
+        description="The folder of the tuned adapter that the server runs: the result "
+        "of `genner export`, or a saved component. Prompts are then sent as the token "
+        "ids that the adapter was tuned on.",
+    )
+    server: Server = Field(
+        "auto",
+        description='The kind of the server, "vllm" or "llama.cpp", which name a '
+        'grammar differently. "auto" takes it from the export. Only with `adapter`.',
+    )
+    scores: Flag = Field(
+        True,
+        description="Whether to ask for the probabilities of tokens, which the scores "
+        "of spans are computed from. Only with `adapter`.",
+    )
     allow_http: Flag = Field(
         False,
         description="Whether the API key may be sent unencrypted, to an address with "
@@ -295,6 +315,14 @@ class RemoteSettings(Settings):
         if key not in cls.model_fields:
             shown, expected = "unknown", f"one of {', '.join(cls.model_fields)}"
         return Errors.G701.format(key=key, value=shown, expected=expected)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _use_completions(cls, values: Any) -> Any:
+        # Only a raw completion has the tokens that the adapter was tuned on.
+        if isinstance(values, dict) and values.get("adapter") is not None:
+            return {**values, "call": "completion"}
+        return values
 
     @model_validator(mode="after")
     def _check_system(self) -> "RemoteSettings":

@@ -53,7 +53,8 @@ def describe_pipeline(nlp: Language, name: str, key: str) -> dict[str, Any]:
     component = _writer(nlp, key)
     if component is None:
         return found
-    config = nlp.get_pipe_config(component)
+    # Settings may refer to variables of the config.
+    config = nlp.config.interpolate()["components"][component]
     settings = getattr(nlp.get_pipe(component), "cfg", {})
     found["component"] = component
     found["labels"] = list(nlp.get_pipe(component).labels)  # type: ignore[attr-defined]

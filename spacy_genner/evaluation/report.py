@@ -119,7 +119,11 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": _format_number}
+    environment.filters |= {
+        "percent": percent,
+        "number": _format_number,
+        "speed": _format_speed,
+    }
     page = environment.get_template("report.html.jinja").render(
         runs=runs,
         comparisons=comparisons,
@@ -147,6 +151,11 @@ def _script_json(value: Any) -> str:
 
 def _format_number(value: float, digits: int = 0) -> str:
     return f"{value:,.{digits}f}"
+
+
+def _format_speed(value: float) -> str:
+    """At least two digits that mean something."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 class _StringTable:
@@ -301,8 +310,8 @@ def _run_card(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Date", str(run["date"]).replace("T", " ").replace("+00:00", " UTC")
     yield (
         "Speed",
-        f"{run['documents_per_second']:,.2f} documents/s, "
-        f"{run['tokens_per_second']:,.0f} tokens/s",
+        f"{_format_speed(run['documents_per_second'])} documents/s, "
+        f"{_format_speed(run['tokens_per_second'])} tokens/s",
     )
     yield "Time", f"{run['seconds']:,.1f} s, without loading"
     threads = f", {run['threads']} threads" if run["device"] == "cpu" else ""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import DocBin, Span, SpanGroup
+from thinc.api import Config
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
@@ -406,6 +407,50 @@ def test_the_card_states_model_data_and_run(tmp_path, nlp):
     page = Page((tmp_path / "out.html").read_text())
     for fact in ("my/model", "my/data.spacy", "documents/s", run["date"][:10]):
         assert fact in page.text
+
+
+CONFIG = """
+[vars]
+base = "my/base"
+
+[nlp]
+lang = "en"
+pipeline = ["generative_ner"]
+
+[components]
+
+[components.generative_ner]
+factory = "generative_ner"
+labels = ["B", "A"]
+min_score = 0.25
+
+[components.generative_ner.model]
+@architectures = "spacy-genner.LoraCausalLM.v1"
+name = ${vars.base}
+
+[components.generative_ner.model.lora]
+rank = 4
+alpha = 8
+"""
+
+
+def test_the_card_describes_the_component(tmp_path):
+    """Settings may refer to variables of the config."""
+    config = Config().from_str(CONFIG, interpolate=False)
+    nlp = spacy.util.load_model_from_config(config, auto_fill=True)
+    nlp.meta["training"] = {"step": 48, "epoch": 2, "seed": 3, "dev": None}
+    nlp.meta["training"]["train"] = {"documents": 9, "words": 99, "labels": {"A": 7}}
+    found = describe_pipeline(nlp, "model", "sc")
+    assert (found["component"], found["base"]) == ("generative_ner", "my/base")
+    assert found["labels"] == ["B", "A"] and found["min_score"] == 0.25
+    assert found["adapter"]["rank"] == 4 and "bytes" not in found["adapter"]
+    assert "component" not in describe_pipeline(nlp, "model", "other")
+    rows = [annotation([(0, 3, "A")], [(0, 3, "A")])]
+    write_evaluation({**evaluate(rows), "pipeline": found}, rows, tmp_path / "x.json")
+    write_report(tmp_path, tmp_path / "out.html")
+    text = Page((tmp_path / "out.html").read_text()).text
+    assert "my/base" in text and "LoRA, rank 4, alpha 8" in text
+    assert "9 documents, 99 tokens, 7 spans" in text and "48 steps" in text
 
 
 def test_the_commands_from_evaluate_to_report(tmp_path, nlp):

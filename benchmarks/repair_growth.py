@@ -1,7 +1,8 @@
-"""Measure how the time to parse a damaged answer grows with its length.
+"""Measure how the time to parse a damaged answer or a long document grows.
 
-Each kind of answer is parsed at n, 2n, 4n and 8n. One row of JSON a kind holds the
-seconds of CPU time and the growth from each size to the next: 2 is linear, 4 quadratic.
+Each kind of answer is parsed at n, 2n, 4n and 8n, and documents of as many words are
+read, created, written and scored. One row of JSON a kind holds the seconds of CPU time
+and the growth from each size to the next: 2 is linear, 4 quadratic.
 The exit status is 1 if the time grows by more than `--limit` per doubling, on average
 over the three doublings. Objects of imported packages are kept from the garbage
 collector, because a pass over all of them adds a constant time from some size on.
@@ -14,9 +15,22 @@ import gc
 import json
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
+from spacy_genner.corpora.convert import TOKENIZERS, DocMaker
+from spacy_genner.corpora.documents import (
+    Annotated,
+    ConversionCounts,
+    ConvertOptions,
+    WriteOptions,
+)
+from spacy_genner.corpora.forms import WRITERS, get_converter, get_writer
+from spacy_genner.evaluation.evaluate import evaluate
+from spacy_genner.evaluation.records import Annotation
 from spacy_genner.formats import CharSpan, get_format
 from spacy_genner.llm.alignment import copied_share
 from spacy_genner.pipeline.results import Prediction, TokenSpan, resolve_crossing
@@ -123,6 +137,99 @@ def json_labels(name: str) -> Case:
     return make
 
 
+def json_long_entries(name: str) -> Case:
+    """Many different strings of more characters than positions are sorted by."""
+
+    def make(size: int) -> Callable[[], object]:
+        choose = random.Random(0)
+        text = "".join(choose.choices("abcdefgh ", k=20 * size))
+        entries = [text[at : at + 60].strip() for at in range(0, len(text) - 60, 20)]
+        value: object = [
+            {"text": entry, "label": "A", "start": 1, "end": 2} for entry in entries
+        ]
+        if name == "grouped_json":
+            value = {"A": entries}
+        return parse(name, json.dumps(value), text)
+
+    return make
+
+
+def words_with_spans(size: int) -> Annotated:
+    """RETURNS (Annotated): A sentence of made-up words, of which some are spans."""
+    choose = random.Random(0)
+    words, spans, at = [], [], 0
+    for _ in range(size):
+        word = "".join(choose.choices("abcdefgh-2", k=choose.randint(2, 9)))
+        if choose.random() < 0.2:
+            spans.append(CharSpan(at, at + len(word), "A"))
+        words.append(word)
+        at += len(word) + 1
+    return Annotated(" ".join(words), spans, "1", [0])
+
+
+def genia_sentence(size: int) -> Callable[[], object]:
+    """One sentence in GENIA's XML."""
+    text, spans, _, _, _ = words_with_spans(size)
+    parts, last = [], 0
+    for start, end, _ in spans:
+        parts += [text[last:start], '<cons sem="G#DNA_x">', text[start:end], "</cons>"]
+        last = end
+    content = "".join([*parts, text[last:]])
+    file = tempfile.NamedTemporaryFile(suffix=".xml")
+    file.write(
+        "<set><article><bibliomisc>M:1</bibliomisc><sentence>"
+        f"{content}</sentence></article></set>".encode()
+    )
+    file.flush()
+
+    def read() -> object:
+        with file:
+            return list(get_converter("genia-xml")(Path(file.name), ConvertOptions()))
+
+    return read
+
+
+@cache
+def doc_maker(tokenizer: str) -> DocMaker:
+    return DocMaker(tokenizer=tokenizer)
+
+
+def document(tokenizer: str) -> Case:
+    """The Doc of a long text, with its spans."""
+
+    def make(size: int) -> Callable[[], object]:
+        annotated, maker = words_with_spans(size), doc_maker(tokenizer)
+        return lambda: list(maker([annotated]))
+
+    return make
+
+
+def written(form: str) -> Case:
+    """A long document in a corpus format."""
+
+    def make(size: int) -> Callable[[], object]:
+        docs = list(doc_maker("fine")([words_with_spans(size)]))
+        folder = tempfile.TemporaryDirectory()
+
+        def write() -> object:
+            with folder:
+                path = Path(folder.name) / "out"
+                return get_writer(form)(docs, path, WriteOptions(), ConversionCounts())
+
+        return write
+
+    return make
+
+
+def scores(size: int) -> Callable[[], object]:
+    """The evaluation of a long document."""
+    text, gold, _, starts, _ = words_with_spans(size)
+    predicted = gold[1:]
+    own = [0.5] * len(predicted)
+    rows = [Annotation(text, gold, predicted, own, "ok", sentences=starts)]
+    return lambda: evaluate(rows)
+
+
 def crossing_spans(size: int) -> Callable[[], object]:
     choose = random.Random(0)
     spans = []
@@ -149,6 +256,8 @@ CASES: dict[str, Case] = {
         nested_spans_damaged,
         crossing_spans,
         share,
+        genia_sentence,
+        scores,
     )
 }
 for _name in ("grouped_json", "occurrence_json", "offset_json"):
@@ -158,7 +267,18 @@ for _name in ("grouped_json", "occurrence_json", "offset_json"):
         f"{_name}: entries": json_entries(_name, True),
         f"{_name}: equal entries": json_entries(_name, False),
         f"{_name}: labels": json_labels(_name),
+        f"{_name}: long entries": json_long_entries(_name),
     }
+CASES |= {f"document: {name}": document(name) for name in TOKENIZERS}
+CASES |= {
+    f"written: {name}": written(name) for name in sorted(set(WRITERS) - {"spacy"})
+}
+
+
+@cache
+def _freeze_imports() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 def seconds(case: Case, size: int, repeats: int) -> float:
@@ -170,14 +290,13 @@ def seconds(case: Case, size: int, repeats: int) -> float:
     RETURNS (float): The time in seconds.
     """
     best = float("inf")
+    _freeze_imports()
     for _ in range(repeats):
         work = case(size)
         gc.collect()
-        gc.freeze()
         started = time.process_time()
         work()
         best = min(best, time.process_time() - started)
-        gc.unfreeze()
     return best
 
 

@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import numpy
 import spacy
+from spacy.attrs import SENT_START
 from spacy.language import Language
 from spacy.tokens import Doc, SpanGroup
 
@@ -132,18 +135,23 @@ class DocMaker:
         remaining = iter(starts[1:])
         start = next(remaining, None)
         begins = True
+        values = numpy.full(len(doc), -1, dtype="int32")
         for token in doc:
-            token.is_sent_start = begins
+            if begins:
+                values[token.i] = 1
             begins = False
             while start is not None and start < token.idx + len(token):
                 if start <= token.idx:
-                    token.is_sent_start = True
+                    values[token.i] = 1
                 else:
                     # The next token is the first that can begin a sentence.
                     begins = True
                     place = f"in {token.text!r}, document {doc.user_data['doc_id']}"
                     self.counts.diagnose(Diagnostic(INSIDE_TOKEN, place))
                 start = next(remaining, None)
+        # `token.is_sent_start` would examine the whole Doc for each token.
+        column: Any = values.astype("uint64").reshape(-1, 1)
+        doc.from_array([SENT_START], column)
 
     def _set_spans(self, doc: Doc, gold: list[CharSpan]) -> None:
         unique = sorted(set(gold), key=lambda span: (span[0], -span[1], span[2]))

@@ -105,7 +105,10 @@ def _annotated(nlp: Language, marked: str) -> Doc:
         else:
             text += part
     doc = nlp.make_doc(text)
-    doc.spans["sc"] = [doc.char_span(s.start, s.end, s.label) for s in spans]
+    found = [doc.char_span(span.start, span.end, span.label) for span in spans]
+    if None in found:
+        raise SystemExit(f"a span does not fit the tokens of {marked!r}")
+    doc.spans["sc"] = found
     return doc
 
 

@@ -88,6 +88,7 @@ def test_wrong_usage_exits_with_2(workdir, name):
         "convert": "good.txt out.spacy --from bracketed",
         "draft-head": "model data.spacy out",
         "evaluate": "model data.spacy --output out.json",
+        "export": "model out --to vllm",
         "export-base": "model out",
         "init-config": "data.spacy out.cfg --dev data.spacy",
         "report": ". out.html",

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -507,16 +508,18 @@ class _PolicyMiddleware:
 
 
 def bind(port: int) -> socket.socket:
-    """Reserve a port of this machine, before models are loaded.
+    """Reserve a port of this machine, before models are loaded. A browser that opens
+    the page too early waits for it.
 
     port (int): The port; 0 for any free one.
-    RETURNS (socket.socket): The bound socket.
+    RETURNS (socket.socket): The listening socket.
     RAISES (ValueError): The port can't be used.
     """
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((HOST, port))
+        found.listen(128)
     except (OSError, OverflowError) as error:
         found.close()
         reason = getattr(error, "strerror", None) or error
@@ -530,9 +533,11 @@ def serve(app: Any, bound: socket.socket) -> None:
     """Run the server until it is interrupted.
 
     app (fastapi.FastAPI): The application.
-    bound (socket.socket): The socket, bound to a port.
+    bound (socket.socket): The listening socket.
     """
     import uvicorn
 
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
-    uvicorn.Server(config).run(sockets=[bound])
+    # The server shuts down first, and then raises the interrupt again.
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[bound])

@@ -353,8 +353,8 @@ class Editor:
     def select(self, index):
         self.page.locator(".genner-page .genner-chip").nth(index).click()
 
-    def mark(self, first, last):
-        """Mark words with the mouse."""
+    def drag(self, first, last):
+        """Drag the mouse over words."""
         boxes = [
             self.page.locator(f".genner-page [data-token='{number}']").bounding_box()
             for number in (first, last)
@@ -364,6 +364,10 @@ class Editor:
         mouse.down()
         mouse.move(boxes[1]["x"] + boxes[1]["width"] - 3, boxes[1]["y"] + 10, steps=4)
         mouse.up()
+
+    def mark(self, first, last):
+        """Mark words with the mouse."""
+        self.drag(first, last)
         self.page.wait_for_selector(".genner-page .genner-marked")
 
     def wait_text(self, selector, text):
@@ -483,12 +487,14 @@ def test_mouse(browser, models, serve, visit, tmp_path):
     assert selected.inner_text() == "University of Lisbon"
     page.get_by_role("button", name="Reject (X)").click()
     editor.wait(["GPE 0.95", "✕ ORG 0.55", "GPE 0.95"])
+    # The next suggestion is selected, so that the button accepts it.
     page.get_by_role("button", name="Accept (A)").click()
+    editor.wait(["GPE 0.95", "✕ ORG 0.55", "✓ GPE 0.95"])
     # A label that is chosen first is given to all text that is marked.
     editor.press("Escape")
     page.locator(".genner-labels button", has_text="ORG").click()
-    editor.mark(1, 2)
-    editor.wait(["GPE 0.95", "+ ORG", "✓ ORG 0.55", "GPE 0.95"])
+    editor.drag(1, 2)
+    editor.wait(["GPE 0.95", "+ ORG", "✕ ORG 0.55", "✓ GPE 0.95"])
     assert spans(saved(tmp_path)[1])[1] == ("hosts the", "ORG", "added")
     page.get_by_role("button", name="Ask the model").click()
     editor.wait_text(".genner-note", "The model suggests 3 spans.")
@@ -666,4 +672,4 @@ def test_other_sites_can_not_use_the_server(browser, models, serve, tmp_path):
             error.close()
         assert found == expected, headers
     server.stop(signal.SIGINT)
-    assert server.process.returncode in (0, 130, -2, 1)
+    assert server.process.returncode == 0

@@ -1,4 +1,4 @@
-"""`genner export`: write a tuned adapter for vLLM or llama.cpp."""
+"""`genner export`: write a tuned adapter for vLLM, llama.cpp or other pipelines."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from ._util import app, choice, reports_errors
 
 # Those of `spacy_genner.export`, which is imported when the command runs.
 _SERVERS = ("vllm", "llama.cpp")
+_ADAPTER = "adapter"
 _QUANTIZATIONS = ("q8_0", "f16")
 
 
@@ -27,7 +28,12 @@ def export(
     ],
     to: Annotated[
         str,
-        choice("--to", "-t", allowed=_SERVERS, help="The server to export for."),
+        choice(
+            "--to",
+            "-t",
+            allowed=(*_SERVERS, _ADAPTER),
+            help="The server to export for, or 'adapter' for other pipelines.",
+        ),
     ],
     quantization: Annotated[
         str | None,
@@ -49,7 +55,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Export a tuned adapter for a server.
+    """Export a tuned adapter for a server, or for other pipelines.
 
     OUTDIR receives what the server loads, the script 'serve.sh' that starts it, and
     what its client needs to ask with the prompt that the adapter was tuned on:
@@ -58,17 +64,27 @@ def export(
     vLLM loads the base ('base') and the LoRA adapter ('adapter'). llama.cpp loads one
     file, with the adapter merged into the base in float32 ('model.gguf').
 
+    'adapter' writes the adapter in half precision with its prompt. The folder can be
+    the setting 'model.adapter' of another pipeline.
+
     \b
     Example:
       python -m spacy genner export training/demo/model-best served --to llama.cpp
       served/serve.sh
     """
-    from ..export.write import export_adapter
-
     if quantization is not None and to != "llama.cpp":
         raise typer.BadParameter(
             "--quantization is only for --to llama.cpp; vLLM loads the base as it is."
         )
+    if to == _ADAPTER:
+        from ..export.half_precision import export_half_precision
+
+        if name is not None:
+            raise typer.BadParameter("--name is only for servers.")
+        msg.good(f"Adapter: {export_half_precision(model, output)}")
+        return
+    from ..export.write import export_adapter
+
     made = export_adapter(model, output, to, quantization or "q8_0", name)
     msg.good(f"Export: {made.folder}")
     msg.info(f"Serve it as {made.served.model!r}: {made.folder / 'serve.sh'}")

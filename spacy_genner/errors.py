@@ -1348,6 +1348,37 @@ class Errors(metaclass=_Coded):
         '"auto", which sends such texts without a grammar.'
     )
 
+    # G86: many adapters on one base
+    G860 = (
+        "The component {name!r} can't take another adapter: its model {base!r} is not "
+        "one of this process. Swap the adapter on its server, or use the architecture "
+        "spacy-genner.LoraCausalLM.v1."
+    )
+    G861 = (
+        "The adapter {name!r} was trained with the format {saved!r}, and the component "
+        "{component!r} has the format {found!r}. Use a component with that format for "
+        "it."
+    )
+    G862 = (
+        "The adapter {name!r} was trained on another base: {tuned_on!r} with the "
+        "checksum {saved}, and the base of the component, {base!r}, has {found}. Use a "
+        "component on that base for it."
+    )
+    G863 = (
+        "The pool has no adapter {name!r}. It has: {known}. Add it to the folder or "
+        "the names of the pool, or check `doc._.genner_adapter`."
+    )
+    G864 = "{key!r} of the adapter pool is {found!r}: expected {expected}."
+    G865 = (
+        "The document names the adapter {name!r}, and the component {component!r} has "
+        "no pool of adapters. Make one with AdapterPool(nlp, ...), or set "
+        "`doc._.genner_adapter` to None."
+    )
+    G866 = (
+        "The name of an adapter is {found!r}: expected a string that is not empty. Set "
+        "`doc._.genner_adapter` to a name, or to None."
+    )
+
     # G88 and G89: the page to try and to correct
     G880 = (
         "The page needs the package {name!r}, which is not installed. Install the extra "
@@ -1667,4 +1698,11 @@ class Warnings(metaclass=_Coded):
     W843 = (
         "The grammar of a text of {words} words would have {size} bytes, more than "
         "{limit}, so the text is sent without one."
+    )
+
+    # W86: many adapters on one base
+    W860 = (
+        "The adapter {name!r} takes {size} MB, more than the {limit} MB of the pool, so "
+        "it is the only one in memory while it is used. Raise `max_mb`, or set `merge` "
+        "of the model to false."
     )

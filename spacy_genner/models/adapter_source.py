@@ -17,6 +17,7 @@ from .base_model import hub_snapshot
 # The adapter that the package contains.
 UNIVERSAL = "universal"
 STATE_FILE = "genner.json"
+DRAFT_HEAD_FILE = "draft_head.safetensors"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.safetensors", "*.cfg", "README.md", "LICENSE*"]
 
@@ -28,11 +29,13 @@ class AdapterSource(NamedTuple):
     folder (Path): The folder of adapter_config.json.
     state_file (Path | None): The state of the component that the adapter was saved
         with. None for the adapter of another tool.
+    draft_head_file (Path | None): The draft head that was trained with the adapter.
     """
 
     name: str
     folder: Path
     state_file: Path | None
+    draft_head_file: Path | None = None
 
 
 def find_adapter(name: str) -> AdapterSource:
@@ -58,7 +61,10 @@ def find_adapter(name: str) -> AdapterSource:
     beside = adapter.parent / STATE_FILE
     inside = adapter / STATE_FILE
     state = inside if inside.is_file() else beside if beside.is_file() else None
-    return AdapterSource(name, adapter, state)
+    head = None if state is None else state.parent / DRAFT_HEAD_FILE
+    if head is not None and not head.is_file():
+        head = None
+    return AdapterSource(name, adapter, state, head)
 
 
 def _has_adapter(folder: Path) -> bool:

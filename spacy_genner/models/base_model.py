@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,6 +37,7 @@ from .gguf import (
     hidden_progress_bars,
     weight_files,
 )
+from .tokenization import TokenAlignedEncoder
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 # The files that a base needs. Other formats of the same weights are not downloaded.
@@ -91,6 +93,12 @@ class LoadedBase:
     tokenizer: Any
     dtype: torch.dtype
     device: torch.device
+
+    @cached_property
+    def token_encoder(self) -> TokenAlignedEncoder:
+        """RETURNS (TokenAlignedEncoder): Encodes texts with the tokenizer. All
+        components on this base share its cache."""
+        return TokenAlignedEncoder(self.tokenizer)
 
 
 def is_pip_name(name: str) -> bool:

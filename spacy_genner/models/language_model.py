@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from .adapter_source import AdapterSource
     from .base_model import LoadedBase
     from .draft_head import DraftHead
 
@@ -92,6 +93,14 @@ class LazyDraftHead:
             for name, parameter in head.named_parameters()
         }
 
+    @property
+    def memory(self) -> int:
+        """RETURNS (int): The size of the weights in memory, in bytes."""
+        if self._head is None:
+            return len(self._saved)
+        tensors = (*self._head.parameters(), *self._head.buffers())
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
     def clear(self) -> None:
         """Remove the head."""
         self._head, self._saved = None, b""
@@ -112,10 +121,13 @@ class LazyDraftHead:
         self._head, self._saved, self._saved_where = None, data, where
 
     def _loaded(self) -> "DraftHead | None":
-        if self._head is None and self._saved:
+        saved = self._saved
+        if self._head is None and saved:
             from .draft_head import DraftHead
 
-            self._head = DraftHead.from_bytes(self._saved, self._saved_where)
+            self._head = DraftHead.from_bytes(saved, self._saved_where)
+            # The head holds the same weights.
+            self._saved = b""
         return self._head
 
     def _head_for(self, labels: int) -> "DraftHead | None":
@@ -191,7 +203,6 @@ class LanguageModel:
         self._starts = self.adapter is not None
         self._lock = threading.RLock()
         self._base: LoadedBase | None = None
-        self._token_encoder: TokenAlignedEncoder | None = None
         self._training: Any = None
         # With the version of the adapter that the network was made from.
         self._decoding: tuple[int, Any] | None = None
@@ -227,12 +238,9 @@ class LanguageModel:
 
     @property
     def token_encoder(self) -> TokenAlignedEncoder:
-        """RETURNS (TokenAlignedEncoder): Encodes texts with the tokenizer. The prompts
-        of the model share its cache."""
-        with self._lock:
-            if self._token_encoder is None:
-                self._token_encoder = TokenAlignedEncoder(self.tokenizer)
-            return self._token_encoder
+        """RETURNS (TokenAlignedEncoder): Encodes texts with the tokenizer. All models
+        on the base share its cache."""
+        return self.base.token_encoder
 
     @property
     def device(self) -> "torch.device":
@@ -283,24 +291,27 @@ class LanguageModel:
         with self._lock:
             self._read_start()
             if self._training is None:
-                from .base_model import enable_gradient_checkpointing, share_modules
-                from .rms_norm import freeze_norms
-
-                network = share_modules(self.base.model)
-                freeze_norms(network)
-                if self._saved is not None:
-                    from .lora import load_lora
-
-                    load_lora(network, self._saved, self.name, self._saved_where)
-                elif self.lora is not None:
-                    from .lora import add_lora
-
-                    add_lora(network, self.lora, self.name, self.revision, self.seed)
-                if self.gradient_checkpointing:
-                    enable_gradient_checkpointing(network, self.name)
                 # From here on the network holds the state of the adapter.
-                self._training = network
+                self._training = self._make_training_network()
             return self._training
+
+    def _make_training_network(self) -> Any:
+        from .base_model import enable_gradient_checkpointing, share_modules
+        from .rms_norm import freeze_norms
+
+        network = share_modules(self.base.model)
+        freeze_norms(network)
+        if self._saved is not None:
+            from .lora import load_lora
+
+            load_lora(network, self._saved, self.name, self._saved_where)
+        elif self.lora is not None:
+            from .lora import add_lora
+
+            add_lora(network, self.lora, self.name, self.revision, self.seed)
+        if self.gradient_checkpointing:
+            enable_gradient_checkpointing(network, self.name)
+        return network
 
     def decoding_network(self) -> Any:
         """Get the network to decode with, as the adapter is now.
@@ -318,7 +329,13 @@ class LanguageModel:
 
                 # Release the old copies before making new ones.
                 self._decoding = None
-                network = self.training_network
+                self._read_start()
+                if self._training is None and self._saved is not None:
+                    # The saved adapter stays in memory, and training may never begin:
+                    # the float32 weights are not kept twice.
+                    network = self._make_training_network()
+                else:
+                    network = self.training_network
                 merge = should_merge(self.merge, network, self.device)
                 made = merged(network) if merge else unmerged(network)
                 self._decoding = (self.version, made)
@@ -388,6 +405,46 @@ class LanguageModel:
             self.drafting.clear()
             self.mark_changed()
 
+    def with_adapter(self, source: "AdapterSource") -> "LanguageModel":
+        """Make a model of the same base with another adapter. This one stays as it is.
+
+        source (AdapterSource): The files of the adapter, which are read now.
+        RETURNS (LanguageModel): The other model, with the draft head of the adapter.
+        RAISES (ValueError): The adapter is incomplete, damaged or not supported.
+        """
+        settings = self._settings()
+        # An adapter was tuned without the frame of a chat, which a base alone has.
+        settings["lora"] = settings["lora"] or {}
+        other = LanguageModel(**settings)
+        other._base = self._base
+        other.load(source.folder)
+        if source.draft_head_file is not None:
+            head = source.draft_head_file
+            other.drafting.from_bytes(head.read_bytes(), str(head))
+        return other
+
+    @property
+    def memory(self) -> int:
+        """RETURNS (int): The size of the weights that this model holds in addition to
+        the base: its adapter, merged copies and the draft head, in bytes."""
+        with self._lock:
+            networks = [self._training, self._decoding and self._decoding[1]]
+            size = self.drafting.memory
+            if self._saved is not None:
+                size += len(self._saved.weights)
+            if self._base is None:
+                return size
+            seen = {tensor.data_ptr() for tensor in self._base.model.parameters()}
+            seen |= {tensor.data_ptr() for tensor in self._base.model.buffers()}
+            for network in networks:
+                if network is None:
+                    continue
+                for tensor in (*network.parameters(), *network.buffers()):
+                    if tensor.data_ptr() not in seen:
+                        seen.add(tensor.data_ptr())
+                        size += tensor.numel() * tensor.element_size()
+            return size
+
     def adapter_files(self) -> AdapterFiles:
         """Get the adapter as peft would save it.
 
@@ -454,20 +511,23 @@ class LanguageModel:
         """The settings, the adapter and the draft head. A process that unpickles them
         loads the base again."""
         return {
-            "settings": {
-                "name": self.name,
-                "revision": self.revision,
-                "lora": None if self.lora is None else self.lora.to_config(),
-                "dtype": self.dtype_name,
-                "device": self.device_name,
-                "merge": self.merge,
-                "draft_head": self.drafting.wanted,
-                "seed": self.seed,
-                "gradient_checkpointing": self.gradient_checkpointing,
-                "adapter": self.adapter,
-            },
+            "settings": self._settings(),
             "adapter": self.to_bytes(),
             "draft_head": self.drafting.to_bytes(),
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "revision": self.revision,
+            "lora": None if self.lora is None else self.lora.to_config(),
+            "dtype": self.dtype_name,
+            "device": self.device_name,
+            "merge": self.merge,
+            "draft_head": self.drafting.wanted,
+            "seed": self.seed,
+            "gradient_checkpointing": self.gradient_checkpointing,
+            "adapter": self.adapter,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ which reads and writes the same adapters.
 import dataclasses
 import json
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ from .base_model import share_modules, text_decoder
 ADAPTER = "default"
 # What peft puts before the name of every saved tensor.
 _FILE_PREFIX = "base_model.model."
+# The bytes of the merged weights of the networks that are in use.
+_merged_sizes: "weakref.WeakKeyDictionary[nn.Module, int]" = weakref.WeakKeyDictionary()
 
 
 class LoraLinear(PeftLinear):
@@ -374,16 +377,19 @@ def merged(network: nn.Module) -> Any:
         all others with the base.
     """
     result = share_modules(network)
+    size = 0
     with torch.no_grad():
         for name, layer in lora_layers(result).items():
             base = layer.get_base_layer()
             weight = adapted_weight(layer)
+            size += weight.numel() * weight.element_size()
             base.weight = nn.Parameter(weight, requires_grad=False)
             parent, _, child = name.rpartition(".")
             setattr(result.get_submodule(parent), child, base)
     # peft leaves its config on a network.
     if hasattr(result, "peft_config"):
         del result.peft_config
+    _merged_sizes[result] = size
     return result.eval()
 
 
@@ -421,7 +427,8 @@ def should_merge(merge: bool | str, network: nn.Module, device: torch.device) ->
     """Decide whether to decode with merged weights.
 
     merge (bool | str): True, False or "auto": merge if the copies of the adapted
-        weights fit into half of the device's free memory.
+        weights, together with those that other components hold, fit into half of the
+        memory that is free without any of them.
     network (nn.Module): A network with an adapter.
     device (torch.device): The device of the network.
     RETURNS (bool): Whether to merge.
@@ -430,7 +437,14 @@ def should_merge(merge: bool | str, network: nn.Module, device: torch.device) ->
         return merge
     weights = (layer.get_base_layer().weight for layer in lora_layers(network).values())
     needed = sum(weight.numel() * weight.element_size() for weight in weights)
-    return needed <= free_memory(device) // 2
+    # Without the copies of others, each new component would take half of what its
+    # predecessors left.
+    copies = sum(
+        size
+        for other, size in list(_merged_sizes.items())
+        if next(other.parameters()).device == device
+    )
+    return copies + needed <= (copies + free_memory(device)) // 2
 
 
 def free_memory(device: torch.device) -> int:

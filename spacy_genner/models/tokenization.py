@@ -9,7 +9,9 @@ Text is data: the name of a control token in a document, such as `<eos>`, is enc
 its characters. Control tokens come from the tokenizer and its chat template only.
 """
 
+import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 # More entries than a large corpus has frequent spaCy tokens. Without a limit the cache
@@ -19,6 +21,9 @@ MAX_CACHE_ENTRIES = 200_000
 MAX_CACHED_LENGTH = 200
 # Stand for the prompt and the answer in a chat template; no template contains them.
 _PROMPT, _ANSWER = "qzPROMPTzq", "qzANSWERzq"
+# Whether a tokenizer splits control tokens is a state of its own, which transformers
+# sets before each call. Components in several threads share tokenizers.
+_lock = threading.RLock()
 
 
 class TokenAlignedEncoder:
@@ -60,11 +65,12 @@ class TokenAlignedEncoder:
                 self._cache[text] = ids
         return ids
 
-    @property
+    @cached_property
     def begin_ids(self) -> tuple[int, ...]:
         """RETURNS (tuple[int, ...]): The ids that the tokenizer puts before a text."""
         plain = self._tokenize("a")
-        full = tuple(self.tokenizer.encode("a"))
+        with _lock:
+            full = tuple(self.tokenizer.encode("a"))
         for start in range(len(full) - len(plain) + 1):
             if full[start : start + len(plain)] == plain:
                 return full[:start]
@@ -85,11 +91,12 @@ class TokenAlignedEncoder:
         return self._tokenize(text)
 
     def _tokenize(self, text: str) -> tuple[int, ...]:
-        return tuple(
-            self.tokenizer.encode(
-                text, add_special_tokens=False, split_special_tokens=True
+        with _lock:
+            return tuple(
+                self.tokenizer.encode(
+                    text, add_special_tokens=False, split_special_tokens=True
+                )
             )
-        )
 
 
 @dataclass(frozen=True)
@@ -147,4 +154,5 @@ def _render(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> str:
 
 def _encode_template(tokenizer: Any, text: str) -> tuple[int, ...]:
     """Encode a part of a template, with its control tokens."""
-    return tuple(tokenizer.encode(text, add_special_tokens=False))
+    with _lock:
+        return tuple(tokenizer.encode(text, add_special_tokens=False))

@@ -29,10 +29,10 @@ from ..corpora.labels import (
     read_labels,
 )
 from ..corpora.sentences import warn_of_sentencizer
-from ..corpora.sentences import warn_of_sentencizer
 from ..errors import Errors, Warnings, warn
 from ..formats import get_format
 from ..io import check_folder, replaced_folder
+from ..models.adapter_source import DRAFT_HEAD_FILE
 from ..models.base_model import base_requirement
 from ..prompts import PromptLayout, PromptSettings, Selection
 from ..training.optimizer import (
@@ -40,6 +40,7 @@ from ..training.optimizer import (
     suitable_optimizer,
     warn_if_rate_is_high,
 )
+from .adapters import AdapterPool, get_adapter_name
 from .predictor import (
     Predictor,
     PredictorConfig,
@@ -47,7 +48,7 @@ from .predictor import (
     TrainablePredictor,
     get_shim,
 )
-from .results import Prediction, limit_depth, write_prediction
+from .results import Prediction, failed_prediction, limit_depth, write_prediction
 from .state import STATE_FILE, ComponentState, read_demonstrations
 from .verifier import Verifier
 
@@ -119,7 +120,6 @@ SCORE_WEIGHTS: dict[str, float | None] = {
 # The number of label sets of documents whose prompts are kept.
 KEPT_LABEL_SETS = 16
 ADAPTER_FOLDER = "adapter"
-DRAFT_HEAD_FILE = "draft_head.safetensors"
 
 
 class GenerativeNER(TrainablePipe):
@@ -158,7 +158,11 @@ class GenerativeNER(TrainablePipe):
         overlap.
     scorer (Callable | None): Scores examples.
     RAISES (ValueError): A setting is invalid.
+
+    adapters (AdapterPool | None): The adapters that documents can name.
     """
+
+    adapters: AdapterPool | None
 
     def __init__(
         self,
@@ -189,6 +193,7 @@ class GenerativeNER(TrainablePipe):
         self.name = name
         self.scorer = scorer
         self.verifier = verifier
+        self.adapters = None
         self.format = get_format(format)
         self.loss = LossWeights.from_config(loss)
         self.window = WindowSettings.from_config(window)
@@ -388,9 +393,12 @@ class GenerativeNER(TrainablePipe):
     def _take_start_state(self) -> None:
         """Take over the prompt that the adapter of the settings was trained with, and
         its labels if there are none."""
-        name = getattr(self.lm, "adapter", None)
-        if name is None or self._has_start_state or self._is_loaded:
-            return
+        with self._lock:
+            name = getattr(self.lm, "adapter", None)
+            if name is not None and not self._has_start_state and not self._is_loaded:
+                self._read_start_state(name)
+
+    def _read_start_state(self, name: str) -> None:
         from ..models.adapter_source import find_adapter
 
         state_file = find_adapter(name).state_file
@@ -440,6 +448,105 @@ class GenerativeNER(TrainablePipe):
             cast(TrainablePredictor, predictor).load()
         return self
 
+    def prepare(self) -> None:
+        """Load the adapter and prepare decoding. Without labels, which documents may
+        bring, prepare the weights alone.
+
+        RAISES (ValueError): The base is not available, or the adapter does not fit.
+        """
+        self._take_start_state()
+        if self._state.labels:
+            self.load()
+        elif self._shim.is_trainable:
+            cast("LanguageModel", self.lm).decoding_network()
+
+    def with_adapter(self, adapter: str | Path) -> "GenerativeNER":
+        """Make a component with another adapter on the same base. It has the labels and
+        the prompt that the adapter was saved with, or those of this component for an
+        adapter of another tool, and all other settings of this one. An adapter that
+        takes any labels gets the labels of this component, if it has any.
+
+        adapter (str | Path): "universal", a folder with an adapter, a saved component,
+            a saved pipeline with one such component, or a hub id.
+        RETURNS (GenerativeNER): The component, which is in no pipeline. Its weights are
+            loaded at first use, or by `load`.
+        RAISES (ValueError): The model is not one of this process, the adapter does not
+            exist or is damaged, or was trained for another base or another format.
+        """
+        if not self._shim.is_trainable:
+            raise ValueError(Errors.G860.format(name=self.name, base=self.lm.name))
+        from ..models.adapter_source import find_adapter
+
+        source = find_adapter(str(adapter))
+        self._take_start_state()
+        state = self._state
+        if source.state_file is not None:
+            state = self._fitting_state(source.name, source.state_file)
+        lm = cast("LanguageModel", self.lm).with_adapter(source)
+        attrs = self._attributes()
+        model: Model = Model(
+            self.model.name,
+            self.model._func,
+            shims=[self._shim.with_lm(lm)],
+        )
+        attrs |= {"model": model, "_state": state, "adapters": None}
+        attrs |= {"_is_loaded": True, "_is_training": False, "_warned_rate": False}
+        attrs["_warned_untrained"] = attrs["_warned_fixed"] = False
+        return _restore_component(type(self), attrs)
+
+    def _fitting_state(self, name: str, state_file: Path) -> ComponentState:
+        """The saved state of an adapter, if it fits this component."""
+        saved = ComponentState.from_bytes(state_file.read_bytes())
+        if saved.format != self.format.name:
+            raise ValueError(
+                Errors.G861.format(
+                    name=name,
+                    saved=saved.format,
+                    component=self.name,
+                    found=self.format.name,
+                )
+            )
+        checksum = self._state.checksum or self.lm.checksum
+        if saved.checksum != checksum:
+            raise ValueError(
+                Errors.G862.format(
+                    name=name,
+                    tuned_on=saved.base,
+                    saved=saved.checksum,
+                    base=self.lm.name,
+                    found=checksum,
+                )
+            )
+        labels = saved.labels
+        if saved.any_labels:
+            own = self._state if self.takes_any_labels else self._configured_state
+            labels = own.labels or saved.labels
+        return replace(saved, labels=labels, base=self.lm.name)
+
+    def swap_adapter(self, adapter: str | Path) -> None:
+        """Replace the adapter while other threads may be using the component.
+
+        The new adapter is read, checked and prepared first. Then it takes the place of
+        the old one at once, with its labels and its prompt. Batches that have begun are
+        finished with the old adapter, so that each document sees one adapter. If the
+        new one can't be used, nothing changes. Between `initialize` and the end of a
+        training the adapter must not be swapped.
+
+        adapter (str | Path): See `with_adapter`.
+        RAISES (ValueError): See `with_adapter`; or the adapter does not fit the layers
+            of the base, or its prompt leaves no room for text.
+        """
+        other = self.with_adapter(adapter)
+        other.prepare()
+        with self._lock:
+            self._shim.lm = other.lm
+            self._state = other._state
+            self._is_loaded, self._is_training = True, False
+            self._warned_rate = self._warned_fixed = self._warned_untrained = False
+            self._discard_predictors()
+            self._predictor = other._predictor
+            self._target_builder = self._target_counts = None
+
     def __call__(self, doc: Doc) -> Doc:
         """Annotate one document.
 
@@ -479,6 +586,35 @@ class GenerativeNER(TrainablePipe):
         RAISES (ValueError): There are no labels, or the base is not available.
         """
         docs = list(docs)
+        groups: dict[str | None, list[int]] = {}
+        for index, doc in enumerate(docs):
+            groups.setdefault(get_adapter_name(doc), []).append(index)
+        if groups.keys() <= {None}:
+            return self._predict(docs)
+        predictions = [Prediction() for _ in docs]
+        for name, indices in groups.items():
+            group = [docs[index] for index in indices]
+            try:
+                found = self._component_for(name)._predict(group)
+            except Exception as error:
+                if name is None:
+                    raise
+                # An adapter that can't be loaded is the failure of its own documents.
+                found = [failed_prediction(doc, error) for doc in group]
+            for index, prediction in zip(indices, found, strict=True):
+                predictions[index] = prediction
+        return predictions
+
+    def _component_for(self, name: str | None) -> "GenerativeNER":
+        """The component with the adapter that a document names."""
+        if name is None:
+            return self
+        if self.adapters is None:
+            raise ValueError(Errors.G865.format(name=name, component=self.name))
+        return self.adapters.get(name)
+
+    def _predict(self, docs: list[Doc]) -> list[Prediction]:
+        """Predict with the adapter of this component."""
         self._take_start_state()
         if not self._state.labels and any(get_label_set(doc) is None for doc in docs):
             self._check_has_labels()
@@ -580,8 +716,6 @@ class GenerativeNER(TrainablePipe):
             self._shim.is_token_aligned,
         )
         self._sentences_by = _find_sentence_setter(nlp, self.name)
-        if nlp is not None and self.window.unit != "doc":
-            warn_of_sentencizer(nlp, self.name)
         if nlp is not None and self.window.unit != "doc":
             warn_of_sentencizer(nlp, self.name)
         with self._lock:
@@ -801,14 +935,15 @@ class GenerativeNER(TrainablePipe):
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): Labels, prompt, adapter and draft head, without the base."""
-        return util.to_bytes(
-            {
-                "genner": lambda: srsly.json_dumps(self._state_data()).encode(),
-                "adapter": self.lm.to_bytes,
-                "draft_head": self.lm.drafting.to_bytes,
-            },
-            exclude,
-        )
+        with self._lock:
+            return util.to_bytes(
+                {
+                    "genner": lambda: srsly.json_dumps(self._state_data()).encode(),
+                    "adapter": self.lm.to_bytes,
+                    "draft_head": self.lm.drafting.to_bytes,
+                },
+                exclude,
+            )
 
     def from_bytes(
         self, bytes_data: bytes, *, exclude: Iterable[str] = ()
@@ -838,7 +973,7 @@ class GenerativeNER(TrainablePipe):
 
         path (str | Path): The folder.
         """
-        with replaced_folder(util.ensure_path(path)) as folder:
+        with self._lock, replaced_folder(util.ensure_path(path)) as folder:
             srsly.write_json(folder / STATE_FILE, self._state_data())
             if self.lm.has_adapter:
                 self.lm.save(folder / ADAPTER_FOLDER)
@@ -894,6 +1029,13 @@ class GenerativeNER(TrainablePipe):
     def __reduce__(self) -> tuple[Any, ...]:
         """Settings and adapter, for `n_process` and copies. Locks and everything that
         is made at first use are left out."""
+        attrs = self._attributes()
+        if self.adapters is not None:
+            # The pool refers to this component.
+            attrs["adapters"] = self.adapters.settings()
+        return _restore_component, (type(self), attrs)
+
+    def _attributes(self) -> dict[str, Any]:
         attrs = {**self.__dict__, "_predictor": None, "_target_builder": None}
         attrs |= {"_label_set_predictors": {}, "_target_counts": None}
         del attrs["_lock"]
@@ -901,7 +1043,7 @@ class GenerativeNER(TrainablePipe):
         attrs |= {key: getattr(self, key) for key in inherited}
         # The copy of the model has a copy of the shim.
         del attrs["_shim"]
-        return _restore_component, (type(self), attrs)
+        return attrs
 
 
 def _restore_component(
@@ -912,6 +1054,8 @@ def _restore_component(
         setattr(component, key, value)
     component._shim = get_shim(component.model)
     component._lock = threading.RLock()
+    if component.adapters is not None:
+        AdapterPool(component, **component.adapters)  # type: ignore[arg-type]
     return component
 
 

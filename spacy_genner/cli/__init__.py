@@ -15,6 +15,8 @@ from . import (  # noqa: F401
     export,
     export_base,
     init_config,
+    package,
+    push,
     report,
     serve,
     split,

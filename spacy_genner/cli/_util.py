@@ -49,7 +49,12 @@ R = TypeVar("R")
 app = typer.Typer(name="genner", help=HELP, no_args_is_help=True, rich_markup_mode=None)
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A saved or installed pipeline.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A saved or installed pipeline, or one of the Hugging Face hub: ORG/NAME "
+        "or ORG/NAME@REVISION.",
+    ),
 ]
 SpansKey = Annotated[
     str | None,

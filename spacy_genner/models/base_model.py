@@ -199,7 +199,16 @@ def hub_snapshot(
     )
 
     try:
-        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        # With the patterns, files that are never downloaded do not count as missing.
+        folder = Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=files,
+                ignore_patterns=ignored,
+                local_files_only=True,
+            )
+        )
         if is_complete(folder):
             return folder
     except LocalEntryNotFoundError:

@@ -1,5 +1,6 @@
 """Load pipelines by name, and find their generative component."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +9,80 @@ from confection import ConfigValidationError
 from spacy.language import Language
 
 from ..errors import Errors
+from .download import download_pipeline, parse_hub_name
 
 # The factory of the generative component.
 FACTORY = "generative_ner"
 
 
 def load_pipeline(name: str) -> Language:
-    """Load a saved or installed pipeline.
+    """Load a pipeline by the name that a user gives.
 
-    name (str): Its folder, or the name of its package.
+    name (str): Its folder, the name of its package, or its name on the hub, "ORG/NAME"
+        or "ORG/NAME@REVISION".
     RETURNS (Language): The pipeline.
     RAISES (ValueError): It can't be loaded.
     """
+    return load(name)
+
+
+def load(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    disable: str | Iterable[str] = (),
+    enable: str | Iterable[str] | None = None,
+    exclude: str | Iterable[str] = (),
+    config: Mapping[str, Any] | None = None,
+) -> Language:
+    """Load a pipeline: one of the Hugging Face hub, or as `spacy.load` does.
+
+    A pipeline of the hub is downloaded once. It runs no code of its repository, and its
+    config may only use spaCy and this package.
+
+    name (str | Path): The folder of the pipeline, the name of its package, or its name
+        on the hub: "ORG/NAME" or "ORG/NAME@REVISION".
+    revision (str | None): The branch, tag or commit on the hub. By default the main
+        branch.
+    disable (str | Iterable[str]): Components that are loaded, and don't run.
+    enable (str | Iterable[str] | None): The only components that run. By default all.
+    exclude (str | Iterable[str]): Components that are not loaded.
+    config (Mapping[str, Any] | None): Values that replace those of the config, such as
+        `{"components.generative_ner.min_score": 0.5}`.
+    RETURNS (Language): The pipeline.
+    RAISES (ValueError): It can't be found or loaded.
+    """
+    found = find_pipeline(str(name), revision)
+    given: dict[str, Any] = {"disable": disable, "exclude": exclude, "enable": enable}
+    options: dict[str, Any] = {
+        key: value if isinstance(value, str) else list(value)
+        for key, value in given.items()
+        if value
+    }
+    if config:
+        options["config"] = dict(config)
     try:
-        return spacy.load(Path(name) if Path(name).exists() else name)
+        return spacy.load(found, **options)
     except (OSError, ValueError) as error:
         if str(error).startswith("[G"):
             raise
         reason = without_values(error)
         raise ValueError(Errors.G527.format(path=name, reason=reason)) from error
+
+
+def find_pipeline(name: str, revision: str | None = None) -> Path | str:
+    """Resolve the name of a pipeline, and download it from the hub if necessary.
+
+    name (str): A folder, the name of a package, or a name on the hub.
+    revision (str | None): The branch, tag or commit on the hub.
+    RETURNS (Path | str): The folder, or the name of the package.
+    RAISES (ValueError): The pipeline of the hub can't be had or trusted, or `revision`
+        is given for another pipeline.
+    """
+    on_hub = parse_hub_name(name, revision)
+    if on_hub is not None:
+        return download_pipeline(on_hub)
+    return Path(name) if Path(name).exists() else name
 
 
 def find_spans_key(nlp: Language, name: str) -> str:

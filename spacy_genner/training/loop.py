@@ -129,6 +129,7 @@ class TrainingRun:
             "seed": self.settings["seed"],
             "step": int(info["step"]),
             "epoch": int(info["epoch"]),
+            "seconds": int(info["seconds"]),
         }
 
     def steps(self, checkpoint: Checkpoint | None) -> Iterator[dict[str, Any]]:

@@ -91,6 +91,8 @@ def test_wrong_usage_exits_with_2(workdir, name):
         "export": "model out --to vllm",
         "export-base": "model out",
         "init-config": "data.spacy out.cfg --dev data.spacy",
+        "package": "model out",
+        "push": "model org/name",
         "report": ". out.html",
         "serve": "model",
         "split": "data.spacy out",

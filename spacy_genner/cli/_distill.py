@@ -273,6 +273,10 @@ def _set_user_data(doc: Doc, source: InputText) -> None:
     doc.user_data["doc_id"] = str(doc_id)
     # These are gold spans of the input, not spans of the teacher.
     doc.user_data.pop(UNALIGNED, None)
+    # spacy-llm stores the default of each extension attribute.
+    for key, value in list(doc.user_data.items()):
+        if isinstance(key, tuple) and key[:1] == ("._.",) and value is None:
+            del doc.user_data[key]
     set_record(doc, record)
 
 

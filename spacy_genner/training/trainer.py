@@ -38,6 +38,9 @@ from .schedules import cosine_warmup
 # The number of tokens whose logits are in memory together. The logits of 128 tokens
 # over Gemma's vocabulary of 262,144 take 134 MB in float32.
 CHUNK_SIZE = 128
+# The language-model loss samples at least this many tokens of a batch. The gradient of a
+# few tokens is so noisy that training on a handful of sentences does not settle.
+MIN_SAMPLED = 128
 # The number of examples that are encoded together for the draft head, enough to group
 # texts of similar length.
 READ_BATCH_SIZE = 128
@@ -79,14 +82,14 @@ def lm_loss(
     head (RestrictedHead): The language-model head.
     hidden (Tensor): The hidden states of the batch, shape (tokens, width).
     batch (Batch): The batch.
-    share (float): The share of the tokens to sample, above 0 and at most 1. The loss of
-        the sample is scaled up, so the expected loss and gradient are those of all
-        tokens.
+    share (float): The share of the tokens to sample, above 0 and at most 1. At least
+        `MIN_SAMPLED` tokens are sampled, or all. The loss of the sample is scaled up,
+        so the expected loss and gradient are those of all tokens.
     RETURNS (Tensor): The sum over the tokens, a scalar.
     """
     positions, tokens, scale = batch.token_positions, batch.tokens, 1.0
     count = len(tokens)
-    sampled = max(1, round(share * count))
+    sampled = max(MIN_SAMPLED, round(share * count))
     if sampled < count:
         # Sampled on the CPU, so that the sample does not depend on the device.
         chosen = torch.randperm(count)[:sampled].to(tokens.device)

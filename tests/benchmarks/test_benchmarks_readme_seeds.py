@@ -40,7 +40,7 @@ def test_the_example_of_the_readme(run):
         ["seed", seed, "updates", updates] for seed in "01" for updates in "13"
     ]
     right = sum(line.endswith("  right") for line in lines[1:4:2])
-    assert lines[-1] == f"3 updates, learning rate 0.0002: {right} of 2"
+    assert lines[-1] == f"3 updates, learning rate 0.0003: {right} of 2"
     # The seed sets the initial weights. What happens between the evaluations does not
     # depend on them.
     assert losses(run(3, "--seeds", 2)) == losses(lines)[1::2]

@@ -177,7 +177,15 @@ def test_the_loss_does_not_depend_on_grouping(tiny_base, family, max_tokens):
         assert torch.allclose(gradient, wanted[name], rtol=1e-4, atol=1e-6), name
 
 
-def test_a_sample_of_the_tokens_has_the_expected_loss(tiny_base):
+def test_small_batches_are_not_sampled(tiny_base):
+    _, trainer = make(tiny_base, "llama", 0.0, 1.0)
+    whole = trainer.accumulate(SEQUENCES)
+    _, trainer = make(tiny_base, "llama", 0.0, 1.0, share=0.125)
+    assert trainer.accumulate(SEQUENCES) == whole
+
+
+def test_a_sample_of_the_tokens_has_the_expected_loss(tiny_base, monkeypatch):
+    monkeypatch.setattr("spacy_genner.training.trainer.MIN_SAMPLED", 1)
     model, trainer = make(tiny_base, "llama", 0.0, 1.0)
     whole, wanted = trainer.accumulate(SEQUENCES), gradients(model)
     model, trainer = make(tiny_base, "llama", 0.0, 1.0, share=0.5)

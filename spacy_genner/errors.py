@@ -303,9 +303,9 @@ class Errors(metaclass=_Coded):
         "it was saved with. Restore it from a copy, or train it again."
     )
     G280 = (
-        "This installation has no universal adapter: {folder} does not exist. Install a "
-        "release of spacy-genner that contains it, or set `model.adapter` to a folder "
-        "or a hub id."
+        "This installation has no universal adapter: {folder} does not exist. Install "
+        "a release of spacy-genner that contains it, or set `model.adapter` to a "
+        "folder or a hub id."
     )
     G281 = (
         '`model.adapter` is {name!r}, and there is no such folder. Give "universal", '
@@ -318,10 +318,11 @@ class Errors(metaclass=_Coded):
 
     # G3: training
     G301 = (
-        "'total_steps' of a learning rate schedule is {found!r}: expected the number of "
-        "optimizer steps, at least 1. 'spacy genner train' replaces 0 by the number of "
-        "steps for spacy-genner.CosineWarmup.v1 alone, and 'spacy train' never does: set "
-        "the number, or write a config that contains it with 'spacy genner init-config'."
+        "'total_steps' of a learning rate schedule is {found!r}: expected the number "
+        "of optimizer steps, at least 1. 'spacy genner train' replaces 0 by the number "
+        "of steps for spacy-genner.CosineWarmup.v1 alone, and 'spacy train' never "
+        "does: set the number, or write a config that contains it with 'spacy genner "
+        "init-config'."
     )
     G302 = "{name!r} is {found!r}: expected a share from 0 to 1."
     G303 = (
@@ -559,7 +560,7 @@ class Errors(metaclass=_Coded):
     )
     G510 = (
         "{path}, line {line}: the file is not encoded in UTF-8 ({reason}). Convert it: "
-        "iconv -f ENCODING -t UTF-8"
+        "iconv -f {encoding} -t UTF-8"
     )
     G511 = (
         "{path}, line {line}: {reason}. Expected markup such as [Oslo | GPE], with "
@@ -789,6 +790,14 @@ class Errors(metaclass=_Coded):
     G573 = (
         "{path} is the corpus, which the split would overwrite. Choose another folder."
     )
+    G574 = (
+        "{path} is compressed ({kind}). Expected a text file in UTF-8. Unpack it "
+        "first: {command} {path}"
+    )
+    G575 = (
+        "{path} is a pipe or a device. The output is written as a whole or not at all, "
+        "which needs a file. Write to a file, and send its content on from there."
+    )
     G576 = (
         "{path}, line {line}: the examples in lines {first} and {line} have the same "
         "text ('_input_hash') and different spans. Expected one complete annotation "
@@ -796,6 +805,15 @@ class Errors(metaclass=_Coded):
         "merge them (with 'data-to-spacy', and convert its .spacy file with --from "
         "docbin), or remove one."
     )
+    G577 = (
+        "{path} is not a folder, so no file or folder can be in it. Move it, or choose "
+        "another place for the output."
+    )
+    G578 = (
+        "{path}: the symbolic links of this path lead in a circle. Remove the link, or "
+        "point it at the folder or the file that is meant."
+    )
+    G579 = "The name {path} is too long for the file system. Choose a shorter one."
 
     G590 = (
         "Cannot read {path}: {reason}. A corpus of a mixture is a folder with "
@@ -1381,14 +1399,14 @@ class Errors(metaclass=_Coded):
 
     # G88 and G89: the page to try and to correct
     G880 = (
-        "The page needs the package {name!r}, which is not installed. Install the extra "
-        "'app': pip install 'spacy-genner[app]'"
+        "The page needs the package {name!r}, which is not installed. Install the "
+        "extra 'app': pip install 'spacy-genner[app]'"
     )
     G881 = (
-        "{path}, line {line}: the document can't be corrected: {reason}. Each line needs "
-        '"text" and, if it is annotated, "spans" with "start", "end" and "label", as '
-        "'genner annotate' writes them. Convert other files first: python -m spacy genner "
-        "convert INPUT CORPUS.jsonl --from NAME --to jsonl"
+        "{path}, line {line}: the document can't be corrected: {reason}. Each line "
+        'needs "text" and, if it is annotated, "spans" with "start", "end" and '
+        "\"label\", as 'genner annotate' writes them. Convert other files first: "
+        "python -m spacy genner convert INPUT CORPUS.jsonl --from NAME --to jsonl"
     )
     G882 = (
         "{path} is the corpus and the output at the same time. Corrections are written "
@@ -1400,79 +1418,65 @@ class Errors(metaclass=_Coded):
         "belongs to."
     )
     G884 = (
-        "{path} is being corrected by another session. Two people can't correct one file "
-        "at the same time: close the other page's server, or give another --output"
+        "{path} is being corrected by another session. Two people can't correct one "
+        "file at the same time: close the other page's server, or give another --output"
     )
     G885 = (
         "{path} can't be written ({reason}), so this step is not done. The file keeps "
         "all earlier steps. Correct the cause and repeat the step."
     )
     G886 = (
-        "{found!r} ({label}) crosses {other!r} ({other_label}), and the format {format!r} "
-        "can't represent spans that overlap in part. Change or reject the other span "
-        "first, or place one span inside of the other."
+        "{found!r} ({label}) crosses {other!r} ({other_label}), and the format "
+        "{format!r} can't represent spans that overlap in part. Change or reject the "
+        "other span first, or place one span inside of the other."
     )
     G887 = "{found!r} is marked as {label} already."
     G888 = (
-        "There is no place for {what}. A span has at least one token, and its boundaries "
-        "are those of tokens of the text."
+        "There is no place for {what}. A span has at least one token, and its "
+        "boundaries are those of tokens of the text."
     )
     G889 = (
-        "The annotation has changed since this page was drawn, so the step is not done. "
-        "The page now shows the current state: repeat the step."
+        "The annotation has changed since this page was drawn, so the step is not "
+        "done. The page now shows the current state: repeat the step."
     )
     G890 = (
-        "Another page is correcting this file. Use 'Continue here' to correct it in this "
-        "page instead."
+        "Another page is correcting this file. Use 'Continue here' to correct it in "
+        "this page instead."
     )
     G891 = "The corpus {path} does not exist. Check the path."
     G892 = (
-        "The port {port} of {host} can't be used ({reason}). Choose another with --port, "
-        "or --port 0 for any free one."
+        "The port {port} of {host} can't be used ({reason}). Choose another with "
+        "--port, or --port 0 for any free one."
     )
-    G893 = "The labels of the model {name} are fixed. {reason} Restore its labels to run it."
+    G893 = (
+        "The labels of the model {name} are fixed. {reason} Restore its labels to run "
+        "it."
+    )
     G894 = "There is no order {found!r}. Expected one of: {expected}."
     G895 = "The document has no span {found!r} any more."
     G896 = "The corpus {path} has no document."
     G897 = "The page sent an invalid request: {found!r}. Reload the page."
     G898 = (
-        "No model suggests spans. Start the page with one: genner app MODEL, and select "
-        "it when the corpus is opened."
+        "No model suggests spans. Start the page with one: genner app MODEL, and "
+        "select it when the corpus is opened."
     )
     G899 = "There is no document {found}. The corpus has {total}."
 
-
-class Warnings(metaclass=_Coded):
-    """All warnings, by code."""
-
-    # W2: base models
-    W270 = (
-        "The converted base model in {folder} is damaged ({reason}). It is converted "
-        "again, which takes a minute or more."
-    )
-
-    # W3: training
-    W301 = (
-        "{count} of {all} training examples have no spans in doc.spans[{key!r}]. They "
-        "are used as texts without entities."
-    )
-    W302 = (
-        "Some training spans in doc.spans[{key!r}] {reason} and are skipped (first: "
     # G90: sharing pipelines
     G900 = (
-        "The revision {revision!r} does not belong to {name!r}. A revision is that of a "
-        "repository on the Hugging Face hub, ORG/NAME or ORG/NAME@REVISION. A folder or "
-        "a package has none."
+        "The revision {revision!r} does not belong to {name!r}. A revision is that of "
+        "a repository on the Hugging Face hub, ORG/NAME or ORG/NAME@REVISION. A folder "
+        "or a package has none."
     )
     G901 = (
         "The pipeline {name!r} (revision {revision!r}) is neither a folder here nor in "
-        "the local cache of the Hugging Face hub, and it can't be downloaded: {reason}. "
-        "Check the name, or download it on a machine with network access: hf download "
-        "{name}"
+        "the local cache of the Hugging Face hub, and it can't be downloaded: "
+        "{reason}. Check the name, or download it on a machine with network access: hf "
+        "download {name}"
     )
     G902 = (
-        "The repository {name!r} of the hub is no pipeline, or its copy in the cache is "
-        "incomplete. Expected config.cfg, meta.json and vocab/strings.json, found: "
+        "The repository {name!r} of the hub is no pipeline, or its copy in the cache "
+        "is incomplete. Expected config.cfg, meta.json and vocab/strings.json, found: "
         "{found}. If the repository is right, repeat the download: hf download {name}"
     )
     G903 = (
@@ -1481,19 +1485,19 @@ class Warnings(metaclass=_Coded):
         "download {name} --local-dir FOLDER"
     )
     G904 = (
-        "The config of the pipeline {name!r} of the hub can't be used: {reason}. Ask its "
-        "author to save the pipeline again."
+        "The config of the pipeline {name!r} of the hub can't be used: {reason}. Ask "
+        "its author to save the pipeline again."
     )
     G905 = "{setting} is {found!r}. Expected {expected}. Set it with {option}."
     G906 = (
-        "{path} is no saved pipeline: {missing} is missing. Give the folder that 'spacy "
-        "train' or 'nlp.to_disk' wrote, such as training/model-best, or one that "
-        "'genner package' wrote."
+        "{path} is no saved pipeline: {missing} is missing. Give the folder that "
+        "'spacy train' or 'nlp.to_disk' wrote, such as training/model-best, or one "
+        "that 'genner package' wrote."
     )
     G907 = "{path} exists. Give another --name, --version or OUTDIR, or --force."
     G908 = (
-        "The file of --scores is no evaluation: {missing} is missing. Give the JSON that "
-        "'genner evaluate --output FILE.json' wrote."
+        "The file of --scores is no evaluation: {missing} is missing. Give the JSON "
+        "that 'genner evaluate --output FILE.json' wrote."
     )
     G909 = (
         "The evaluation of --scores belongs to another pipeline: these labels are only "
@@ -1501,8 +1505,8 @@ class Warnings(metaclass=_Coded):
         "DATA.spacy --output FILE.json"
     )
     G910 = (
-        "The package can't be built: {reason}. Install what building needs (pip install "
-        "'spacy-genner[package]'), or use --build none for the folder alone."
+        "The package can't be built: {reason}. Install what building needs (pip "
+        "install 'spacy-genner[package]'), or use --build none for the folder alone."
     )
     G911 = (
         "{path} has no model card: {reason}. Write one with 'genner package MODEL "
@@ -1524,8 +1528,9 @@ class Warnings(metaclass=_Coded):
     )
     G915 = "The hub refused {what} of {repo!r}: {reason}. {remedy}"
     G916 = (
-        "The repository {repo!r} exists and is public, and --private was given. Nothing "
-        "was sent. Change its visibility on the hub first, or give another name."
+        "The repository {repo!r} exists and is public, and --private was given. "
+        "Nothing was sent. Change its visibility on the hub first, or give another "
+        "name."
     )
     G917 = (
         "The repository {repo!r} has a tag {tag!r} already. Nothing was sent. Give "
@@ -1536,6 +1541,23 @@ class Warnings(metaclass=_Coded):
         "folder, so that it is clear what is sent."
     )
 
+
+class Warnings(metaclass=_Coded):
+    """All warnings, by code."""
+
+    # W2: base models
+    W270 = (
+        "The converted base model in {folder} is damaged ({reason}). It is converted "
+        "again, which takes a minute or more."
+    )
+
+    # W3: training
+    W301 = (
+        "{count} of {all} training examples have no spans in doc.spans[{key!r}]. They "
+        "are used as texts without entities."
+    )
+    W302 = (
+        "Some training spans in doc.spans[{key!r}] {reason} and are skipped (first: "
         "{span}). {remedy} 'component.gold_counts()' returns the number of skipped "
         "spans."
     )
@@ -1739,9 +1761,9 @@ class Warnings(metaclass=_Coded):
 
     # W80: the server
     W800 = (
-        "Other machines can use the server at {host} without a token (--without-token). "
-        "Make sure that something else protects it, or set the environment variable "
-        "{variable}."
+        "Other machines can use the server at {host} without a token "
+        "(--without-token). Make sure that something else protects it, or set the "
+        "environment variable {variable}."
     )
     W801 = (
         "The server stopped after --grace {seconds} s, before all accepted requests "
@@ -1780,9 +1802,9 @@ class Warnings(metaclass=_Coded):
 
     # W86: many adapters on one base
     W860 = (
-        "The adapter {name!r} takes {size} MB, more than the {limit} MB of the pool, so "
-        "it is the only one in memory while it is used. Raise `max_mb`, or set `merge` "
-        "of the model to false."
+        "The adapter {name!r} takes {size} MB, more than the {limit} MB of the pool, "
+        "so it is the only one in memory while it is used. Raise `max_mb`, or set "
+        "`merge` of the model to false."
     )
 
     # W90: sharing pipelines
@@ -1791,8 +1813,8 @@ class Warnings(metaclass=_Coded):
         "--license, such as --license mit."
     )
     W901 = (
-        "The card has no scores. Give the JSON that 'genner evaluate --output FILE.json' "
-        "wrote with --scores."
+        "The card has no scores. Give the JSON that 'genner evaluate --output "
+        "FILE.json' wrote with --scores."
     )
     W902 = (
         "The base of the component {component!r} is {found!r}, which exists on this "

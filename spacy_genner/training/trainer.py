@@ -38,8 +38,8 @@ from .schedules import cosine_warmup
 # The number of tokens whose logits are in memory together. The logits of 128 tokens
 # over Gemma's vocabulary of 262,144 take 134 MB in float32.
 CHUNK_SIZE = 128
-# The language-model loss samples at least this many tokens of a batch. The gradient of a
-# few tokens is so noisy that training on a handful of sentences does not settle.
+# The language-model loss samples at least this many tokens of a batch. The gradient of
+# a few tokens is so noisy that training on a handful of sentences does not settle.
 MIN_SAMPLED = 128
 # The number of examples that are encoded together for the draft head, enough to group
 # texts of similar length.

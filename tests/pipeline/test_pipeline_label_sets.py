@@ -1,4 +1,4 @@
-"""Labels of single documents, labels set without training, and adapters to start from."""
+"""Labels of documents, labels set without training, and adapters to start from."""
 
 import shutil
 

@@ -179,7 +179,8 @@ def test_swaps_while_threads_annotate(nlp, folder, expected):
     found, seen = [], set()
 
     def work():
-        while not done.is_set():
+        # A pause, so that the test does not spend its time waiting for the GIL.
+        while not done.wait(0.02):
             docs = [make_doc(nlp, text) for text in WORDS]
             found.append([result(doc) for doc in pipe.pipe(docs, batch_size=3)])
 

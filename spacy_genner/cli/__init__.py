@@ -8,7 +8,6 @@ from spacy.cli import app as spacy_app
 
 from . import (  # noqa: F401
     annotate,
-    app as app_command,
     convert,
     draft_head,
     evaluate,
@@ -16,6 +15,7 @@ from . import (  # noqa: F401
     export_base,
     init_config,
     package,
+    page,
     push,
     report,
     serve,

@@ -2,14 +2,16 @@
 
 import configparser
 import errno
+import os
 import re
+import select
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, NoReturn, ParamSpec, TextIO, TypeVar
 
 import typer
 from confection import ConfigValidationError
@@ -39,6 +41,8 @@ To get started:
       metrics/demo.json
 """
 BAD_INPUT = 1
+# What a shell reports for a program that a closed pipe ended: 128 + SIGPIPE.
+CLOSED_PIPE = 141
 _ENTITY_GROUP_FACTORY = "genner_entities_as_group"
 # The codes of this project and of spaCy.
 _CODED = re.compile(r"\[[GE]\d{3,4}\] ")
@@ -139,7 +143,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with warnings.catch_warnings():
+            with _ends_with_its_reader(), warnings.catch_warnings():
                 warnings.showwarning = _show_warning
                 return command(*args, **kwargs)
         except ConfigValidationError as error:
@@ -154,6 +158,33 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             _exit(message)
 
     return run
+
+
+@contextmanager
+def _ends_with_its_reader() -> Iterator[None]:
+    """End a command quietly if the reader of its output has gone, as that of
+    `genner ... | head -1` does."""
+    try:
+        yield
+        # A text that waits in the buffer would only fail at the end of the process.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Other connections can break, too.
+        if not (broken := [s for s in (sys.stdout, sys.stderr) if _has_no_reader(s)]):
+            raise
+        for stream in broken:
+            # Python flushes its streams again at the end of the process.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise typer.Exit(CLOSED_PIPE) from None
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    # Windows has no `poll`, and a stream of a test no descriptor.
+    with suppress(AttributeError, OSError, ValueError):
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    return False
 
 
 # Errors of confection, configparser and spaCy for a file that is no config.
@@ -213,6 +244,12 @@ def _os_message(error: OSError) -> str:
         return Errors.G521.format(path=path)
     if isinstance(error, PermissionError):
         return Errors.G522.format(path=path)
+    if isinstance(error, NotADirectoryError):
+        return Errors.G577.format(path=path)
+    if error.errno == errno.ELOOP:
+        return Errors.G578.format(path=path)
+    if error.errno == errno.ENAMETOOLONG:
+        return Errors.G579.format(path=path)
     return Errors.G524.format(path=path, reason=error.strerror or error)
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from spacy_genner.app import ordering, page
 from spacy_genner.cli import app
-from spacy_genner.cli.app import ORDERS, PORT
+from spacy_genner.cli.page import ORDERS, PORT
 
 RUNNER = CliRunner()
 

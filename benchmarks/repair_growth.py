@@ -1,7 +1,7 @@
 """Measure how the time to parse a damaged answer or a long document grows.
 
-Each kind of answer is parsed at n, 2n, 4n and 8n, and documents of as many words are
-read, created, written and scored. One row of JSON a kind holds the seconds of CPU time
+Each kind of answer is parsed at n, 2n, 4n and 8n, and documents of twenty times as many
+words are read, created, written, scored and reported. One row of JSON a kind holds the seconds of CPU time
 and the growth from each size to the next: 2 is linear, 4 quadratic.
 The exit status is 1 if the time grows by more than `--limit` per doubling, on average
 over the three doublings. Objects of imported packages are kept from the garbage
@@ -30,7 +30,8 @@ from spacy_genner.corpora.documents import (
 )
 from spacy_genner.corpora.forms import WRITERS, get_converter, get_writer
 from spacy_genner.evaluation.evaluate import evaluate
-from spacy_genner.evaluation.records import Annotation
+from spacy_genner.evaluation.records import Annotation, write_evaluation
+from spacy_genner.evaluation.report import write_report
 from spacy_genner.formats import CharSpan, get_format
 from spacy_genner.llm.alignment import copied_share
 from spacy_genner.pipeline.results import Prediction, TokenSpan, resolve_crossing
@@ -38,6 +39,9 @@ from spacy_genner.pipeline.results import Prediction, TokenSpan, resolve_crossin
 # Makes the work of one measurement, given a size.
 Case = Callable[[int], Callable[[], object]]
 LABELS = ["A", "B"]
+# Long documents have this many words for each unit of the size, about 120 characters:
+# the constant time of a report would hide the growth of shorter ones.
+WORDS = 20
 
 
 def parse(name: str, output: str, text: str) -> Callable[[], object]:
@@ -155,10 +159,10 @@ def json_long_entries(name: str) -> Case:
 
 
 def words_with_spans(size: int) -> Annotated:
-    """RETURNS (Annotated): A sentence of made-up words, of which some are spans."""
+    """RETURNS (Annotated): A sentence of WORDS * size made-up words with spans."""
     choose = random.Random(0)
     words, spans, at = [], [], 0
-    for _ in range(size):
+    for _ in range(WORDS * size):
         word = "".join(choose.choices("abcdefgh-2", k=choose.randint(2, 9)))
         if choose.random() < 0.2:
             spans.append(CharSpan(at, at + len(word), "A"))
@@ -221,13 +225,31 @@ def written(form: str) -> Case:
     return make
 
 
-def scores(size: int) -> Callable[[], object]:
-    """The evaluation of a long document."""
+def predicted_rows(size: int) -> list[Annotation]:
+    """A long document with predictions."""
     text, gold, _, starts, _ = words_with_spans(size)
     predicted = gold[1:]
     own = [0.5] * len(predicted)
-    rows = [Annotation(text, gold, predicted, own, "ok", sentences=starts)]
+    return [Annotation(text, gold, predicted, own, "ok", sentences=starts)]
+
+
+def scores(size: int) -> Callable[[], object]:
+    """The evaluation of a long document."""
+    rows = predicted_rows(size)
     return lambda: evaluate(rows)
+
+
+def report(size: int) -> Callable[[], object]:
+    """The HTML report on a long document."""
+    rows = predicted_rows(size)
+    folder = tempfile.TemporaryDirectory()
+    write_evaluation(evaluate(rows), rows, Path(folder.name) / "long.json")
+
+    def write() -> object:
+        with folder:
+            return write_report(Path(folder.name), Path(folder.name) / "report.html")
+
+    return write
 
 
 def crossing_spans(size: int) -> Callable[[], object]:
@@ -258,6 +280,7 @@ CASES: dict[str, Case] = {
         share,
         genia_sentence,
         scores,
+        report,
     )
 }
 for _name in ("grouped_json", "occurrence_json", "offset_json"):

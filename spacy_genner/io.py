@@ -8,6 +8,7 @@ the last one wins. All modules of the package write through these functions.
 """
 
 import codecs
+import hashlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from errno import EDQUOT, EISDIR, ENOSPC
+from errno import EDQUOT, EISDIR, ELOOP, ENOSPC, ENOTDIR
 from pathlib import Path
 from time import time
 from typing import IO, Any
@@ -32,6 +33,10 @@ _BACKUP_SUFFIX = ".genner-backup"
 _FRESH_SUFFIX = ".genner-new"
 _LOCK_SUFFIX = ".genner-lock"
 _FILE_SUFFIX = ".new"
+# The number of characters that `tempfile` inserts, none of which is a dot.
+_RANDOM = 8
+# The longest name of a file in bytes, on all usual file systems.
+_MAX_NAME = 255
 # The age in seconds of a temporary sibling that is removed although the file system has
 # no locks.
 _ABANDONED_AGE = 86400.0
@@ -45,6 +50,15 @@ _JSON_SPACE = " \t\r\n"
 # form one character.
 _ESCAPES = len(r"\u0000\u0000")
 _DECODER = json.JSONDecoder()
+# The first bytes of compressed files, with the kind and the command that unpacks it.
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"PK\x03\x04": ("zip", "unzip"),
+    b"\xfd7zXZ\x00": ("xz", "unxz"),
+    b"BZh": ("bzip2", "bunzip2"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", "unzstd"),
+    b"7z\xbc\xaf\x27\x1c": ("7-Zip", "7z x"),
+}
 
 
 # Atomic files
@@ -61,6 +75,7 @@ def replaced_file(path: Path, sweep: bool = True) -> Iterator[Path]:
     YIELDS (Path): An empty temporary file in the same folder. It becomes `path` when
         the block ends without an error, and is removed otherwise.
     RAISES (OSError): The file can't be written. The error names `path`.
+    RAISES (ValueError): The path is a pipe or a device.
     """
     target = _resolved(path)
     fresh, lock = _file_beside(target, path, sweep)
@@ -164,16 +179,21 @@ def _file_beside(
     target: Path, path: Path, sweep: bool = True
 ) -> tuple[Path, int | None]:
     """Create a locked temporary file beside a target. Errors name `path`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(target, path)
     if target.is_dir():
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+    if target.exists() and not target.is_file():
+        # A file in the place of a pipe or of /dev/null would break its other users.
+        raise ValueError(Errors.G575.format(path=path))
     if sweep:
         _remove_leftovers(target, _FILE_SUFFIX)
 
     def create() -> Path:
         try:
             handle, name = tempfile.mkstemp(
-                dir=target.parent, prefix=f".{target.name}.", suffix=_FILE_SUFFIX
+                dir=target.parent,
+                prefix=_temporary_prefix(target, _FILE_SUFFIX),
+                suffix=_FILE_SUFFIX,
             )
         except OSError as error:
             # The error names the temporary file, which the user never named.
@@ -186,8 +206,38 @@ def _file_beside(
 
 
 def _resolved(path: Path) -> Path:
-    """Follow the links of a path, so that a link stays and its target is replaced."""
-    return Path(os.path.realpath(path))
+    """Follow the links of a path, so that a link stays and its target is replaced.
+
+    RAISES (OSError): The links lead in a circle. The error names `path`.
+    """
+    target = Path(os.path.realpath(path))
+    # `realpath` keeps the links of a circle, which a file must not replace.
+    if any(each.is_symlink() for each in (target, *target.parents)):
+        raise OSError(ELOOP, os.strerror(ELOOP), str(path))
+    return target
+
+
+def _make_parent(target: Path, path: Path) -> None:
+    """Create the missing folders above a target. Errors name `path`."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        parent = next(each for each in target.parents if each.exists())
+        reason = os.strerror(ENOTDIR)
+        raise NotADirectoryError(ENOTDIR, reason, str(parent)) from None
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def _hidden_name(name: str, suffix: str, room: int = 0) -> str:
+    """RETURNS (str): The name of a hidden sibling. Of a name that would be too long,
+    it has the first characters and a hash."""
+    raw = os.fsencode(name)
+    if len(raw) + len(suffix) + room + 1 > _MAX_NAME:
+        digest = hashlib.sha256(raw).hexdigest()[:16]
+        name = f"{raw[:150].decode(errors='ignore')}-{digest}"
+    return f".{name}{suffix}"
 
 
 def _set_default_mode(path: Path, mode: int) -> None:
@@ -211,6 +261,11 @@ def _rename_error(error: OSError, fresh: Path, path: Path) -> None:
 
 
 # Leftovers and locks
+
+
+def _temporary_prefix(target: Path, suffix: str) -> str:
+    """RETURNS (str): The start of the names of temporary siblings."""
+    return _hidden_name(target.name, ".", _RANDOM + len(suffix))
 
 
 def _create_locked(create: Callable[[], Path]) -> tuple[Path, int | None]:
@@ -249,8 +304,8 @@ def _unlock(lock: int | None) -> None:
 
 def _remove_leftovers(target: Path, suffix: str) -> None:
     """Remove the unfinished siblings that killed processes left."""
-    # `tempfile` inserts 8 characters, none of which is a dot.
-    name = re.compile(rf"\.{re.escape(target.name)}\.\w{{8}}{re.escape(suffix)}")
+    prefix = re.escape(_temporary_prefix(target, suffix))
+    name = re.compile(rf"{prefix}\w{{{_RANDOM}}}{re.escape(suffix)}")
     with suppress(OSError):
         for found in os.listdir(target.parent):
             if name.fullmatch(found):
@@ -297,7 +352,7 @@ def remove(path: Path) -> None:
 def _swap_lock(target: Path) -> Iterator[None]:
     """Let one process at a time put a new folder into its place. The file of the lock
     exists only meanwhile."""
-    path = target.with_name(f".{target.name}{_LOCK_SUFFIX}")
+    path = target.with_name(_hidden_name(target.name, _LOCK_SUFFIX))
     lock: int | None = None
     while fcntl is not None:
         try:
@@ -338,15 +393,23 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         The message names the backup.
     """
     target = _resolved(folder)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_parent(target, folder)
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(folder))
     _remove_leftovers(target, _FRESH_SUFFIX)
-    fresh, lock = _create_locked(
-        lambda: Path(
-            tempfile.mkdtemp(
-                dir=target.parent, prefix=f".{target.name}.", suffix=_FRESH_SUFFIX
+    prefix = _temporary_prefix(target, _FRESH_SUFFIX)
+
+    def create() -> Path:
+        try:
+            return Path(
+                tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=_FRESH_SUFFIX)
             )
-        )
-    )
+        except OSError as error:
+            # As in `_file_beside`.
+            error.filename = str(folder)
+            raise
+
+    fresh, lock = _create_locked(create)
     try:
         _set_default_mode(fresh, 0o777)
         yield fresh
@@ -409,7 +472,7 @@ def backup_of(folder: Path) -> Path:
     RETURNS (Path): The sibling `.NAME.genner-backup` of the folder.
     """
     target = _resolved(folder)
-    return target.with_name(f".{target.name}{_BACKUP_SUFFIX}")
+    return target.with_name(_hidden_name(target.name, _BACKUP_SUFFIX))
 
 
 def check_folder(folder: Path) -> None:
@@ -484,7 +547,19 @@ def read_text(path: Path) -> str:
 
 
 def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> ValueError:
-    return ValueError(Errors.G510.format(path=path, line=line, reason=error.reason))
+    start = b""
+    if path.is_file():
+        with suppress(OSError), path.open("rb") as file:
+            start = file.read(8)
+    for magic, (kind, command) in _COMPRESSED.items():
+        if start.startswith(magic):
+            return ValueError(Errors.G574.format(path=path, kind=kind, command=command))
+    encoding = "ENCODING"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "UTF-16"
+    return ValueError(
+        Errors.G510.format(path=path, line=line, reason=error.reason, encoding=encoding)
+    )
 
 
 # JSON from untrusted sources
@@ -520,16 +595,60 @@ def has_lone_surrogate(text: str) -> bool:
 
 
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read the objects of a JSONL file and skip empty lines.
+    """Read the objects of a file: one on each line, or indented over several lines, as
+    `jq` writes them. Empty lines are skipped.
 
     path (Path): The file.
-    YIELDS (tuple[int, dict[str, Any]]): The number of the line, from 1, and the object.
-    RAISES (ValueError): A line is not a JSON object.
+    YIELDS (tuple[int, dict[str, Any]]): The number of the line where the object starts,
+        from 1, and the object.
+    RAISES (ValueError): A value is not a JSON object.
     """
-    for number, line in numbered_lines(path):
+    for number, text in _value_texts(path):
+        yield number, json_object(path, number, text)
+
+
+# The parts of a line that say how deep the next line is nested. The last alternative is
+# a string that does not end on its line, which JSON does not allow.
+_JSON_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]|"')
+
+
+def _value_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the text of each JSON value, with the number of its first line. A value
+    that is cut off at the end of its line continues to the line with its last
+    bracket."""
+    lines = numbered_lines(path)
+    for number, line in lines:
         if not line.strip():
             continue
-        yield number, json_object(path, number, line)
+        depth = _nesting(line)
+        if depth <= 0 or not _is_cut_off(line):
+            yield number, line
+            continue
+        parts = [line]
+        for _, following in lines:
+            parts.append(following)
+            depth += _nesting(following)
+            if depth <= 0:
+                break
+        # The message about a line that is cut off, and not about the rest of the file.
+        yield number, "\n".join(parts) if depth == 0 else line
+
+
+def _nesting(line: str) -> int:
+    """RETURNS (int): The number of brackets that the line opens and does not close."""
+    found = [match[0] for match in _JSON_NESTING.finditer(line)]
+    return sum((each in "[{") - (each in "]}") for each in found)
+
+
+def _is_cut_off(line: str) -> bool:
+    text = line.strip()
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(text)
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 def json_object(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -554,7 +673,7 @@ def json_object(path: Path, number: int, line: str) -> dict[str, Any]:
 
 
 def json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read the objects of a JSON list, or of a file with one object on each line.
+    """Read the objects of a JSON list, or of a file with one object after another.
 
     path (Path): The file, in UTF-8. A list is parsed object by object and never held
         in memory as a whole.
@@ -572,8 +691,8 @@ def json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def json_values(path: Path) -> Iterator[tuple[int, int, Any]]:
-    """Read the objects and lists in a JSON list, on the lines of a file, or a single
-    value on several lines.
+    """Read the objects and lists in a JSON list, on the lines of a file, or indented
+    over several lines.
 
     path (Path): The file, in UTF-8. A list is parsed value by value.
     YIELDS (tuple[int, int, Any]): The line where the value starts, its number (in a
@@ -589,28 +708,16 @@ def json_values(path: Path) -> Iterator[tuple[int, int, Any]]:
             for number, (line, value) in enumerate(_list_items(stream, "{["), 1):
                 yield line, number, value
             return
-    first = True
-    for line, text in numbered_lines(path):
-        if not text.strip():
-            continue
+    for line, text in _value_texts(path):
         try:
             value = parse_json(text)
         except ValueError as error:
-            if first:
-                try:
-                    value = parse_json(read_text(path).removeprefix("\ufeff"))
-                except ValueError:
-                    value = None
-                if isinstance(value, (dict, list)):
-                    yield line, line, value
-                    return
             raise ValueError(
                 Errors.G512.format(path=path, line=line, found=error)
             ) from error
         if not isinstance(value, (dict, list)):
             found = type(value).__name__
             raise ValueError(Errors.G512.format(path=path, line=line, found=found))
-        first = False
         yield line, line, value
 
 

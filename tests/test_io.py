@@ -1,6 +1,7 @@
 """Atomic files and folders, the check of an output path, and JSON lists."""
 
 import errno
+import importlib
 import json
 import os
 import shutil
@@ -17,7 +18,10 @@ from spacy_genner.io import (
     check_folder,
     check_place,
     copy_folder,
+    json_objects,
     json_records,
+    json_values,
+    read_text,
     replaced_file,
     replaced_folder,
     write_bytes,
@@ -480,3 +484,91 @@ def test_a_list_is_parsed_chunk_by_chunk(
     assert [line for line, _ in found] == lines
     path.write_text("[]")
     assert list(json_records(path)) == []
+
+
+@pytest.mark.parametrize("read", [json_objects, json_records, json_values])
+def test_objects_over_several_lines(tmp_path, read):
+    """`jq` indents the objects that it writes one after another."""
+    objects = [{"text": 'a } b \\ " {', "spans": [[], {}]}, {}, {"text": "[["}]
+    path = tmp_path / "in.jsonl"
+    path.write_text("\n".join(json.dumps(each, indent=2) for each in objects))
+    found = list(read(path))
+    assert [each[-1] for each in found] == objects
+    assert [each[0] for each in found] == [1, 8, 9]
+    mixed = json.dumps({"b": 1}) + "\n\n" + json.dumps({"c": 2}, indent=1) + "\n"
+    path.write_text(mixed)
+    assert [(each[0], each[-1]) for each in read(path)] == [
+        (1, {"b": 1}),
+        (3, {"c": 2}),
+    ]
+
+
+def test_a_line_that_is_cut_off_is_named(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "b", "spans": [\n{"text": "c"}\n')
+    with pytest.raises(ValueError, match=r"\[G512\] .*line 2.*column 25"):
+        list(json_objects(path))
+
+
+@pytest.mark.parametrize("module", ["gzip", "bz2", "lzma"])
+def test_compressed_files_are_named(tmp_path, module):
+    path = tmp_path / "in.txt"
+    path.write_bytes(importlib.import_module(module).compress(b"Lisbon " * 40))
+    for read in (read_text, lambda path: list(json_objects(path))):
+        with pytest.raises(ValueError, match=r"\[G574\] .*Unpack it first: \w+ /"):
+            read(path)
+    path.write_bytes("Lisbon".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"\[G510\] .*iconv -f UTF-16 "):
+        read_text(path)
+
+
+def write_folder(path):
+    with replaced_folder(path) as fresh:
+        (fresh / "file").write_text("new")
+
+
+WRITE = [lambda path: write_bytes(path, b"new"), write_folder]
+
+
+@pytest.mark.parametrize("write", WRITE)
+def test_links_that_lead_in_a_circle_stay(tmp_path, write):
+    for name, target in (("a", "b"), ("b", "a"), ("self", "self")):
+        (tmp_path / name).symlink_to(target)
+    for place in (tmp_path / "a", tmp_path / "self", tmp_path / "self" / "file"):
+        with pytest.raises(OSError) as raised:
+            write(place)
+        assert raised.value.errno == errno.ELOOP
+        assert raised.value.filename == str(place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "self"]
+    assert (tmp_path / "a").is_symlink()
+
+
+@pytest.mark.parametrize("write", WRITE)
+def test_a_file_in_the_path_is_named(tmp_path, write):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(NotADirectoryError) as raised:
+        write(tmp_path / "file" / "folder" / "out")
+    assert raised.value.filename == str(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("write", WRITE)
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_long_names(tmp_path, write, letter):
+    """A name of the greatest length has siblings with shorter names."""
+    path = tmp_path / (letter * (254 // len(letter.encode())))
+    for _ in range(2):
+        write(path)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    with pytest.raises(OSError) as raised:
+        write(tmp_path / ("n" * 256))
+    assert raised.value.errno == errno.ENAMETOOLONG
+    assert raised.value.filename == str(tmp_path / ("n" * 256))
+
+
+def test_pipes_and_devices_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(ValueError, match=r"\[G575\]"):
+            write_bytes(path, b"new")
+        assert not path.is_file()

@@ -1,7 +1,10 @@
 """The exit codes of every command: wrong usage, bad input and a full disk."""
 
 import errno
+import io
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from training_cases import TEXTS, docs, make_config, write_config, write_corpus
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
+from spacy_genner.cli._util import reports_errors
 
 RUNNER = CliRunner()
 GROUP = typer.main.get_command(app)
@@ -362,3 +366,44 @@ def test_convert_lists_each_lost_span_on_a_line(workdir):
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stdout.splitlines() if line.startswith("- ")]
     assert len(lines) == 2 and all("'bound' (A)" in line for line in lines)
+
+
+@pytest.mark.parametrize("unbuffered", [True, False])
+def test_a_closed_pipe_ends_a_command_quietly(monkeypatch, capfd, unbuffered):
+    """As in `genner ... | head -1`: no message, and the status of a shell."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    @reports_errors
+    def command():
+        print("Lisbon")
+
+    with open(writer, "wb", buffering=0) as raw:
+        stream = io.TextIOWrapper(raw, write_through=unbuffered)
+        monkeypatch.setattr(sys, "stdout", stream)
+        with pytest.raises(typer.Exit) as ended:
+            command()
+        monkeypatch.undo()
+    assert ended.value.exit_code == 141
+    assert capfd.readouterr().err == ""
+
+
+def test_other_broken_pipes_are_reported(capsys):
+    @reports_errors
+    def command():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == 1
+    assert "[G524]" in capsys.readouterr().err
+
+
+def test_places_that_hold_no_output_are_named(workdir):
+    (workdir / "loop").symlink_to("loop")
+    long = "n" * 300
+    for place, code in (("loop", "G578"), ("good.txt/out", "G577"), (long, "G579")):
+        line = f"convert good.txt {place}.spacy --from bracketed"
+        if place == "loop":
+            line = "convert good.txt loop/out.spacy --from bracketed"
+        refused(line, code)

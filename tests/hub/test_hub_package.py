@@ -71,25 +71,19 @@ def test_a_wheel_installs_and_loads(saved, scores_file, tmp_path):
     assert Path(nlp.path).is_relative_to(target)
 
 
-def package_quietly(saved, output, *options):
-    """A package that is not built."""
-    done = run(saved, output, "--build", "none", *options)
-    # No scores were given.
-    assert "W901" in message(done)
-    return done
-
-
-def test_an_existing_package_stays(saved, tmp_path):
-    assert package_quietly(saved, tmp_path, "--license", "mit").exit_code == 0
-    folder = tmp_path / "en_places-0.0.0"
+def test_an_existing_package_stays(saved, scores_file, tmp_path):
+    output = tmp_path / "out"
+    common = ["--build", "none", "--scores", scores_file]
+    assert run(saved, output, *common, "--license", "mit").exit_code == 0
+    folder = output / "en_places-0.0.0"
     before = (folder / "README.md").read_bytes()
-    done = run(saved, tmp_path, "--build", "none", "--license", "apache-2.0")
+    done = run(saved, output, *common, "--license", "apache-2.0")
     assert (done.exit_code, "G907" in message(done)) == (1, True)
     assert (folder / "README.md").read_bytes() == before
-    again = package_quietly(saved, tmp_path, "--license", "apache-2.0", "--force")
+    again = run(saved, output, *common, "--license", "apache-2.0", "--force")
     assert again.exit_code == 0
     assert b"license: apache-2.0" in (folder / "README.md").read_bytes()
-    assert [path.name for path in tmp_path.iterdir()] == ["en_places-0.0.0"]
+    assert [path.name for path in output.iterdir()] == ["en_places-0.0.0"]
 
 
 @pytest.mark.parametrize(

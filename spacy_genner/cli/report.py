@@ -3,6 +3,7 @@
 All three read the files that `genner evaluate` writes.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -133,7 +134,7 @@ def compare(
 
     if output is not None:
         check_suffix(output, ".json")
-        if output.resolve() in (first.resolve(), second.resolve()):
+        if os.path.realpath(output) in map(os.path.realpath, (first, second)):
             raise ValueError(Errors.G617.format(path=output))
     result = compare_files(first, second, samples, seed)
     if output is not None:

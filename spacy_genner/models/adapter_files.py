@@ -280,7 +280,8 @@ def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
     RAISES (OSError): The output can't be written. The error names a path in it, and no
         unfinished output is left.
     """
-    output = Path(output).expanduser().resolve()
+    # `Path.resolve` has an error of its own for links that lead in a circle.
+    output = Path(os.path.realpath(Path(output).expanduser()))
     check_unused(output)
     files, source = read_adapter_and_base(Path(component_folder))
     base, adapter = output / "base", output / _ADAPTER_FOLDER

@@ -1,8 +1,8 @@
 """Measure how the time to parse a damaged answer or a long document grows.
 
 Each kind of answer is parsed at n, 2n, 4n and 8n, and documents of twenty times as many
-words are read, created, written, scored and reported. One row of JSON a kind holds the seconds of CPU time
-and the growth from each size to the next: 2 is linear, 4 quadratic.
+words are read, created, written, scored and reported. One row of JSON a kind holds the
+seconds of CPU time and the growth from each size to the next: 2 is linear, 4 quadratic.
 The exit status is 1 if the time grows by more than `--limit` per doubling, on average
 over the three doublings. Objects of imported packages are kept from the garbage
 collector, because a pass over all of them adds a constant time from some size on.

@@ -5,6 +5,7 @@ it was read from, and parsed again when it is shown.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -304,7 +305,7 @@ class Output:
             raise ValueError(
                 Errors.G525.format(path=path, found=path.suffix, expected=OUTPUT_SUFFIX)
             )
-        if path.resolve() == corpus.path.resolve():
+        if os.path.realpath(path) == os.path.realpath(corpus.path):
             raise ValueError(Errors.G882.format(path=path))
 
     def read(self) -> dict[int, Annotation]:

@@ -5,6 +5,7 @@ writes the output file before the step is answered, so that a killed browser or 
 loses nothing that the page has shown.
 """
 
+import os
 import shlex
 import threading
 import time
@@ -330,7 +331,7 @@ class CorrectionSession:
         if self.training.adapter:
             override = "--initialize.components.generative_ner.adapter"
             train = ["train", config, "--output", folder]
-            adapter = Path(self.training.adapter).resolve()
+            adapter = Path(os.path.realpath(self.training.adapter))
             rows.insert(
                 3,
                 (

@@ -103,9 +103,9 @@ class Paths:
         if self.review.is_dir():
             raise ValueError(Errors.G521.format(path=self.review))
         named = {"INPUT": self.source, "OUTPUT": self.output, "--review": self.review}
-        seen: dict[Path, str] = {}
+        seen: dict[str, str] = {}
         for name, path in named.items():
-            first = seen.setdefault(path.resolve(), name)
+            first = seen.setdefault(os.path.realpath(path), name)
             if first != name:
                 raise ValueError(
                     Errors.G770.format(path=path, first=first, second=name)

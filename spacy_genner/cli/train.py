@@ -1,5 +1,6 @@
 """`genner train`: train a pipeline as `spacy train` does, with checkpoints."""
 
+import os
 import shutil
 import signal
 import sys
@@ -162,7 +163,7 @@ def _restore(handlers: dict[int, Any]) -> None:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _copy_results(source: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """Write the adapter of a saved component in half precision, for other pipelines."""
 
+import os
 from pathlib import Path
 
 from ..io import check_unused, replaced_folder
@@ -23,7 +24,7 @@ def export_half_precision(model: Path, output: Path) -> Path:
         empty.
     RAISES (OSError): The output can't be written. No unfinished output is left.
     """
-    output = Path(output).expanduser().resolve()
+    output = Path(os.path.realpath(Path(output).expanduser()))
     check_unused(output)
     place = find_component(Path(model))
     files = read_adapter(place / ADAPTER_FOLDER)

@@ -1,6 +1,7 @@
 """Write the folder that a server and its client need for a tuned adapter."""
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -103,7 +104,8 @@ def export_adapter(
     """
     from ..models.base_model import read_tokenizer
 
-    model, output = Path(model), Path(output).expanduser().resolve()
+    model = Path(model)
+    output = Path(os.path.realpath(Path(output).expanduser()))
     name = output.name if name is None else name
     if not _NAME.fullmatch(name):
         raise ValueError(Errors.G845.format(found=name))

@@ -123,7 +123,10 @@ def make_package(
         _write_notices(data, pipeline.components, info)
         meta = {**pipeline.meta, "name": name, "version": version}
         write_json(
-            data / META, _meta(meta, key, info, card.data.license, settings, scores)
+            data / META,
+            _meta(
+                meta, key, info, card.data.to_dict().get("license"), settings, scores
+            ),
         )
         made = _run_spacy_package(data, Path(work), settings.code)
         archive = None if settings.build == "none" else _build(made, settings.build)

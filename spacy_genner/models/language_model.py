@@ -512,7 +512,8 @@ class LanguageModel:
         loads the base again."""
         return {
             "settings": self._settings(),
-            "adapter": self.to_bytes(),
+            # The settings name an adapter that has not been read yet.
+            "adapter": b"" if self._starts else self.to_bytes(),
             "draft_head": self.drafting.to_bytes(),
         }
 

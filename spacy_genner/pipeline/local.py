@@ -63,7 +63,8 @@ class LocalPredictor:
         encode = lm.token_encoder
         plain = ChatFrame(encode.begin_ids, (), encode.end_id)
         error = Errors.G113.format(name=lm.name)
-        frame = resolve_chat(lm.tokenizer, config.chat, lm.lora is None, error) or plain
+        is_base = not lm.has_adapter
+        frame = resolve_chat(lm.tokenizer, config.chat, is_base, error) or plain
         self._judge_frame = (
             resolve_chat(lm.tokenizer, config.chat, True, error) or plain
         )

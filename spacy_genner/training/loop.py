@@ -9,6 +9,7 @@ schedule needs, and `check_training_config` reports errors of the config that wo
 otherwise surface only after the base has been loaded.
 """
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -354,7 +355,7 @@ def _remove_results(output: Path) -> None:
     """Remove the models, the checkpoint and the log of an earlier run. A link stays,
     and its target is removed: the new result takes the same place."""
     for name in (DIR_MODEL_BEST, DIR_MODEL_LAST, FOLDER, FILE, STEPS_FILE, TRACKING):
-        remove((output / name).resolve())
+        remove(Path(os.path.realpath(output / name)))
 
 
 def prepare_run(nlp: Language, checkpoint: Checkpoint | None) -> TrainingRun:

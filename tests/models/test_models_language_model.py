@@ -174,6 +174,7 @@ CHANGED = {
     "draft_head": False,
     "seed": 7,
     "gradient_checkpointing": True,
+    "adapter": "some/adapter",
 }
 
 
@@ -189,6 +190,7 @@ def settings_of(lm):
         "draft_head": lm.drafting.wanted,
         "seed": lm.seed,
         "gradient_checkpointing": lm.gradient_checkpointing,
+        "adapter": lm.adapter,
     }
 
 
@@ -209,7 +211,8 @@ def test_copies_keep_every_setting(name):
 
 
 def test_copies_keep_all_settings_and_a_trained_draft_head(tiny_base):
-    changed = {**CHANGED, "name": str(tiny_base("llama")), "revision": None}
+    real = {"name": str(tiny_base("llama")), "revision": None, "adapter": None}
+    changed = {**CHANGED, **real}
     lm = change(LanguageModel(**{**changed, "draft_head": True}))
     head = lm.drafting.for_training(32, 3, lm.device, lm.seed)
     head.batches += 1

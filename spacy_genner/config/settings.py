@@ -105,6 +105,10 @@ Chat = Annotated[
 ]
 
 BaseName = Annotated[StrictStr, AfterValidator(_check_base_name), ErrorCode("G200")]
+AdapterName = Annotated[
+    Annotated[str, Field(strict=True, pattern=r"\S")] | None,
+    ErrorCode("G241", 'null, "universal", a folder or a hub id'),
+]
 Dtype = Annotated[
     Literal["auto", "float64", "float32", "bfloat16", "float16"], ErrorCode("G230")
 ]
@@ -367,7 +371,7 @@ class ModelSettings(Settings):
         description="Whether training recomputes activations in the backward pass "
         "instead of storing them.",
     )
-    adapter: str | None = Field(
+    adapter: AdapterName = Field(
         None,
         description="The adapter that prediction and training start from: "
         '"universal", a folder, or a hub id.',

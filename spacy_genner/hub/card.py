@@ -156,15 +156,15 @@ def use_section(
     packages = [shlex.quote(f"spacy-genner>={__version__}"), *map(shlex.quote, needed)]
     model = repo or info.package
     if repo is not None:
-        shell = [f"pip install {' '.join(packages)}"]
+        commands = [f"pip install {' '.join(packages)}"]
         model = f"{repo}@{revision}" if revision else repo
     else:
         # The requirements of the wheel name the rest.
         wheel = f"{info.package}-{info.version}-py3-none-any.whl"
-        shell = [f"pip install {shlex.quote(wheel)}"]
+        commands = [f"pip install {shlex.quote(wheel)}"]
     return render(
         "use.md.jinja",
-        shell=shell,
+        commands=commands,
         repo=repo,
         revision=revision,
         package=info.package,

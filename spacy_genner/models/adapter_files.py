@@ -87,7 +87,8 @@ class AdapterFiles:
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): Both files in one message."""
-        message = {"kind": _KIND, "config": self.config, "weights": self.weights}
+        config = dict(sorted(self.config.items()))
+        message = {"kind": _KIND, "config": config, "weights": self.weights}
         return srsly.msgpack_dumps(message)
 
     @classmethod

@@ -63,6 +63,7 @@ def scores(folder, name):
     result = json.loads(path.read_text())
     if "grammar" in result:
         assert result["grammar"].pop("seconds") > 0
+    result.get("pipeline", {}).get("training", {}).pop("seconds", None)
     return result
 
 

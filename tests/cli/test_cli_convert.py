@@ -75,7 +75,7 @@ def test_wrong_usage_exits_with_2(args):
         (".", "out.spacy", "G521"),
         ("bad.txt", "out.spacy", "G511"),
         ("corpus.txt", "out.json", "G525"),
-        ("corpus.txt", "corpus.txt/out.spacy", "G524"),
+        ("corpus.txt", "corpus.txt/out.spacy", "G577"),
     ],
 )
 def test_bad_input_exits_with_1_and_a_message_on_stderr(

@@ -204,7 +204,7 @@ def test_an_inline_output_selects_one_of_two_texts(tmp_path):
         ("[\n3]", "G558", 2),
         ("[] \nx", "G558", 2),
         ("[", "G558", 1),
-        ("{\n}", "G512", 1),
+        ("{\n}", "G557", 1),
         ("text", "G512", 1),
         ('[{"input": "\\ud800", "output": "b"}]', "G557", 1),
     ],

@@ -84,6 +84,7 @@ def test_saved_files(tiny_base, tmp_path):
         "prompt",
         "demonstrations",
         "base",
+        "any_labels",
     }
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert len(component(trained_pipeline(base)).to_bytes()) < 1.1 * size

@@ -123,7 +123,7 @@ def test_init_config_checks_the_output_path_before_measuring(folder, not_measure
     (folder / "file").write_text("x")
     line = "--dev data.spacy --base nowhere"
     check_error(f"init-config data.spacy folder {line}", "G521", "folder")
-    check_error(f"init-config data.spacy file/new.cfg {line}", "G524", "file")
+    check_error(f"init-config data.spacy file/new.cfg {line}", "G577", "file")
 
 
 def test_a_full_disk_leaves_the_old_config(folder, tiny_base, monkeypatch):

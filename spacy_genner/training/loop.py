@@ -119,18 +119,15 @@ class TrainingRun:
         averages = self.optimizer.averages
         return self.nlp.use_params(averages) if averages else nullcontext()
 
-    def describe(self, info: dict[str, Any]) -> None:
-        """Write to the metadata of the pipeline what it was trained on. The card of an
-        evaluation shows it.
-
-        info (dict[str, Any]): The information about the last step.
-        """
+    def describe(self) -> None:
+        """Write to the metadata of the pipeline what it was trained on so far. The card
+        of an evaluation shows it."""
         self.nlp.meta["training"] = {
             **self.data,
             "seed": self.settings["seed"],
-            "step": int(info["step"]),
-            "epoch": int(info["epoch"]),
-            "seconds": int(info["seconds"]),
+            "step": max(0, self.progress.step - 1),
+            "epoch": self.progress.epoch,
+            "seconds": int(self.progress.seconds),
         }
 
     def steps(self, checkpoint: Checkpoint | None) -> Iterator[dict[str, Any]]:
@@ -263,6 +260,7 @@ def train(
 
     def save_models(is_best: bool) -> None:
         last, best = output / DIR_MODEL_LAST, output / DIR_MODEL_BEST
+        run.describe()
         with run.averaged_weights(), replaced_folder(last) as folder:
             before_to_disk(nlp).to_disk(folder)
         if is_best:
@@ -303,7 +301,6 @@ def train(
             if is_best is not None:
                 with nlp.select_pipes(disable=frozen):
                     update_meta(settings, nlp, info)
-                run.describe(info)
                 save_models(is_best)
                 info["output_path"] = str(output / DIR_MODEL_LAST)
                 with runs.at_step(info["step"]):

@@ -181,16 +181,8 @@ class MixtureCorpus:
         if words < 1:
             raise ValueError(Errors.G592.format(found=words))
         folder = Path(path)
-        found = (
-            sorted(each.parent.name for each in folder.glob(f"*/{TRAIN_FILE}"))
-            if folder.is_dir()
-            else []
-        )
-        if not found:
-            raise ValueError(Errors.G591.format(path=folder, file=TRAIN_FILE))
+        found = _find_corpora(folder, TRAIN_FILE, weights)
         for name, weight in weights.items():
-            if name not in found:
-                raise ValueError(Errors.G593.format(name=name, found=found))
             if not weight >= 0:
                 raise ValueError(Errors.G594.format(name=name, found=weight))
         self.names = [name for name in found if weights.get(name, 1.0) > 0]
@@ -269,16 +261,7 @@ def make_held_out_corpus(
     if limit < 0:
         raise ValueError(Errors.G506.format(found=limit))
     folder = Path(path)
-    found = (
-        sorted(each.parent.name for each in folder.glob(f"*/{TEST_FILE}"))
-        if folder.is_dir()
-        else []
-    )
-    if not found:
-        raise ValueError(Errors.G591.format(path=folder, file=TEST_FILE))
-    for name in names or ():
-        if name not in found:
-            raise ValueError(Errors.G593.format(name=name, found=found))
+    found = _find_corpora(folder, TEST_FILE, names or ())
     corpora = [LabelledCorpus(folder / name, TEST_FILE) for name in names or found]
 
     def read(nlp: Language) -> Iterator[Example]:
@@ -325,6 +308,19 @@ def make_example(
     for doc in (reference, predicted):
         set_label_set(doc, {each.name: each.definition for each in names.values()})
     return Example(predicted, reference)
+
+
+def _find_corpora(folder: Path, file: str, names: Iterable[str]) -> list[str]:
+    """The names of the subfolders that have a file. The given names have to be among
+    them."""
+    paths = folder.glob(f"*/{file}") if folder.is_dir() else ()
+    found = sorted(path.parent.name for path in paths)
+    if not found:
+        raise ValueError(Errors.G591.format(path=folder, file=file))
+    for name in names:
+        if name not in found:
+            raise ValueError(Errors.G593.format(name=name, found=found))
+    return found
 
 
 class _Cycle:

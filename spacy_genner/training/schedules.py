@@ -33,13 +33,11 @@ def cosine_warmup(
     RAISES (ValueError): `total_steps` is below 1, a share is not from 0 to 1, or a
         value is not a number.
     """
-    steps = _number("total_steps", total_steps)
-    if steps < 1 or steps != int(steps):
-        raise ValueError(Errors.G301.format(found=total_steps))
+    steps = _step_count(total_steps)
     rate = _number("initial_rate", initial_rate)
     warmup = _share("warmup_share", warmup_share)
     final = _share("final_share", final_share)
-    return _rates(rate, int(steps), max(1, round(steps * warmup)), final)
+    return _rates(rate, steps, max(1, round(steps * warmup)), final)
 
 
 def warmup_stable_decay(
@@ -62,15 +60,13 @@ def warmup_stable_decay(
     RAISES (ValueError): `total_steps` is below 1, a share is not from 0 to 1, or a
         value is not a number.
     """
-    steps = _number("total_steps", total_steps)
-    if steps < 1 or steps != int(steps):
-        raise ValueError(Errors.G301.format(found=total_steps))
+    steps = _step_count(total_steps)
     rate = _number("initial_rate", initial_rate)
     warmup = max(1, round(steps * _share("warmup_share", warmup_share)))
     decay = max(1, round(steps * _share("decay_share", decay_share)))
 
     def rates() -> Generator[float, None, None]:
-        for step in range(int(steps)):
+        for step in range(steps):
             rising = (step + 1) / warmup
             falling = (steps - step) / (decay + 1)
             yield rate * min(1.0, rising, falling)
@@ -78,6 +74,13 @@ def warmup_stable_decay(
             yield 0.0
 
     return rates()
+
+
+def _step_count(found: Any) -> int:
+    steps = _number("total_steps", found)
+    if steps < 1 or steps != int(steps):
+        raise ValueError(Errors.G301.format(found=found))
+    return int(steps)
 
 
 def _number(name: str, found: Any) -> float:

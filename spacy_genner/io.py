@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -394,8 +395,10 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """
     target = _resolved(folder)
     _make_parent(target, folder)
-    if target.exists() and not target.is_dir():
-        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(folder))
+    # One look: another process may move the folder away between two.
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(target.stat().st_mode):
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(folder))
     _remove_leftovers(target, _FRESH_SUFFIX)
     prefix = _temporary_prefix(target, _FRESH_SUFFIX)
 

@@ -37,7 +37,6 @@ ENV PATH=/venv/bin:$PATH \
     HOME=/cache \
     HF_HOME=/cache/huggingface \
     SPACY_GENNER_CACHE=/cache/genner \
-    MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     SPACY_GENNER_SERVE_HOST=0.0.0.0 \

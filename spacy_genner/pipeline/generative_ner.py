@@ -403,16 +403,7 @@ class GenerativeNER(TrainablePipe):
 
         state_file = find_adapter(name).state_file
         if state_file is not None:
-            saved = ComponentState.from_bytes(state_file.read_bytes())
-            if saved.format != self.format.name:
-                raise ValueError(
-                    Errors.G282.format(
-                        name=name,
-                        saved=saved.format,
-                        component=self.name,
-                        found=self.format.name,
-                    )
-                )
+            saved = self._saved_state(name, state_file, Errors.G282)
             self._warn_of_differences(replace(saved, labels={}))
             self._set_state(
                 labels=self._state.labels or saved.labels,
@@ -422,6 +413,21 @@ class GenerativeNER(TrainablePipe):
                 any_labels=saved.any_labels,
             )
         self._has_start_state = True
+
+    def _saved_state(self, name: str, path: Path, message: str) -> ComponentState:
+        """The state that an adapter was saved with. Its format has to be that of the
+        component; otherwise there is an error with the message."""
+        saved = ComponentState.from_bytes(path.read_bytes())
+        if saved.format != self.format.name:
+            raise ValueError(
+                message.format(
+                    name=name,
+                    saved=saved.format,
+                    component=self.name,
+                    found=self.format.name,
+                )
+            )
+        return saved
 
     def _warn_of_differences(self, saved: ComponentState) -> None:
         """Warn of settings of the config that saved settings replace."""
@@ -496,16 +502,7 @@ class GenerativeNER(TrainablePipe):
 
     def _fitting_state(self, name: str, state_file: Path) -> ComponentState:
         """The saved state of an adapter, if it fits this component."""
-        saved = ComponentState.from_bytes(state_file.read_bytes())
-        if saved.format != self.format.name:
-            raise ValueError(
-                Errors.G861.format(
-                    name=name,
-                    saved=saved.format,
-                    component=self.name,
-                    found=self.format.name,
-                )
-            )
+        saved = self._saved_state(name, state_file, Errors.G861)
         checksum = self._state.checksum or self.lm.checksum
         if saved.checksum != checksum:
             raise ValueError(

@@ -17,8 +17,9 @@ from spacy.tokens import Doc
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app as cli
-from spacy_genner.serving.app import AnnotateRequest, AnnotateResponse, create_app
+from spacy_genner.serving.app import create_app
 from spacy_genner.serving.models import ServedModel, select_spans
+from spacy_genner.serving.schemas import AnnotateRequest, AnnotateResponse
 from spacy_genner.serving.settings import ServeSettings
 
 TOKEN = "a-long-random-string"

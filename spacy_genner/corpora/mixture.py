@@ -1,6 +1,6 @@
 """A training corpus of many corpora with different labels, and its held-out part.
 
-Each batch of the stream comes from one corpus, with a label set of its own: some of the
+Each group of examples comes from one corpus and has a label set of its own: some of the
 labels of the corpus, named and defined in different ways, in random order. Spans with
 other labels are left out. A model that is trained on such a stream has to read the
 labels of its prompt ("GoLLIE", Sainz et al., 2024; "GNER", Ding et al., 2024).
@@ -13,10 +13,10 @@ A corpus is a folder with `train.jsonl` (one passage per line: `text`, and `span
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional  # noqa: UP035
+from typing import Any, Dict, List, NamedTuple, Optional  # noqa: UP035
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -30,11 +30,13 @@ from .label_sets import set_label_set
 TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.jsonl", "test.jsonl", "labels.json"
 # The probabilities of the ways to name labels, and that labels come with definitions.
 P_NATURAL, P_CAPITALS, P_CODE = 0.75, 0.10, 0.15
-P_DEFINED = 0.6
+P_DEFINED = 0.5
 P_REWORDED = 0.5
-# The probability that some labels which occur in the batch are left out with their
+# The probability that a group uses the alternative names, where there are any.
+P_ALTERNATIVE = 0.6
+# The probability that some labels which occur in the group are left out with their
 # spans, and that none of the labels occurs.
-P_DROPPED = 0.35
+P_DROPPED = 0.25
 P_NONE = 0.03
 MAX_LABELS = 30
 
@@ -51,10 +53,18 @@ class Passage(NamedTuple):
 
 
 class LabelName(NamedTuple):
-    """The name and the definition of a label of a corpus."""
+    """The name and the definition of a label of a corpus.
+
+    name (str): The natural name.
+    definition (str): The definition, or an empty string.
+    other_names (tuple[str, ...]): Alternative names of the same entities.
+    other_definitions (tuple[str, ...]): The definition in other words.
+    """
 
     name: str
     definition: str
+    other_names: tuple[str, ...] = ()
+    other_definitions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,10 +73,13 @@ class LabelledCorpus:
 
     folder (Path): The folder.
     file (str): The file of the passages.
+    alternatives (Mapping[str, Any]): For each label, lists of alternative `names` and
+        `definitions`.
     """
 
     folder: Path
     file: str = TRAIN_FILE
+    alternatives: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> dict[str, LabelName]:
@@ -78,7 +91,9 @@ class LabelledCorpus:
             content = parse_json(path.read_text(encoding="utf-8"))
             labels = {
                 str(label): LabelName(
-                    str(each["name"]).strip(), str(each.get("definition") or "").strip()
+                    str(each["name"]).strip(),
+                    str(each.get("definition") or "").strip(),
+                    *_read_alternatives(self.alternatives.get(label, {})),
                 )
                 for label, each in content.items()
             }
@@ -131,39 +146,55 @@ class LabelledCorpus:
         return Passage(text, tuple(dict.fromkeys(spans)))
 
 
+def _read_alternatives(
+    content: Mapping[str, Any],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The alternative names and definitions of a label."""
+    names = tuple(str(each).strip() for each in content.get("names", ()))
+    definitions = tuple(str(each).strip() for each in content.get("definitions", ()))
+    return names, definitions
+
+
 def make_mixture_corpus(
     path: Optional[str],  # noqa: UP045
     weights: Optional[Dict[str, float]] = None,  # noqa: UP006, UP045
-    words: int = 500,
+    words: int = 160,
     seed: int = 0,
     spans_key: str = "sc",
+    names: Optional[str] = None,  # noqa: UP045
 ) -> Callable[[Language], Iterable[Example]]:
-    """Registered as `spacy-genner.MixtureCorpus.v1`. A stream of examples without end:
-    use it with `max_epochs = -1`, and with the batcher
-    `spacy-genner.batch_by_label_set.v1` of the same number of words.
+    """Registered as `spacy-genner.MixtureCorpus.v1`. A stream of examples without end,
+    for `max_epochs = -1`. Consecutive examples form groups. Each group has one corpus
+    and one label set.
 
     path (str | None): A folder whose subfolders are the corpora.
     weights (dict[str, float] | None): The weight of each corpus, by the name of its
-        folder: the share of batches. 0 leaves a corpus out. Without it, the weight is
+        folder: the share of groups. 0 leaves a corpus out. Without it, the weight is
         the square root of the number of passages.
-    words (int): The number of words of a batch, roughly.
+    words (int): The number of words of a group, roughly. A batch of several groups has
+        the gradient of several corpora.
     seed (int): The seed of the order and of the label sets.
     spans_key (str): The group of `doc.spans` to write the spans to.
+    names (str | None): A JSON file with alternative names and definitions:
+        `{corpus: {label: {"names": [...], "definitions": [...]}}}`.
     RETURNS (Callable[[Language], Iterable[Example]]): The corpus.
     RAISES (ValueError): The path is missing, a weight is negative or names no corpus,
-        or the number of words is below 1.
+        the number of words is below 1, or the file of names can't be read.
     """
-    return MixtureCorpus(path, weights or {}, words=words, seed=seed, key=spans_key)
+    return MixtureCorpus(
+        path, weights or {}, words=words, seed=seed, key=spans_key, names=names
+    )
 
 
 class MixtureCorpus:
-    """A stream of batches from many corpora.
+    """A stream of groups of examples from many corpora.
 
     path (str | Path | None): A folder whose subfolders are the corpora.
     weights (Mapping[str, float]): The weight of each corpus by its name.
-    words (int): The number of words of a batch, roughly.
+    words (int): The number of words of a group, roughly.
     seed (int): The seed.
     key (str): The group of `doc.spans` to write the spans to.
+    names (str | Path | None): A JSON file with alternative names and definitions.
     RAISES (ValueError): See `make_mixture_corpus`.
     """
 
@@ -172,9 +203,10 @@ class MixtureCorpus:
         path: str | Path | None,
         weights: Mapping[str, float],
         *,
-        words: int = 500,
+        words: int = 160,
         seed: int = 0,
         key: str = "sc",
+        names: str | Path | None = None,
     ):
         if path is None:
             raise ValueError(Errors.G505)
@@ -188,7 +220,11 @@ class MixtureCorpus:
         self.names = [name for name in found if weights.get(name, 1.0) > 0]
         if not self.names:
             raise ValueError(Errors.G591.format(path=folder, file=TRAIN_FILE))
-        self.corpora = {name: LabelledCorpus(folder / name) for name in self.names}
+        alternatives = _read_names(Path(names)) if names else {}
+        self.corpora = {
+            name: LabelledCorpus(folder / name, alternatives=alternatives.get(name, {}))
+            for name in self.names
+        }
         self.weights = dict(weights)
         self.words = words
         self.seed = seed
@@ -198,7 +234,7 @@ class MixtureCorpus:
         """Stream examples. Each call starts the same stream again.
 
         nlp (Language): The pipeline, whose tokenizer makes the Docs.
-        YIELDS (Example): Examples without end. Those of a batch follow each other and
+        YIELDS (Example): Examples without end. Those of a group follow each other and
             have the same label set.
         """
         generator = random.Random(self.seed)
@@ -216,9 +252,9 @@ class MixtureCorpus:
                 passage = order[name].next(corpus.passages)
                 words += 1 + passage.text.count(" ")
                 passages.append(passage)
-            yield from self._batch(nlp, corpus, passages, generator)
+            yield from self._group(nlp, corpus, passages, generator)
 
-    def _batch(
+    def _group(
         self,
         nlp: Language,
         corpus: LabelledCorpus,
@@ -267,8 +303,8 @@ def make_held_out_corpus(
     def read(nlp: Language) -> Iterator[Example]:
         for corpus in corpora:
             shown = {
-                label: LabelName(name, definition if definitions else "")
-                for label, (name, definition) in corpus.labels.items()
+                label: LabelName(each.name, each.definition if definitions else "")
+                for label, each in corpus.labels.items()
             }
             size = min(limit or len(corpus.passages), len(corpus.passages))
             for passage in random.Random(seed).sample(corpus.passages, size):
@@ -310,6 +346,18 @@ def make_example(
     return Example(predicted, reference)
 
 
+def _read_names(path: Path) -> dict[str, Any]:
+    """The alternative names and definitions of the labels of each corpus."""
+    try:
+        content = parse_json(path.read_text(encoding="utf-8"))
+        for corpus in content.values():
+            for each in corpus.values():
+                _read_alternatives(each)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(Errors.G590.format(path=path, reason=error)) from error
+    return dict(content)
+
+
 def _find_corpora(folder: Path, file: str, names: Iterable[str]) -> list[str]:
     """The names of the subfolders that have a file. The given names have to be among
     them."""
@@ -339,10 +387,10 @@ class _Cycle:
 def choose_labels(
     labels: list[str], counts: Mapping[str, int], generator: random.Random
 ) -> list[str]:
-    """Choose the labels of a batch, in random order.
+    """Choose the labels of a group, in random order.
 
     labels (list[str]): All labels of the corpus.
-    counts (Mapping[str, int]): The number of spans of each label in the batch.
+    counts (Mapping[str, int]): The number of spans of each label in the group.
     generator (random.Random): The source of randomness.
     RETURNS (list[str]): The labels, at least 1 and at most `MAX_LABELS`.
     """
@@ -379,9 +427,14 @@ def name_labels(
         style = "natural"
     defined = style == "code" or generator.random() < P_DEFINED
     reworded = generator.random() < P_REWORDED
+    alternative = generator.random() < P_ALTERNATIVE
     shown: dict[str, LabelName] = {}
     used: set[str] = set()
-    for label, (natural, definition) in labels.items():
+    for label, known in labels.items():
+        natural, definition = known.name, known.definition
+        if alternative:
+            natural = generator.choice((natural, *known.other_names))
+            definition = generator.choice((definition, *known.other_definitions))
         name = natural
         if style == "capitals":
             name = natural.upper().replace(" ", "_")

@@ -117,6 +117,7 @@ def test_weights(folder):
         ({"weights": {"first": float("nan")}}, "G594"),
         ({"weights": {"first": 0, "second": 0}}, "G591"),
         ({"words": 0}, "G592"),
+        ({"names": "missing.json"}, "G590.*missing.json"),
     ],
 )
 def test_settings_that_are_invalid(folder, settings, code):
@@ -212,3 +213,32 @@ def test_names_are_unique_and_can_be_written():
         found = [each.name for each in names.values()]
         assert len(set(found)) == 3
         assert not any(char in name for name in found for char in "[]|\n")
+
+
+def test_alternative_names(folder):
+    content = {
+        "first": {
+            "PRS": {"names": ["human being"], "definitions": ["Somebody's name."]},
+            "DAT": {"names": ["day"]},
+        }
+    }
+    path = folder / "names.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    found = set()
+    for batch in batches(folder, weights={"second": 0}, names=str(path)):
+        labels = get_label_set(batch[0].reference)
+        found.update((label.lower(), text) for label, text in labels)
+        for example in batch:
+            spans = example.reference.spans["sc"]
+            assert {span.label_ for span in spans} <= {label for label, _ in labels}
+    names = {name for name, _ in found}
+    assert {"human being", "human_being", "person", "day", "date", "location"} <= names
+    assert {"Somebody's name.", "somebody's name"} & {text for _, text in found}
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"first": {"PRS": {"names": 3}}}'])
+def test_damaged_alternative_names(folder, content):
+    path = folder / "names.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"G590.*names\.json"):
+        make_mixture_corpus(str(folder), names=str(path))

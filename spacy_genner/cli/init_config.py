@@ -64,6 +64,14 @@ def init_config(
             show_default=False,
         ),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help='The adapter to start from: "universal", a folder or a hub id. '
+            "Default: a new adapter.",
+            show_default=False,
+        ),
+    ] = None,
     revision: Annotated[
         str | None,
         typer.Option(help="The branch, tag or commit of a hub id.", show_default=False),
@@ -96,6 +104,7 @@ def init_config(
         lang=lang,
         revision=revision,
         labels_path=labels,
+        adapter=start,
         progress=lambda text: typer.echo(text, err=True),
     )
     for note in written.notes:

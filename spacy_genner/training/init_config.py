@@ -40,10 +40,14 @@ from ..corpora.sentences import SentenceSplitter
 from ..errors import Errors, GennerWarning
 from ..formats import CharSpan, crossings, get_format
 from ..io import check_place, has_lone_surrogate, replaced_file
+from ..models.adapter_files import read_adapter
+from ..models.adapter_source import find_adapter
 from .loop import check_evaluable, epoch_sizes, read_labels_file
 
 # The number of tokens in a training batch.
 BATCH_TOKENS = 2048
+# The rank and the scale of a new adapter.
+RANK, ALPHA = 32, 64
 # The number of epochs without a budget.
 EPOCHS = 2
 # The approximate share of the time that evaluations take.
@@ -174,6 +178,7 @@ def write_config(
     lang: str = "en",
     revision: str | None = None,
     labels_path: Path | None = None,
+    adapter: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> WrittenConfig:
     """Write a training config.
@@ -191,10 +196,12 @@ def write_config(
     lang (str): The code of the language.
     revision (str | None): The revision of the base.
     labels_path (Path | None): A JSON file of labels with definitions.
+    adapter (str | None): The adapter to start from: "universal", a folder or a hub id.
+        None for a new adapter.
     progress (Callable[[str], None]): Called with a line before each part of the work.
     RETURNS (WrittenConfig): The path of the config and the values that it is based on.
-    RAISES (ValueError): The corpus or the labels are invalid, or the base is not
-        available.
+    RAISES (ValueError): The corpus or the labels are invalid, or the base or the
+        adapter is not available.
     RAISES (OSError): The config cannot be written.
     """
     if minutes is not None and steps is not None:
@@ -205,12 +212,17 @@ def write_config(
     # Report invalid files before the base is loaded and timed.
     if labels_path is not None:
         _check_labels(Path(labels_path))
+    rank, alpha = RANK, ALPHA
+    if adapter is not None:
+        settings = read_adapter(find_adapter(adapter).folder).config
+        rank, alpha = settings.get("r", rank), settings.get("lora_alpha", alpha)
     check_place(Path(output_path))
     progress(f"Reading {corpus_path} and {dev_path}")
     facts = read_facts(Path(corpus_path), spans_key, lang)
     dev_docs, dev_depth = _read_dev(Path(dev_path), facts.spans_key, lang)
     facts = replace(facts, max_depth=max(facts.max_depth, dev_depth))
     values = _values(facts, base, corpus_path, dev_path, lang, revision, labels_path)
+    values |= {"adapter": adapter, "rank": rank, "alpha": alpha}
     config = Config().from_str(_render(values), interpolate=False)
     speed = measure_speed(config, BATCH_TOKENS, progress=progress)
     values["batch_words"] = speed.batch_words

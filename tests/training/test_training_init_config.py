@@ -10,7 +10,7 @@ from spacy.cli.init_config import fill_config
 from spacy.schemas import ConfigSchemaTraining
 from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import Config
-from training_cases import TEXTS, write_corpus
+from training_cases import TEXTS, make_config, start, write_corpus
 from typer.testing import CliRunner
 
 from spacy_genner.formats import CharSpan
@@ -118,6 +118,35 @@ def test_the_config_of_a_corpus_with_lines_and_unaligned_spans(tiny_base, tmp_pa
     assert [t.text for t in nlp.make_doc("X1bound")] == ["X", "1", "bound"]
     weights = nlp.config["training"]["score_weights"]
     assert weights["spans_own_f"] == 1.0 and weights["spans_sc_f"] is None
+
+
+def test_a_config_that_starts_from_an_adapter(tiny_base, tmp_path):
+    base = tiny_base("llama")
+    corpus = write_corpus(tmp_path / "train.spacy")
+    nlp = start(make_config(base, corpus))
+    nlp.to_disk(tmp_path / "start")
+    adapter = str(tmp_path / "start")
+    made = write_config(
+        corpus,
+        tmp_path / "made.cfg",
+        str(base),
+        dev_path=corpus,
+        steps=2,
+        adapter=adapter,
+    )
+    check_complete(made.path, tmp_path)
+    model = load_config(made.path)["components"]["generative_ner"]["model"]
+    assert model["adapter"] == adapter
+    assert model["lora"]["rank"] == 4 and model["lora"]["alpha"] == 8
+    with pytest.raises(ValueError, match="G281.*missing"):
+        write_config(
+            corpus,
+            tmp_path / "other.cfg",
+            str(base),
+            dev_path=corpus,
+            adapter="missing",
+        )
+    assert not (tmp_path / "other.cfg").exists()
 
 
 def test_the_maximum_depth_is_that_of_the_data(written, tiny_base, tmp_path):

@@ -46,6 +46,14 @@ def train(
             "last checkpoint, in DIR or in --output.",
         ),
     ] = None,
+    auto_resume: Annotated[
+        bool,
+        typer.Option(
+            "--auto-resume",
+            help="Continue the run in --output if it has a checkpoint, and start a new "
+            "one otherwise.",
+        ),
+    ] = False,
     code: Code = None,
     gpu_id: Annotated[
         int,
@@ -78,6 +86,7 @@ def train(
     Example:
       python -m spacy genner train configs/demo.cfg --output training/demo
       python -m spacy genner train configs/demo.cfg --resume training/demo
+      python -m spacy genner train configs/demo.cfg -o training/demo --auto-resume
     """
     from spacy.cli._util import import_code
     from spacy.training.initialize import init_nlp
@@ -93,6 +102,12 @@ def train(
         raise typer.BadParameter(
             "Give --output DIR, or --resume DIR to continue a run."
         )
+    if auto_resume:
+        if output is None or resume is not None:
+            raise typer.BadParameter(
+                "--auto-resume is for --output DIR without --resume."
+            )
+        resume = output if (output / FOLDER).is_dir() else None
     if not config_path.is_file():
         raise ValueError(Errors.G520.format(path=config_path))
     import_code(code)

@@ -58,6 +58,19 @@ def test_train_and_resume(config, tmp_path):
     assert saved["training"]["optimizer"]["learn_rate"]["total_steps"] == 9
 
 
+def test_auto_resume(config, tmp_path):
+    args = ["train", config, "--output", tmp_path / "out", "--auto-resume"]
+    result = run(*args, "--training.max_steps", 4)
+    assert result.exit_code == 0 and "Resuming" not in result.output, result.output
+    result = run(*args)
+    assert result.exit_code == 0 and "Resuming after 5 steps" in result.output
+    rows = read_rows(tmp_path / "out" / FILE)
+    assert [row["step"] for row in rows] == [0, 4, 8]
+    assert run("train", config, "--auto-resume").exit_code == 2
+    both = run(*args, "--resume", tmp_path / "out")
+    assert both.exit_code == 2 and "--auto-resume" in both.output
+
+
 def test_resume_in_another_folder(config, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     share = ["--training.optimizer.learn_rate.final_share", 0.5]

@@ -404,7 +404,9 @@ class GenerativeNER(TrainablePipe):
         state_file = find_adapter(name).state_file
         if state_file is not None:
             saved = self._saved_state(name, state_file, Errors.G282)
-            self._warn_of_differences(replace(saved, labels={}))
+            # The labels of the config stay.
+            own = self._configured_state.labels
+            self._warn_of_differences(replace(saved, labels=own))
             self._set_state(
                 labels=self._state.labels or saved.labels,
                 readings=saved.readings,

@@ -203,6 +203,16 @@ def test_start_of_training(tiny_base, universal):
     assert overfit(nlp, steps=1)[0] == warm[0]
 
 
+def test_start_of_training_from_other_labels(tiny_base, tmp_path):
+    # Training for other labels than those of the adapter is no reason to warn.
+    base = tiny_base("llama")
+    trained_pipeline(base).to_disk(tmp_path / "model")
+    labels = ["GPE", "ORG", "PERSON"]
+    nlp = start(base, tmp_path / "model", labels=labels)
+    overfit(nlp, steps=1)
+    assert component(nlp).labels == tuple(labels)
+
+
 def test_the_prompt_is_that_of_the_adapter(tiny_base, universal):
     nlp = start(tiny_base("llama"), universal, readings=2)
     with pytest.warns(GennerWarning, match="W404.*readings"):

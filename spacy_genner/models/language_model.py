@@ -263,7 +263,7 @@ class LanguageModel:
             if self._starts and self.adapter is not None:
                 from .adapter_source import find_adapter
 
-                self.load(find_adapter(self.adapter).folder)
+                self._load_source(find_adapter(self.adapter))
 
     @property
     def is_untrained(self) -> bool:
@@ -417,11 +417,15 @@ class LanguageModel:
         settings["lora"] = settings["lora"] or {}
         other = LanguageModel(**settings)
         other._base = self._base
-        other.load(source.folder)
+        other._load_source(source)
+        return other
+
+    def _load_source(self, source: "AdapterSource") -> None:
+        """Load an adapter with its draft head, if it has one."""
+        self.load(source.folder)
         if source.draft_head_file is not None:
             head = source.draft_head_file
-            other.drafting.from_bytes(head.read_bytes(), str(head))
-        return other
+            self.drafting.from_bytes(head.read_bytes(), str(head))
 
     @property
     def memory(self) -> int:

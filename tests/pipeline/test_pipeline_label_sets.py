@@ -25,7 +25,7 @@ from thinc.api import Adam
 
 from spacy_genner.corpora.label_sets import get_label_set, set_label_set
 from spacy_genner.errors import GennerWarning
-from spacy_genner.models.adapter_source import find_adapter
+from spacy_genner.models.adapter_source import DRAFT_HEAD_FILE, find_adapter
 
 # Each text once with its own labels and once with one of them.
 SETS = [["ORG", "GPE"], ["GPE"], {"ORG": "an organization"}]
@@ -211,6 +211,25 @@ def test_start_of_training_from_other_labels(tiny_base, tmp_path):
     nlp = start(base, tmp_path / "model", labels=labels)
     overfit(nlp, steps=1)
     assert component(nlp).labels == tuple(labels)
+
+
+def test_the_draft_head_is_that_of_the_adapter(tiny_base, tmp_path):
+    base = tiny_base("llama")
+    trained_pipeline(base).to_disk(tmp_path / "model")
+    folder = tmp_path / "model" / NAME
+    pipe = component(start(base, tmp_path / "model"))
+    pipe.load()
+    assert pipe.lm.drafting.to_bytes() == (folder / DRAFT_HEAD_FILE).read_bytes()
+    # It drafts for the labels that it was trained on.
+    assert pipe.predictor.engine().draft_head is not None
+    with pytest.warns(GennerWarning, match="W410"):
+        pipe.set_labels(["GPE", "ORG", "PERSON"])
+    assert pipe.predictor.engine().draft_head is None
+    # Training continues with it.
+    nlp = start(base, tmp_path / "model")
+    nlp.initialize(lambda: make_examples(nlp))
+    component(nlp).load()
+    assert component(nlp).lm.drafting.parameters()
 
 
 def test_the_prompt_is_that_of_the_adapter(tiny_base, universal):

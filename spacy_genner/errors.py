@@ -125,7 +125,7 @@ class Errors(metaclass=_Coded):
     # G2: base models and adapters
     G200 = (
         "{key!r} is {found!r}. Expected a hub id such as 'google/gemma-3-270m', a "
-        "folder, or 'pip:PACKAGE'. Set 'name' in [components.NAME.model]."
+        "folder, a GGUF file, or 'pip:PACKAGE'. Set 'name' in [components.NAME.model]."
     )
     G201 = (
         "The base model '{name}' is a folder, which has no revisions, but "
@@ -192,7 +192,7 @@ class Errors(metaclass=_Coded):
     )
     G222 = (
         "The cache folder {folder} cannot be written ({reason}). Set the environment "
-        "variable SPACY_GENNER_CACHE to a folder whose free space is at least eight "
+        "variable SPACY_GENNER_CACHE to a folder whose free space is at least twelve "
         "times the size of the GGUF file."
     )
     G230 = "{key!r} is {found!r}: expected {expected}."
@@ -305,7 +305,7 @@ class Errors(metaclass=_Coded):
     G280 = (
         "This installation has no universal adapter: {folder} does not exist. Install "
         "a release of spacy-genner that contains it, or set `model.adapter` to a "
-        "folder or a hub id."
+        "folder or a hub id. `genner demo` takes another pipeline as --model."
     )
     G281 = (
         '`model.adapter` is {name!r}, and there is no such folder. Give "universal", '
@@ -429,6 +429,45 @@ class Errors(metaclass=_Coded):
         "[initialize.components.{name}] to the folder 'adapter' of the saved "
         "component, such as training/model-best/{name}/adapter. In Python, call "
         "'add_label' before 'update'."
+    )
+    G350 = (
+        "The GGUF file {path} does not exist. GGUF files in {folder}: {found}. Correct "
+        "'name' in [components.NAME.model]. A file of the hub is named "
+        "'ORG/REPO:FILE.gguf'."
+    )
+    G351 = (
+        "The base model '{name}' is a file, which has no revisions, but "
+        "'model.revision' is {revision!r}. Remove 'revision' from "
+        "[components.NAME.model]."
+    )
+    G352 = (
+        "A split GGUF file needs all of its parts, in one folder and with the names "
+        "that they were split into (NAME-00001-of-00003.gguf): {found}, expected parts "
+        "1 to {expected}. Download the missing parts, or restore the names."
+    )
+    G353 = (
+        "The base model '{name}' is no GGUF file of the hub's repository {repo}. "
+        "GGUF files there: {found}. Expected 'ORG/REPO:FILE.gguf' in 'name' of "
+        "[components.NAME.model], with the path of the file in the repository."
+    )
+    G354 = (
+        "The GGUF file {file} has the architecture {found!r}, which cannot be read "
+        "from GGUF. Expected one of: {known}. Use the same model as safetensors: set "
+        "'name' in [components.NAME.model] to its hub id or its folder."
+    )
+    G355 = (
+        "The GGUF file {file} has the {what}, which is not supported: without it, the "
+        "network would compute something else. Use the same model as safetensors: set "
+        "'name' in [components.NAME.model] to its hub id or its folder."
+    )
+    G356 = (
+        "The GGUF file {file} has a tokenizer of the {found}, which cannot be read "
+        "from GGUF. Expected one of: {known}. Use the same model as safetensors: set "
+        "'name' in [components.NAME.model] to its hub id or its folder."
+    )
+    G357 = (
+        "The GGUF file {file} has changed while it was read. Wait until it is "
+        "complete, and run the command again."
     )
 
     # G4: the component
@@ -1539,6 +1578,47 @@ class Errors(metaclass=_Coded):
     G918 = (
         "{path} is a link to a file outside of the pipeline. Copy the file into the "
         "folder, so that it is clear what is sent."
+    )
+
+    # G94: the study
+    G940 = (
+        "{path} belongs to a run with other settings or files ({changed}). Use --fresh "
+        "to compute it again, or other folders for this run."
+    )
+    G941 = "{path} is not the result of a stage: {reason}. Remove it, and run again."
+    G942 = "Names can only be exchanged between two labels or more. Found: {found}."
+    G943 = (
+        "The corpus has the label {label!r}, which the pipeline of the plain run lacks "
+        "(it has {expected}). Give the corpus that the pipeline was trained for."
+    )
+    G944 = (
+        "These labels of {path} have no definition: {found}. The study needs one for "
+        "each label. Train with a labels file that has them."
+    )
+    G945 = "{path} is not usable as test data of general abilities: {reason}."
+    G946 = (
+        "The data of the task {task!r} can't be loaded: {reason}. They are downloaded "
+        "from the Hugging Face hub at first use, which needs a network. The local "
+        "tasks are: {local}"
+    )
+    G947 = (
+        "{library} is not installed. Install it with: pip install 'spacy-genner[study]'"
+    )
+    G950 = "There is no task {found!r}. Expected one of: {expected}."
+
+    # G96: the demo
+    G960 = (
+        "--labels is {found!r}, and one of its labels is empty. Separate labels by "
+        "commas, and a label and its definition by an equals sign: "
+        "'person,city=A city or town.'"
+    )
+    G961 = (
+        "The labels of the model {model} are fixed: {labels}. {reason} Leave out "
+        "--labels, or leave out --model for the universal adapter."
+    )
+    G962 = (
+        "Text {number} is not valid Unicode: {found}. Set the encoding of the terminal "
+        "to UTF-8, or pass the text through the standard input."
     )
 
 

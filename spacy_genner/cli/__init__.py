@@ -9,6 +9,7 @@ from spacy.cli import app as spacy_app
 from . import (  # noqa: F401
     annotate,
     convert,
+    demo,
     draft_head,
     evaluate,
     export,

@@ -56,8 +56,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A saved or installed pipeline, or one of the Hugging Face hub: ORG/NAME "
-        "or ORG/NAME@REVISION.",
+        help="A saved or installed pipeline, one of the Hugging Face hub (ORG/NAME or "
+        "ORG/NAME@REVISION), or 'universal', which follows any labels.",
     ),
 ]
 SpansKey = Annotated[

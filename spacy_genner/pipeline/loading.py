@@ -18,8 +18,8 @@ FACTORY = "generative_ner"
 def load_pipeline(name: str) -> Language:
     """Load a pipeline by the name that a user gives.
 
-    name (str): Its folder, the name of its package, or its name on the hub, "ORG/NAME"
-        or "ORG/NAME@REVISION".
+    name (str): Its folder, the name of its package, its name on the hub, "ORG/NAME" or
+        "ORG/NAME@REVISION", or "universal".
     RETURNS (Language): The pipeline.
     RAISES (ValueError): It can't be loaded.
     """
@@ -35,13 +35,17 @@ def load(
     exclude: str | Iterable[str] = (),
     config: Mapping[str, Any] | None = None,
 ) -> Language:
-    """Load a pipeline: one of the Hugging Face hub, or as `spacy.load` does.
+    """Load a pipeline: the universal one of this package, one of the Hugging Face hub,
+    or as `spacy.load` does.
+
+    "universal" is the pipeline that follows any labels, without training. It starts
+    with labels for everyday texts; `set_labels` of its component sets others.
 
     A pipeline of the hub is downloaded once. It runs no code of its repository, and its
     config may only use spaCy and this package.
 
     name (str | Path): The folder of the pipeline, the name of its package, or its name
-        on the hub: "ORG/NAME" or "ORG/NAME@REVISION".
+        on the hub: "ORG/NAME" or "ORG/NAME@REVISION"; or "universal".
     revision (str | None): The branch, tag or commit on the hub. By default the main
         branch.
     disable (str | Iterable[str]): Components that are loaded, and don't run.
@@ -61,7 +65,11 @@ def load(
     }
     if config:
         options["config"] = dict(config)
+    from .universal import UNIVERSAL, make_universal
+
     try:
+        if found == UNIVERSAL:
+            return make_universal(**options)
         return spacy.load(found, **options)
     except (OSError, ValueError) as error:
         if str(error).startswith("[G"):

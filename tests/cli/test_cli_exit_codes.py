@@ -92,6 +92,7 @@ def test_wrong_usage_exits_with_2(workdir, name):
         "annotate": "model texts.txt out.jsonl",
         "compare": "a.json b.json",
         "convert": "good.txt out.spacy --from bracketed",
+        "demo": "text",
         "draft-head": "model data.spacy out",
         "evaluate": "model data.spacy --output out.json",
         "export": "model out --to vllm",
@@ -106,8 +107,9 @@ def test_wrong_usage_exits_with_2(workdir, name):
         "train": "tiny.cfg --output out",
     }[name]
     assert run(f"{name} {required} --no-such-option").exit_code == 2
-    # `train` takes overrides of its config, `app` and `serve` any number of models.
-    if name not in ("app", "serve", "train"):
+    # `train` takes overrides of its config, `app` and `serve` any number of models, and
+    # `demo` any number of texts.
+    if name not in ("app", "demo", "serve", "train"):
         assert run(f"{name} {required} one-too-many").exit_code == 2
     assert run("nothing").exit_code == 2
     assert listing(workdir) == before

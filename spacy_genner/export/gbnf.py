@@ -9,13 +9,18 @@ For the inline formats the grammar has two rules for each boundary between words
 each number of open spans, so its size grows linearly with the text and with
 `max_depth`. It accepts slightly more than the automaton, which also records where the
 open spans begin: the grammar does not check that the closing tag of `inline_xml` names
-the label of the opening tag, nor the order of labels with the same range. For the JSON
-formats it only allows strings of whole words of the text, and the labels. Numbers,
-order and repetitions are left to the parser, which reports any fault.
+the label of the opening tag, nor the order of labels with the same range. A grammar
+that checks it has a rule for each stack of open spans, whose number grows exponentially
+with `max_depth`. A `Continuation` makes the grammar exact at one place instead: the
+client asks again from the place where an output leaves the automaton.
+
+For the JSON formats it only allows strings of whole words of the text, and the labels.
+Numbers, order and repetitions are left to the parser, which reports any fault.
 """
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ..formats import Format, InlineFormat
 from ..grammar import Source
@@ -28,8 +33,26 @@ Rules = dict[str, list[list[str]]]
 _END = '""'
 
 
+class Continuation(NamedTuple):
+    """The place between two words at which an inline output goes on.
+
+    boundary (int): The number of words before it.
+    depth (int): The number of open spans.
+    next_texts (tuple[str, ...]): What may come next: tags, or the text of the next
+        word. The grammar excludes everything else.
+    """
+
+    boundary: int
+    depth: int
+    next_texts: tuple[str, ...]
+
+
 def copy_grammar(
-    fmt: Format, source: Source, labels: Sequence[str], max_depth: int
+    fmt: Format,
+    source: Source,
+    labels: Sequence[str],
+    max_depth: int,
+    start: Continuation | None = None,
 ) -> str:
     """Write the grammar of the outputs for one text.
 
@@ -38,15 +61,21 @@ def copy_grammar(
     labels (Sequence[str]): The labels, in order.
     max_depth (int): The maximum number of spans that are open at the same time. The
         JSON formats have no such limit.
+    start (Continuation | None): Where the output of an inline format goes on. None for
+        its beginning.
     RETURNS (str): The grammar in GBNF. Its root is the rule `root`.
     """
     if isinstance(fmt, InlineFormat):
-        return gbnf(inline_rules(fmt, source, labels, max_depth))
+        return gbnf(inline_rules(fmt, source, labels, max_depth, start))
     return gbnf(json_rules(fmt.name, source, labels))
 
 
 def inline_rules(
-    fmt: InlineFormat, source: Source, labels: Sequence[str], max_depth: int
+    fmt: InlineFormat,
+    source: Source,
+    labels: Sequence[str],
+    max_depth: int,
+    start: Continuation | None = None,
 ) -> Rules:
     """Make the rules of an inline format for one text.
 
@@ -58,6 +87,7 @@ def inline_rules(
     source (Source): The text.
     labels (Sequence[str]): The labels.
     max_depth (int): The maximum number of open spans.
+    start (Continuation | None): Where the output goes on. None for its beginning.
     RETURNS (dict[str, list[list[str]]]): The alternatives of each rule, the start rule
         first. An alternative consists of quoted literals and names of rules.
     """
@@ -91,7 +121,21 @@ def inline_rules(
         del rules[end]
         for alternatives in rules.values():
             alternatives[:] = [[p for p in parts if p != end] for parts in alternatives]
-    return _reachable(rules, "c0d0")
+    if start is None:
+        return _reachable(rules, "c0d0")
+    rules["next"] = _next_alternatives(rules, start)
+    return _reachable(rules, "next")
+
+
+def _next_alternatives(rules: Rules, start: Continuation) -> list[list[str]]:
+    """The alternatives of a rule that begin with certain texts."""
+    wanted = set(map(quoted, start.next_texts))
+    return [
+        [literal, *rest]
+        for first, *rest in rules[f"c{start.boundary}d{start.depth}"]
+        for [literal] in rules.get(first, [[first]])
+        if literal in wanted
+    ]
 
 
 def _add_closing(

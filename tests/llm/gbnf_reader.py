@@ -1,4 +1,5 @@
-"""A reader of GBNF grammars, for tests: which outputs they accept, and samples."""
+"""A reader of GBNF grammars, for tests: which outputs they accept, samples, and the
+characters that may come next, as a server follows them."""
 
 import json
 import random
@@ -74,3 +75,50 @@ def sample(rules: Rules, choose: random.Random) -> str:
         else:
             output += json.loads(symbol)
     return output
+
+
+# A symbol that must follow: the name of a rule, or the rest of a literal.
+Symbol = tuple[str, bool]
+Stacks = frozenset[tuple[Symbol, ...]]
+
+
+def start(rules: Rules) -> Stacks:
+    """RETURNS (frozenset): What may follow at the beginning, for `legal` and `step`.
+    Only for grammars of literals."""
+    return _expanded(rules, {(("root", True),)})
+
+
+def legal(stacks: Stacks) -> set[str]:
+    """RETURNS (set[str]): The characters that may come next, and the empty string if
+    the output may end."""
+    return {stack[0][0][0] if stack else "" for stack in stacks}
+
+
+def step(rules: Rules, stacks: Stacks, char: str) -> Stacks:
+    """RETURNS (frozenset): What may follow after a legal character."""
+    found = {
+        ((stack[0][0][1:], False), *stack[1:])
+        for stack in stacks
+        if stack and stack[0][0][0] == char
+    }
+    return _expanded(rules, found)
+
+
+def _expanded(rules: Rules, stacks: set[tuple[Symbol, ...]]) -> Stacks:
+    result = set()
+    while stacks:
+        stack = stacks.pop()
+        if not stack or (stack[0][0] and not stack[0][1]):
+            result.add(stack)
+            continue
+        (name, is_rule), *rest = stack
+        if not is_rule:
+            stacks.add(tuple(rest))
+            continue
+        for parts in rules[name]:
+            made = [
+                (part, True) if part in rules else (json.loads(part), False)
+                for part in parts
+            ]
+            stacks.add((*made, *rest))
+    return frozenset(result)

@@ -3,21 +3,29 @@
 The server is asked exactly as the local decoder asks: with the token ids of the prompt
 that the adapter was tuned on, in which no token of the model crosses the boundary of a
 spaCy token. An answer is read with the automaton of the output format, over characters
-instead of token ids, so that the decisions of each span are known. An answer that the
-automaton does not accept is aligned like that of any other remote model.
+instead of token ids, so that the decisions of each span are known.
+
+The grammar that the server gets is a little wider than the automaton of an inline
+format. Where an answer leaves the automaton, the server is asked again: for the rest of
+the output, with a grammar that excludes this choice. The model has made every choice
+before that place among the choices of the automaton, so the result is that of the
+automaton. An answer that the automaton still does not accept is aligned like that of
+any other remote model.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spacy.tokens import Doc
 
 from ...errors import Errors, Warnings, warn
-from ...export.gbnf import MAX_GRAMMAR_BYTES, copy_grammar
+from ...export.gbnf import MAX_GRAMMAR_BYTES, Continuation, copy_grammar
 from ...formats import InlineFormat
 from ...grammar import Grammar, MarkedSpan, Source, State, make_grammars
+from ...grammar.inline import InlineState
 from ...models.tokenization import ChatFrame, TokenAlignedEncoder
 from ...pipeline.predictor import PredictorConfig
 from ...pipeline.results import (
@@ -43,6 +51,7 @@ from .protocol import (
     next_cue,
     token_probabilities,
 )
+from .retry import STRUCTURE, RemoteError
 from .settings import AUTO
 
 if TYPE_CHECKING:
@@ -51,6 +60,8 @@ if TYPE_CHECKING:
 
 # Tokens beyond a complete output, such as the one that ends it.
 _AROUND = 16
+# How often the server is asked for the rest of one output.
+_MAX_CONTINUATIONS = 16
 # Stands for bytes that are no whole character.
 _PARTIAL = "\ufffd"
 
@@ -66,6 +77,63 @@ class _Input(NamedTuple):
     doc: int
     number: int
     source: Source
+
+
+# A token of an output, and the character at which it begins.
+_PlacedToken = tuple[int, TokenProbability]
+
+
+class Answer(NamedTuple):
+    """What the server has written for a window, in one response or several.
+
+    text (str): The output.
+    tokens (tuple[tuple[int, TokenProbability], ...]): Its tokens, as far as they
+        have probabilities.
+    has_scores (bool): Whether all parts have probabilities.
+    truncated (bool): Whether the output was cut off at the token limit.
+    """
+
+    text: str = ""
+    tokens: tuple[_PlacedToken, ...] = ()
+    has_scores: bool = True
+    truncated: bool = False
+
+    def until(self, end: int) -> "Answer":
+        """RETURNS (Answer): The beginning of the output, up to a character. A token
+        that goes beyond it is left out."""
+        kept = (each for each in self.tokens if each[0] + len(each[1].text) <= end)
+        return Answer(self.text[:end], tuple(kept), self.has_scores)
+
+    def extended(self, response: ParsedResponse, text: str) -> "Answer":
+        """Append a response.
+
+        response (ParsedResponse): The response.
+        text (str): Its text, without noise around it.
+        RETURNS (Answer): The longer answer.
+        """
+        tokens, complete = _place_tokens(text, token_probabilities(response.logprobs))
+        begin = len(self.text)
+        placed = ((begin + at, token) for at, token in tokens)
+        return Answer(
+            self.text + text,
+            (*self.tokens, *placed),
+            self.has_scores and complete,
+            response.truncated,
+        )
+
+
+class _Part(NamedTuple):
+    """What the server is asked for: an output, or the rest of one.
+
+    prompt (TokenPrompt): The prompt.
+    begin (Answer): The beginning of the output, which the prompt contains.
+    next_texts (tuple[str, ...]): With what the rest may begin. Empty for a whole
+        output.
+    """
+
+    prompt: TokenPrompt
+    begin: Answer = Answer()
+    next_texts: tuple[str, ...] = ()
 
 
 class TunedPredictor:
@@ -163,19 +231,18 @@ class TunedPredictor:
             parts[index] = [self._empty(doc, window) for window in cut]
             inputs += made
             prompts += asked
-        for each, response in zip(
-            inputs, self.lm.client.complete(prompts, self._server), strict=True
+        for each, answer in zip(
+            inputs, self._answers(docs, windows, inputs, prompts), strict=True
         ):
             doc, window = docs[each.doc], windows[each.doc][each.number]
             try:
-                if isinstance(response, Exception):
-                    raise response
-                part = self.window_prediction(doc, window, each.source, response)
+                if isinstance(answer, Exception):
+                    raise answer
+                part = self.window_prediction(doc, window, each.source, answer)
             except Exception as error:
                 part = failed_prediction(doc[window.start : window.end], error)
             if self.lm.keep_answers:
-                text = response.text if isinstance(response, ParsedResponse) else ""
-                part.answers = [text]
+                part.answers = [answer.text if isinstance(answer, Answer) else ""]
             parts[each.doc][each.number] = part
         return [
             failed[index] if index in failed else self._merged(doc, cut, found)
@@ -183,6 +250,102 @@ class TunedPredictor:
                 zip(docs, windows, parts, strict=True)
             )
         ]
+
+    def _answers(
+        self,
+        docs: Sequence[Doc],
+        windows: Sequence[Sequence[Window]],
+        inputs: Sequence[_Input],
+        prompts: Sequence[TokenPrompt],
+    ) -> list[Answer | RemoteError]:
+        """Ask for the outputs of some windows, and again for the rest of those that
+        leave the automaton."""
+        answers: list[Answer | RemoteError] = [Answer() for _ in inputs]
+        asked = {index: _Part(prompt) for index, prompt in enumerate(prompts)}
+        for _ in range(_MAX_CONTINUATIONS + 1):
+            responses = self.lm.client.complete(
+                (part.prompt for part in asked.values()), self._server
+            )
+            again = {}
+            for (index, part), response in zip(asked.items(), responses, strict=True):
+                if isinstance(response, RemoteError):
+                    answers[index] = response
+                    continue
+                self._check_scores(response)
+                each = inputs[index]
+                window, text = windows[each.doc][each.number], response.text
+                # Line breaks around an output are noise unless the text has some, too.
+                if not docs[each.doc][window.start : window.end].text.endswith("\n"):
+                    text = text.rstrip("\n")
+                if part.next_texts and not text.startswith(part.next_texts):
+                    # The server ignores the grammar, so its first answer stands.
+                    continue
+                answer = answers[index] = part.begin.extended(response, text)
+                if prompts[index].grammar is not None and STRUCTURE.isdisjoint(
+                    response.dropped
+                ):
+                    rest = self._rest(each.source, prompts[index], answer)
+                    if rest is not None:
+                        again[index] = rest
+            asked = again
+            if not asked:
+                break
+        return answers
+
+    def _rest(
+        self, source: Source, prompt: TokenPrompt, answer: Answer
+    ) -> "_Part | None":
+        """Ask for the rest of an output that leaves the automaton.
+
+        source (Source): The source of the window.
+        prompt (TokenPrompt): Its first prompt.
+        answer (Answer): The output.
+        RETURNS (_Part | None): The rest. None if the output stays in the automaton, or
+            does not follow the grammar that was sent.
+        """
+        states = _walk(self._make_grammar(_by_characters(source)), answer.text)
+        if len(states) > len(answer.text):
+            return None
+        bounds = [
+            (at, state)
+            for at, state in enumerate(states)
+            if isinstance(state, InlineState) and state.at_boundary
+        ]
+        if not bounds:
+            return None
+        end, state = bounds[-1]
+        fmt, labels = self.encoder.format, self.encoder.labels
+        assert isinstance(fmt, InlineFormat)
+        position = state.position
+        word = source.word_texts[position.word : position.word + 1]
+        texts = (*word, *map(fmt.open_tag, labels), *map(fmt.close_tag, labels))
+        if not answer.text.startswith(texts, end):
+            return None
+        legal = tuple(text for text in dict.fromkeys(texts) if _follows(state, text))
+        start = Continuation(position.word, len(position.stack), legal)
+        grammar = copy_grammar(fmt, source, labels, self.encoder.max_depth, start)
+        written = self._encode_output(source, answer.text, bounds)
+        first = prompt.ids
+        ids = TokenIds(
+            [*first, *written], first.text + answer.text[:end], first.control
+        )
+        size = max(1, prompt.max_tokens - len(written))
+        rest = prompt._replace(ids=ids, max_tokens=size, grammar=grammar)
+        return _Part(rest, answer.until(end), legal)
+
+    def _encode_output(
+        self, source: Source, output: str, bounds: Sequence[tuple[int, InlineState]]
+    ) -> list[int]:
+        """Encode an output up to the last of some boundaries, as in the training: each
+        word and each tag by itself."""
+        ids: list[int] = []
+        for (begin, before), (end, after) in pairwise(bounds):
+            words = range(before.position.word, after.position.word)
+            if "".join(source.word_texts[word] for word in words) == output[begin:end]:
+                ids += [id_ for word in words for id_ in source.ids[word]]
+            else:
+                ids += self.encoder.encode(output[begin:end])
+        return ids
 
     def _merged(
         self, doc: Doc, windows: Sequence[Window], parts: Sequence[Prediction]
@@ -282,34 +445,28 @@ class TunedPredictor:
         return None
 
     def window_prediction(
-        self, doc: Doc, window: Window, source: Source, response: ParsedResponse
+        self, doc: Doc, window: Window, source: Source, answer: Answer
     ) -> Prediction:
         """Turn an answer into spans of the tokens of its window.
 
         doc (Doc): The document.
         window (Window): The window.
         source (Source): Its source.
-        response (ParsedResponse): The answer.
+        answer (Answer): The output.
         RETURNS (Prediction): The spans, counted from the first token of the window.
         """
         part = doc[window.start : window.end]
-        output = response.text
-        # Line breaks around an output are noise unless the text has some as well.
-        if not part.text.endswith("\n"):
-            output = output.rstrip("\n")
-        grammar = self._make_grammar(_by_characters(source))
-        states = None if response.truncated else _accept(grammar, output)
-        if states is None:
+        output = answer.text
+        states = _walk(self._make_grammar(_by_characters(source)), output)
+        accepted = len(states) > len(output) and states[-1].finished
+        if answer.truncated or not accepted:
             # The format's parser also reads outputs with tags before white space, and
             # reports everything that differs from the text.
             labels = self.encoder.labels
             return aligned(part, Completion(output), self.encoder.format, labels)
-        tokens = token_probabilities(response.logprobs)
-        scorer = _Scorer(states, output, tokens)
-        if response.logprobs is None and "logprobs" not in response.dropped:
-            self._warn_of_scores()
+        scorer = _Scorer(states, answer)
         spans = states[-1].spans
-        doubtful = set(grammar.ambiguous(spans))
+        doubtful = set(states[-1].grammar.ambiguous(spans))
         prediction = Prediction(has_scores=scorer.has_scores)
         for span in spans:
             start = source.tokens[span.start]
@@ -330,8 +487,11 @@ class TunedPredictor:
         prediction.status = REPAIRED if prediction.issues else OK
         return prediction
 
-    def _warn_of_scores(self) -> None:
+    def _check_scores(self, response: ParsedResponse) -> None:
+        """Warn if a response has no probabilities although they were requested."""
         settings = self.lm.settings
+        if response.logprobs is not None or "logprobs" in response.dropped:
+            return
         if settings.scores and not self._warned_of_scores:
             self._warned_of_scores = True
             values = {"url": settings.base_url, "said": "an answer has none"}
@@ -360,15 +520,54 @@ def _control_tokens(tokenizer: Any) -> list[str]:
     return sorted({*map(str, tokenizer.all_special_tokens), *names} - {""})
 
 
-def _accept(grammar: Grammar, output: str) -> list[State] | None:
-    """The states before each character of an output, and the last state. None if the
-    automaton does not accept it."""
+def _walk(grammar: Grammar, output: str) -> list[State]:
+    """The states before each character of an output, as far as the automaton accepts
+    it, and the state after the last accepted character."""
     states: list[State] = [grammar.start()]
     for char in output:
         if ord(char) not in states[-1].choices:
-            return None
+            break
         states.append(states[-1].advance(ord(char)))
-    return states if states[-1].finished else None
+    return states
+
+
+def _follows(state: State, text: str) -> bool:
+    """Whether an output may go on with a text."""
+    for char in text:
+        if ord(char) not in state.choices:
+            return False
+        state = state.advance(ord(char))
+    return True
+
+
+def _place_tokens(
+    output: str, tokens: Sequence[TokenProbability]
+) -> tuple[list[_PlacedToken], bool]:
+    """Find the tokens of an output in it.
+
+    output (str): The output.
+    tokens (Sequence[TokenProbability]): Its tokens, as the server reports them.
+    RETURNS (tuple[list[tuple[int, TokenProbability]], bool]): The tokens with their
+        offsets, without those that are parts of a character, and whether the tokens
+        are those of the whole output.
+    """
+    placed: list[_PlacedToken] = []
+    at, is_partial = 0, False
+    for token in tokens:
+        if at >= len(output):
+            break
+        if _PARTIAL in token.text:
+            # The next whole token follows the character.
+            is_partial = True
+            continue
+        if is_partial:
+            at = output.find(token.text, at + 1)
+            is_partial = False
+        if at < 0 or not output.startswith(token.text, at):
+            return placed, False
+        placed.append((at, token))
+        at += len(token.text)
+    return placed, at >= len(output) or is_partial
 
 
 class _Scorer:
@@ -380,35 +579,18 @@ class _Scorer:
     parts of a character count as certain.
 
     states (Sequence[State]): The state before each character of the output.
-    output (str): The output.
-    tokens (Sequence[TokenProbability]): Its tokens, as the server reports them.
+    answer (Answer): The output.
     """
 
-    def __init__(
-        self, states: Sequence[State], output: str, tokens: Sequence[TokenProbability]
-    ):
+    def __init__(self, states: Sequence[State], answer: Answer):
         self._states = states
-        # The logarithm of the probability of the token at each character.
+        # The number and the logarithm of the probability of the token at a character.
         self._logprobs: dict[int, tuple[int, float]] = {}
-        self.has_scores = False
-        at, is_partial = 0, False
-        for index, token in enumerate(tokens):
-            if at >= len(output):
-                break
-            if _PARTIAL in token.text:
-                # A part of a character. The next whole token follows that character.
-                is_partial = True
-                continue
-            if is_partial:
-                at = output.find(token.text, at + 1)
-                is_partial = False
-            if at < 0 or not output.startswith(token.text, at):
-                return
+        self.has_scores = answer.has_scores
+        for index, (at, token) in enumerate(answer.tokens):
             logprob = self._relative(at, token)
             for place in range(at, at + len(token.text)):
                 self._logprobs[place] = (index, logprob)
-            at += len(token.text)
-        self.has_scores = at >= len(output) or is_partial
 
     def score(self, span: MarkedSpan) -> float:
         """Compute the score of a span.

@@ -6,8 +6,10 @@ from that of the local decoder has no answer.
 
 import json
 import math
+import random
 from dataclasses import dataclass
 
+import gbnf_reader
 import pytest
 import spacy
 from component_cases import (
@@ -29,7 +31,11 @@ from spacy.tokens import Doc
 from spacy_genner.errors import GennerWarning
 from spacy_genner.export import gbnf
 from spacy_genner.export.write import export_adapter
+from spacy_genner.formats import get_format
+from spacy_genner.grammar import make_grammars, make_source
 from spacy_genner.llm.openai import tuned
+from spacy_genner.llm.openai.client import RemoteClient
+from spacy_genner.llm.openai.protocol import ParsedResponse
 
 LORA = "cells"
 WORDS = [
@@ -444,3 +450,133 @@ def test_server_without_a_name_gets_both_grammars(tuned_nlp, saved):
             remote(make_docs(remote)[0])
     assert "structured_outputs" in server.rejected[0]
     assert json.dumps(sorted(refused[0])).count("grammar") == 0
+
+
+def weight(seed, output, char):
+    """The probability that a model of characters gives to the next one, up to a
+    factor. Any number from 0.1 to 1.1, which depends on the output so far."""
+    return 0.1 + random.Random(f"{seed} {output} {char}").random()
+
+
+def characters(text):
+    return tuple(map(ord, text))
+
+
+class GreedyServer:
+    """Writes the most likely output of a random model of characters that the grammar of
+    a request allows.
+
+    seed (int): Selects the model.
+
+    starts (list[TokenIds]): The prompts that are no continuation of another one.
+    prompts (list[TokenPrompt]): All prompts.
+    """
+
+    def __init__(self, seed):
+        self.seed = seed
+        self.starts = []
+        self.prompts = []
+
+    def complete(self, prompts, server=None):
+        return [self.respond(prompt) for prompt in prompts]
+
+    def respond(self, prompt):
+        text = prompt.ids.text
+        known = [each for each in self.starts if text.startswith(each.text)]
+        if not known:
+            self.starts.append(prompt.ids)
+            known = [prompt.ids]
+        self.prompts.append(prompt)
+        written = text[len(known[0].text) :]
+        rules = gbnf_reader.read_rules(prompt.grammar)
+        stacks = gbnf_reader.start(rules)
+        output, logprobs, alternatives = "", [], []
+        while chars := sorted(gbnf_reader.legal(stacks) - {""}):
+            weights = {c: weight(self.seed, written + output, c) for c in chars}
+            total = sum(weights.values())
+            best = max(chars, key=weights.get)
+            top = {c: math.log(w / total) for c, w in weights.items()}
+            logprobs.append(top[best])
+            alternatives.append(top)
+            output += best
+            stacks = gbnf_reader.step(rules, stacks, best)
+        answer = Answer(output, list(output), logprobs, alternatives)
+        return ParsedResponse(output, logprobs=answer.completion())
+
+
+def decode_characters(grammar, seed):
+    """Greedy decoding under the automaton, with the same model of characters."""
+    state, output, factors = grammar.start(), "", []
+    while not state.finished:
+        chars = sorted(map(chr, state.choices))
+        weights = {c: weight(seed, output, c) for c in chars}
+        best = max(chars, key=weights.get)
+        factors.append(weights[best] / sum(weights.values()))
+        output += best
+        state = state.advance(ord(best))
+    scores = [math.prod(factors[step] for step in span.steps) for span in state.spans]
+    return output, state.spans, scores
+
+
+@pytest.mark.parametrize("format", ["inline_bracketed", "inline_xml"])
+def test_outputs_are_those_of_the_automaton(tiny_base, tmp_path, format, monkeypatch):
+    """The grammar allows more than the automaton. The server is asked again for the
+    rest of an output that leaves the automaton, with the same result as if it followed
+    the automaton."""
+    nlp = pipeline(tiny_base("llama"), format=format, max_depth=3)
+    nlp.to_disk(tmp_path / "model")
+    texts = [["Maria", "of", "Porto"], ["See", "[", "3", "|", "ORG]"], ["one"]]
+    fmt, asked = get_format(format), 0
+    with Server() as server:
+        settings = {"server": VLLM, "keep_answers": True}
+        remote = client(
+            server, tmp_path / "model", format=format, model=settings, max_depth=3
+        )
+    for seed in range(12):
+        greedy = GreedyServer(seed)
+        monkeypatch.setattr(
+            RemoteClient, "complete", lambda self, *rest, g=greedy: g.complete(*rest)
+        )
+        docs = list(remote.pipe(make_docs(remote, texts)))
+        for doc, words in zip(docs, texts, strict=True):
+            source = make_source(words, [True] * len(words), characters)
+            grammar = make_grammars(fmt, LABELS, characters, 3)(source)
+            output, spans, scores = decode_characters(grammar, seed)
+            group = doc.spans["sc"]
+            assert group.attrs["answer"] == output
+            assert group.attrs["status"] == "ok"
+            expected = {
+                (span.start, span.end, LABELS[span.label]): score
+                for span, score in zip(spans, scores, strict=True)
+            }
+            values = dict(zip(found(doc), group.attrs["scores"], strict=True))
+            assert values == pytest.approx(expected)
+        asked += len(greedy.prompts) - len(texts)
+        for prompt in greedy.prompts:
+            first = next(
+                start
+                for start in greedy.starts
+                if prompt.ids.text.startswith(start.text)
+            )
+            # The ids after the first prompt are those that the local decoder writes.
+            assert prompt.ids[: len(first)] == first
+            tokenizer = component(nlp).lm.tokenizer
+            rest = tokenizer.decode(prompt.ids[len(first) :])
+            assert first.text + rest == prompt.ids.text
+    assert asked >= 5
+
+
+def test_grammars_that_a_server_ignores(export):
+    """It is asked once more, and the repetition is reported."""
+
+    def script(call):
+        return Respond("Maria lives in[[ Porto | GPE] | GPE] .")
+
+    with Server(script, kind=VLLM, models=(LORA,)) as server:
+        remote = client(server, export, model={"scores": False})
+        doc = remote(Doc(remote.vocab, words=TEXTS[1][0].split()))
+        calls = len(server.calls)
+    assert calls == 2
+    assert found(doc) == [(3, 4, "GPE")]
+    [issue] = doc.spans["sc"].attrs["issues"]
+    assert issue["code"] == "duplicate"

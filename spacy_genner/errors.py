@@ -1372,9 +1372,9 @@ class Errors(metaclass=_Coded):
         "llama.cpp, which merges it into the base, or train another one."
     )
     G847 = (
-        "A GGUF file can only be written for a base that comes as GGUF "
-        "('pip:PACKAGE'), and this one is {name}. Export with --to vllm, or merge the "
-        "adapter with peft and convert the result with llama.cpp's "
+        "A GGUF file can only be written for a base that comes as GGUF (a GGUF file, "
+        "or 'pip:PACKAGE'), and this one is {name}. Export with --to vllm, or merge "
+        "the adapter with peft and convert the result with llama.cpp's "
         "convert_hf_to_gguf.py."
     )
     G848 = (
@@ -1604,6 +1604,7 @@ class Errors(metaclass=_Coded):
     G947 = (
         "{library} is not installed. Install it with: pip install 'spacy-genner[study]'"
     )
+    G948 = "The study has no {what} {found!r}. Expected one of: {expected}."
     G950 = "There is no task {found!r}. Expected one of: {expected}."
 
     # G96: the demo

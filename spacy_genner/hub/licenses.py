@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 from ..models.base_model import is_pip_name
+from ..models.gguf_files import is_gguf_name, parse_hub_file
 
 # The models of the hub whose weights a package carries.
 _PACKAGED = {
@@ -44,10 +45,13 @@ def hub_base(name: str) -> str | None:
     """Get the name on the hub of a base model.
 
     name (str): The name in the config.
-    RETURNS (str | None): "ORG/NAME". None for a folder or an unknown package.
+    RETURNS (str | None): "ORG/NAME". None for a folder, a file or an unknown package.
     """
     if name in _PACKAGED:
         return _PACKAGED[name]
+    if is_gguf_name(name):
+        found = parse_hub_file(name)
+        return None if found is None else found.repo
     return name if not is_pip_name(name) and _HUB_ID.fullmatch(name) else None
 
 

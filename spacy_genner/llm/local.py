@@ -52,7 +52,7 @@ class LocalLM:
     A prompt that is too long, or that fails, gets an empty `Completion` with the error.
     The other prompts of the batch are not affected.
 
-    name (str): The base: a hub id, a folder, or `pip:PACKAGE`.
+    name (str): The base: a hub id, a folder, a GGUF file, or `pip:PACKAGE`.
     revision (str | None): Branch, tag or commit of a hub id.
     adapter (str | None): A folder with a LoRA adapter as peft saves it, or a saved
         `generative_ner` component. A `Prompt` is then sent in the layout that the

@@ -25,7 +25,8 @@ import srsly
 from ..errors import Errors
 from ..io import check_folder, check_unused, replaced_folder
 from .base_model import BaseSource, resolve_base
-from .gguf import MANIFEST, ROUNDED
+from .gguf import MANIFEST
+from .gguf_conversion import ROUNDED
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"

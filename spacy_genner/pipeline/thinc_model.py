@@ -118,8 +118,9 @@ def build_lora_causal_lm(
     """Make a causal language model with a LoRA adapter. Registered as
     `spacy-genner.LoraCausalLM.v1`. The weights are loaded at first use.
 
-    name (str): The base: a hub id, a folder, or `pip:PACKAGE` for GGUF weights in an
-        installed package.
+    name (str): The base: a hub id, a folder, a GGUF file, a GGUF file of the hub
+        (`ORG/REPO:FILE.gguf`), or `pip:PACKAGE` for GGUF weights in an installed
+        package.
     revision (str | None): Branch, tag or commit of a hub id.
     lora (dict[str, Any] | None): Any of `rank` (32), `alpha` (64), `dropout` (0.0) and
         `target_modules` ("all-linear") of a new adapter. None for the base alone.

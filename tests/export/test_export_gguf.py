@@ -4,9 +4,11 @@ import gguf
 import numpy
 import pytest
 import torch
+from gguf_cases import write_gguf
 
 from spacy_genner.export import gguf as module
 from spacy_genner.export.gguf import replace_weights, write_merged_gguf
+from spacy_genner.models.base_model import get_base
 from spacy_genner.models.gguf import PackageGGUF, joined_sha256
 from spacy_genner.models.language_model import LanguageModel
 
@@ -178,3 +180,23 @@ def test_what_cannot_be_written_is_refused(tiny_base, tmp_path):
     with pytest.raises(ValueError, match="G848"):
         write_merged_gguf(lm, tmp_path / "x.gguf")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_export_of_a_gguf_file_is_a_base(tiny_base, tmp_path, monkeypatch, parts):
+    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path / "cache"))
+    files = write_gguf(tiny_base("llama"), tmp_path / "tiny.gguf", parts=parts)
+    lm = adapted(lambda family: files[0], True)
+    output = tmp_path / "merged.gguf"
+    write_merged_gguf(lm, output)
+    merged = get_base(str(output), dtype="float32", device="cpu")
+    ids = torch.arange(4, 300)[None]
+    with torch.no_grad():
+        expected = lm.decoding_network()(ids).logits
+        found = merged.model(ids).logits
+        plain = lm.base.model(ids).logits
+    # The file has 16 bits a weight.
+    assert (found - expected).abs().mean() < 0.02 < (plain - expected).abs().mean()
+    text = "Lisbon 1995 😀"
+    assert merged.tokenizer.encode(text) == lm.tokenizer.encode(text)
+    assert not (tmp_path / "merged.gguf.source").exists()

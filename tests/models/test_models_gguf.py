@@ -11,9 +11,9 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
-import gguf as gguf_library
 import pytest
 import torch
+from gguf_cases import write_gguf
 
 from spacy_genner import io
 from spacy_genner.errors import GennerWarning
@@ -216,53 +216,6 @@ def test_checksums_need_no_cache(tiny_base, tmp_path, monkeypatch):
     blocked.write_text("x")
     monkeypatch.setenv("SPACY_GENNER_CACHE", str(blocked / "cache"))
     assert resolve_base(str(tiny_base("llama"))).checksum == expected
-
-
-def write_gguf(base: Path, path: Path) -> None:
-    """Write a tiny Qwen2 base as llama.cpp writes it."""
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(base)
-    config = model.config
-    writer = gguf_library.GGUFWriter(path, "qwen2")
-    writer.add_name("tiny")
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    tokenizer = json.loads((base / "tokenizer.json").read_text())
-    vocab = sorted(tokenizer["model"]["vocab"].items(), key=lambda item: item[1])
-    special = {token["content"] for token in tokenizer["added_tokens"]}
-    merges = [
-        pair if isinstance(pair, str) else " ".join(pair)
-        for pair in tokenizer["model"]["merges"]
-    ]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list([token for token, _ in vocab])
-    writer.add_token_types([3 if token in special else 1 for token, _ in vocab])
-    writer.add_token_merges(merges)
-    ids = dict(vocab)
-    writer.add_eos_token_id(ids["<eos>"])
-    writer.add_bos_token_id(ids["<bos>"])
-    writer.add_pad_token_id(ids["<pad>"])
-    names = gguf_library.get_tensor_name_map(
-        gguf_library.MODEL_ARCH.QWEN2, config.num_hidden_layers
-    )
-    for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight":
-            continue
-        stem, suffix = name.rsplit(".", 1)
-        array = tensor.float().contiguous().numpy()
-        writer.add_tensor(f"{names.get_name(stem)}.{suffix}", array)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 @pytest.fixture(scope="module")
@@ -494,7 +447,7 @@ def test_a_full_disk_is_an_error(tiny_gguf, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
         with pytest.raises(ValueError, match="G222.*SPACY_GENNER_CACHE"):
-            convert_gguf(tiny_gguf, tmp_path)
+            convert_gguf([tiny_gguf], tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -504,9 +457,9 @@ import hashlib, sys
 from pathlib import Path
 from spacy_genner.models import gguf
 real = gguf.convert_gguf
-def convert(file, folder):
+def convert(files, folder):
     print("converting")
-    real(file, folder)
+    real(files, folder)
 gguf.convert_gguf = convert
 import transformers
 print("ready", flush=True)

@@ -1605,6 +1605,10 @@ class Errors(metaclass=_Coded):
         "{library} is not installed. Install it with: pip install 'spacy-genner[study]'"
     )
     G948 = "The study has no {what} {found!r}. Expected one of: {expected}."
+    G949 = (
+        "{folder} has no results for the document: {missing} is missing. Run the "
+        "workflow first: spacy project run study"
+    )
     G950 = "There is no task {found!r}. Expected one of: {expected}."
 
     # G96: the demo

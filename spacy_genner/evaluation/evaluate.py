@@ -13,6 +13,7 @@ from ..corpora.docbin import (
     sentence_starts,
     warn_of_missing_groups,
 )
+from ..corpora.label_sets import copy_label_set, get_label_set
 from ..errors import Errors
 from ..formats import CharSpan
 from ..pipeline.tolerant import FaultTolerantPipe
@@ -39,7 +40,8 @@ Metric = Callable[[Sequence[Annotation]], dict[str, Any]]
 def annotate(
     nlp: Language, docs: Iterable[Doc], key: str, batch_size: int | None = None
 ) -> Iterator[Annotation]:
-    """Run a pipeline over the texts of reference documents.
+    """Run a pipeline over the texts of reference documents. A document with a label set
+    of its own (`doc._.genner_labels`) is annotated with that.
 
     nlp (Language): The pipeline. It tokenises the texts itself, as in production.
     docs (Iterable[Doc]): The reference documents.
@@ -48,7 +50,7 @@ def annotate(
     YIELDS (Annotation): The documents, in order. A document that failed has the status
         "failed" and no predicted spans.
     """
-    pairs = ((doc.text, doc) for doc in docs)
+    pairs = ((_input_of(nlp, doc), doc) for doc in docs)
     for passed in FaultTolerantPipe[Doc](nlp, key)(pairs, batch_size):
         found, reference = passed.doc, passed.source
         gold = gold_spans(reference, key)
@@ -68,6 +70,15 @@ def annotate(
             sentences=sentence_starts(found) or sentence_starts(reference) or [],
             scored=scores is not None,
         )
+
+
+def _input_of(nlp: Language, reference: Doc) -> str | Doc:
+    """The text to annotate; with the label set of the reference, if it has one."""
+    if get_label_set(reference) is None:
+        return reference.text
+    doc = nlp.make_doc(reference.text)
+    copy_label_set(reference, doc)
+    return doc
 
 
 def _scored_spans(doc: Doc, key: str) -> tuple[list[CharSpan], list[float] | None]:

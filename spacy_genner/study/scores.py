@@ -20,11 +20,18 @@ literal brackets in a text for markup, in the reference too. Prefer the exact sc
 with a decoder that copies the input they are the same.
 """
 
+import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..evaluation.breakdowns import Mentions
+from ..evaluation.card import describe_data, describe_pipeline, timed_run
+from ..evaluation.evaluate import annotate, evaluate
 from ..evaluation.records import Annotation
 from ..evaluation.scores import Counts, document_counts, prf
 from ..formats import CharSpan
@@ -93,3 +100,42 @@ def text_counts(
     gold_pairs, predicted_pairs = pairs(gold), pairs(predicted)
     shared = gold_pairs & predicted_pairs
     return Counts(gold_pairs.total(), predicted_pairs.total(), shared.total())
+
+
+def score_pipeline(
+    nlp: Language,
+    docs: Sequence[Doc],
+    key: str,
+    *,
+    name: str,
+    data: str,
+    seed: int = 0,
+    mentions: Mentions | None = None,
+    batch_size: int = 64,
+) -> tuple[dict[str, Any], list[Annotation]]:
+    """Score a pipeline on annotated documents, as `genner evaluate` does. Documents
+    with a label set of their own are annotated with it, also by a model that was
+    trained for fixed labels.
+
+    nlp (Language): The pipeline.
+    docs (Sequence[Doc]): The documents.
+    key (str): The group of `doc.spans`.
+    name (str): The path of the pipeline, for the description.
+    data (str): The path of the documents, for the description.
+    seed (int): The seed of the bootstrap.
+    mentions (Mentions | None): The mentions of the training data.
+    batch_size (int): The number of documents in a batch.
+    RETURNS (tuple[dict[str, Any], list[Annotation]]): The evaluation, and the annotated
+        documents.
+    """
+    with warnings.catch_warnings():
+        # The study asks a tuned adapter with other labels on purpose.
+        warnings.filterwarnings("ignore", message=r"\[W410\]")
+        rows, run = timed_run(
+            nlp, docs, lambda: list(annotate(nlp, docs, key, batch_size))
+        )
+    result = evaluate(rows, seed, mentions, metrics=[study_scores])
+    result["pipeline"] = describe_pipeline(nlp, name, key)
+    result["data"] = describe_data(docs, key, data)
+    result["run"] = run
+    return result, rows

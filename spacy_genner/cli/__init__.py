@@ -21,6 +21,7 @@ from . import (  # noqa: F401
     report,
     serve,
     split,
+    study,
     train,
 )
 from ._util import app

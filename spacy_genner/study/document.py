@@ -61,10 +61,10 @@ LIMITS = """
   so the differences of the study on CoNLL-2003 are for orientation.
 - **The study's eight models** have 3 to 9 billion parameters. They need a GPU; see
   [Run the study](study_run.md#the-studys-eight-models).
-- **One seed.** The intervals are those of the test documents (percentile bootstrap, 95 %).
-  The variation between training runs comes on top.
-- **A sample.** All models saw a part of the training data, and the test set is a sample,
-  so no score is comparable with one on the whole corpus.
+- **One seed.** The intervals are those of the test documents (percentile bootstrap,
+  95 %). The variation between training runs comes on top.
+- **A sample.** All models saw a part of the training data, and the test set is a
+  sample, so no score is comparable with one on the whole corpus.
 """
 
 
@@ -332,10 +332,12 @@ of updates, and the last checkpoint was scored.
                 for adapter in (PLAIN, SHUFFLED)
             }
             said = " and ".join(
-                f"the {NAMES[adapter]} {'follows the prompt' if yes else 'keeps to its habit'}"
-                for adapter, yes in follows.items()
-            ).replace(
-                "the labels shuffled in training", "the adapter with shuffled labels"
+                who
+                + (" follows the prompt" if follows[adapter] else " keeps its habit")
+                for adapter, who in (
+                    (PLAIN, "the plain run"),
+                    (SHUFFLED, "the adapter with shuffled labels"),
+                )
             )
             lost = 100 * (recall["seen"]["r"] - recall["unseen"]["r"])
             swapped = 100 * runs["swapped"]["against_plain"]["difference"]
@@ -456,8 +458,8 @@ of updates, and the last checkpoint was scored.
             "reference, so that its length no longer matters:\n\n"
             + markdown_table(("", *keys, "words"), rows)
             + f"\n{figure}\nTuning for NER changes F1 by {gain:+.1f} points, and by "
-            f"{cut:+.1f} points if the answers are cut. The study reports {low:+.0f} to "
-            f"{high:+.0f} points on DROP, whose metric rewards short answers in the "
+            f"{cut:+.1f} points if the answers are cut. The study reports {low:+.0f} "
+            f"to {high:+.0f} points on DROP, whose metric rewards short answers in the "
             "same way.\n"
         )
 
@@ -470,10 +472,10 @@ of updates, and the last checkpoint was scored.
 
     python -m spacy project run study . --vars.data_dir FOLDER
 
-runs all stages in the setting of `project.yml` (the variables `study_*`), continues after
-an interruption with the first stage that has no result, and writes this page. Seeds: that
-of the variables for samples, changes of labels and texts, and the bootstrap; 0 for
-training.
+runs all stages in the setting of `project.yml` (the variables `study_*`), continues
+after an interruption with the first stage that has no result, and writes this page.
+Seeds: that of the variables for samples, changes of labels and texts, and the
+bootstrap; 0 for training.
 """
 
     def _times(self) -> str:

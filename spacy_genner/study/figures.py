@@ -1,7 +1,7 @@
 """The figures of the study's document, as SVG.
 
-The background is transparent, and lines and texts have colours that are legible on light
-and on dark pages. The same scores give the same bytes.
+The background is transparent, and lines and texts have colours that are legible on
+light and on dark pages. The same scores give the same bytes.
 """
 
 import io

@@ -11,7 +11,7 @@ from ._util import app, choice, reports_errors
 # Those of `spacy_genner.export`, which is imported when the command runs.
 _SERVERS = ("vllm", "llama.cpp")
 _ADAPTER = "adapter"
-_QUANTIZATIONS = ("q8_0", "f16")
+_QUANTIZATIONS = ("f16", "q8_0")
 
 
 @app.command("export")
@@ -41,7 +41,8 @@ def export(
             "--quantization",
             "-q",
             allowed=_QUANTIZATIONS,
-            help="The dtype of the matrices for llama.cpp. Default: q8_0.",
+            help="The dtype of the matrices for llama.cpp: f16, or q8_0, which is half as "
+            "large and changes some spans. Default: f16.",
             show_default=False,
         ),
     ] = None,
@@ -85,6 +86,6 @@ def export(
         return
     from ..export.write import export_adapter
 
-    made = export_adapter(model, output, to, quantization or "q8_0", name)
+    made = export_adapter(model, output, to, quantization or "f16", name)
     msg.good(f"Export: {made.folder}")
     msg.info(f"Serve it as {made.served.model!r}: {made.folder / 'serve.sh'}")

@@ -27,7 +27,7 @@ from ..pipeline.state import STATE_FILE
 from ..prompts.encoder import resolve_chat
 from ..prompts.examples import FirstDemonstrations
 from ..prompts.layout import OUTPUT_FACTOR
-from .gguf import Q8_0, write_merged_gguf
+from .gguf import F16, write_merged_gguf
 from .served import (
     LLAMA_CPP,
     TOKENIZER_FOLDER,
@@ -84,7 +84,7 @@ def export_adapter(
     model: Path,
     output: Path,
     server: str,
-    quantization: str = Q8_0,
+    quantization: str = F16,
     name: str | None = None,
 ) -> Export:
     """Write a tuned adapter for a server, with what its client needs.
@@ -94,7 +94,8 @@ def export_adapter(
         `serve.sh` and `README.md`; for vLLM also `base` and `adapter`, for llama.cpp
         `model.gguf`.
     server (str): "vllm" or "llama.cpp".
-    quantization (str): The dtype of matrices in the GGUF file: "q8_0" or "f16".
+    quantization (str): The dtype of matrices in the GGUF file: "f16", or "q8_0", which
+        is half as large and changes some spans.
     name (str | None): The name of the model on the server. None for that of the output
         folder.
     RETURNS (Export): The folder, and how it is served.

@@ -121,7 +121,7 @@ def test_llama_cpp_gets_one_file(model, tmp_path, monkeypatch):
         output.write_bytes(b"GGUF")
 
     monkeypatch.setattr(write, "write_merged_gguf", fake)
-    made = export_adapter(model, tmp_path / "out", "llama.cpp", "f16")
+    made = export_adapter(model, tmp_path / "out", "llama.cpp")
     assert seen == [("float32", True, True, "f16")]
     assert sorted(path.name for path in made.folder.iterdir()) == [
         "README.md", "genner.json", "model.gguf", "serve.sh", "tokenizer",

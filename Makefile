@@ -4,6 +4,7 @@
 #                llama.cpp where it can be built
 # make test-ray  the tests on a Ray cluster of this machine, whose packages need half a
 #                gigabyte
+# make test-study  the tests of the study with the evaluation harness (lm_eval)
 # make test-browser  the tests of pages in chromium, which has to be installed
 # make docs      build the documentation into site/
 # make bench     compare the ways to decode with a trained pipeline
@@ -36,7 +37,7 @@ DOCS_PYTHON := $(abspath $(DOCS_VENV))/bin/python
 BROWSER_PYTHON := $(abspath $(BROWSER_VENV))/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all test-ray test-browser lint typecheck imports unit docs bench clean
+.PHONY: demo test test-all test-ray test-study test-browser lint typecheck imports unit docs bench clean
 
 # $(1) the environment, $(2) the extras. The stamp marks a complete install.
 define install
@@ -57,6 +58,10 @@ $(TEST_VENV)/.installed-gemma: $(TEST_VENV)/.installed
 
 $(TEST_VENV)/.installed-ray: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev,ray]'
+	touch $@
+
+$(TEST_VENV)/.installed-study: $(TEST_VENV)/.installed
+	$(TEST_PYTHON) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev,study]'
 	touch $@
 
 # Compiles for about a quarter of an hour. Where that fails, the tests that need the
@@ -97,7 +102,7 @@ imports: $(TEST_VENV)/.installed
 	$(abspath $(TEST_VENV))/bin/lint-imports --no-logo --no-cache
 
 # More threads than cores make the processes wait for each other.
-unit test-all test-ray: export OMP_NUM_THREADS ?= 1
+unit test-all test-ray test-study: export OMP_NUM_THREADS ?= 1
 
 unit: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m pytest $(PYTEST_ARGS)
@@ -109,6 +114,9 @@ test-all: lint typecheck imports $(TEST_VENV)/.installed-llama
 
 test-ray: $(TEST_VENV)/.installed-ray
 	$(TEST_PYTHON) -m pytest tests/distributed
+
+test-study: $(TEST_VENV)/.installed-study
+	$(TEST_PYTHON) -m pytest tests/study
 
 # Skipped with a reason where chromium is missing. CHROMIUM names another one.
 test-browser: $(BROWSER_VENV)/.installed

@@ -359,9 +359,8 @@ def _read_sample(task: TaskInfo, sample: dict[str, Any]) -> dict[str, Any]:
     else:
         made["logits"] = [float(response[0]) for response in responses]
         best = max(range(len(responses)), key=made["logits"].__getitem__)
-        # The last argument of a request is the option.
-        arguments = list(sample["arguments"].values())[best]
-        made["answer"] = str(list(arguments.values())[-1]).strip()
+        # A request is the question and an option.
+        made["answer"] = str(sample["arguments"][best][-1]).strip()
     made["words"] = len(made["answer"].split())
     return made
 

@@ -31,6 +31,7 @@ from .published import (
 from .stages import read_result
 
 BASELINES = ("ner", "spancat")
+_OBEYS, _DISOBEYS = "follows the prompt", "keeps its habit"
 # The names of corpora, systems and runs in texts.
 NAMES = {
     **CORPORA,
@@ -332,8 +333,7 @@ of updates, and the last checkpoint was scored.
                 for adapter in (PLAIN, SHUFFLED)
             }
             said = " and ".join(
-                who
-                + (" follows the prompt" if follows[adapter] else " keeps its habit")
+                f"{who} {_OBEYS if follows[adapter] else _DISOBEYS}"
                 for adapter, who in (
                     (PLAIN, "the plain run"),
                     (SHUFFLED, "the adapter with shuffled labels"),

@@ -1,0 +1,1 @@
+"""Tasks for the evaluation harness over local data."""

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from ..models.attention import PackedLayout
-from ..models.backbone import UNSUPPORTED_CALL, Backbone, same_hidden_states
+from ..models.backbone import (
+    UNSUPPORTED_CALL,
+    Backbone,
+    middle_index,
+    same_hidden_states,
+)
+from ..models.cpu_pass import CPUPass, RowCache, UnsupportedLayer
 from ..models.draft_head import DraftHead, HeadSpanProposer
 from ..models.kv_cache import BatchKVCache
 from ..models.lm_head import RestrictedHead, by_width
@@ -95,13 +101,26 @@ class Engine:
         self.device = self.head.weight.device
         self.cached = self.backbone.attention_only
         self._prefix_cache: BatchKVCache | None = None
+        self._shared: list[tuple[Tensor, Tensor]] | None = None
+        self.cpu_pass: CPUPass | None = None
+        if self.cached:
+            self.cpu_pass = self._make_cpu_pass(network, decoder)
         self._probe(network)
+
+    def _make_cpu_pass(self, network: Any, decoder: Any) -> CPUPass | None:
+        middle = None
+        if self.draft_head is not None:
+            middle = middle_index(len(decoder.layers))
+        try:
+            return CPUPass(network, decoder, middle)
+        except UnsupportedLayer:
+            return None
 
     @torch.inference_mode()
     def _probe(self, network: Any) -> None:
         """Compare the head, packing and the KV cache with the model's forward pass.
 
-        The head must agree. Packing and the cache are switched off if they do not.
+        The head must agree. What else does not agree is switched off.
         """
         ids = (self.prefix * PROBE_LENGTH)[:PROBE_LENGTH]
         batch = torch.tensor([ids], device=self.device)
@@ -119,6 +138,21 @@ class Engine:
             else:
                 found = torch.cat([first[:3], second])
                 self.cached = same_hidden_states(found, hidden[0])
+        if self.cpu_pass is not None and not self._agrees(ids, hidden[0]):
+            self.cpu_pass = None
+
+    def _agrees(self, ids: Sequence[int], expected: Tensor) -> bool:
+        """Whether the pass for CPUs has the expected hidden states."""
+        assert self.cpu_pass is not None
+        try:
+            shared = self.cpu_pass.prefix_cache(ids[:2])
+            cache = RowCache(shared, 2, len(ids))
+            first = self.cpu_pass.run(cache, [0, 1], [ids[2:5], ids[2:3]], [0, 0])
+            second = self.cpu_pass.run(cache, [0], [ids[4:]], [2])
+        except UNSUPPORTED_CALL:
+            return False
+        found = torch.cat([first[[0, 1, 3]], second])
+        return same_hidden_states(found, expected[[2, 3, 2, *range(4, len(ids))]])
 
     def rows(self, count: int, capacity: int) -> BatchCache:
         """Create a batch whose rows hold the prefix.
@@ -129,6 +163,10 @@ class Engine:
         """
         if not self.cached:
             return RecomputedBatch(self, count)
+        if self.cpu_pass is not None:
+            if self._shared is None:
+                self._shared = self.cpu_pass.prefix_cache(self.prefix)
+            return CPUBatch(self.cpu_pass, RowCache(self._shared, count, capacity))
         cache = self.fork_prefix(count, capacity)
         return KeyValueBatch(self, cache, len(self.prefix))
 
@@ -204,6 +242,37 @@ class Engine:
         chosen = table.gather(1, index[:, None])[:, 0]
         logp = best - logits.logsumexp(1)
         return chosen.tolist(), logp.tolist(), (best - second).tolist()
+
+
+class CPUBatch(BatchCache):
+    """A batch for `CPUPass`, whose rows share the keys and values of the prefix.
+
+    cpu_pass (CPUPass): The forward pass.
+    cache (RowCache): The keys and values of the rows.
+    """
+
+    def __init__(self, cpu_pass: CPUPass, cache: RowCache):
+        self.cpu_pass = cpu_pass
+        self.cache = cache
+
+    @torch.inference_mode()
+    def feed(
+        self, rows: Sequence[int], ids: Sequence[Sequence[int]], starts: Sequence[int]
+    ) -> list[Tensor]:
+        needed = max(start + len(new) for start, new in zip(starts, ids, strict=True))
+        if needed > self.cache.capacity:
+            capacity = max(needed, self.cache.capacity * 3 // 2)
+            self.cache = self.cache.resized(self.cache.rows, capacity)
+        hidden = self.cpu_pass.run(self.cache, rows, ids, starts)
+        return list(hidden.split([len(new) for new in ids]))
+
+    @torch.inference_mode()
+    def move(self, source: int, target: int) -> None:
+        self.cache.move(source, target)
+
+    @torch.inference_mode()
+    def resize(self, count: int, capacity: int) -> None:
+        self.cache = self.cache.resized(count, capacity)
 
 
 class KeyValueBatch(BatchCache):

@@ -182,6 +182,23 @@ def _block_cuts(lengths: Sequence[int], first: int, last: int) -> list[int]:
     ]
 
 
+def column_cuts(lengths: Sequence[int], longest: int) -> list[tuple[int, int]]:
+    """Cut the columns of padded rows into blocks of little padding.
+
+    lengths (Sequence[int]): The lengths of the rows, in any order.
+    longest (int): Blocks of more columns are cut further.
+    RETURNS (list[tuple[int, int]]): The first column of each block, and the column
+        behind its last.
+    """
+    ordered = sorted(lengths)
+    cuts = [0, *_block_cuts(ordered, 0, ordered[-1]), ordered[-1]]
+    return [
+        (start, min(start + longest, last))
+        for first, last in pairwise(cuts)
+        for start in range(first, last, longest)
+    ]
+
+
 def grouped_attention(
     module: nn.Module,
     query: Tensor,

@@ -37,6 +37,15 @@ def same_hidden_states(found: Tensor, expected: Tensor) -> bool:
     return bool(gap <= 0.05 * expected.float().abs().max())
 
 
+def middle_index(count: int) -> int:
+    """Choose the middle layer, whose hidden states the draft head reads.
+
+    count (int): The number of layers.
+    RETURNS (int): The index of the layer.
+    """
+    return max(0, count * 5 // 9 - 1)
+
+
 class HiddenStateHook:
     """A forward hook that records the output of a middle layer, thread by thread.
 
@@ -59,7 +68,7 @@ class HiddenStateHook:
 
         layers = getattr(decoder, "layers", None)
         if isinstance(layers, nn.ModuleList) and len(layers):
-            middle = layers[max(0, len(layers) * 5 // 9 - 1)]
+            middle = layers[middle_index(len(layers))]
             handle = middle.register_forward_hook(record)
             weakref.finalize(self, handle.remove)
 

@@ -80,13 +80,19 @@ def freeze_norms(network: nn.Module) -> None:
     """
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            replacement = _replacement(child)
+            replacement = frozen_norm(child)
             if replacement is not None:
                 setattr(parent, name, replacement)
 
 
 @torch.no_grad()
-def _replacement(norm: nn.Module) -> FrozenRMSNorm | None:
+def frozen_norm(norm: nn.Module) -> FrozenRMSNorm | None:
+    """Make the norm that replaces a frozen RMS norm.
+
+    norm (nn.Module): Any module.
+    RETURNS (FrozenRMSNorm | None): A norm over the same weight that returns exactly the
+        same numbers for a sample; None if the module is no frozen RMS norm.
+    """
     if not type(norm).__name__.endswith("RMSNorm"):
         return None
     values = (getattr(norm, name, None) for name in _EPS_NAMES)

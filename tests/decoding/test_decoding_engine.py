@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from decoding_cases import FAMILIES, Setting
+from decoding_cases import FAMILIES, Setting, same_outputs
 
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
 from spacy_genner.decoding.engine import Engine
 from spacy_genner.models.base_model import get_base, share_modules, text_decoder
+from spacy_genner.models.cpu_pass import CPUPass
 
 
 @pytest.fixture(
@@ -61,3 +62,38 @@ def test_an_unknown_kind_of_head_is_refused(tiny_base):
     network.__class__ = Doubled
     with pytest.raises(ValueError, match="G105"):
         Engine(network, text_decoder(network), [1, 5, 6])
+
+
+@pytest.mark.parametrize("family", ["gemma3", "llama", "mistral", "qwen2", "qwen3"])
+def test_the_pass_for_cpus_gives_the_same_results(tiny_base, family, monkeypatch):
+    kind = "metaspace" if family == "gemma3" else "bytelevel"
+    setting = Setting(
+        tiny_base(family, kind), "inline_bracketed", dtype="float32", with_head=True
+    )
+    assert setting.engine.cpu_pass is not None
+    tasks = setting.tasks(20, seed=31)
+    drafted = DraftDecoder(700).decode(setting.engine, tasks)
+    steps = StepDecoder(700).decode(setting.engine, tasks)
+    assert same_outputs(drafted, steps)
+    monkeypatch.setattr(setting.engine, "cpu_pass", None)
+    others = DraftDecoder(700).decode(setting.engine, tasks)
+    assert same_outputs(drafted, others)
+    for found, expected in zip(drafted, others, strict=True):
+        logps = [decision.logp for decision in expected.decisions]
+        assert [d.logp for d in found.decisions] == pytest.approx(logps, abs=1e-3)
+
+
+def test_a_pass_that_computes_something_else_is_not_used(tiny_base, monkeypatch):
+    base = get_base(str(tiny_base("llama")), dtype="float32", device="cpu")
+    network = base.model
+    make = lambda: Engine(network, text_decoder(network), [1, 5, 6])  # noqa: E731
+    assert make().cpu_pass is not None
+    run = CPUPass.run
+    monkeypatch.setattr(CPUPass, "run", lambda *args: run(*args) * 1.2)
+    assert make().cpu_pass is None
+
+    def fail(*args):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(CPUPass, "run", fail)
+    assert make().cpu_pass is None

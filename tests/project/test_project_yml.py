@@ -15,7 +15,16 @@ import spacy_genner.cli  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 SPACY = typer.main.get_command(app)
-WORKFLOWS = ("all", "genia", "baselines", "formats", "universal")
+WORKFLOWS = (
+    "all",
+    "genia",
+    "baselines",
+    "formats",
+    "universal",
+    "memorisation",
+    "abilities",
+    "study",
+)
 # Their own tests check the options of scripts.
 SCRIPTS = "benchmarks/"
 

@@ -11,7 +11,7 @@ metric may reward short ones.
 import logging
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module, util
 from pathlib import Path
@@ -105,6 +105,10 @@ class AbilitiesStudy:
     limit: int = 100
     seed: int = 0
     batch_size: int = 8
+    # The row, the network and the tokenizer that were used last.
+    _made: tuple[str, Any, Any] = field(
+        default=("", None, None), init=False, repr=False
+    )
 
     def run(self) -> dict[str, Any]:
         """Train the control, run all tasks that have no result yet, and write the
@@ -223,9 +227,6 @@ class AbilitiesStudy:
             }[row]()
             self._made = (row, network, lm.tokenizer)
         return self._made[1:]
-
-    def __post_init__(self) -> None:
-        self._made: tuple[str, Any, Any] = ("", None, None)
 
     # The summary
 

@@ -260,7 +260,9 @@ of updates, and the last checkpoint was scored.
         bars = [
             Bar(
                 f"{_name(corpus)}, {NAMES[kind]}",
-                *(100 * row[key] for key in ("r", "low", "high")),
+                100 * row["r"],
+                100 * row["low"],
+                100 * row["high"],
                 NAMES[kind],
             )
             for corpus, found in self._memory.items()
@@ -380,7 +382,9 @@ of updates, and the last checkpoint was scored.
                 bars.append(
                     Bar(
                         f"{task}, {NAMES[row]}",
-                        *(100 * each[key] for key in ("score", "low", "high")),
+                        100 * each["score"],
+                        100 * each["low"],
+                        100 * each["high"],
                         NAMES[row],
                     )
                 )
@@ -535,9 +539,9 @@ bootstrap; 0 for training.
 
     def _bar(self, result: Mapping[str, Any], name: str, corpus: str) -> Bar:
         row = score_row(result)
-        values = (100 * row[key] for key in ("f", "low", "high"))
+        f, low, high = (100 * row[key] for key in ("f", "low", "high"))
         label = f"{_name(corpus)}, {name.strip('`')}"
-        return Bar(label, *values, _name(corpus))
+        return Bar(label, f, low, high, _name(corpus))
 
     def _figure(
         self, name: str, title: str, bars: Sequence[Bar], x_label: str = "F1"

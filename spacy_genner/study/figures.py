@@ -120,7 +120,7 @@ def _draw(title: str, draw: Callable[[Any], None], rows: int, path: Path) -> Non
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    settings = {
+    settings: Any = {
         # The ids of elements derive from this in place of a random number.
         "svg.hashsalt": "spacy-genner",
         # Text stays text: it can be searched, and has the font of the page.

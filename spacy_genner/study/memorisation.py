@@ -7,7 +7,7 @@ other labels, for other mentions, and without contexts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,11 @@ class MemorisationStudy:
     corpus: Path
     name: str = "corpus"
     seed: int = 0
+    # The pipeline that was used last.
+    _loaded: tuple[Path, Language] | None = field(default=None, init=False, repr=False)
+    _read: dict[Path, list[Annotated]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def run(self) -> dict[str, Any]:
         """Make all runs that have no result yet, and write the summary.
@@ -267,7 +272,7 @@ class MemorisationStudy:
 
     @cached_property
     def _maker(self) -> DocMaker:
-        maker = DocMaker(self._nlp.lang, self.key)
+        maker = DocMaker(str(self._nlp.lang), self.key)
         maker.nlp.tokenizer = self._nlp.tokenizer
         return maker
 
@@ -311,10 +316,6 @@ class MemorisationStudy:
             self._loaded = None
             self._loaded = (pipeline, load_pipeline(str(pipeline)))
         return self._loaded[1]
-
-    def __post_init__(self) -> None:
-        self._loaded: tuple[Path, Language] | None = None
-        self._read: dict[Path, list[Annotated]] = {}
 
     def _stage(self, name: str) -> str:
         return f"{SUMMARY}/{name}"

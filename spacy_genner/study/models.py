@@ -92,7 +92,10 @@ class ModelRun:
         """
         self.stages.total = 2
         corpora = [self.train, self.test, self.labels]
-        identity = {"corpora": checksum(corpora), "model": self.model}
+        identity: dict[str, Any] = {
+            "corpora": checksum(corpora),
+            "model": self.model,
+        }
         overrides = {
             "vars.base": MODELS[self.model].base,
             "vars.revision": self.revision,

@@ -214,6 +214,8 @@ def make_study(files, data, folder, **changes):
         "stages": Stages(folder / "metrics", folder / "training"),
         "corpus": folder / "corpus",
         "limit": 2,
+        # Four questions of ten words are a batch.
+        "batch_size": 4,
     }
     return AbilitiesStudy(**{**given, **changes})
 

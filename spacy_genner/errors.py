@@ -1580,6 +1580,41 @@ class Errors(metaclass=_Coded):
         "folder, so that it is clear what is sent."
     )
 
+    # G92: sweeps
+    G920 = (
+        "The file of the sweep {path} cannot be used: {reason}. Expected an object "
+        "with any of 'grid', 'cases' and 'seeds', in JSON, or as a .cfg file with the "
+        "section [grid] and 'cases' and 'seeds' in [sweep]."
+    )
+    G921 = (
+        "{path}: {key!r} is {found!r}. Expected in 'grid' a list of at least one value "
+        "for each dotted key, in 'cases' a list of objects of settings by their dotted "
+        "keys, and in 'seeds' a list of whole numbers."
+    )
+    G922 = (
+        "{path}: {key!r} cannot be varied. Expected the dotted key of a setting, such "
+        "as 'training.dropout'. Seeds have a list of their own, 'seeds'."
+    )
+    G923 = (
+        "The run {name} of the sweep has no valid config: {reason}. Correct {path}, "
+        "the overrides, or the file of the sweep."
+    )
+    G924 = (
+        "The run in {folder} was trained with other settings or data ({changed}). Give "
+        "another --output, or remove the folder to train the run again."
+    )
+    G925 = (
+        "Another process works in {folder}. Wait for its end, or give another --output."
+    )
+    G926 = (
+        "{count} of {total} runs of the sweep have failed: {names}. The file log.txt "
+        "in the folder of a run has the reason. The same command tries them again."
+    )
+    G927 = (
+        "{path} has no setting {key!r}, so varying it would have no effect. Expected, "
+        "in the same section, one of: {found}."
+    )
+
     # G94: the study
     G940 = (
         "{path} belongs to a run with other settings or files ({changed}). Use --fresh "
@@ -1910,3 +1945,6 @@ class Warnings(metaclass=_Coded):
         "Loading does not need them."
     )
     W904 = "These files are no part of the pipeline and are left out: {found}."
+
+    # W92: sweeps
+    W920 = "The run {name} has failed: {reason} The sweep goes on. Its log is in {log}."

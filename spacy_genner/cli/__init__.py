@@ -22,6 +22,7 @@ from . import (  # noqa: F401
     serve,
     split,
     study,
+    sweep,
     train,
 )
 from ._util import app

@@ -89,13 +89,8 @@ def train(
       python -m spacy genner train configs/demo.cfg -o training/demo --auto-resume
     """
     from spacy.cli._util import import_code
-    from spacy.training.initialize import init_nlp
-    from spacy.util import load_config_from_str
 
-    from ..io import read_text
-    from ..training.checkpoint import FOLDER, Checkpoint
-    from ..training.loop import Stop, check_training_config, fill_total_steps
-    from ..training.loop import train as train_pipeline
+    from ..training.checkpoint import FOLDER
 
     overrides = parse_overrides(ctx.args)
     if output is None and resume is None:
@@ -111,13 +106,53 @@ def train(
     if not config_path.is_file():
         raise ValueError(Errors.G520.format(path=config_path))
     import_code(code)
-    checkpoint = None if resume is None else Checkpoint.read(resume / FOLDER)
     target = output or resume
     assert target is not None
+    run_training(
+        config_path,
+        target,
+        resume=resume,
+        overrides=overrides,
+        gpu_id=gpu_id,
+        checkpoint_minutes=checkpoint_minutes,
+    )
+
+
+def run_training(
+    config_path: Path,
+    target: Path,
+    *,
+    resume: Path | None = None,
+    overrides: dict[str, Any] | None = None,
+    gpu_id: int = -1,
+    checkpoint_minutes: float = 10.0,
+) -> None:
+    """Train a pipeline from a config file.
+
+    config_path (Path): The training config.
+    target (Path): The output folder, which is created.
+    resume (Path | None): The output folder of an interrupted run to continue.
+    overrides (dict[str, Any] | None): Values that replace those of the config, by
+        their dotted keys.
+    gpu_id (int): The number of the GPU; -1 uses the device of the config.
+    checkpoint_minutes (float): The maximum time between two checkpoints.
+    RAISES (ValueError): The config is not valid, or differs from that of the
+        interrupted run.
+    RAISES (Exit): A signal stopped the run. The checkpoint is written.
+    """
+    from spacy.training.initialize import init_nlp
+    from spacy.util import load_config_from_str
+
+    from ..io import read_text
+    from ..training.checkpoint import FOLDER, Checkpoint
+    from ..training.loop import Stop, check_training_config, fill_total_steps
+    from ..training.loop import train as train_pipeline
+
+    checkpoint = None if resume is None else Checkpoint.read(resume / FOLDER)
     use_gpu = choose_gpu(gpu_id)
     with names_config(config_path):
         config = load_config_from_str(
-            read_text(config_path), overrides=overrides, interpolate=False
+            read_text(config_path), overrides=overrides or {}, interpolate=False
         )
         check_training_config(config, config_path)
     target.mkdir(parents=True, exist_ok=True)

@@ -103,13 +103,14 @@ def test_wrong_usage_exits_with_2(workdir, name):
         "report": ". out.html",
         "serve": "model",
         "split": "data.spacy out",
+        "sweep": "tiny.cfg grid.json --output out",
         "table": ". out.md",
         "train": "tiny.cfg --output out",
     }[name]
     assert run(f"{name} {required} --no-such-option").exit_code == 2
-    # `train` takes overrides of its config, `app` and `serve` any number of models, and
-    # `demo` any number of texts.
-    if name not in ("app", "demo", "serve", "train"):
+    # `train` and `sweep` take overrides of a config, `app` and `serve` any number of
+    # models, and `demo` any number of texts.
+    if name not in ("app", "demo", "serve", "sweep", "train"):
         assert run(f"{name} {required} one-too-many").exit_code == 2
     assert run("nothing").exit_code == 2
     assert listing(workdir) == before

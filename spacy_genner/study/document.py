@@ -56,11 +56,11 @@ NAMES = {
     OFF: "tuned for NER, switched off",
 }
 LIMITS = """
-- **ACE 2005 and OntoNotes 5** are licensed and were not available. Their figures in the
-  study have none beside them here.
+- **ACE 2005 and OntoNotes 5** are licensed and were not available. The study's figures
+  for them have none beside them.
 - **CoNLL-2003** was not available. WikiGold has its four labels, but is another corpus,
   so the differences of the study on CoNLL-2003 are for orientation.
-- **The study's eight models** have 3 to 9 billion parameters. They need a GPU; see
+- **Models over 1.5 billion parameters**, such as the study's eight, need a GPU; see
   [Run the study](study_run.md#the-studys-eight-models).
 - **One seed.** The intervals are those of the test documents (percentile bootstrap,
   95 %). The variation between training runs comes on top.
@@ -159,8 +159,9 @@ Language Models" (arXiv 2601.17898), answered for `{base}`. This page is written
 describes them. Scores are micro-F1 over exact spans and labels, in percent, with 95 %
 intervals (bootstrap over documents, 1,000 draws, seed {self._seed}).
 
-Data: {sizes}. All language models of a corpus saw the same sentences in the same number
-of updates, and the last checkpoint was scored.
+Data: {sizes}. All language models of a
+corpus saw the same sentences in the same number of updates, and the last checkpoint was
+scored.
 """
 
     @property
@@ -173,7 +174,7 @@ of updates, and the last checkpoint was scored.
             "spaCy's `ner` and `spancat` are small networks that are trained from "
             "scratch, without a transformer. `ner` finds no nested spans.\n",
         ]
-        bars = []
+        bars, said = [], []
         for corpus, found in self._scored.items():
             names = (*BASELINES, BRACKETED)
             rows = [self._score_cells(_system(n), found[n]) for n in names]
@@ -181,9 +182,10 @@ of updates, and the last checkpoint was scored.
             parts += [f"### {_name(corpus)}\n", markdown_table(header, rows)]
             bars += [self._bar(found[n], _system(n), corpus) for n in names]
             best = max(BASELINES, key=lambda n: found[n]["micro_f"])
-            parts.append(
-                f"The generative model is {_difference(found[BRACKETED], found[best])} "
-                f"`{best}`, the better of the two.\n"
+            said.append(
+                f"On {_name(corpus)}, the generative model is "
+                f"{_difference(found[BRACKETED], found[best])} `{best}`, the better of "
+                "the two."
             )
         parts.append(self._figure("encoders", "F1 by system", bars))
         published = [
@@ -198,16 +200,22 @@ of updates, and the last checkpoint was scored.
             "What the study reports, for models that saw the whole training data:\n",
             markdown_table(("", *CORPORA.values()), published),
             _verdict(
-                "The figures compare the systems at this number of training sentences",
-                "They do not say how a tuned encoder such as BERT would do here, which "
-                "was not trained, nor which system is better on the whole data",
+                " ".join(said),
+                "The figures hold for this number of training sentences. They do not "
+                "tell how a tuned encoder such as BERT would do, which was not trained "
+                "here, nor which system is better on the whole data.",
             ),
         ]
         return "\n".join(parts)
 
     def _formats(self) -> str:
-        parts = ["## Which output format? (RQ2)\n"]
-        bars = []
+        free = self._scored[self.corpora[0]][BRACKETED]["free"].get("documents")
+        parts = [
+            "## Which output format? (RQ2)\n",
+            "All formats had the same sentences in the same updates. Without the "
+            f"grammar, {free or 'the same'} sentences were decoded.\n",
+        ]
+        bars, said = [], []
         for corpus, found in self._scored.items():
             mean = {n: MEAN_BY_FORMAT[n].get(corpus) for n in FORMATS}
             ordered = sorted(FORMATS, key=lambda n: -found[n]["micro_f"])
@@ -231,16 +239,17 @@ of updates, and the last checkpoint was scored.
             )
             parts += [f"### {_name(corpus)}\n", markdown_table(header, rows)]
             first, last = found[ordered[0]], found[ordered[-1]]
-            parts.append(
-                f"`{ordered[0]}` is {_difference(first, last)} `{ordered[-1]}`.\n"
+            said.append(
+                f"On {_name(corpus)}, `{ordered[0]}` is {_difference(first, last)} "
+                f"`{ordered[-1]}`."
             )
         parts += [
             self._figure("formats", "F1 by output format", bars),
             _verdict(
-                "The grammar makes every output well formed, so the column without it "
-                "is the one to set beside the study, which decodes freely",
-                "After this few updates the figures show which format is learned "
-                "fastest, and not which one is best in the end",
+                " ".join(said),
+                "After this few updates the figures tell which format is learned "
+                "fastest, and not which one is best in the end. The study decodes "
+                "freely, so its means compare with the column without the grammar.",
             ),
         ]
         return "\n".join(parts)
@@ -284,7 +293,7 @@ of updates, and the last checkpoint was scored.
             ]
             for name in names
         ]
-        header = (*_RUN_HEADER, "the study, CoNLL-2003")
+        header = (*_RUN_HEADER, "difference in the study, CoNLL-2003")
         return markdown_table(header, rows)
 
     def _asked(self, found: Mapping[str, Any]) -> str:
@@ -335,25 +344,31 @@ of updates, and the last checkpoint was scored.
                 for adapter in (PLAIN, SHUFFLED)
             }
             said = " and ".join(
-                f"{who} {_OBEYS if follows[adapter] else _DISOBEYS}"
+                f"{who} {_OBEYS if follows[adapter] else _DISOBEYS} "
+                f"(F1 {_percent(row['f'])}, by habit {_percent(row['habit']['f'])})"
                 for adapter, who in (
                     (PLAIN, "the plain run"),
                     (SHUFFLED, "the adapter with shuffled labels"),
                 )
+                for row in [runs[f"{adapter}_exchanged"]]
             )
             lost = 100 * (recall["seen"]["r"] - recall["unseen"]["r"])
             swapped = 100 * runs["swapped"]["against_plain"]["difference"]
+            letters = 100 * runs["letters"]["against_plain"]["difference"]
             masked = 100 * runs["masked"]["against_plain"]["difference"]
             sentences.append(
                 f"On {_name(corpus)}, {said} when names are exchanged; recall is "
-                f"{lost:.1f} points lower for mentions that training has never seen; "
-                f"held-out mentions change F1 by {swapped:+.1f} points, and masked "
+                f"{abs(lost):.1f} points {'lower' if lost >= 0 else 'higher'} for "
+                "mentions that training has never seen; letters for labels change F1 "
+                f"by {letters:+.1f} points with definitions; held-out mentions change "
+                f"it by {swapped:+.1f} points, and masked "
                 f"contexts by {masked:+.1f}."
             )
         return _verdict(
-            " ".join(sentences).rstrip("."),
+            " ".join(sentences),
             "The base may have seen test mentions before it was tuned, so `never seen` "
-            "refers to the training sentences alone",
+            "refers to the training sentences alone. A text without contexts is unlike "
+            "any in training, so a lower score may come from that, too.",
         )
 
     def _abilities(self) -> str:
@@ -416,10 +431,11 @@ of updates, and the last checkpoint was scored.
         parts.append(
             _verdict(
                 "Scores whose interval does not overlap that of the base: "
-                + (", ".join(outside) or "none"),
+                + (", ".join(outside) or "none")
+                + ".",
                 "Small samples hide changes of a few points, and a base of this size "
                 "is close to chance on questions with choices, where nothing can be "
-                "lost",
+                "lost.",
             )
         )
         return "\n".join(parts)
@@ -490,6 +506,8 @@ bootstrap; 0 for training.
                 for each in found.values()
             )
             rows.append([_name(corpus), "baselines and formats, training", training])
+            scoring = sum(found[name]["run"]["seconds"] for name in BASELINES)
+            rows.append([_name(corpus), "baselines, scoring", scoring])
         for corpus, found in self._memory.items():
             for key, seconds in found["seconds"].items():
                 rows.append([_name(corpus), f"memorisation, {key}", seconds])
@@ -501,9 +519,9 @@ bootstrap; 0 for training.
         return (
             "## Time\n\n"
             + markdown_table(("corpus", "stage", "minutes"), cells)
-            + f"\nTogether {total:.0f} minutes, without the scoring of the formats and "
-            f"the baselines. Device: {run['device']}, {run['threads']} threads of "
-            f"{run['cpus']} CPUs, torch {run['versions']['torch']}.\n"
+            + f"\nTogether {total:.0f} minutes, without the scoring of the formats. "
+            f"Device: {run['device']}, {run['threads']} threads of {run['cpus']} CPUs, "
+            f"torch {run['versions']['torch']}.\n"
         )
 
     # Parts of sections
@@ -601,4 +619,4 @@ def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 def _verdict(says: str, cannot: str) -> str:
-    return f"**What this says.** {says}. **What it cannot say.** {cannot}.\n"
+    return f"**What this says.** {says}\n\n**What it cannot say.** {cannot}\n"

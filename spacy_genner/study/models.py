@@ -178,23 +178,25 @@ def _cells(result: Mapping[str, Any]) -> list[str]:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a table. The first column is aligned to the left, and the others are to
-    the right if the cells of the first row begin with a digit or a sign.
+    """Format a table. A column is aligned to the right if all its cells are numbers,
+    or empty.
 
     header (Sequence[str]): The names of the columns.
     rows (Sequence[Sequence[str]]): The cells of each row.
     RETURNS (str): The table, ending with a line break.
     """
-    first = rows[0] if rows else [""] * len(header)
-    marks = [
-        "---:" if index and cell.lstrip("+-−")[:1].isdigit() else "---"
-        for index, cell in enumerate(first)
-    ]
+    columns = [[row[index] for row in rows] for index in range(len(header))]
+    marks = ["---:" if _are_numbers(column) else "---" for column in columns]
     lines = [list(header), marks, *map(list, rows)]
     return "".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n"
         for line in lines
     )
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    filled = [cell.lstrip("+-") for cell in cells if cell]
+    return bool(filled) and all(cell[:1].isdigit() for cell in filled)
 
 
 def write_table(folder: Path, output: Path) -> str:

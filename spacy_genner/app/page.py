@@ -5,8 +5,11 @@ scripts of the project's own (`static/`), which get values and never HTML: texts
 and messages become text nodes, so that a document can't contain anything that runs.
 """
 
+import asyncio
+import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +36,9 @@ _SETTINGS = {
 HOST = "127.0.0.1"
 PORT = 7860
 MAX_UPLOAD = "50mb"
+# How many seconds a stopped server waits for running requests, and for the document
+# that is scored. After twice the time it ends, whatever is running.
+GRACE = 2.0
 STATIC = Path(__file__).parent / "static"
 # Gradio's own script and style are inline, and its templates are compiled. Nothing may
 # be loaded from, or sent to, another address.
@@ -112,10 +118,14 @@ class Workbench:
             return get_format(self.format)
         return model.format if model else get_format("inline_bracketed")
 
-    def close(self) -> None:
-        """Close the correction, so that others can continue it."""
+    def close(self, timeout: float = 60.0) -> None:
+        """Close the correction, so that others can continue it.
+
+        timeout (float): How many seconds to wait for the document that a pipeline is
+            scoring.
+        """
         if self.session is not None:
-            self.session.close()
+            self.session.close(timeout)
 
     def correct(self, request: Any) -> dict[str, Any]:
         """Answer a request of the tab for corrections.
@@ -446,8 +456,11 @@ def build_app(workbench: Workbench) -> Any:
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # Set when the server stops: see `serve`.
+    app.state.stopping = asyncio.Event()
     app.mount("/genner", StaticFiles(directory=STATIC))
     app.add_middleware(_PolicyMiddleware)
+    app.add_middleware(_StoppingMiddleware, stopping=app.state.stopping)
     # A page of another site can't reach the server under a name of its own.
     app.add_middleware(
         TrustedHostMiddleware, allowed_hosts=[HOST, "localhost", "testserver"]
@@ -507,6 +520,43 @@ class _PolicyMiddleware:
         await self.app(scope, receive, send_with_policy)
 
 
+class _StoppingMiddleware:
+    """Ends the streams of open pages when the server stops. A page keeps one open as
+    long as it is shown, for which the server would wait.
+
+    app (Any): The application.
+    stopping (asyncio.Event): Set when the server stops.
+    """
+
+    def __init__(self, app: Any, stopping: asyncio.Event):
+        self.app = app
+        self.stopping = stopping
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def receive_or_stop() -> Any:
+            # After the body of a request, only the end of its connection is received.
+            waiting = [
+                asyncio.ensure_future(receive()),
+                asyncio.ensure_future(self.stopping.wait()),
+            ]
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                received = waiting[0]
+                return received.result() if received.done() else _DISCONNECTED
+            finally:
+                for each in waiting:
+                    each.cancel()
+
+        await self.app(scope, receive_or_stop, send)
+
+
+_DISCONNECTED = {"type": "http.disconnect"}
+
+
 def bind(port: int) -> socket.socket:
     """Reserve a port of this machine, before models are loaded. A browser that opens
     the page too early waits for it.
@@ -530,14 +580,38 @@ def bind(port: int) -> socket.socket:
 
 
 def serve(app: Any, bound: socket.socket) -> None:
-    """Run the server until it is interrupted.
+    """Run the server until it is interrupted. Each step of a correction is saved before
+    its request ends, so a request that runs too long can be cut off.
 
     app (fastapi.FastAPI): The application.
     bound (socket.socket): The listening socket.
     """
     import uvicorn
 
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: Any = None) -> None:
+            app.state.stopping.set()
+            # A model can't be interrupted, and a request that is cut off is no error.
+            _end_after(2 * GRACE)
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
+
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=round(GRACE)
+    )
     # The server shuts down first, and then raises the interrupt again.
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[bound])
+        Server(config).run(sockets=[bound])
+
+
+def _end_after(seconds: float) -> None:
+    """End the process after some time, unless it has ended by then."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

@@ -181,11 +181,15 @@ class CorrectionSession:
         self._part = 0
         self._reorder()
 
-    def close(self) -> None:
-        """Stop the background task and let others correct the file."""
+    def close(self, timeout: float = 60.0) -> None:
+        """Stop the background task and let others correct the file.
+
+        timeout (float): How many seconds to wait for the document that the task is
+            scoring.
+        """
         self.scoring.stop.set()
         if self.scoring.thread is not None:
-            self.scoring.thread.join(timeout=60.0)
+            self.scoring.thread.join(timeout)
         self._file_lock.release()
 
     # Requests of a page

@@ -1,5 +1,6 @@
 """`genner app`: a page to try pipelines and to correct annotations."""
 
+import gc
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -126,7 +127,7 @@ def run_app(
         raise typer.BadParameter("--output requires --corpus FILE.")
     from spacy.cli._util import import_code
 
-    from ..app.page import HOST, Workbench, bind, build_app, serve
+    from ..app.page import GRACE, HOST, Workbench, bind, build_app, serve
     from ..corpora.convert import DocMaker
 
     import_code(code)
@@ -144,7 +145,10 @@ def run_app(
     try:
         serve(page, bound)
     finally:
-        workbench.close()
+        workbench.close(GRACE)
+        # At its end, Python looks for garbage in all objects of all libraries, which
+        # takes seconds on a busy machine.
+        gc.freeze()
 
 
 def _load(name: str, spans_key: str | None) -> "AppModel":

@@ -2,6 +2,8 @@
 as --code."""
 
 import re
+import time
+from pathlib import Path
 
 import numpy
 from spacy.language import Language
@@ -17,10 +19,13 @@ RULES = [
 
 @Language.factory("browser_test_rules", default_config={"skip": ""})
 def make_rules(nlp: Language, name: str, skip: str):
-    """A component that writes a span group as `generative_ner` does. It fails on "boom"
-    and repairs "odd"."""
+    """A component that writes a span group as `generative_ner` does. It fails on
+    "boom", repairs "odd" and takes a minute for "slow"."""
 
     def mark(doc: Doc) -> Doc:
+        if "slow" in doc.text:
+            Path("at-work").touch()
+            time.sleep(60)
         if "boom" in doc.text:
             raise ValueError("it went off <i>here</i>")
         found = [

@@ -6,7 +6,7 @@ statuses and issues, see why labels are fixed and edit them where they are free;
 reject, relabel, move boundaries, mark text with the mouse and add spans, delete, undo,
 redo, finish and skip by keys and buttons, go to documents and parts, order, be refused
 crossing spans, continue in a second page, read the keys and the commands, open another
-corpus, lose the server, and go on after it was killed.
+corpus, lose the server, go on after it was killed, and stop it with Ctrl+C.
 """
 
 import json
@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -672,3 +673,42 @@ def test_other_sites_can_not_use_the_server(browser, models, serve, tmp_path):
             error.close()
         assert found == expected, headers
     server.stop()
+
+
+@pytest.mark.parametrize("at_work", [False, True])
+def test_an_interrupt_ends_the_command(
+    browser, models, serve, visit, tmp_path, at_work
+):
+    """Neither the streams of an open page nor a pipeline at work keep it waiting."""
+    write_corpus(tmp_path)
+    server = serve(models / "rules", "--corpus", "in.jsonl")
+    watched = visit(server)
+    editor = Editor(watched.page)
+    editor.wait(FIRST)
+    editor.press("Tab", "a")
+    editor.wait(["✓ GPE 0.95", "ORG 0.55", "GPE 0.95"])
+    before = saved(tmp_path)
+    if at_work:
+        tab(watched.page, "Try")
+        annotate(watched.page, "slow")
+        wait_for(tmp_path / "at-work")
+    start = time.monotonic()
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(timeout=30) == 0
+    # Once the time for requests is over, only that of a busy machine is added.
+    assert time.monotonic() - start < (10 if at_work else 5)
+    assert server.process.stdout.read() == ""
+    assert (tmp_path / "server.log").read_text("utf8") == ""
+    assert saved(tmp_path) == before
+    # The failed requests are reported by the browser.
+    watched.page.close()
+    watched.problems.clear()
+    server.stop()
+
+
+def wait_for(path):
+    for _ in range(300):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError(path)

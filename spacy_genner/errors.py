@@ -1645,6 +1645,11 @@ class Errors(metaclass=_Coded):
         "workflow first: spacy project run study"
     )
     G950 = "There is no task {found!r}. Expected one of: {expected}."
+    G952 = (
+        "The config of {path} has no setting {found}, which a training with other texts "
+        "or labels replaces. Train the pipeline with a config that reads a corpus from "
+        "a path, and labels with spacy.read_labels.v1, such as configs/genia.cfg."
+    )
 
     # G96: the demo
     G960 = (

@@ -27,12 +27,13 @@ from ..io import check_place
 from ..models.language_model import LanguageModel
 from ..pipeline.loading import find_component, load_pipeline
 from .answers import extraction_scores, mean_interval
-from .stages import Stages, checksum, training_seconds
+from .stages import Stages, check_replaceable, checksum, training_seconds
 
 BASE, NER, COPY, OFF = ROWS = ("base", "ner", "copy", "off")
 SUMMARY = "abilities"
 TASK_FOLDER = Path(__file__).parent / "tasks"
 SAMPLES = 1000
+_CORPORA = ("corpora.train.path", "corpora.dev.path")
 
 
 class TaskInfo(NamedTuple):
@@ -170,6 +171,7 @@ class AbilitiesStudy:
 
     def _train_control(self) -> Path:
         """Train an adapter on the same texts, without their spans."""
+        check_replaceable(self.ner / "config.cfg", _CORPORA)
         nlp = self._ner_nlp
         component = find_component(nlp, str(self.ner))
         train = self.corpus / f"{COPY}.spacy"
@@ -179,7 +181,7 @@ class AbilitiesStudy:
             doc.user_data.pop(UNALIGNED, None)
         check_place(train)
         write_docbin(docs, train, WriteOptions(), ConversionCounts())
-        overrides = {"corpora.train.path": str(train), "corpora.dev.path": str(train)}
+        overrides = dict.fromkeys(_CORPORA, str(train))
         with warnings.catch_warnings():
             # No document of the corpus has a span.
             warnings.filterwarnings("ignore", message=r"\[W30[13]\]")

@@ -45,7 +45,7 @@ from .label_changes import (
     without_definitions,
 )
 from .scores import score_pipeline
-from .stages import Stages, checksum, training_seconds
+from .stages import Stages, check_replaceable, checksum, training_seconds
 from .text_changes import (
     Changed,
     held_out_mentions,
@@ -70,6 +70,7 @@ RUNS = (
     *TEXTS,
 )
 SUMMARY = "memorisation"
+_CORPORA = ("corpora.train.path", "corpora.dev.path")
 
 
 @dataclass
@@ -114,7 +115,7 @@ class MemorisationStudy:
             is not annotated, or a result belongs to other settings.
         """
         check_gold(list(load_docs(self.test, spacy.blank("xx").vocab)), self.key)
-        self._check_labels()
+        self._check_plain()
         self.stages.total = len(RUNS) + len(TRAININGS) + 1
         found = {PLAIN: self._evaluate(PLAIN, self.plain)}
         for name in TRAININGS:
@@ -160,10 +161,14 @@ class MemorisationStudy:
         component = self._component(self._nlp)
         return next(name for name, pipe in self._nlp.pipeline if pipe is component)
 
-    def _check_labels(self) -> None:
+    def _check_plain(self) -> None:
+        """Check what the other runs need, before any of them takes time."""
+        keys = (*_CORPORA, f"initialize.components.{self._place}.labels.path")
+        check_replaceable(self.plain / "config.cfg", keys)
         lacking = [label for label, text in self.labels.items() if not text]
         if lacking:
             raise ValueError(Errors.G944.format(path=self.plain, found=lacking))
+        exchanged(self.labels)
 
     @cached_property
     def _mentions(self) -> Mentions:
@@ -196,8 +201,7 @@ class MemorisationStudy:
         self._write_training_corpus(name, train, labels)
         overrides: dict[str, Any] = {
             # The dev corpus has the plain labels, and selects nothing.
-            "corpora.train.path": str(train),
-            "corpora.dev.path": str(train),
+            **dict.fromkeys(_CORPORA, str(train)),
             f"initialize.components.{self._place}.labels.path": str(labels),
         }
         # The draft head belongs to fixed labels, in a fixed order.

@@ -185,6 +185,22 @@ def train_pipeline(config: Path, overrides: dict[str, Any], output: Path) -> Non
     train(nlp, output, checkpoint=checkpoint, checkpoint_minutes=2.0)
 
 
+def check_replaceable(config: Path, keys: Iterable[str]) -> None:
+    """Check that a training config has the settings that other runs replace.
+
+    config (Path): The config.
+    keys (Iterable[str]): The settings, by dotted name.
+    RAISES (ValueError): The config lacks one of them.
+    """
+    loaded = load_config(config, interpolate=True)
+    for key in keys:
+        value: Any = loaded
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            raise ValueError(Errors.G952.format(path=config.parent, found=key))
+
+
 def training_seconds(folder: Path) -> float:
     """Read the time of a training run that has ended.
 

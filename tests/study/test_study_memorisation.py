@@ -1,6 +1,7 @@
 """Memorisation: trainings with other labels, and a tuned adapter asked otherwise."""
 
 import json
+import shutil
 
 import pytest
 import spacy
@@ -196,6 +197,16 @@ def test_labels_without_definitions_are_refused(files, tmp_path, tiny_base):
     stages.train_pipeline(config, run, tmp_path / "bare")
     with pytest.raises(ValueError, match="G944.*'ORG', 'GPE', 'PER'"):
         make_study(files, tmp_path, plain=tmp_path / "bare" / "model-last").run()
+
+
+def test_a_config_without_a_labels_file_is_refused(files, tmp_path):
+    plain = tmp_path / "plain"
+    shutil.copytree(files["plain"], plain)
+    text = (plain / "config.cfg").read_text("utf8")
+    block = text.index("[initialize.components.generative_ner.labels]")
+    (plain / "config.cfg").write_text(text[:block], "utf8")
+    with pytest.raises(ValueError, match="G952.*generative_ner.labels.path"):
+        make_study(files, tmp_path, plain=plain).run()
 
 
 def annotation(gold, predicted, text="abcdef"):

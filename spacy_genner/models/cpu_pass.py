@@ -18,6 +18,7 @@ A comparison with the model's own forward pass decides whether it is used.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -256,6 +257,16 @@ class _Norm:
         return (wide * self.scale(wide)).mul_(self.weight).to(dtype)
 
 
+@cache
+def has_post_ops() -> bool:
+    """RETURNS (bool): Whether this build of torch and this processor have oneDNN's
+    products in bfloat16. The builds for macOS lack them."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False
+
+
 class _Product:
     """A linear layer."""
 
@@ -263,7 +274,7 @@ class _Product:
         self.module = module
         # The layer of an adapter that is not merged has a forward pass of its own.
         plain = type(module) is nn.Linear and module.weight.dtype == torch.bfloat16
-        self.fuses = plain and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        self.fuses = plain and has_post_ops()
 
     def __call__(self, inputs: Tensor) -> Tensor:
         result: Tensor = self.module(inputs)

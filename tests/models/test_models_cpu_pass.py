@@ -1,11 +1,18 @@
 """The forward pass for CPUs: equal to that of transformers, never used elsewhere."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from spacy_genner.config.settings import LoraSettings
 from spacy_genner.models.base_model import get_base, share_modules, text_decoder
-from spacy_genner.models.cpu_pass import CPUPass, RowCache, UnsupportedLayer
+from spacy_genner.models.cpu_pass import (
+    CPUPass,
+    RowCache,
+    UnsupportedLayer,
+    has_post_ops,
+)
 from spacy_genner.models.lora import add_lora, lora_layers, merged, unmerged
 
 SUPPORTED = ["gemma3", "llama", "mistral", "qwen2", "qwen3"]
@@ -109,6 +116,21 @@ def test_bfloat16_differs_by_rounding_only(tiny_base, ids):
         error, other = ((x - expected).square().mean() for x in (found, theirs))
         # No further from the exact result than the rounding of transformers.
         assert error <= 1.5 * other
+
+
+def test_a_build_without_onednn(tiny_base, ids, monkeypatch):
+    base = get_base(str(tiny_base("gemma3")), dtype="bfloat16", device="cpu")
+    results = []
+    for missing in (False, True):
+        if missing:
+            monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+        has_post_ops.cache_clear()
+        run = make_pass(base.model)
+        assert not (missing and run.layers[0].mlp.fuses)
+        cache = RowCache(run.prefix_cache(ids[:10].tolist()), 1, 50)
+        results.append(run.run(cache, [0], [ids[10:].tolist()], [0]).float())
+    has_post_ops.cache_clear()
+    agree(*results, tolerance=0.1)
 
 
 @pytest.mark.parametrize("decoding", [merged, unmerged])

@@ -4,6 +4,7 @@ The spans stay the same, except for near ties that a different order of floating
 sums decides differently: an optimization changes when something is computed, not what.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,7 +15,7 @@ import torch
 from base import Context, Input, Output
 from systems.decoders import ProjectDecoder, chunks, in_batches, make_tasks
 
-from spacy_genner.decoding import batcher
+from spacy_genner.decoding import batcher, engine
 from spacy_genner.decoding.batcher import DecodingTask
 from spacy_genner.decoding.decoder import DraftDecoder
 from spacy_genner.decoding.drafts import InlineDraft
@@ -66,11 +67,21 @@ class WithoutReplacement(Ablation):
         return [outputs[index] for index in range(len(inputs))]
 
 
+class WithoutCPUPass(Ablation):
+    """The forward pass of transformers, with a copy of the prefix in each row, and
+    drafts of any length."""
+
+    def prepare(self, context: Context) -> None:
+        super().prepare(context)
+        self.engine.cpu_pass = None
+
+
 class WithoutPacking(Ablation):
     """Sequences that are padded to the longest."""
 
     def prepare(self, context: Context) -> None:
         super().prepare(context)
+        self.engine.cpu_pass = None
         self.engine.backbone.packs = False
 
 
@@ -82,6 +93,7 @@ class WithoutAttention(Ablation):
         network = share_modules(context.network)
         network.set_attn_implementation("sdpa")
         self.engine = _make_engine(context, network, context.encoder.prefix_ids)
+        self.engine.cpu_pass = None
 
 
 class WithoutMerging(Ablation):
@@ -122,6 +134,7 @@ def make_ablations() -> list[Ablation]:
         WithoutSharing("sharing"),
         WithoutBatching("company"),
         WithoutReplacement("replacement"),
+        WithoutCPUPass("cpu-pass"),
         WithoutPacking("packing"),
         WithoutAttention("attention"),
         Ablation("gathering", _full_vocabulary),
@@ -157,12 +170,15 @@ def _full_vocabulary() -> Iterator[None]:
 @contextmanager
 def _fixed_drafts() -> Iterator[None]:
     """Keep the expected spans as they are after a rejected draft."""
-    with patch.object(InlineDraft, "learn", lambda draft, place, chosen: None):
+    with patch.object(InlineDraft, "learn", lambda draft, *choices: None):
         yield
 
 
 @contextmanager
 def _unlimited_drafts() -> Iterator[None]:
     """Draft to the end of the output, even after a rejected draft."""
-    with patch.object(batcher, "MIN_DRAFT_LIMIT", sys.maxsize):
+    with (
+        patch.object(batcher, "MIN_DRAFT_LIMIT", sys.maxsize),
+        patch.object(engine, "ROW_COST", math.inf),
+    ):
         yield

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 # one. `MIN_DRAFT_LIMIT` tokens are always allowed.
 DRAFT_GROWTH = 4
 MIN_DRAFT_LIMIT = 64
+# Even of the longest texts, this many are decoded together if rows share the prefix,
+# unless there is no room for that many rows of `MIN_ROW_TOKENS` tokens.
+MIN_ROWS = 4
+MIN_ROW_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -191,13 +195,16 @@ class ActiveSequence:
         draft that completes the output is left out: no choice follows it."""
         return [*self.pending, *self.draft_ids[: len(self.draft_states) - 1]]
 
-    def write_draft(self) -> None:
-        """Draft the rest of the output, or nothing."""
+    def write_draft(self, pass_cost: float) -> None:
+        """Draft the rest of the output, a part of it, or nothing.
+
+        pass_cost (float): The cost of one more pass, in tokens.
+        """
         self.draft_ids, self.draft_states = [], [self.state]
         # The head proposes spans only after the prompt has run.
         awaits_head = self.uses_head and self.task.expected is None
         if self.draft is not None and not awaits_head:
-            ids, states = self.draft.write(self.state)
+            ids, states = self.draft.write(self.state, pass_cost)
             self.draft_ids = ids[: self.draft_limit]
             self.draft_states = states[: self.draft_limit + 1]
         self.passes += 1
@@ -216,6 +223,7 @@ class ActiveSequence:
         self.draft.use_proposer(proposer)
         if self.task.expected is None:
             self.draft.expect(proposer.likely_spans())
+            self.draft.trust(*proposer.certainty())
         self.uses_head = False
 
     def choice_points(self) -> list[tuple[int, State]]:
@@ -243,11 +251,12 @@ class ActiveSequence:
                 continue
             self.start += index
             self.pending = [id_]
-            if self.draft_ids:
+            if drafted is not None:
                 self.draft_limit = max(MIN_DRAFT_LIMIT, DRAFT_GROWTH * index)
             if self.draft is not None:
                 preferred = {place: choice[0] for place, choice in chosen.items()}
-                self.draft.learn(index, preferred)
+                certainty = {place: math.exp(c[1]) for place, c in chosen.items()}
+                self.draft.learn(index, preferred, certainty)
             return
         # The draft completed the output.
         self.pending, self.draft_ids, self.draft_states = [], [], []
@@ -299,8 +308,9 @@ class ContinuousBatcher:
         """
         while waiting or self._sequences:
             self._admit(waiting)
+            cost = self.engine.pass_cost(len(self._sequences))
             for sequence in self._sequences:
-                sequence.write_draft()
+                sequence.write_draft(cost)
             hidden = self._forward()
             for sequence, states in zip(self._sequences, hidden, strict=True):
                 sequence.use_head(self.engine, states)
@@ -315,7 +325,16 @@ class ContinuousBatcher:
     @property
     def _has_room(self) -> bool:
         count = len(self._sequences)
-        return not count or self._max_length * (count + 1) <= self.batch_tokens
+        return not count or count < self._most_rows()
+
+    def _most_rows(self) -> int:
+        """The number of rows that the cache may have while these sequences run."""
+        rows = self.batch_tokens // self._max_length
+        if self.engine.shares_prefix:
+            # Rows without the prefix take half of the memory, and short drafts need
+            # more of them to fill a pass.
+            rows = max(2 * rows, min(MIN_ROWS, self.batch_tokens // MIN_ROW_TOKENS))
+        return rows
 
     def _admit(self, waiting: deque[ActiveSequence]) -> None:
         while waiting and self._has_room:
@@ -326,9 +345,7 @@ class ContinuousBatcher:
     def _reserve(self) -> None:
         """Make room for the sequences, and for all that can enter while these are the
         longest."""
-        self._row_count = max(
-            len(self._sequences), self.batch_tokens // self._max_length
-        )
+        self._row_count = max(len(self._sequences), self._most_rows())
         # Room for some markup. The cache grows if a text has more.
         estimate = self._max_length * 5 // 4 + 16
         capacity = max(estimate, *(sequence.length for sequence in self._sequences))

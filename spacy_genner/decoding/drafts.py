@@ -10,14 +10,23 @@ the number of spans. `JsonDraft` writes the entries of the expected spans in ord
 In this module a word is a spaCy token. The end of a span is the word after its last.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from ..grammar import Grammar, InlineState, JsonGrammar, JsonState
 from ..grammar.base import WordSpan
 from ..grammar.inline import CLOSE, COPY, OPEN, UNLABELLED
 from ..grammar.json import LABEL, LIST, TEXT
+
+# The probability that the model writes what is drafted, where nothing is known: for a
+# copied token, and for the markup of a span.
+COPY_CERTAINTY = 0.97
+SPAN_CERTAINTY = 0.7
+# A choice that the model made behind a wrong token may change with that token.
+BEHIND_WRONG = 0.97
 
 
 class SpanProposer(Protocol):
@@ -56,22 +65,40 @@ class Draft(Protocol):
         proposer (SpanProposer): Proposes spans of the text.
         """
 
-    def write(self, state: Any, /) -> tuple[list[int], list[Any]]:
-        """Draft the rest of the output.
+    def trust(self, spans: Sequence[float], words: Sequence[float], /) -> None:
+        """Set how certain the expected spans are.
+
+        spans (Sequence[float]): The probability of each span that `expect` set.
+        words (Sequence[float]): The probability that no other span starts at each word.
+        """
+
+    def write(
+        self, state: Any, pass_cost: float = math.inf, /
+    ) -> tuple[list[int], list[Any]]:
+        """Draft the rest of the output, or as much of it as pays.
 
         state (State): The state after the accepted output.
+        pass_cost (float): The cost of one more pass, in tokens. The higher it is, the
+            further the draft goes behind uncertain tokens.
         RETURNS (tuple[list[int], list[State]]): The token ids; and the state before
             each of them, followed by that after the last if the output does not end
             with the draft.
         """
 
-    def learn(self, place: int, chosen: dict[int, int], /) -> None:
+    def learn(
+        self,
+        place: int,
+        chosen: dict[int, int],
+        certainty: Mapping[int, float] = MappingProxyType({}),
+        /,
+    ) -> None:
         """Correct the expected spans by the model's choices.
 
         place (int): The first index of the draft at which the model chose another
-            token.
+            token, or at which the draft ended.
         chosen (dict[int, int]): The model's choice at each index at which several
             tokens were legal. Choices behind `place` were made after a wrong token.
+        certainty (Mapping[int, float]): The probabilities of these choices.
         """
 
 
@@ -93,6 +120,7 @@ class ExpectedSpan:
     label (int): The label index, or `UNLABELLED`.
     dropped (bool): Whether the model has rejected the span.
     extended (bool): Whether the end has been replaced once by a later one.
+    certainty (float): The probability of the span before the model was asked.
     """
 
     start: int
@@ -100,6 +128,7 @@ class ExpectedSpan:
     label: int
     dropped: bool = False
     extended: bool = False
+    certainty: float = SPAN_CERTAINTY
 
 
 class DraftStep(NamedTuple):
@@ -117,6 +146,40 @@ class DraftStep(NamedTuple):
     inside: ExpectedSpan | None
 
 
+class DraftLength:
+    """Decides how far a draft goes.
+
+    A token of a draft is of use if all tokens before it are right. A draft of n tokens
+    of which A are expected to be of use costs n + c, with the cost c of a pass. It goes
+    on while the next token is of use with a probability of at least A / (n + c).
+    Further tokens would only lower the yield.
+
+    pass_cost (float): The cost of a pass, in tokens.
+    """
+
+    def __init__(self, pass_cost: float):
+        self._cost = pass_cost
+        self._useful = 0.0
+        self._right = 1.0
+
+    def pays(self, certainty: float) -> bool:
+        """Add a token that the model chooses, unless the draft should end before it.
+
+        certainty (float): The probability that it is right.
+        RETURNS (bool): Whether the draft goes on.
+        """
+        right = self._right * certainty
+        if right * self._cost < self._useful:
+            return False
+        self._right = right
+        return True
+
+    def add(self) -> None:
+        """Count a token."""
+        self._useful += self._right
+        self._cost += 1.0
+
+
 class InlineDraft:
     """Drafts the copy of the source with the markup of all expected spans.
 
@@ -131,6 +194,9 @@ class InlineDraft:
         self._steps: list[DraftStep] = []
         # The label that the model used last, for spans with an unknown label.
         self._last_label = 0
+        self._words: Sequence[float] = ()
+        # The probabilities of the model's own choices, by place and kind.
+        self._seen: dict[tuple[int, int, int], float] = {}
 
     def expect(self, spans: Iterable[WordSpan]) -> None:
         self._spans = [ExpectedSpan(*span) for span in spans]
@@ -138,7 +204,15 @@ class InlineDraft:
     def use_proposer(self, proposer: SpanProposer) -> None:
         self._proposer = proposer
 
-    def write(self, state: InlineState) -> tuple[list[int], list[InlineState]]:
+    def trust(self, spans: Sequence[float], words: Sequence[float]) -> None:
+        for span, certainty in zip(self._spans, spans, strict=True):
+            span.certainty = certainty
+        self._words = words
+
+    def write(
+        self, state: InlineState, pass_cost: float = math.inf
+    ) -> tuple[list[int], list[InlineState]]:
+        length = DraftLength(pass_cost)
         by_start = self._spans_by_start()
         open_spans = self._open_spans(state, by_start)
         # How many of the spans with the same start are open or closed already.
@@ -171,6 +245,11 @@ class InlineDraft:
                 span = inside if state.position.kind == CLOSE else span
                 id_ = self._id_towards(state, choices, span)
             steps.append(DraftStep(state, id_, span, inside))
+            if len(choices) > 1 and not length.pays(self._certainty(steps[-1])):
+                # The model chooses this token without a draft.
+                drafted = steps[:-1]
+                return [step.id for step in drafted], [step.state for step in steps]
+            length.add()
             depth = len(state.position.stack)
             state = state.advance(id_)
             if len(state.position.stack) < depth and open_spans:
@@ -180,10 +259,31 @@ class InlineDraft:
                 opened[word] = opened.get(word, 0) + 1
         return [step.id for step in steps], [step.state for step in steps]
 
-    def learn(self, place: int, chosen: dict[int, int]) -> None:
+    def _certainty(self, step: DraftStep) -> float:
+        """The probability that the model writes a drafted token."""
+        seen = self._seen.get(_decision_key(step.state, step.id))
+        if seen is not None:
+            return seen
+        span = SPAN_CERTAINTY if step.span is None else step.span.certainty
+        if not _is_copy_decision(step.state):
+            return math.sqrt(math.sqrt(span))
+        kind, word = step.state.kind_of(step.id), step.state.position.word
+        if kind == COPY:
+            return self._words[word] if word < len(self._words) else COPY_CERTAINTY
+        return math.sqrt(span) if kind == OPEN else math.sqrt(math.sqrt(span))
+
+    def learn(
+        self,
+        place: int,
+        chosen: dict[int, int],
+        certainty: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
         for index in range(place, len(self._steps)):
             step = self._steps[index]
             preferred = chosen.get(index, step.id)
+            if index in certainty:
+                seen = certainty[index] * (BEHIND_WRONG if index > place else 1.0)
+                self._seen[_decision_key(step.state, preferred)] = seen
             if _is_copy_decision(step.state):
                 if index in chosen:
                     self._correct(step, preferred)
@@ -346,6 +446,12 @@ def _is_copy_decision(state: InlineState) -> bool:
     return state.position.kind == COPY and len(state.choices) > 1
 
 
+def _decision_key(state: InlineState, id_: int) -> tuple[int, int, int]:
+    """The word, the part of the markup and the kind of a choice."""
+    kind = state.kind_of(id_) if _is_copy_decision(state) else -1
+    return state.position.word, state.position.kind, kind
+
+
 def _only_label(state: InlineState, id_: int) -> int:
     """The label that a token of a tag leads to, `UNLABELLED` if it leads to several."""
     after = state.advance(id_)
@@ -384,10 +490,20 @@ class JsonDraft:
     def use_proposer(self, proposer: SpanProposer) -> None:
         self._proposer = proposer
 
-    def learn(self, place: int, chosen: dict[int, int]) -> None:
+    def trust(self, spans: Sequence[float], words: Sequence[float]) -> None:
+        """Ignore the certainty: an entry is drafted whole."""
+
+    def learn(
+        self,
+        place: int,
+        chosen: dict[int, int],
+        certainty: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
         """Ignore the choices: they follow an entry that the model did not write."""
 
-    def write(self, state: JsonState) -> tuple[list[int], list[JsonState]]:
+    def write(
+        self, state: JsonState, pass_cost: float = math.inf
+    ) -> tuple[list[int], list[JsonState]]:
         ids: list[int] = []
         states: list[JsonState] = []
         while not state.finished:

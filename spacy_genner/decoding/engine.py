@@ -8,6 +8,7 @@ allows. Layers that carry a state, such as Mamba, cannot go back to an earlier t
 their rows are recomputed at each pass, which is slower and equally correct.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 PROBE_LENGTH = 6
 # The padding, in tokens, above which one more forward pass is cheaper.
 MAX_PADDING = 48
+# The cost of a forward pass on a CPU, and of each row in it, in tokens.
+PASS_COST = 48.0
+ROW_COST = 4.0
 _YES_NO = ("yes", "no")
 
 
@@ -153,6 +157,22 @@ class Engine:
             return False
         found = torch.cat([first[[0, 1, 3]], second])
         return same_hidden_states(found, expected[[2, 3, 2, *range(4, len(ids))]])
+
+    @property
+    def shares_prefix(self) -> bool:
+        """RETURNS (bool): Whether rows do without a copy of the prefix."""
+        return self.cpu_pass is not None
+
+    def pass_cost(self, rows: int) -> float:
+        """Estimate what one more forward pass costs a row.
+
+        rows (int): The number of rows that share the pass.
+        RETURNS (float): The cost in tokens. Infinite on devices on which a pass of few
+            tokens takes as long as one of many.
+        """
+        if self.cpu_pass is None:
+            return math.inf
+        return PASS_COST / rows + ROW_COST
 
     def rows(self, count: int, capacity: int) -> BatchCache:
         """Create a batch whose rows hold the prefix.

@@ -9,6 +9,7 @@ trains as if there were no head.
 In this module a word is a spaCy token. The end of a span is the word after its last.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -249,6 +250,9 @@ class HeadSpanProposer:
         self.head = head
         self.start, self.end = head.edges(hidden)
 
+        self._spans: list[float] = []
+        self._words: list[float] = []
+
     @torch.no_grad()
     def likely_spans(self) -> list[tuple[int, int, int]]:
         """Get the spans that are more likely than not.
@@ -257,7 +261,11 @@ class HeadSpanProposer:
             index of each span, sorted. Of crossing spans the most likely is kept.
         """
         found: list[tuple[float, int, int, int]] = []
+        absent: list[float] = []
         for first, logits in self.head.block_logits(self.start, self.end):
+            # The logarithm of the probability that no unlikely span starts at a word.
+            unlikely = nn.functional.logsigmoid(-logits.masked_fill(logits > 0, -1e4))
+            absent += unlikely.sum((1, 2)).tolist()
             indices = (logits > 0).nonzero()
             scores = logits[tuple(indices.T)].tolist()
             for score, (start, last, label) in zip(
@@ -265,10 +273,23 @@ class HeadSpanProposer:
             ):
                 found.append((score, first + start, first + last + 1, label))
         kept: list[tuple[int, int, int]] = []
-        for _, start, end, label in sorted(found, reverse=True):
+        odds: dict[tuple[int, int, int], float] = {}
+        for score, start, end, label in sorted(found, reverse=True):
             if not any(s < start < e < end or start < s < end < e for s, e, _ in kept):
                 kept.append((start, end, label))
-        return sorted(kept)
+                odds[kept[-1]] = score
+        kept.sort()
+        self._spans = [1.0 / (1.0 + math.exp(-odds[span])) for span in kept]
+        self._words = [math.exp(value) for value in absent]
+        return kept
+
+    def certainty(self) -> tuple[list[float], list[float]]:
+        """Get the probabilities behind `likely_spans`.
+
+        RETURNS (tuple[list[float], list[float]]): The probability of each span, and for
+            each word the probability that none of the other spans starts there.
+        """
+        return self._spans, self._words
 
     @torch.no_grad()
     def best_ending(self, start: int, first: int, last: int) -> tuple[int, int]:

@@ -139,3 +139,62 @@ def test_crossing_spans_are_drafted_as_far_as_they_are_legal(grammar):
     state = grammar.walk(ids)[-1]
     assert state.finished
     assert (0, 3, 0) in {span[:3] for span in state.spans}
+
+
+def test_a_draft_ends_where_further_tokens_hardly_pay(grammar):
+    spans = [(1, 3, 1), (4, 6, 0)]
+    whole = grammar.target(spans)
+
+    def length(certainty, cost):
+        draft = draft_of(spans)
+        draft.trust([certainty, certainty], [1.0] * len(WORDS))
+        ids, states = draft.write(grammar.start(), cost)
+        assert ids == whole[: len(ids)]
+        # The state behind the last token, unless the output is complete.
+        assert len(states) == len(ids) + (len(ids) < len(whole))
+        return len(ids)
+
+    # What is certain is drafted whole, even if passes cost nothing.
+    assert length(1.0, 0.0) == len(whole)
+    assert length(0.2, 0.0) < length(0.2, 5.0) < length(0.2, 1e9) == len(whole)
+    assert length(0.2, 3.0) < length(0.9, 3.0)
+
+
+@pytest.mark.parametrize("cost", [0.0, 2.0, 20.0])
+@pytest.mark.parametrize(
+    "expected", [[], [(1, 3, 1), (4, 6, 0)], [(1, 4, 1), (4, 5, 2)], [(0, 7, 0)]]
+)
+def test_the_model_corrects_the_token_at_which_a_draft_ended(grammar, expected, cost):
+    """The model's choice there corrects the spans as one behind a wrong token does."""
+    preferred = [(1, 3, 1), (4, 6, 0)]
+    target = grammar.target(preferred)
+    draft = draft_of(expected, preferred)
+    draft.trust([0.5] * len(expected), [0.8] * len(WORDS))
+    state, done, passes = grammar.start(), [], 0
+    while not state.finished:
+        ids, _ = draft.write(state, cost)
+        passes += 1
+        for place in range(len(ids) + 1):
+            if state.finished:
+                break
+            right = target[len(done)]
+            done.append(right)
+            state = state.advance(right)
+            if place == len(ids) or right != ids[place]:
+                draft.learn(place, {place: right}, {place: 0.9})
+                break
+    assert done == target
+    # Each choice costs at most one pass.
+    assert passes <= len(WORDS) + 4 * len(preferred) + 1
+
+
+def test_the_choices_of_the_model_are_more_certain_than_the_head(grammar):
+    draft = draft_of([])
+    draft.trust([], [0.1] * len(WORDS))
+    _, states = draft.write(grammar.start())
+    short, _ = draft.write(grammar.start(), 2.0)
+    choices = {n: s.choices[0] for n, s in enumerate(states) if len(s.choices) > 1}
+    draft.write(grammar.start())
+    draft.learn(0, choices, dict.fromkeys(choices, 0.999))
+    ids, _ = draft.write(grammar.start(), 2.0)
+    assert len(short) < len(ids) == len(states)

@@ -75,6 +75,14 @@ def test_the_pass_for_cpus_gives_the_same_results(tiny_base, family, monkeypatch
     drafted = DraftDecoder(700).decode(setting.engine, tasks)
     steps = StepDecoder(700).decode(setting.engine, tasks)
     assert same_outputs(drafted, steps)
+    assert max(d.fed for d in drafted) > max(d.fed for d in steps)
+    # Long and short drafts, in batches of any size.
+    for passes, rows in ((0.0, 0.5), (1e9, 0.0)):
+        monkeypatch.setattr("spacy_genner.decoding.engine.PASS_COST", passes)
+        monkeypatch.setattr("spacy_genner.decoding.engine.ROW_COST", rows)
+        for size in (1, 100000):
+            others = DraftDecoder(size).decode(setting.engine, tasks)
+            assert same_outputs(others, steps)
     monkeypatch.setattr(setting.engine, "cpu_pass", None)
     others = DraftDecoder(700).decode(setting.engine, tasks)
     assert same_outputs(drafted, others)

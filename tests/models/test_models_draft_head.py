@@ -1,5 +1,6 @@
 """The draft head: what it learns, and the spans that it proposes."""
 
+import pytest
 import safetensors.torch
 import torch
 
@@ -62,3 +63,22 @@ def test_a_flipped_bit_is_reported():
     assert seen > 200
     plain = safetensors.torch.save(dict(head.state_dict()))
     assert torch.equal(DraftHead.from_bytes(plain, "here").narrow, head.narrow)
+
+
+def test_the_head_says_how_certain_its_spans_are():
+    head = DraftHead(8, 2, seed=0)
+    hidden = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
+    proposer = HeadSpanProposer(head, hidden)
+    for odds in (-1.0, -0.3):
+        with torch.no_grad():
+            head.length.fill_(odds)
+            # One span that is likely, of two words.
+            head.length[1, 1] = 0.02
+        spans = proposer.likely_spans()
+        certain, words = proposer.certainty()
+        assert len(certain) == len(spans) > 0 and len(words) == 6
+        assert all(0.5 < each < 1 for each in certain)
+        logits = head.logits(*head.edges(hidden)).detach()
+        for word, absent in enumerate(words):
+            unlikely = logits[word][logits[word] <= 0]
+            assert absent == pytest.approx(float((1 - unlikely.sigmoid()).prod()), 1e-3)

@@ -7,6 +7,7 @@ created once per session, and tests must not write to it.
 
 import json
 import os
+import re
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -249,3 +250,65 @@ def tiny_base(
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tuned_folder(
+    tiny_base: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a saved pipeline with fixed labels, which reproduces the corpus of
+    `component_cases`."""
+    from component_cases import trained_pipeline
+
+    folder = tmp_path_factory.mktemp("models") / "tuned"
+    trained_pipeline(tiny_base("llama")).to_disk(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def universal_package(
+    tiny_base: Callable[..., Path],
+    tuned_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[pytest.MonkeyPatch], None]:
+    """A function (monkeypatch) that makes a tiny adapter the universal one of the
+    package, on a tiny base."""
+    from types import SimpleNamespace
+
+    import spacy
+
+    from spacy_genner.models import adapter_source
+    from spacy_genner.pipeline import universal
+
+    folder = tmp_path_factory.mktemp("package")
+    target = folder / "adapters" / "universal"
+    spacy.load(tuned_folder).get_pipe("generative_ner").to_disk(target)
+    (target / "draft_head.safetensors").unlink(missing_ok=True)
+    state = json.loads((target / "genner.json").read_text())
+    state |= {"any_labels": True, "labels": [], "readings": 2}
+    (target / "genner.json").write_text(json.dumps(state))
+
+    def use(monkeypatch: pytest.MonkeyPatch) -> None:
+        files = SimpleNamespace(files=lambda name: folder)
+        monkeypatch.setattr(adapter_source, "resources", files)
+        monkeypatch.setattr(universal, "BASE", str(tiny_base("llama")))
+
+    return use
+
+
+@pytest.fixture(scope="session")
+def universal_folder(
+    tuned_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a saved pipeline with the same adapter, which takes any labels."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("models") / "any-labels"
+    shutil.copytree(tuned_folder, folder)
+    config = (folder / "config.cfg").read_text("utf8")
+    config, count = re.subn(r"^labels = .*$", "labels = null", config, flags=re.M)
+    assert count == 1
+    (folder / "config.cfg").write_text(config, "utf8")
+    path = folder / "generative_ner" / "genner.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "any_labels": True}))
+    return folder

@@ -61,6 +61,10 @@ def rewrite_links(markdown: str, page: str, root: Path) -> tuple[str, set[str]]:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), parts.path))
         if path in PAGES:
             target = PAGES[path]
+        elif path.startswith("docs/") and _is_at_root(root, path):
+            # Weasel writes the links of a project file for the root.
+            target = f"{FILES}/{path.removeprefix('docs/')}"
+            copied.add(path.removeprefix("docs/"))
         elif path.startswith("docs/"):
             target = path.removeprefix("docs/")
         elif not path.startswith("..") and (root / path).is_file():
@@ -73,6 +77,13 @@ def rewrite_links(markdown: str, page: str, root: Path) -> tuple[str, set[str]]:
         return f"{match['before']}{relative}{fragment}{match['after']}"
 
     return _LINK.sub(rewritten, markdown), copied
+
+
+def _is_at_root(root: Path, path: str) -> bool:
+    """RETURNS (bool): Whether a path in `docs/` exists at the root alone."""
+    return (
+        not (root / path).exists() and (root / path.removeprefix("docs/")).is_file()
+    )
 
 
 def expand_modules(markdown: str, root: Path) -> str:

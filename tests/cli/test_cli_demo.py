@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import spacy
-from component_cases import LABELS, TEXTS, trained_pipeline
+from component_cases import LABELS, TEXTS
 from typer.testing import CliRunner
 
 from spacy_genner import load
@@ -23,42 +23,21 @@ RUNNER = CliRunner()
 LISBON = "Lisbon hosts the University of Lisbon ."
 
 
-@pytest.fixture(scope="module")
-def tuned(tiny_base, tmp_path_factory):
-    """A pipeline with fixed labels, which reproduces its corpus."""
-    folder = tmp_path_factory.mktemp("models") / "tuned"
-    trained_pipeline(tiny_base("llama")).to_disk(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def any_labels(tiny_base, tuned, tmp_path_factory):
-    """The same adapter, saved as one that follows any labels."""
-    folder = tmp_path_factory.mktemp("package")
-    target = folder / "adapters" / "universal"
-    spacy.load(tuned).get_pipe("generative_ner").to_disk(target)
-    (target / "draft_head.safetensors").unlink(missing_ok=True)
-    state = json.loads((target / "genner.json").read_text())
-    state |= {"any_labels": True, "labels": [], "readings": 2}
-    (target / "genner.json").write_text(json.dumps(state))
-    return folder
-
-
-def put_package(monkeypatch, folder):
-    files = SimpleNamespace(files=lambda name: folder)
-    monkeypatch.setattr(adapter_source, "resources", files)
-
-
 @pytest.fixture
-def package(any_labels, tiny_base, monkeypatch):
+def package(universal_package, monkeypatch):
     """A package with a universal adapter. Nothing may be sent to another machine."""
-    put_package(monkeypatch, any_labels)
-    monkeypatch.setattr(universal, "BASE", str(tiny_base("llama")))
+    universal_package(monkeypatch)
 
     def refuse(*args):
         raise AssertionError("The demo uses no network.")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def tuned(tuned_folder):
+    """A pipeline with fixed labels, which reproduces its corpus."""
+    return tuned_folder
 
 
 def run(*arguments, stdin=None):
@@ -146,7 +125,8 @@ def test_a_folder_named_universal_is_that_folder(package, tuned, tmp_path, monke
 
 
 def test_without_an_adapter_in_the_package(tmp_path, monkeypatch):
-    put_package(monkeypatch, tmp_path)
+    files = SimpleNamespace(files=lambda name: tmp_path)
+    monkeypatch.setattr(adapter_source, "resources", files)
     result = run("a")
     assert result.exit_code == 1 and "[G280]" in result.stderr
     assert "--model" in result.stderr and result.stdout == ""

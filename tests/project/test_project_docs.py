@@ -142,6 +142,7 @@ LINKS = [
     ("api/index.md", "../../LICENSE", "../repository/LICENSE"),
     ("overview.md", "docs/formats.md", "formats.md"),
     ("overview.md", "project.yml", "repository/project.yml"),
+    ("project.md", "project.yml", "repository/project.yml"),
     ("contributing.md", "CHANGELOG.md", "changelog.md"),
     ("contributing.md", "#set-up", "#set-up"),
     ("contributing.md", "https://spacy.io/usage", "https://spacy.io/usage"),

@@ -396,7 +396,7 @@ scored.
                 )
                 bars.append(
                     Bar(
-                        f"{task}, {NAMES[row]}",
+                        f"{task}, {'switched off' if row == OFF else NAMES[row]}",
                         100 * each["score"],
                         100 * each["low"],
                         100 * each["high"],

@@ -105,10 +105,10 @@ def _legend(axes: Any, groups: Sequence[str]) -> None:
         Line2D([], [], color=COLOURS[index % len(COLOURS)], marker="o", label=name)
         for index, name in enumerate(groups)
     ]
-    axes.legend(
+    axes.figure.legend(
         handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
+        loc="outside lower center",
+        ncols=2,
         frameon=False,
         labelcolor=INK,
     )
@@ -134,7 +134,7 @@ def _draw(title: str, draw: Callable[[Any], None], rows: int, path: Path) -> Non
         "ytick.color": INK,
     }
     with rc_context(settings):
-        figure = Figure(figsize=(WIDTH, 1.0 + ROW * rows), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 1.4 + ROW * rows), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         draw(axes)

@@ -1614,6 +1614,15 @@ class Errors(metaclass=_Coded):
         "{path} has no setting {key!r}, so varying it would have no effect. Expected, "
         "in the same section, one of: {found}."
     )
+    G928 = (
+        "Scores cannot be calibrated on {spans} predicted spans, {right} of them right, "
+        "in {documents} documents. Expected at least {least} spans in at least {folds} "
+        "documents, some right and some wrong. Give more development data."
+    )
+    G929 = (
+        "The scores of {model} cannot be calibrated: {reason}. Expected a pipeline with "
+        "a trained component 'generative_ner' that scores its spans."
+    )
 
     # G94: the study
     G940 = (
@@ -1953,3 +1962,12 @@ class Warnings(metaclass=_Coded):
 
     # W92: sweeps
     W920 = "The run {name} has failed: {reason} The sweep goes on. Its log is in {log}."
+    W921 = (
+        "'min_score' of the component {name!r} is {found}, a score before calibration. "
+        "Calibrated scores differ, so other spans are left out now. The best value on "
+        "these documents is printed below."
+    )
+    W922 = (
+        "The component {name!r} is trained further, so the calibration of its scores is "
+        "removed. Calibrate it again afterwards: python -m spacy genner calibrate"
+    )

@@ -8,6 +8,7 @@ from spacy.cli import app as spacy_app
 
 from . import (  # noqa: F401
     annotate,
+    calibrate,
     convert,
     demo,
     draft_head,

@@ -1,11 +1,16 @@
-"""Calibration of span scores, and precision and recall over score thresholds."""
+"""Calibration of span scores: measured and fitted. Precision and recall over score
+thresholds."""
 
+import math
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy
 
 from ..errors import Errors
+from ..pipeline.score_map import ISOTONIC, TEMPERATURE, ScoreMap, log_odds
 
 BINS = 10
 # A product of float32 probabilities can exceed 1 by rounding.
@@ -150,3 +155,146 @@ def best_threshold(curve: Sequence[dict[str, float]]) -> dict[str, float] | None
     RETURNS (dict[str, float] | None): The point, or None if the curve is empty.
     """
     return max(curve, key=lambda point: point["f"], default=None)
+
+
+# Fitting score maps
+
+# The share of documents that are held out at a time when methods are compared.
+FOLDS = 5
+# With fewer spans, a map says more about chance than about the model.
+MIN_SPANS = 50
+# The ends of the search for a temperature, as natural logarithms.
+_COOLEST, _HOTTEST = math.log(0.05), math.log(50.0)
+
+
+def fit_temperature(scores: Sequence[float], correct: Sequence[bool]) -> ScoreMap:
+    """Find the temperature with the highest likelihood.
+
+    scores (Sequence[float]): The score of each predicted span.
+    correct (Sequence[bool]): Whether each predicted span is correct.
+    RETURNS (ScoreMap): The map.
+    """
+    odds = numpy.asarray([log_odds(score) for score in scores])
+    # The sign turns each outcome into "correct".
+    signed = numpy.where(numpy.asarray(correct), odds, -odds)
+
+    def loss(log_temperature: float) -> float:
+        return float(numpy.logaddexp(0, -signed / math.exp(log_temperature)).mean())
+
+    # Golden-section search: the loss has one minimum.
+    ratio = (math.sqrt(5) - 1) / 2
+    low, high = _COOLEST, _HOTTEST
+    while high - low > 1e-4:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return ScoreMap(TEMPERATURE, math.exp((low + high) / 2))
+
+
+def fit_isotonic(scores: Sequence[float], correct: Sequence[bool]) -> ScoreMap:
+    """Find the increasing function with the lowest squared error, by pooling adjacent
+    violators (Ayer et al., 1955).
+
+    The shares of the pools are shrunk towards one half, by half a span on each side, so
+    that no score is exactly 0 or 1.
+
+    scores (Sequence[float]): The score of each predicted span.
+    correct (Sequence[bool]): Whether each predicted span is correct.
+    RETURNS (ScoreMap): The map, which is linear between the mean scores of the pools.
+    """
+    order = numpy.argsort(numpy.asarray(scores, dtype="float64"), kind="stable")
+    # Each pool: the sum of its scores, its correct spans, and its spans.
+    pools: list[list[float]] = []
+    last = None
+    for index in order:
+        score, right = float(scores[index]), float(correct[index])
+        if score == last:
+            # Spans with the same score can't be told apart.
+            pools[-1] = [
+                a + b for a, b in zip(pools[-1], (score, right, 1), strict=True)
+            ]
+        else:
+            pools.append([score, right, 1])
+        last = score
+        while (
+            len(pools) > 1
+            and pools[-2][1] / pools[-2][2] >= pools[-1][1] / pools[-1][2]
+        ):
+            top = pools.pop()
+            pools[-1] = [a + b for a, b in zip(pools[-1], top, strict=True)]
+    points: list[tuple[float, float]] = []
+    for total, right, count in pools:
+        share = (right + 0.5) / (count + 1)
+        # Shrinking small pools may turn the order of two shares around.
+        share = max(share, points[-1][1]) if points else share
+        points.append((total / count, share))
+    return ScoreMap(ISOTONIC, points=tuple(points))
+
+
+_FITS = {TEMPERATURE: fit_temperature, ISOTONIC: fit_isotonic}
+
+
+def fit_score_map(
+    scores: Sequence[float],
+    correct: Sequence[bool],
+    documents: Sequence[int],
+    method: str | None = None,
+    seed: int = 0,
+) -> tuple[ScoreMap | None, dict[str, Any]]:
+    """Fit a score map, by the method that is better on held-out documents.
+
+    The documents are divided into five parts. A method is fitted on four of them and
+    applied to the fifth, in turn, so that each span gets a score from other documents.
+    The method with the lowest Brier score is chosen and fitted on all documents.
+
+    scores (Sequence[float]): The score of each predicted span.
+    correct (Sequence[bool]): Whether each predicted span is correct.
+    documents (Sequence[int]): The number of the document of each span.
+    method (str | None): "temperature" or "isotonic". None for the better one.
+    seed (int): The seed of the division.
+    RETURNS (tuple[ScoreMap | None, dict[str, Any]]): The map, None if the scores are
+        better as they are; and the facts: `spans`, `documents`, `before` with the `ece`
+        and `brier` of the scores, and those of the held-out scores of each method.
+    RAISES (ValueError): There are too few spans or documents, or the spans are all
+        right or all wrong.
+    """
+    names = sorted(set(documents))
+    if len(scores) < MIN_SPANS or len(names) < FOLDS or len(set(correct)) < 2:
+        right = sum(correct)
+        raise ValueError(
+            Errors.G928.format(
+                spans=len(scores),
+                documents=len(names),
+                right=right,
+                least=MIN_SPANS,
+                folds=FOLDS,
+            )
+        )
+    shuffled = list(names)
+    random.Random(seed).shuffle(shuffled)
+    fold_of = {name: index % FOLDS for index, name in enumerate(shuffled)}
+    folds = [fold_of[name] for name in documents]
+    facts: dict[str, Any] = {"spans": len(scores), "documents": len(names)}
+    facts["before"] = _errors_of(scores, correct)
+    for name, fit in _FITS.items():
+        held_out = [0.0] * len(scores)
+        for fold in range(FOLDS):
+            inside = [i for i, each in enumerate(folds) if each != fold]
+            fitted = fit([scores[i] for i in inside], [correct[i] for i in inside])
+            for index, each in enumerate(folds):
+                if each == fold:
+                    held_out[index] = fitted(scores[index])
+        facts[name] = _errors_of(held_out, correct)
+    chosen = method or min(_FITS, key=lambda name: facts[name]["brier"])
+    if method is None and facts[chosen]["brier"] >= facts["before"]["brier"]:
+        return None, facts
+    fitted = _FITS[chosen](scores, correct)
+    return replace(fitted, facts=facts), facts
+
+
+def _errors_of(scores: Sequence[float], correct: Sequence[bool]) -> dict[str, float]:
+    found = calibration(scores, correct)
+    assert found is not None
+    return {"ece": found["ece"], "brier": found["brier"]}

@@ -55,6 +55,7 @@ def annotate(
         found, reference = passed.doc, passed.source
         gold = gold_spans(reference, key)
         predicted, scores = _scored_spans(found, key)
+        _, uncalibrated = _scored_spans(found, key, "uncalibrated_scores")
         attrs = found.spans[key].attrs
         yield Annotation(
             text=reference.text,
@@ -69,6 +70,7 @@ def annotate(
             lengths=_token_lengths(found, [*gold, *predicted]),
             sentences=sentence_starts(found) or sentence_starts(reference) or [],
             scored=scores is not None,
+            uncalibrated=uncalibrated,
         )
 
 
@@ -81,11 +83,13 @@ def _input_of(nlp: Language, reference: Doc) -> str | Doc:
     return doc
 
 
-def _scored_spans(doc: Doc, key: str) -> tuple[list[CharSpan], list[float] | None]:
+def _scored_spans(
+    doc: Doc, key: str, attr: str = "scores"
+) -> tuple[list[CharSpan], list[float] | None]:
     """The distinct predicted spans and their scores; None without a score for each."""
     spans = group_spans(doc, key)
     group = list(doc.spans[key])
-    scores = doc.spans[key].attrs.get("scores", ()) if group else ()
+    scores = doc.spans[key].attrs.get(attr, ()) if group else ()
     if len(scores) != len(group):
         return spans, None
     first: dict[CharSpan, float] = {}
@@ -125,8 +129,9 @@ def evaluate(
         breakdowns of `break_down`, including `by_length` if the lengths are known, and
         `by_mention` and `train_mentions` if mentions are given; `errors` and
         `errors_overlapping`, the result of `count_errors`; `confusion`, the result of
-        the function of that name; `calibration`, None without scores; and the entries
-        of `metrics`.
+        the function of that name; `calibration`, None without scores; `uncalibrated`,
+        the same for the scores before calibration, only with a pipeline that calibrates
+        them; and the entries of `metrics`.
     RAISES (ValueError): There are no documents.
     """
     rows = list(annotations)
@@ -157,6 +162,11 @@ def evaluate(
     ]
     own_scores = [score if row.scored else None for row in rows for score in row.scores]
     result["calibration"] = calibration(own_scores, correct)
+    if any(row.uncalibrated is not None for row in rows):
+        before: list[float | None] = []
+        for row in rows:
+            before += row.uncalibrated or [None] * len(row.predicted)
+        result["uncalibrated"] = calibration(before, correct)
     scores = [score for row in rows for score in row.scores]
     curve = threshold_curve(scores, correct, result["gold"])
     result["threshold_curve"] = curve

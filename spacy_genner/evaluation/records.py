@@ -31,6 +31,8 @@ class Annotation:
         its number of predicted tokens; None if it is unknown.
     sentences (list[int]): The start of each sentence, in characters; empty if unknown.
     scored (bool): Whether the pipeline provided the scores.
+    uncalibrated (list[float] | None): The scores before calibration, if the pipeline
+        calibrates them.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Annotation:
     lengths: dict[tuple[int, int], int] | None = None
     sentences: list[int] = field(default_factory=list)
     scored: bool = True
+    uncalibrated: list[float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The JSON object of a line of `.spans.jsonl`."""

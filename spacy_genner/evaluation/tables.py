@@ -155,6 +155,12 @@ def _footer(result: dict[str, Any]) -> Iterator[str]:
             f"right {percent(found['precision'])}, "
             f"ECE {percent(found['ece'])}, Brier {found['brier']:.3f}"
         )
+    before = result.get("uncalibrated")
+    if before:
+        yield (
+            f"before calibration: mean {percent(before['mean_score'])}, "
+            f"ECE {percent(before['ece'])}, Brier {before['brier']:.3f}"
+        )
 
 
 def format_comparison(result: dict[str, Any]) -> str:

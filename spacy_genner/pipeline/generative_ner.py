@@ -49,6 +49,7 @@ from .predictor import (
     get_shim,
 )
 from .results import Prediction, failed_prediction, limit_depth, write_prediction
+from .score_map import ScoreMap
 from .state import STATE_FILE, ComponentState, read_demonstrations
 from .verifier import Verifier
 
@@ -413,6 +414,7 @@ class GenerativeNER(TrainablePipe):
                 prompt=saved.prompt,
                 checksum=saved.checksum,
                 any_labels=saved.any_labels,
+                score_map=saved.score_map,
             )
         self._has_start_state = True
 
@@ -487,7 +489,7 @@ class GenerativeNER(TrainablePipe):
 
         source = find_adapter(str(adapter))
         self._take_start_state()
-        state = self._state
+        state = replace(self._state, score_map=None)
         if source.state_file is not None:
             state = self._fitting_state(source.name, source.state_file)
         lm = cast("LanguageModel", self.lm).with_adapter(source)
@@ -658,7 +660,18 @@ class GenerativeNER(TrainablePipe):
         predictions (list[Prediction]): The result of `predict`.
         """
         for doc, prediction in zip(docs, predictions, strict=True):
-            write_prediction(doc, prediction, self.cfg)
+            write_prediction(doc, prediction, self.cfg, self.score_map)
+
+    @property
+    def score_map(self) -> ScoreMap | None:
+        """RETURNS (ScoreMap | None): The function that calibrates the scores. It is
+        saved with the component, and training removes it."""
+        return self._state.score_map
+
+    @score_map.setter
+    def score_map(self, value: ScoreMap | None) -> None:
+        with self._lock:
+            self._state = replace(self._state, score_map=value)
 
     # Training
 
@@ -729,6 +742,7 @@ class GenerativeNER(TrainablePipe):
                 demonstrations=shown,
                 checksum=checksum,
                 any_labels=False,
+                score_map=None,
             )
             # Load the base now, so that training does not start with an error.
             if chosen:
@@ -882,6 +896,10 @@ class GenerativeNER(TrainablePipe):
             for index in groups.get(None, ()):
                 check_labels(examples[index].reference, self.key, self.labels, message)
         sequences: list[TrainingSequence] = []
+        if method == "update" and self._state.score_map is not None:
+            # The scores of other weights are calibrated otherwise.
+            self.score_map = None
+            warn(Warnings.W922.format(name=self.name))
         if method == "update" and groups.keys() != {None}:
             self._state = replace(self._state, any_labels=True)
         for labels, indices in groups.items():

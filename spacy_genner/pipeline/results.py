@@ -5,7 +5,7 @@ has one for each window first; `merge_windows` is the one place that puts them t
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy
@@ -15,6 +15,7 @@ from spacy.util import filter_spans
 from ..errors import Errors
 from ..formats.base import NestedSpans
 from ..prompts.windows import Window
+from .score_map import ScoreMap
 
 OK, WINDOWED, REPAIRED, FAILED = "ok", "windowed", "repaired", "failed"
 # Most severe first: a document has the first status that one of its windows has.
@@ -237,7 +238,12 @@ def limit_depth(prediction: Prediction, max_depth: int) -> None:
     ]
 
 
-def write_prediction(doc: Doc, prediction: Prediction, cfg: Mapping[str, Any]) -> None:
+def write_prediction(
+    doc: Doc,
+    prediction: Prediction,
+    cfg: Mapping[str, Any],
+    score_map: ScoreMap | None = None,
+) -> None:
     """Write a prediction to `doc.spans` and `doc.ents`. Tokens that are blocked as
     entities (`doc.set_ents(blocked=...)`) stay blocked.
 
@@ -245,11 +251,23 @@ def write_prediction(doc: Doc, prediction: Prediction, cfg: Mapping[str, Any]) -
     prediction (Prediction): Its prediction.
     cfg (Mapping[str, Any]): The component's settings: spans_key, min_score, set_ents
         and overwrite_ents.
+    score_map (ScoreMap | None): Calibrates the scores. The model's own ones are kept in
+        `uncalibrated_scores`.
     """
+    own = [span.score for span in prediction.spans]
+    is_calibrated = score_map is not None and prediction.has_scores
+    if score_map is not None and is_calibrated:
+        spans_ = [s._replace(score=score_map(s.score)) for s in prediction.spans]
+        prediction = replace(prediction, spans=spans_)
     # Compared in float32, as the scores are stored: a threshold that was read from
     # stored scores keeps the span that it was read from.
     min_score = float(cfg["min_score"])
-    kept = [s for s in prediction.spans if float(numpy.float32(s.score)) >= min_score]
+    chosen = [
+        index
+        for index, span in enumerate(prediction.spans)
+        if float(numpy.float32(span.score)) >= min_score
+    ]
+    kept = [prediction.spans[index] for index in chosen]
     spans = [Span(doc, s.start, s.end, label=s.label) for s in kept]
     scores = [span.score for span in kept]
     attrs: dict[str, Any] = {
@@ -257,6 +275,9 @@ def write_prediction(doc: Doc, prediction: Prediction, cfg: Mapping[str, Any]) -
         "status": prediction.status,
         "issues": prediction.issues,
     }
+    if is_calibrated:
+        values = [own[index] for index in chosen]
+        attrs["uncalibrated_scores"] = numpy.asarray(values, dtype="float32")
     if prediction.answers:
         attrs["answer"] = "\n".join(prediction.answers)
     key = str(cfg["spans_key"])

@@ -15,6 +15,7 @@ from ..grammar import tags_by_boundary
 from ..io import parse_json
 from ..prompts import Demonstration, PromptLayout, PromptSettings, Selection
 from ..prompts.layout import INSTRUCTIONS, read_template
+from .score_map import ScoreMap
 
 # The file of a saved component that holds the state.
 STATE_FILE = "genner.json"
@@ -36,6 +37,7 @@ class ComponentState:
     checksum (str | None): The checksum of the base. None until it is computed.
     any_labels (bool): Whether the model was trained with many label sets, so that it
         follows the labels of the prompt.
+    score_map (ScoreMap | None): Calibrates the scores of spans.
     """
 
     labels: dict[str, str]
@@ -46,6 +48,7 @@ class ComponentState:
     demonstrations: Sequence[Demonstration] = ()
     checksum: str | None = None
     any_labels: bool = False
+    score_map: ScoreMap | None = None
 
     def layout(self, selection: Selection, tuned: bool) -> PromptLayout:
         """Make the layout of the prompt.
@@ -71,7 +74,7 @@ class ComponentState:
 
     def to_json(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The state as JSON."""
-        return {
+        data = {
             "version": VERSION,
             # A list of pairs, since the order of the labels matters.
             "labels": [[label, text] for label, text in self.labels.items()],
@@ -86,6 +89,10 @@ class ComponentState:
             "base": {"name": self.base, "checksum": self.checksum},
             "any_labels": self.any_labels,
         }
+        # Earlier versions have no such key.
+        if self.score_map is not None:
+            data["score_map"] = self.score_map.to_json()
+        return data
 
     def differences(self, saved: "ComponentState") -> Iterator[tuple[str, str, str]]:
         """Compare the settings of a config with the saved ones.
@@ -133,9 +140,19 @@ class ComponentState:
                 base=str(content["base"]["name"]),
                 checksum=str(content["base"]["checksum"]),
                 any_labels=bool(content.get("any_labels", False)),
+                score_map=_read_score_map(content.get("score_map")),
             )
         except (KeyError, TypeError, AttributeError) as err:
             raise ValueError(Errors.G418.format(reason=repr(err))) from err
+
+
+def _read_score_map(data: Any) -> ScoreMap | None:
+    if data is None:
+        return None
+    try:
+        return ScoreMap.from_json(data)
+    except (ValueError, KeyError, TypeError) as err:
+        raise ValueError(Errors.G418.format(reason=f"score_map: {err!r}")) from err
 
 
 def _shorten(value: Any) -> str:

@@ -90,6 +90,7 @@ def test_wrong_usage_exits_with_2(workdir, name):
     required = {
         "app": "model",
         "annotate": "model texts.txt out.jsonl",
+        "calibrate": "model data.spacy out",
         "compare": "a.json b.json",
         "convert": "good.txt out.spacy --from bracketed",
         "demo": "text",

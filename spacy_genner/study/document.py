@@ -31,7 +31,6 @@ from .published import (
 from .stages import read_result
 
 BASELINES = ("ner", "spancat")
-_OBEYS, _DISOBEYS = "follows the prompt", "keeps its habit"
 # The names of corpora, systems and runs in texts.
 NAMES = {
     **CORPORA,
@@ -338,13 +337,8 @@ scored.
         sentences = []
         for corpus, found in self._memory.items():
             runs, recall = found["runs"], found["recall"]
-            follows = {
-                adapter: runs[f"{adapter}_exchanged"]["f"]
-                > runs[f"{adapter}_exchanged"]["habit"]["f"]
-                for adapter in (PLAIN, SHUFFLED)
-            }
             said = " and ".join(
-                f"{who} {_OBEYS if follows[adapter] else _DISOBEYS} "
+                f"{who} {_obedience(row['f'], row['habit']['f'])} "
                 f"(F1 {_percent(row['f'])}, by habit {_percent(row['habit']['f'])})"
                 for adapter, who in (
                     (PLAIN, "the plain run"),
@@ -616,6 +610,13 @@ def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     intervals = "do not overlap" if apart else "overlap"
     side = "above" if points >= 0 else "below"
     return f"{abs(points):.1f} points of F1 (intervals {intervals}) {side}"
+
+
+def _obedience(prompt: float, habit: float) -> str:
+    """What a model does whose label names are exchanged, as a part of a sentence."""
+    if prompt == habit:
+        return "does neither more than the other"
+    return "follows the prompt" if prompt > habit else "keeps its habit"
 
 
 def _verdict(says: str, cannot: str) -> str:

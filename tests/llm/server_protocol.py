@@ -162,6 +162,10 @@ _COMPLETIONS: dict[str, dict[str, Callable[[Any], bool]]] = {
         "stop_token_ids": _are_ids,
         "logprobs": lambda value: _whole(value) and 0 <= value <= 20,
     },
-    LLAMA_CPP: {"prompt": _are_ids, "grammar": _is_grammar},
+    LLAMA_CPP: {
+        "prompt": _are_ids,
+        "grammar": _is_grammar,
+        "repeat_penalty": lambda value: value == 1.0,
+    },
     TEXT_ONLY: {},
 }

@@ -153,6 +153,10 @@ def make_token_request(
         body["stop"] = list(prompt.stop)
     if prompt.stop_ids and server == VLLM:
         body["stop_token_ids"] = list(prompt.stop_ids)
+    if server == LLAMA_CPP:
+        # The server of llama-cpp-python penalizes repetitions by default, which every
+        # copy of a text consists of.
+        body["repeat_penalty"] = 1.0
     if settings.scores:
         body["logprobs"] = TOP_LOGPROBS["completion"]
     if prompt.grammar is not None:

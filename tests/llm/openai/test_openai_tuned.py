@@ -127,6 +127,8 @@ def served_script(answers, kind):
             grammar = call.body["structured_outputs"]["grammar"]
         if grammar is not None:
             assert accepts(read_rules(grammar), answer.text)
+        # The server of llama-cpp-python has another default.
+        assert kind != LLAMA_CPP or call.body["repeat_penalty"] == 1.0
         assert len(answer.tokens) < call.body["max_tokens"]
         logprobs = answer.chat() if kind == LLAMA_CPP else answer.completion()
         return Respond(answer.text, logprobs=logprobs)

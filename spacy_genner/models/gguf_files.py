@@ -64,6 +64,9 @@ def is_gguf_file(path: Path) -> bool:
     RETURNS (bool): Whether it is a file that begins as GGUF does.
     """
     try:
+        # Opening a pipe would wait for its writer.
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:

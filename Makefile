@@ -93,7 +93,7 @@ demo: $(DEMO_VENV)/.installed
 	@echo "Report: $(abspath reports/demo.html)"
 
 lint: $(TEST_VENV)/.installed
-	$(TEST_PYTHON) -m ruff check spacy_genner tests benchmarks docs
+	$(TEST_PYTHON) -m ruff check spacy_genner tests benchmarks docs notebooks
 
 typecheck: $(TEST_VENV)/.installed
 	$(TEST_PYTHON) -m mypy

@@ -138,14 +138,9 @@ def test_own_labels(tiny_base, tmp_path, monkeypatch):
     assert len(lines) == 6
     for command in lines:
         if "init-config" in command:
-            assert "--steps 32" in command
-            command = command.replace("--steps 32", "--steps 2")
-            run(command, "--base", tiny_base("llama"))
-            # The budget of evaluations, which is for the default base.
-            path = tmp_path / "hikes" / "config.cfg"
-            config = path.read_text("utf8")
-            path.write_text(re.sub("rank = .*", "rank = 2", config), "utf8")
-            continue
+            assert "--steps 16" in command
+            command = command.replace("--steps 16", "--steps 2")
+            command = f"{command} --base {tiny_base('llama')}"
         run(command)
     assert (tmp_path / "hikes" / "report.html").stat().st_size > 10_000
     text = README[README.index("## Your own labels") : README.index("### From Python")]

@@ -35,6 +35,7 @@ annotate texts and evaluate.
 
 \b
 To get started:
+  python -m spacy genner demo "Ana Lima plays the cello in Porto."
   python -m spacy genner convert corpus/train.txt corpus/train.spacy --from bracketed
   python -m spacy train configs/demo.cfg --output training/demo
   python -m spacy genner evaluate training/demo/model-best corpus/test.spacy --output

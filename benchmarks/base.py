@@ -6,7 +6,7 @@ A system is one way to get spans from a trained model. All systems of a run shar
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -53,6 +53,9 @@ class Settings:
     warm_up: int = 4
     also: tuple[str, ...] = ()
     ideas: bool = False
+    encoders: bool = False
+    max_words: int = 0
+    join_words: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,10 @@ class Dataset:
     def __init__(self, settings: Settings):
         vocab = spacy.blank("xx").vocab
         self.docs = list(DocBin().from_disk(settings.data).get_docs(vocab))
+        if settings.max_words:
+            self.docs = [doc for doc in self.docs if len(doc) <= settings.max_words]
+        if settings.join_words:
+            self.docs = list(joined(self.docs, settings.join_words))
         self.spans = [gold_spans(doc, settings.spans_key) for doc in self.docs]
         self.words = [len(doc) for doc in self.docs]
         order = list(range(len(self.docs)))
@@ -132,6 +139,21 @@ class Dataset:
         chosen = order[: settings.docs or None]
         self.documents = sorted(chosen)
         self.sample = sorted(chosen[: settings.slow_docs or None])
+
+
+def joined(docs: Sequence[Doc], words: int) -> Iterator[Doc]:
+    """Join consecutive documents, as long texts for a model of sentences.
+
+    docs (Sequence[Doc]): The documents.
+    words (int): The number of tokens from which on a text is complete.
+    YIELDS (Doc): The long texts. The rest of the documents is left out.
+    """
+    group: list[Doc] = []
+    for doc in docs:
+        group.append(doc)
+        if sum(map(len, group)) >= words:
+            yield Doc.from_docs(group)
+            group = []
 
 
 class Context:
@@ -260,12 +282,14 @@ class System(ABC):
     slow (bool): Whether the system runs on the sample only.
     batched (bool): Whether the system uses the best batch size that was found.
     counted (bool): Whether its forward passes and tokens can be counted.
+    annotates (bool): Whether it returns spans.
     """
 
     name: str
     slow = True
     batched = False
     counted = True
+    annotates = True
 
     def prepare(self, context: Context) -> None:
         """Load and compile everything that is not part of the timed work.

@@ -113,6 +113,7 @@ class Benchmark:
                 sys.exit(f"All systems are compared with {REFERENCE}.")
         else:
             result["counted"] = system.counted
+            result["annotates"] = system.annotates
             result["batch"] = size if system.batched else None
             # Systems that do not load the pipeline report no dtype and no device.
             self.machine = {**result["machine"], **self.machine}
@@ -173,6 +174,23 @@ def make_parser() -> argparse.ArgumentParser:
         "--ideas",
         action="store_true",
         help="also run the decoder without each of its optimizations",
+    )
+    add(
+        "--encoders",
+        action="store_true",
+        help="also run encoders of common shapes, and spancat, without training",
+    )
+    add(
+        "--max-words",
+        type=int,
+        default=0,
+        help="leave out longer documents, 0 for none",
+    )
+    add(
+        "--join-words",
+        type=int,
+        default=0,
+        help="join documents to texts of at least this many words, 0 for not",
     )
     add("--repeats", type=int, default=3, help="runs of each system")
     add(

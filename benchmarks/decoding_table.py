@@ -70,7 +70,7 @@ def _make_row(
     first = runs[0]
     count = max(1, first["documents"])
     speeds = [run["documents"] / run["seconds"] for run in runs]
-    found = first["spans"] if name != FLOOR else {}
+    found = first["spans"] if first["annotates"] else {}
     same = [found[index] == reference[index] for index in found if index in reference]
     devices = [run["device_peak_gb"] for run in runs]
     return {

@@ -3,6 +3,7 @@
 from ablations import make_ablations
 from base import Settings, System
 from systems.decoders import Floor, make_decoders
+from systems.encoders import make_encoders
 from systems.generate import Generate, GrammarGenerate
 from systems.llama_cpp import LlamaCpp
 from systems.spacy_pipelines import PipelineDraft, SpacyPipeline
@@ -30,6 +31,7 @@ def make_systems(settings: Settings) -> dict[str, System]:
         LlamaCpp("llama-q4_k_m", "Q4_K_M"),
         LlamaCpp("llama-q8_0-grammar", "Q8_0", grammar=True),
         LlamaCpp("llama-q4_k_m-grammar", "Q4_K_M", grammar=True),
+        *(make_encoders() if settings.encoders else ()),
         *(PipelineDraft(path) for path in settings.also),
         *(SpacyPipeline(path) for path in settings.also),
     ]

@@ -63,6 +63,7 @@ class Floor(System):
 
     name = FLOOR
     slow = False
+    annotates = False
 
     def prepare(self, context: Context) -> None:
         super().prepare(context)

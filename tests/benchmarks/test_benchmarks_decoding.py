@@ -344,3 +344,69 @@ def test_base_without_gguf_is_refused(import_benchmark, make_context, tmp_path):
     error = import_benchmark("base").NotAvailable
     with pytest.raises(error, match="pip:PACKAGE"):
         import_benchmark("merged_gguf").write_merged_gguf(lm, tmp_path)
+
+
+@pytest.fixture
+def encoders(import_benchmark, monkeypatch):
+    """The systems with encoders, of tiny shapes."""
+    module = import_benchmark("systems.encoders")
+    tiny = {
+        "vocab_size": 300,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    monkeypatch.setattr(module, "DEBERTA", {**module.DEBERTA, **tiny})
+    monkeypatch.setattr(module, "BERT", {**module.BERT, **tiny})
+    return module
+
+
+def test_encoders_score_a_text_as_they_do_in_a_batch(encoders, make_context):
+    for system in encoders.make_encoders()[:4]:
+        context = make_context(encoders=True, dtype="float32")
+        system.prepare(context)
+        inputs = system.inputs(context.dataset.documents)
+        outputs = system.run(inputs)
+        assert len(outputs) == len(inputs) > 2
+        assert not system.annotates and all(not each.spans for each in outputs)
+        together = system._run(inputs[:3])
+        assert together.shape[-1] == (
+            len(LABELS) if system.name.startswith("deberta") else 2 * len(LABELS) + 1
+        )
+        tolerance = 0.05 if system.name.endswith("bfloat16") else 1e-4
+        for row, each in enumerate(inputs[:3]):
+            # The end of a span is no later than the last word of the batch.
+            alone = system._run([each])[0]
+            found = together[row, : len(alone)]
+            if alone.dim() == 3:
+                alone, found = alone[:, :1], found[:, :1]
+            torch.testing.assert_close(found, alone, rtol=tolerance, atol=tolerance)
+
+
+def test_untrained_spancat_runs_on_the_same_documents(encoders, make_context):
+    system = encoders.Spancat()
+    context = make_context(encoders=True)
+    system.prepare(context)
+    inputs = system.inputs(context.dataset.documents)
+    assert len(system.run(inputs)) == len(context.dataset.documents)
+
+
+def test_documents_are_selected_and_joined(import_benchmark, make_context):
+    plain = make_context().dataset
+    longest = max(plain.words)
+    short = make_context(max_words=longest - 1).dataset
+    assert 0 < len(short.docs) < len(plain.docs)
+    assert max(short.words) < longest
+    long = make_context(join_words=longest + 1).dataset
+    assert long.docs and min(long.words) > longest
+    text = " ".join(doc.text.strip() for doc in plain.docs)
+    assert all(doc.text.split()[:3] == text.split()[:3] for doc in long.docs[:1])
+    first = long.docs[0]
+    spans = {first.text[s.start : s.end] for s in long.spans[0]}
+    assert spans <= {
+        doc.text[s.start : s.end]
+        for doc, found in zip(plain.docs, plain.spans, strict=True)
+        for s in found
+    }
+    assert spans

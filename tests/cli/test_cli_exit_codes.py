@@ -104,6 +104,7 @@ def test_wrong_usage_exits_with_2(workdir, name):
         "report": ". out.html",
         "serve": "model",
         "split": "data.spacy out",
+        "study": "sample data.spacy sampled.spacy",
         "sweep": "tiny.cfg grid.json --output out",
         "table": ". out.md",
         "train": "tiny.cfg --output out",

@@ -22,8 +22,8 @@ from typing import Any
 WARM_UP = 4
 
 
-class PeakMemory:
-    """Measures the memory of this process and its children while a block runs.
+class Usage:
+    """Measures memory and CPU time of this process and its children while a block runs.
 
     Memory that processes share is counted once if the platform tells (Linux).
 
@@ -32,24 +32,33 @@ class PeakMemory:
 
     def __init__(self, seconds: float = 0.2):
         self.peak = 0
+        self._cpu: dict[int, float] = {}
+        self._cpu_before = 0.0
         self._seconds = seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "PeakMemory":
+    @property
+    def cpu_seconds(self) -> float:
+        """The CPU seconds since the block began. Children start in the block."""
+        return sum(self._cpu.values()) - self._cpu_before
+
+    def __enter__(self) -> "Usage":
+        self._sample()
+        self._cpu_before = sum(self._cpu.values())
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+        self._sample()
 
     def _watch(self) -> None:
         while not self._ended.wait(self._seconds):
-            self.peak = max(self.peak, self._memory())
+            self._sample()
 
-    @staticmethod
-    def _memory() -> int:
+    def _sample(self) -> None:
         import psutil
 
         own = psutil.Process()
@@ -57,10 +66,12 @@ class PeakMemory:
         for process in (own, *own.children(recursive=True)):
             try:
                 memory = process.memory_full_info()
+                times = process.cpu_times()
             except psutil.Error:
                 continue
             total += getattr(memory, "pss", memory.uss)
-        return total
+            self._cpu[process.pid] = times.user + times.system
+        self.peak = max(self.peak, total)
 
 
 def run_way(args: argparse.Namespace) -> dict[str, Any]:
@@ -81,7 +92,7 @@ def run_way(args: argparse.Namespace) -> dict[str, Any]:
     texts = texts[: args.texts or None]
     if args.n_process == 1:
         list(nlp.pipe(texts[:WARM_UP]))
-    with PeakMemory() as memory:
+    with Usage() as usage:
         started = time.perf_counter()
         stream = nlp.pipe(texts, batch_size=args.batch_size, n_process=args.n_process)
         statuses = [doc.spans[key].attrs["status"] for doc in stream]
@@ -94,7 +105,8 @@ def run_way(args: argparse.Namespace) -> dict[str, Any]:
         "failed": statuses.count("failed"),
         "seconds": round(seconds, 2),
         "texts_a_second": round(len(texts) / seconds, 2),
-        "peak_gb": round(memory.peak / 1e9, 2),
+        "cpu_seconds": round(usage.cpu_seconds, 2),
+        "peak_gb": round(usage.peak / 1e9, 2),
     }
 
 

@@ -568,6 +568,10 @@ class Errors(metaclass=_Coded):
         "The component {name!r} does not use a draft head: 'model.draft_head' is "
         "false. Set it to true in the pipeline's config.cfg."
     )
+    G429 = (
+        "'decoder.opening_bias' is {found}, and the format {format!r} "
+        "does not mark spans in the text. Set it to 0, or choose an inline format."
+    )
     G430 = (
         "The model of a generative_ner component is {found!r}, which cannot predict "
         "spans. Set [components.NAME.model] @architectures to "

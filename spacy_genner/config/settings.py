@@ -87,6 +87,12 @@ Count = Annotated[
     BeforeValidator(_to_count),
     ErrorCode("G106", "a whole number of at least 1"),
 ]
+Number = Annotated[
+    float,
+    Field(allow_inf_nan=False),
+    BeforeValidator(_to_number),
+    ErrorCode("G407", "a number"),
+]
 Probability = Annotated[
     float,
     Field(ge=0, le=1, allow_inf_nan=False),
@@ -400,6 +406,17 @@ def check_count(key: str, value: Any) -> int:
     RAISES (ValueError): The value is something else.
     """
     return int(check(Count, key, value))
+
+
+def check_number(key: str, value: Any) -> float:
+    """Check a setting that is a finite number.
+
+    key (str): The path of the setting.
+    value (Any): Its value, which may be a string.
+    RETURNS (float): The number.
+    RAISES (ValueError): The value is something else.
+    """
+    return float(check(Number, key, value))
 
 
 def check_probability(key: str, value: Any) -> float:

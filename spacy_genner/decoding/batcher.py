@@ -290,11 +290,13 @@ class ContinuousBatcher:
 
     engine (Engine): The model behind the prefix that the sequences share.
     batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
+    opening_bias (float): Added to the logit of opening a span.
     """
 
-    def __init__(self, engine: "Engine", batch_tokens: int):
+    def __init__(self, engine: "Engine", batch_tokens: int, opening_bias: float = 0.0):
         self.engine = engine
         self.batch_tokens = batch_tokens
+        self.opening_bias = opening_bias
         # The sequence at index i occupies row i of the cache.
         self._sequences: list[ActiveSequence] = []
         self._cache: BatchCache | None = None
@@ -373,9 +375,20 @@ class ContinuousBatcher:
             for index, state in own_points:
                 states.append(own_hidden[offset + index])
                 legal.append(state.choices)
-        choices = iter(zip(*self.engine.choose(states, legal), strict=True))
+        biases = self._biases([state for own in points for _, state in own])
+        choices = iter(zip(*self.engine.choose(states, legal, biases), strict=True))
         for sequence, own_points in zip(self._sequences, points, strict=True):
             sequence.accept({index: next(choices) for index, _ in own_points})
+
+    def _biases(self, states: "list[State]") -> list[list[float]] | None:
+        """The value to add to the logit of each legal id."""
+        if not self.opening_bias:
+            return None
+        bias = self.opening_bias
+        return [
+            [bias if id_ in state.opening_ids else 0.0 for id_ in state.choices]
+            for state in states
+        ]
 
     def _replace_finished(self, waiting: deque[ActiveSequence]) -> None:
         """Give the rows of finished sequences to those that wait."""

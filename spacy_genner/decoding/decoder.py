@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from spacy.tokens import Doc, Span
 
-from ..config.settings import check_count
+from ..config.settings import check_count, check_number
 from ..errors import Errors
 from .batcher import ActiveSequence, ContinuousBatcher, DecodingResult, DecodingTask
 from .drafts import make_draft
@@ -97,11 +97,15 @@ class StepDecoder:
     Registered as `spacy-genner.StepDecoder.v1`.
 
     batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
-    RAISES (ValueError): `batch_tokens` is not a whole number of at least 1.
+    opening_bias (float): Added to the logit of opening a span, in the inline formats. A
+        value above 0 finds more spans, and one below 0 fewer.
+    RAISES (ValueError): `batch_tokens` is not a whole number of at least 1, or
+        `opening_bias` is no number.
     """
 
-    def __init__(self, batch_tokens: int = 2048):
+    def __init__(self, batch_tokens: int = 2048, opening_bias: float = 0.0):
         self.batch_tokens = check_count("decoder.batch_tokens", batch_tokens)
+        self.opening_bias = check_number("decoder.opening_bias", opening_bias)
 
     def decode(
         self, engine: "Engine", tasks: Sequence[DecodingTask]
@@ -118,7 +122,8 @@ class StepDecoder:
             (sequence for sequence in sequences if not sequence.finished),
             key=lambda sequence: -len(sequence.task),
         )
-        ContinuousBatcher(engine, self.batch_tokens).run(deque(waiting))
+        batcher = ContinuousBatcher(engine, self.batch_tokens, self.opening_bias)
+        batcher.run(deque(waiting))
         return [sequence.result() for sequence in sequences]
 
     def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
@@ -139,11 +144,17 @@ class DraftDecoder(StepDecoder):
     drafter (Drafter | None): Names the spans of the first draft. One of
         `spacy-genner.HeadDrafter.v1` (the default), `spacy-genner.CopyDrafter.v1` and
         `spacy-genner.DocSpansDrafter.v1`.
-    RAISES (ValueError): `batch_tokens` is not a whole number of at least 1.
+    opening_bias (float): See `StepDecoder`.
+    RAISES (ValueError): See `StepDecoder`.
     """
 
-    def __init__(self, batch_tokens: int = 2048, drafter: Any = None):
-        super().__init__(batch_tokens)
+    def __init__(
+        self,
+        batch_tokens: int = 2048,
+        drafter: Any = None,
+        opening_bias: float = 0.0,
+    ):
+        super().__init__(batch_tokens, opening_bias)
         self.drafter: Drafter = HeadDrafter() if drafter is None else drafter
 
     def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:

@@ -224,7 +224,10 @@ class Engine:
         return hidden if self.draft_head is None else hidden.chunk(2, dim=-1)[0]
 
     def choose(
-        self, hidden: Sequence[Tensor], ids: Sequence[Sequence[int]]
+        self,
+        hidden: Sequence[Tensor],
+        ids: Sequence[Sequence[int]],
+        biases: Sequence[Sequence[float]] | None = None,
     ) -> tuple[list[int], list[float], list[float]]:
         """Choose the most probable of the allowed tokens at each decision.
 
@@ -232,6 +235,7 @@ class Engine:
             shape (width,) or (2 * width,) each.
         ids (Sequence[Sequence[int]]): The allowed ids of each decision, at least two.
             The first of equally probable ids is chosen.
+        biases (Sequence[Sequence[float]] | None): Added to the logits of these ids.
         RETURNS (tuple[list[int], list[float], list[float]]): The chosen ids, the
             natural logarithms of their probabilities among the allowed ones, and the
             margins of their logits over the second best.
@@ -240,14 +244,19 @@ class Engine:
         logps, margins = [0.0] * len(ids), [0.0] * len(ids)
         for group in by_width([len(allowed) for allowed in ids]):
             results = self._choose(
-                [hidden[index] for index in group], [ids[index] for index in group]
+                [hidden[index] for index in group],
+                [ids[index] for index in group],
+                None if biases is None else [biases[index] for index in group],
             )
             for index, id_, logp, margin in zip(group, *results, strict=True):
                 chosen[index], logps[index], margins[index] = id_, logp, margin
         return chosen, logps, margins
 
     def _choose(
-        self, hidden: Sequence[Tensor], ids: Sequence[Sequence[int]]
+        self,
+        hidden: Sequence[Tensor],
+        ids: Sequence[Sequence[int]],
+        biases: Sequence[Sequence[float]] | None,
     ) -> tuple[list[int], list[float], list[float]]:
         """`choose` for decisions of similar width, padded to one table of ids."""
         width = max(len(allowed) for allowed in ids)
@@ -255,6 +264,9 @@ class Engine:
         counts = torch.tensor([len(allowed) for allowed in ids], device=self.device)
         table = torch.tensor(padded, device=self.device)
         logits = self.head.rows(self.last_layer(torch.stack(list(hidden))), table)
+        if biases is not None:
+            added = [[*own, *[0.0] * (width - len(own))] for own in biases]
+            logits = logits + torch.tensor(added, device=self.device)
         columns = torch.arange(width, device=self.device)
         logits = logits.masked_fill(columns >= counts[:, None], -torch.inf)
         best, second = logits.topk(2, dim=1).values.unbind(1)

@@ -236,6 +236,12 @@ class InlineState(State):
         return self._choices
 
     @property
+    def opening_ids(self) -> frozenset[int]:
+        if not self.at_boundary:
+            return frozenset()
+        return frozenset(id_ for id_ in self.choices if self.kind_of(id_) == OPEN)
+
+    @property
     def spans(self) -> list[MarkedSpan]:
         return chain_to_list(self._positions[0].spans)
 

@@ -103,6 +103,7 @@ count = null
 @misc = "spacy-genner.DraftDecoder.v1"
 batch_tokens = 2048
 drafter = null
+opening_bias = 0.0
 
 [generative_ner.window]
 unit = "auto"

@@ -12,6 +12,7 @@ from spacy.tokens import Doc, Span
 
 from ..config.settings import LossWeights
 from ..errors import Errors, Warnings, warn
+from ..formats import InlineFormat
 from ..grammar import Source
 from ..models.language_model import LanguageModel
 from ..models.tokenization import ChatFrame
@@ -59,6 +60,9 @@ class LocalPredictor:
         self.lm = lm
         self.checksum: str = lm.base.source.checksum
         self.decoder = config.decoder
+        bias = getattr(config.decoder, "opening_bias", 0.0)
+        if bias and not isinstance(config.format, InlineFormat):
+            raise ValueError(Errors.G429.format(found=bias, format=config.format.name))
         self.uses_draft_head = config.uses_draft_head
         encode = lm.token_encoder
         plain = ChatFrame(encode.begin_ids, (), encode.end_id)

@@ -39,6 +39,28 @@ def test_the_draft_decoder_equals_the_step_decoder(setting, batch_tokens):
         assert [span.score for span in draft.spans] == pytest.approx(scores, abs=1e-9)
 
 
+def test_the_bias_of_opening(setting):
+    tasks = setting.tasks(12, seed=4)
+    found = {}
+    for bias in (-1000.0, -1.0, 0.0, 1.0, 1000.0):
+        steps = StepDecoder(700, opening_bias=bias).decode(setting.engine, tasks)
+        drafts = DraftDecoder(900, opening_bias=bias).decode(setting.engine, tasks)
+        assert same_outputs(drafts, steps)
+        found[bias] = [each.ids for each in steps], sum(len(s.spans) for s in steps)
+    if not setting.listed:
+        assert found[-1000.0][1] == 0
+        assert found[-1.0][1] <= found[0.0][1] <= found[1.0][1] < found[1000.0][1]
+    else:
+        # Spans in a list are not opened in the text.
+        assert found[-1000.0] == found[0.0] == found[1000.0]
+
+
+@pytest.mark.parametrize("bias", ["much", None, float("inf"), True])
+def test_the_bias_is_a_number(bias):
+    with pytest.raises(ValueError, match="G407.*opening_bias"):
+        DraftDecoder(opening_bias=bias)
+
+
 @pytest.mark.slow
 def test_the_decoders_agree_on_hundreds_of_documents(setting):
     """Batches of one, three, seventeen and all documents. Empty texts and texts far

@@ -54,6 +54,14 @@ def test_a_corpus_is_overfitted(tiny_base, name, texts):
 
 
 @pytest.mark.parametrize("name", JSON)
+def test_json_has_no_bias_of_opening(tiny_base, name):
+    decoder = {"@misc": "spacy-genner.StepDecoder.v1", "opening_bias": 1.0}
+    nlp = pipeline(tiny_base("llama", "bytelevel"), format=name, decoder=decoder)
+    with pytest.raises(ValueError, match=f"G429.*1.0.*{name}"):
+        nlp(make_doc(nlp, "Lisbon"))
+
+
+@pytest.mark.parametrize("name", JSON)
 def test_json_represents_crossing_spans(tiny_base, name):
     nlp = pipeline(tiny_base("llama", "bytelevel"), format=name, crossing="refuse")
     overfit(nlp, CROSSING, steps=60)

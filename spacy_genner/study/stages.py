@@ -100,7 +100,7 @@ class Stages:
             write_json(path, made)
         else:
             write_evaluation(made, computed[1], path)
-        # As a later run reads it: floats, for example, are rounded by neither.
+        # The same value that a later run reads.
         return read_result(path) or {}
 
     def pipeline(

@@ -2,8 +2,9 @@
 
 Corpora of short synthetic texts are annotated by two workers. One row of JSON a size
 holds the seconds from the start of the command to its end, the milliseconds per
-document between the first and the last part, and the peak memory of the driver and of
-the largest worker. `--single` also measures one process, `annotate` without --ray. The
+document between the first and the last part, the CPU time in the same interval, and the
+peak memory of the driver and of the largest worker. Other work on the machine disturbs
+the CPU time least. `--single` also measures one process, `annotate` without --ray. The
 pipeline has a tiny base model. `--rules` takes one without a model, which leaves the
 cost of Ray, of reading and of writing; `--base` takes a real base model, and `--model`
 a saved pipeline.
@@ -51,9 +52,12 @@ def measure(arguments: list[str], output: Path, part_size: int) -> dict[str, Any
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     memory: dict[str, int] = {"driver": 0, "worker": 0}
-    # The time at which each number of parts was first seen.
-    seen: list[tuple[float, int]] = []
+    # The time at which each number of parts was first seen, with the CPU seconds.
+    seen: list[tuple[float, float, int]] = []
+    # The CPU seconds of each process, including those that have ended.
+    used_cpu: dict[int, float] = {}
     while process.poll() is None:
+        sample_cpu(process.pid, used_cpu)
         with suppress(psutil.NoSuchProcess):
             used = psutil.Process(process.pid).memory_info().rss
             memory["driver"] = max(memory["driver"], used)
@@ -63,23 +67,38 @@ def measure(arguments: list[str], output: Path, part_size: int) -> dict[str, Any
                 memory["worker"] = max(memory["worker"], used)
         if output.is_dir():
             count = len(list(output.glob("part-*")))
-            if count and (not seen or count > seen[-1][1]):
-                seen.append((time.perf_counter(), count))
+            if count and (not seen or count > seen[-1][2]):
+                seen.append((time.perf_counter(), sum(used_cpu.values()), count))
         time.sleep(0.25)
     seconds = time.perf_counter() - started
     if process.returncode:
         sys.exit(f"The run failed:\n{process.stderr.read() if process.stderr else ''}")
     row = {
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(sum(used_cpu.values()), 1),
         "driver_mib": memory["driver"] // MIB,
         "worker_mib": memory["worker"] // MIB,
     }
     if len(seen) > 1:
-        (first, few), (last, many) = seen[0], seen[-1]
-        row["ms_per_document"] = round(
-            1000 * (last - first) / ((many - few) * part_size), 3
-        )
+        (first, first_cpu, few), (last, last_cpu, many) = seen[0], seen[-1]
+        each = 1000 / ((many - few) * part_size)
+        row["ms_per_document"] = round((last - first) * each, 3)
+        row["cpu_ms_per_document"] = round((last_cpu - first_cpu) * each, 3)
     return row
+
+
+def sample_cpu(pid: int, used: dict[int, float]) -> None:
+    """Update the CPU seconds of a process and all processes that it has started.
+
+    pid (int): The process.
+    used (dict[int, float]): The CPU seconds by process. The function changes it.
+    """
+    with suppress(psutil.NoSuchProcess):
+        driver = psutil.Process(pid)
+        for process in (driver, *driver.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                times = process.cpu_times()
+                used[process.pid] = times.user + times.system
 
 
 def main() -> None:
@@ -113,6 +132,7 @@ def main() -> None:
             if args.single:
                 alone = measure(command(model, source, single, *key), single, 1)
                 row["single_seconds"] = alone["seconds"]
+                row["single_cpu_seconds"] = alone["cpu_seconds"]
                 row["single_mib"] = alone["driver_mib"]
                 row["ratio"] = round(alone["seconds"] / row["seconds"], 2)
                 row["equal"] = parts_of(ray) == single.read_bytes()

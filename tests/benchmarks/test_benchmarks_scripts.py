@@ -6,6 +6,7 @@ import sys
 import pytest
 import spacy
 from component_cases import trained_pipeline
+from gguf_cases import write_gguf
 from training_cases import TEXTS, make_config, write_config, write_corpus
 
 
@@ -89,3 +90,26 @@ def test_start_and_memory(run_script, data, model):
     assert row["start_median"] == row["start_seconds"][0] > 0
     assert row["peak_gb"] > 0 and row["component_mb"] > 0
     assert spacy.load(model).pipe_names == ["generative_ner"]
+
+
+def test_new_base(run_script, tmp_path, data, tiny_base, monkeypatch):
+    monkeypatch.setenv("SPACY_GENNER_CACHE", str(tmp_path / "cache"))
+    base = tiny_base("llama")
+    write_gguf(base, tmp_path / "tiny.gguf")
+    args = ["--steps", 2, "--texts", 50, "--tokenizer", base / "tokenizer.json"]
+    [line] = run_script("new_base", tmp_path / "tiny.gguf", data, data, *args)
+    row = json.loads(line)
+    for state in ("untrained", "trained"):
+        assert row[state]["inputs"] == row[state]["identical"] == 4
+        assert row[state]["draft_passes"] <= row[state]["step_passes"]
+    assert len(row["losses"]) == 2 and row["parameters"] > 0
+    assert row["tokenizer_texts"] == 56 and row["tokenizer_differs"] == []
+    # A tokenizer that splits numbers is another one.
+    tokenizer = json.loads((base / "tokenizer.json").read_text())
+    digits = {"type": "Digits", "individual_digits": True}
+    steps = [digits, tokenizer["pre_tokenizer"]]
+    tokenizer["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
+    (tmp_path / "other.json").write_text(json.dumps(tokenizer))
+    args[-1] = tmp_path / "other.json"
+    with pytest.raises(SystemExit):
+        run_script("new_base", tmp_path / "tiny.gguf", data, data, *args)

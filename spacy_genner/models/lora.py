@@ -98,8 +98,9 @@ def adapted_weight(layer: Any) -> torch.Tensor:
     # The sum is computed in at least float32, so that it is rounded once.
     wide = torch.promote_types(base.dtype, torch.float32)
     down, up = _factors(layer, wide)
-    merged = torch.addmm(base.to(wide), up, down, alpha=layer.scaling[ADAPTER])
-    return merged.to(base.dtype)
+    # In place: one tensor of the size of the weight less.
+    merged = base.detach().to(wide, copy=True)
+    return merged.addmm_(up, down, alpha=layer.scaling[ADAPTER]).to(base.dtype)
 
 
 def _factors(layer: Any, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:

@@ -24,9 +24,9 @@ PIPELINE = Path(os.environ.get("SPACY_GENNER_TUNED", ROOT / "training/demo/model
 PYTHON = os.environ.get("SPACY_GENNER_LLAMA_PYTHON", sys.executable)
 DATA = ROOT / "corpus" / "dev.spacy"
 NAME = "cells"
-DOCUMENTS = 20
-# The share of documents with the same spans as those of the local decoder.
-LEAST = 0.9
+DOCUMENTS = 2
+# The F1 score between the spans of the server and those of the local decoder.
+LEAST = 0.97
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,11 @@ def has_llama_cpp() -> bool:
 def local():
     if not PIPELINE.is_dir() or not DATA.is_file():
         pytest.skip("there is no tuned pipeline")
-    return spacy.load(PIPELINE)
+    # The precision of the export. In bfloat16 close decisions differ.
+    model = {"dtype": "float32"}
+    return spacy.load(
+        PIPELINE, config={"components": {"generative_ner": {"model": model}}}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -113,21 +117,24 @@ def test_spans_are_those_of_the_local_decoder(local, export, server):
             )
             for doc in corpus
         ]
-        return [doc.spans["sc"] for doc in nlp.pipe(texts)]
+        return list(nlp.pipe(texts))
 
-    expected, found = annotated(local), annotated(remote)
-    spans = [
-        [{(span.start, span.end, span.label_) for span in group} for group in groups]
+    # The documents have to outlive their span groups.
+    docs = annotated(local), annotated(remote)
+    expected, found = ([doc.spans["sc"] for doc in each] for each in docs)
+    one, other = (
+        {
+            (index, span.start, span.end, span.label_): float(score)
+            for index, group in enumerate(groups)
+            for span, score in zip(group, group.attrs["scores"], strict=True)
+        }
         for groups in (expected, found)
-    ]
-    same = [one == other for one, other in zip(*spans, strict=True)]
-    assert sum(same) >= LEAST * len(corpus)
+    )
+    both = one.keys() & other.keys()
+    assert len(one) >= 10
+    assert 2 * len(both) >= LEAST * (len(one) + len(other)), one.keys() ^ other.keys()
     assert {group.attrs["status"] for group in found} <= {"ok", "windowed"}
-    assert sum(map(len, spans[1])) > 0
     if model["scores"]:
-        close = [
-            abs(one.attrs["scores"] - other.attrs["scores"]).mean() < 0.1
-            for one, other, equal in zip(expected, found, same, strict=True)
-            if equal and len(one)
-        ]
-        assert sum(close) >= LEAST * len(close)
+        differences = [abs(one[span] - other[span]) for span in both]
+        # Most are near 0.002; some alternatives are not among those that a server reports.
+        assert sum(differences) < 0.05 * len(both)

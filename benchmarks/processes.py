@@ -34,18 +34,21 @@ class Usage:
         self.peak = 0
         self._cpu: dict[int, float] = {}
         self._cpu_before = 0.0
+        self._overhead = 0.0
         self._seconds = seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     @property
     def cpu_seconds(self) -> float:
-        """The CPU seconds since the block began. Children start in the block."""
-        return sum(self._cpu.values()) - self._cpu_before
+        """The CPU seconds since the block began, without those of the measurement.
+        Children start in the block."""
+        return sum(self._cpu.values()) - self._cpu_before - self._overhead
 
     def __enter__(self) -> "Usage":
         self._sample()
         self._cpu_before = sum(self._cpu.values())
+        self._overhead = 0.0
         self._thread.start()
         return self
 
@@ -61,6 +64,7 @@ class Usage:
     def _sample(self) -> None:
         import psutil
 
+        started = time.thread_time()
         own = psutil.Process()
         total = 0
         for process in (own, *own.children(recursive=True)):
@@ -72,6 +76,7 @@ class Usage:
             total += getattr(memory, "pss", memory.uss)
             self._cpu[process.pid] = times.user + times.system
         self.peak = max(self.peak, total)
+        self._overhead += time.thread_time() - started
 
 
 def run_way(args: argparse.Namespace) -> dict[str, Any]:

@@ -136,5 +136,5 @@ def test_spans_are_those_of_the_local_decoder(local, export, server):
     assert {group.attrs["status"] for group in found} <= {"ok", "windowed"}
     if model["scores"]:
         differences = [abs(one[span] - other[span]) for span in both]
-        # Most are near 0.002; some alternatives are not among those that a server reports.
+        # A legal alternative may be missing among those that the server reports.
         assert sum(differences) < 0.05 * len(both)

@@ -131,6 +131,14 @@ def test_the_demo(universal_package, monkeypatch, capsys):
 # Own labels
 
 
+def gold_counts(table):
+    """The rows of an evaluation with their numbers of gold spans, which depend on the
+    corpus alone. A row of all scores is named here, too."""
+    rows = re.findall(r"^(\S.*?) {2,}[\d. ]+ (\d+)$", table, re.MULTILINE)
+    assert ("WATER", "11") in rows and ("all", "55") in rows, table
+    return set(rows)
+
+
 def test_own_labels(tiny_base, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     monkeypatch.chdir(tmp_path)
@@ -141,16 +149,20 @@ def test_own_labels(tiny_base, tmp_path, monkeypatch):
             assert "--steps 16" in command
             command = command.replace("--steps 16", "--steps 2")
             command = f"{command} --base {tiny_base('llama')}"
-        run(command)
+        printed = run(command)
+        if "evaluate" in command:
+            assert gold_counts(code("own output")) <= gold_counts(printed)
     assert (tmp_path / "hikes" / "report.html").stat().st_size > 10_000
     text = README[README.index("## Your own labels") : README.index("### From Python")]
     [demo] = [each for each in commands(text) if each.startswith("genner demo")]
-    assert "status: ok" in run(demo)
+    printed, shown = run(demo).splitlines(), code("hut output").splitlines()
+    assert "  status: ok" in printed and shown[-1] == "  status: ok"
+    assert printed[0] == shown[0] == shlex.split(demo)[2]
 
 
 def test_the_shown_line_is_the_first_of_the_file():
     rows = (ROOT / "notebooks" / "hikes.jsonl").read_text("utf8").splitlines()
-    assert len(rows) == 60 and "has 60 sentences" in README
+    assert len(rows) == 60 and "has 60 invented sentences" in README
     assert json.loads(code("line")) == json.loads(rows[0])
 
 

@@ -39,8 +39,8 @@ P_ALTERNATIVE = 0.6
 P_DROPPED = 0.1
 P_NONE = 0.01
 MAX_LABELS = 30
-# The share of the passages without a span of the labels that is left out. Users ask for
-# labels that they expect, and a model that has seen many labels in vain marks too little.
+# The share of the passages without a span of the labels that is left out. Users ask
+# for labels that they expect. A model that has seen many in vain marks too little.
 P_EMPTY_LEFT_OUT = 0.7
 
 

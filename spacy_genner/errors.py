@@ -1619,13 +1619,13 @@ class Errors(metaclass=_Coded):
         "in the same section, one of: {found}."
     )
     G928 = (
-        "Scores cannot be calibrated on {spans} predicted spans, {right} of them right, "
-        "in {documents} documents. Expected at least {least} spans in at least {folds} "
-        "documents, some right and some wrong. Give more development data."
+        "Scores cannot be calibrated on {spans} predicted spans, {right} of them "
+        "right, in {documents} documents. Expected at least {least} spans in at least "
+        "{folds} documents, some right and some wrong. Give more development data."
     )
     G929 = (
-        "The scores of {model} cannot be calibrated: {reason}. Expected a pipeline with "
-        "a trained component 'generative_ner' that scores its spans."
+        "The scores of {model} cannot be calibrated: {reason}. Expected a pipeline "
+        "with a trained component 'generative_ner' that scores its spans."
     )
 
     # G94: the study
@@ -1659,9 +1659,10 @@ class Errors(metaclass=_Coded):
     )
     G950 = "There is no task {found!r}. Expected one of: {expected}."
     G952 = (
-        "The config of {path} has no setting {found}, which a training with other texts "
-        "or labels replaces. Train the pipeline with a config that reads a corpus from "
-        "a path, and labels with spacy.read_labels.v1, such as configs/genia.cfg."
+        "The config of {path} has no setting {found}, which a training with other "
+        "texts or labels replaces. Train the pipeline with a config that reads a "
+        "corpus from a path, and labels with spacy.read_labels.v1, such as "
+        "configs/genia.cfg."
     )
 
     # G96: the demo
@@ -1972,6 +1973,6 @@ class Warnings(metaclass=_Coded):
         "these documents is printed below."
     )
     W922 = (
-        "The component {name!r} is trained further, so the calibration of its scores is "
-        "removed. Calibrate it again afterwards: python -m spacy genner calibrate"
+        "The component {name!r} is trained further, so the calibration of its scores "
+        "is removed. Calibrate it again afterwards: python -m spacy genner calibrate"
     )

@@ -81,9 +81,7 @@ def rewrite_links(markdown: str, page: str, root: Path) -> tuple[str, set[str]]:
 
 def _is_at_root(root: Path, path: str) -> bool:
     """RETURNS (bool): Whether a path in `docs/` exists at the root alone."""
-    return (
-        not (root / path).exists() and (root / path.removeprefix("docs/")).is_file()
-    )
+    return not (root / path).exists() and (root / path.removeprefix("docs/")).is_file()
 
 
 def expand_modules(markdown: str, root: Path) -> str:

@@ -41,8 +41,8 @@ def export(
             "--quantization",
             "-q",
             allowed=_QUANTIZATIONS,
-            help="The dtype of the matrices for llama.cpp: f16, or q8_0, which is half as "
-            "large and changes some spans. Default: f16.",
+            help="The dtype of the matrices for llama.cpp: f16, or q8_0, which is half "
+            "as large and changes some spans. Default: f16.",
             show_default=False,
         ),
     ] = None,

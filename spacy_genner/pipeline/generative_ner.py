@@ -305,7 +305,7 @@ class GenerativeNER(TrainablePipe):
         self._take_start_state()
         if not self.takes_any_labels:
             self._warn_of_fixed_labels(list(chosen))
-        self._set_state(labels=chosen)
+        self._set_state(labels=chosen, replaced_labels=self._configured_state.labels)
 
     @property
     def takes_any_labels(self) -> bool:
@@ -1037,8 +1037,9 @@ class GenerativeNER(TrainablePipe):
                 Errors.G416.format(saved=state.format, found=self.format.name)
             )
         self._warn_of_differences(state)
-        if state.any_labels and self._configured_state.labels:
-            state = replace(state, labels=self._configured_state.labels)
+        own = self._configured_state.labels
+        if state.any_labels and own and own != state.replaced_labels:
+            state = replace(state, labels=own)
         with self._lock:
             self._is_loaded = True
             self._state = state

@@ -1,7 +1,7 @@
 """The state that training fixes and saving keeps: labels, prompt, demonstrations."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class ComponentState:
     any_labels (bool): Whether the model was trained with many label sets, so that it
         follows the labels of the prompt.
     score_map (ScoreMap | None): Calibrates the scores of spans.
+    replaced_labels (dict[str, str]): The labels of the config that `set_labels` has
+        replaced. They do not replace the saved labels when the pipeline is loaded.
     """
 
     labels: dict[str, str]
@@ -49,6 +51,7 @@ class ComponentState:
     checksum: str | None = None
     any_labels: bool = False
     score_map: ScoreMap | None = None
+    replaced_labels: dict[str, str] = field(default_factory=dict)
 
     def layout(self, selection: Selection, tuned: bool) -> PromptLayout:
         """Make the layout of the prompt.
@@ -89,9 +92,11 @@ class ComponentState:
             "base": {"name": self.base, "checksum": self.checksum},
             "any_labels": self.any_labels,
         }
-        # Earlier versions have no such key.
+        # Earlier versions have no such keys.
         if self.score_map is not None:
             data["score_map"] = self.score_map.to_json()
+        if self.replaced_labels:
+            data["replaced_labels"] = [list(p) for p in self.replaced_labels.items()]
         return data
 
     def differences(self, saved: "ComponentState") -> Iterator[tuple[str, str, str]]:
@@ -140,6 +145,10 @@ class ComponentState:
                 base=str(content["base"]["name"]),
                 checksum=str(content["base"]["checksum"]),
                 any_labels=bool(content.get("any_labels", False)),
+                replaced_labels={
+                    str(label): str(text)
+                    for label, text in content.get("replaced_labels", ())
+                },
                 score_map=_read_score_map(content.get("score_map")),
             )
         except (KeyError, TypeError, AttributeError) as err:

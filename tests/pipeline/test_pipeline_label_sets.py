@@ -192,6 +192,19 @@ def test_loading_with_other_labels(tiny_base, universal):
     assert found(nlp(make_doc(nlp, "Maria lives in Porto ."))) == [(3, 4, "GPE")]
 
 
+def test_saved_labels_that_were_set(tiny_base, universal, tmp_path):
+    import spacy
+
+    nlp = start(tiny_base("llama"), universal, labels=["GPE"])
+    component(nlp).set_labels({"ORG": "an organization"})
+    nlp.to_disk(tmp_path / "model")
+    assert component(spacy.load(tmp_path / "model")).labels == ("ORG",)
+    # Other labels in the config are meant to replace them.
+    config = {f"components.{NAME}.labels": ["ORG", "GPE"]}
+    again = spacy.load(tmp_path / "model", config=config)
+    assert component(again).labels == ("ORG", "GPE")
+
+
 def test_start_of_training(tiny_base, universal):
     base = tiny_base("llama")
     nlp = start(base, universal, labels=None)

@@ -16,7 +16,6 @@ import json
 import math
 import re
 import statistics
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -311,24 +310,42 @@ def _paths(block: Any) -> set[Path]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Get the state of the git repository of the working folder.
+    """Get the commit of the git repository of the working folder, from its files.
 
-    RETURNS (dict[str, Any] | None): The `commit`, and whether tracked files differ from
-        it (`changed`). None without a repository, or without git.
+    RETURNS (dict[str, Any] | None): The `commit`. None without a repository, or before
+        its first commit.
     """
-    try:
-        outputs = [
-            subprocess.run(
-                ["git", *words], capture_output=True, text=True, timeout=30, check=True
-            ).stdout.strip()
-            for words in (
-                ["rev-parse", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
-            )
-        ]
-    except (OSError, subprocess.SubprocessError):
+    folder = Path.cwd().resolve()
+    for place in (folder / ".git", *(parent / ".git" for parent in folder.parents)):
+        if place.exists():
+            break
+    else:
         return None
-    return {"commit": outputs[0], "changed": bool(outputs[1])}
+    try:
+        if place.is_file():
+            # A linked working tree.
+            named = place.read_text("utf8").removeprefix("gitdir:").strip()
+            place = (place.parent / named).resolve()
+        head = (place / "HEAD").read_text("utf8").strip()
+        common = place / "commondir"
+        if common.is_file():
+            place = (place / common.read_text("utf8").strip()).resolve()
+        commit = head
+        if head.startswith("ref:"):
+            commit = _read_reference(place, head.removeprefix("ref:").strip())
+    except (OSError, ValueError):
+        return None
+    return {"commit": commit} if commit else None
+
+
+def _read_reference(repository: Path, name: str) -> str:
+    """The commit of a branch, or an empty string if there is none."""
+    if (repository / name).is_file():
+        return (repository / name).read_text("utf8").strip()
+    packed = repository / "packed-refs"
+    lines = packed.read_text("utf8").splitlines() if packed.is_file() else []
+    found = (line.split(" ", 1) for line in lines if " " in line)
+    return next((commit for commit, other in found if other == name), "")
 
 
 # Results

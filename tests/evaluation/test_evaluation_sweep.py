@@ -160,14 +160,25 @@ def test_checksums_are_those_of_the_files(tmp_path):
 
 
 def test_the_state_of_git(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    folder = tmp_path / "project" / "configs"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+
+    def git(*words):
+        settings = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        command = ["git", "-C", str(folder.parent), *settings, *words]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
     assert git_state() is None
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-    (tmp_path / "file").write_text("1")
-    for words in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "one"]):
-        subprocess.run([*git, *words], check=True)
-    assert git_state()["changed"] is False
-    assert re.fullmatch("[0-9a-f]{40}", git_state()["commit"])
-    (tmp_path / "file").write_text("2")
-    assert git_state()["changed"] is True
+    git("commit", "-q", "--allow-empty", "-m", "one")
+    commit = git("rev-parse", "HEAD")
+    assert git_state() == {"commit": commit}
+    git("pack-refs", "--all")
+    assert git_state() == {"commit": commit}
+    git("worktree", "add", "-q", "--detach", str(tmp_path / "other"))
+    git("commit", "-q", "--allow-empty", "-m", "two")
+    assert git_state() == {"commit": git("rev-parse", "HEAD")} != {"commit": commit}
+    monkeypatch.chdir(tmp_path / "other")
+    assert git_state() == {"commit": commit}

@@ -57,7 +57,8 @@ nlp.add_pipe("generative_ner", config=config)
 ```
 
 It was trained on {count} corpora with label sets that change from batch to batch, by
-`spacy project run universal` ({steps}). {note}
+`spacy project run universal` ({steps}).
+{note}
 
 ## Scores
 

@@ -2,7 +2,7 @@
 
     python benchmarks/zero_shot.py MODEL DATA_DIR/crossner --output zero_shot.json
 
-MODEL is a pipeline whose adapter takes any labels. Each domain is scored on its whole
+MODEL is a pipeline whose adapter takes any labels, such as `universal`. Each domain is scored on its whole
 test set, with natural label names, once without and once with definitions. Spans and
 labels count as exact matches.
 
@@ -21,6 +21,7 @@ from typing import Any
 import spacy
 from spacy.tokens import Doc
 
+import spacy_genner
 from spacy_genner.corpora.documents import ConvertOptions
 from spacy_genner.corpora.forms import get_converter
 from spacy_genner.corpora.label_sets import set_label_set
@@ -129,7 +130,7 @@ def main() -> None:
     parser.add_argument("--drafts", action="store_true")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    nlp = spacy.load(arguments.model)
+    nlp = spacy_genner.load(arguments.model)
     factories = {name: nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
     name = next(name for name in factories if factories[name] == "generative_ner")
     all_names = json.loads(LABELS.read_text(encoding="utf-8"))

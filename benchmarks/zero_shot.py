@@ -2,9 +2,9 @@
 
     python benchmarks/zero_shot.py MODEL DATA_DIR/crossner --output zero_shot.json
 
-MODEL is a pipeline whose adapter takes any labels, such as `universal`. Each domain is scored on its whole
-test set, with natural label names, once without and once with definitions. Spans and
-labels count as exact matches.
+MODEL is a pipeline whose adapter takes any labels, such as `universal`. Each domain is
+scored on its whole test set, with natural label names, once without and once with
+definitions. Spans and labels count as exact matches.
 
 With --drafts the documents are decoded again, with the spans of the first time as
 drafts. The ratio of the two times is what a perfect draft head for any labels would

@@ -68,7 +68,7 @@ def test_a_notebook_whose_cell_fails_is_not_changed(script, tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["bad.ipynb"]
 
 
-@pytest.mark.parametrize("name", ["quickstart"])
+@pytest.mark.parametrize("name", ["own_data", "quickstart"])
 def test_outputs_are_stored(name):
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     nbformat.validate(notebook)

@@ -33,8 +33,7 @@ CHECKED = [
     "make demo",
     "make test",
     "python -m spacy project run genia . --vars.data_dir FOLDER",
-    "python benchmarks/start_and_memory.py training/genia/faster "
-    "corpus/genia-train.spacy --docs 2000 --repeats 1",
+    "python benchmarks/zero_shot.py universal DATA_DIR/crossner --definitions no",
     "python benchmarks/decoding.py training/genia/drafted corpus/genia-test.spacy "
     "--repeats 1",
 ]

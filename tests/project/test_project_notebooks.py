@@ -42,7 +42,7 @@ def test_quickstart(script, folder, universal_folder, monkeypatch):
     made = script.execute(folder / "quickstart.ipynb", folder)
     printed = outputs(made)
     assert "ok []" in printed and '<div class="spans"' in printed
-    assert "['person', 'city', 'instrument']" in printed
+    assert "['programming language', 'conference', 'city']" in printed
     assert "The Rhine flows through Cologne. [" in printed
 
 

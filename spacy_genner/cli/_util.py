@@ -87,8 +87,13 @@ GpuId = Annotated[
     typer.Option(
         "--gpu-id",
         "-g",
-        help="The number of the GPU; -1 uses 'device' of the pipeline's config.",
+        help="The number of the GPU; -1 uses 'device' of the config. cupy is not "
+        "required.",
     ),
+]
+CheckpointMinutes = Annotated[
+    float,
+    typer.Option(help="Minutes between checkpoints. Each evaluation writes one, too."),
 ]
 
 

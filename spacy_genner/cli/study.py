@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from ..errors import Errors
-from ._util import app, check_suffix, choose_gpu, parse_overrides, reports_errors
+from ._util import (
+    GpuId,
+    app,
+    check_suffix,
+    choose_gpu,
+    parse_overrides,
+    reports_errors,
+)
 
 HELP = """Answer the questions of the study for a base model and a corpus.
 
@@ -175,9 +182,7 @@ def abilities(
     ] = 8,
     seed: Seed = 0,
     fresh: Fresh = False,
-    gpu_id: Annotated[
-        int, typer.Option("--gpu-id", "-g", help="The number of the GPU, or -1.")
-    ] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Find out what tuning for NER changes in the general abilities of a base.
 
@@ -312,9 +317,7 @@ def model(
     ] = Path("reports/study-models.md"),
     seed: Seed = 0,
     fresh: Fresh = False,
-    gpu_id: Annotated[
-        int, typer.Option("--gpu-id", "-g", help="The number of the GPU, or -1.")
-    ] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Train and score one of the study's models with its recipe, and set the score
     beside the study's.

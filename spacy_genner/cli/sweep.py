@@ -16,7 +16,9 @@ from wasabi import msg
 from ..errors import Errors, Warnings
 from ._util import (
     CONFIG_ERRORS,
+    CheckpointMinutes,
     Code,
+    GpuId,
     app,
     choice,
     names_config,
@@ -82,18 +84,8 @@ def sweep(
         typer.Option("--dry-run", help="Check the configs, list the runs, and stop."),
     ] = False,
     code: Code = None,
-    gpu_id: Annotated[
-        int,
-        typer.Option(
-            "--gpu-id", "-g", help="The number of the GPU; -1 uses 'device' of CONFIG."
-        ),
-    ] = -1,
-    checkpoint_minutes: Annotated[
-        float,
-        typer.Option(
-            help="Minutes between checkpoints. Each evaluation writes one, too."
-        ),
-    ] = 10.0,
+    gpu_id: GpuId = -1,
+    checkpoint_minutes: CheckpointMinutes = 10.0,
 ) -> None:
     """Train and compare pipelines over a grid of settings.
 

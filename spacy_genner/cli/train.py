@@ -14,7 +14,9 @@ from wasabi import msg
 
 from ..errors import Errors
 from ._util import (
+    CheckpointMinutes,
     Code,
+    GpuId,
     app,
     choose_gpu,
     names_config,
@@ -55,21 +57,8 @@ def train(
         ),
     ] = False,
     code: Code = None,
-    gpu_id: Annotated[
-        int,
-        typer.Option(
-            "--gpu-id",
-            "-g",
-            help="The number of the GPU; -1 uses 'device' of the config. cupy is not "
-            "required.",
-        ),
-    ] = -1,
-    checkpoint_minutes: Annotated[
-        float,
-        typer.Option(
-            help="Minutes between checkpoints. Each evaluation writes one, too."
-        ),
-    ] = 10.0,
+    gpu_id: GpuId = -1,
+    checkpoint_minutes: CheckpointMinutes = 10.0,
 ) -> None:
     """Train a pipeline as 'spacy train' does, with checkpoints.
 

@@ -17,7 +17,7 @@ from spacy.cli.project.document import project_document
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
-from spacy_genner.pipeline.generative_ner import DEFAULTS
+from spacy_genner.pipeline.factory import DEFAULTS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")

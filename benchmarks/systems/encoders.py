@@ -23,6 +23,8 @@ from base import Context, Input, Output, System
 from spacy.training import Example
 from torch import Tensor, nn
 
+from .spacy_pipelines import pipeline_inputs
+
 BATCH_SIZES = (4, 8, 16, 32, 64)
 # GLiNER's maximum number of words of a span.
 MAX_WIDTH = 12
@@ -227,11 +229,7 @@ class Spancat(System):
         self._nlp.initialize(lambda: examples)
 
     def inputs(self, documents: Sequence[int]) -> list[Input]:
-        made = []
-        for index in documents:
-            doc = self._nlp.make_doc(self.context.dataset.docs[index].text)
-            made.append(Input(index, doc, 0, doc.text))
-        return made
+        return pipeline_inputs(self._nlp, self.context, documents)
 
     def run(self, inputs: Sequence[Input]) -> list[Output]:
         docs = [self._nlp.make_doc(each.text) for each in inputs]

@@ -17,6 +17,23 @@ from .decoders import ProjectDecoder
 DRAFTED = "drafted"
 
 
+def pipeline_inputs(
+    nlp: spacy.Language, context: Context, documents: Sequence[int]
+) -> list[Input]:
+    """Tokenize documents with the tokenizer of a pipeline.
+
+    nlp (Language): The pipeline.
+    context (Context): The context with the documents.
+    documents (Sequence[int]): The indices of the documents.
+    RETURNS (list[Input]): An input for each document.
+    """
+    made = []
+    for index in documents:
+        doc = nlp.make_doc(context.dataset.docs[index].text)
+        made.append(Input(index, doc, 0, doc.text))
+    return made
+
+
 class SpacyPipeline(System):
     """A pipeline that writes a span group, as `spancat` does, or entities.
 
@@ -35,11 +52,7 @@ class SpacyPipeline(System):
         self._nlp = spacy.load(self._path)
 
     def inputs(self, documents: Sequence[int]) -> list[Input]:
-        made = []
-        for index in documents:
-            doc = self._nlp.make_doc(self.context.dataset.docs[index].text)
-            made.append(Input(index, doc, 0, doc.text))
-        return made
+        return pipeline_inputs(self._nlp, self.context, documents)
 
     def run(self, inputs: Sequence[Input]) -> list[Output]:
         # The pipeline writes to the Docs, so each run needs new ones.

@@ -78,6 +78,19 @@ def to_label_set(labels: Any) -> LabelSet:
     return tuple(pairs)
 
 
+def group_by_label_set(docs: Iterable[Doc]) -> dict[LabelSet | None, list[int]]:
+    """Group documents by their label sets.
+
+    docs (Iterable[Doc]): The documents.
+    RETURNS (dict[LabelSet | None, list[int]]): The indices of the documents with each
+        label set. None are those that the labels of the component apply to.
+    """
+    groups: dict[LabelSet | None, list[int]] = {}
+    for index, doc in enumerate(docs):
+        groups.setdefault(get_label_set(doc), []).append(index)
+    return groups
+
+
 def batch_by_label_set(
     size: int, max_docs: int = 0
 ) -> Callable[[Iterable[Any]], Iterator[list[Any]]]:

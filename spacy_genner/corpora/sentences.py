@@ -391,3 +391,21 @@ def warn_of_sentencizer(nlp: Language, name: str) -> None:
         doc = nlp.get_pipe(other)(nlp.tokenizer("4.7"))
         if len(list(doc.sents)) > 1:
             warn(Warnings.W520.format(name=other))
+
+
+def find_sentence_setter(nlp: Language | None, name: str) -> str | None:
+    """Find the upstream component that sets sentence boundaries.
+
+    nlp (Language | None): The pipeline.
+    name (str): The name of a component.
+    RETURNS (str | None): The name of the first such component before it, if there is
+        one.
+    """
+    if nlp is None:
+        return None
+    for other in nlp.pipe_names:
+        if other == name:
+            break
+        if "token.is_sent_start" in nlp.get_pipe_meta(other).assigns:
+            return other
+    return None

@@ -22,7 +22,8 @@ from ..models.adapter_files import (
 )
 from ..models.base_model import BaseSource
 from ..models.tokenization import TokenAlignedEncoder
-from ..pipeline.generative_ner import ADAPTER_FOLDER, DEFAULTS
+from ..pipeline.factory import DEFAULTS
+from ..pipeline.generative_ner import ADAPTER_FOLDER
 from ..pipeline.state import STATE_FILE
 from ..prompts.encoder import resolve_chat
 from ..prompts.examples import FirstDemonstrations

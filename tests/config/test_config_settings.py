@@ -5,7 +5,8 @@ import spacy
 from component_cases import NAME, component, pipeline
 from thinc.api import Config
 
-from spacy_genner.pipeline.generative_ner import DEFAULTS, GenerativeNER
+from spacy_genner.pipeline.factory import DEFAULTS
+from spacy_genner.pipeline.generative_ner import GenerativeNER
 from spacy_genner.pipeline.thinc_model import build_lora_causal_lm
 from spacy_genner.prompts import FirstDemonstrations
 

@@ -5,9 +5,11 @@ network. They are small enough to be created in a fraction of a second. Each bas
 created once per session, and tests must not write to it.
 """
 
+import gc
 import json
 import os
 import re
+import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -312,3 +314,25 @@ def universal_folder(
     path = folder / "generative_ner" / "genner.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "any_labels": True}))
     return folder
+
+
+@pytest.fixture
+def processor_seconds() -> Callable[..., float]:
+    """Time a call: the processor seconds of this thread, the fewest of the repeats.
+    Without garbage collection, whose time depends on the objects of other tests.
+    """
+
+    def measure(call: Callable[..., Any], *args: Any, repeats: int = 1) -> float:
+        times = []
+        for _ in range(repeats):
+            gc.collect()
+            gc.disable()
+            try:
+                started = time.thread_time()
+                call(*args)
+                times.append(time.thread_time() - started)
+            finally:
+                gc.enable()
+        return min(times)
+
+    return measure

@@ -3,7 +3,6 @@
 import io
 import json
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -232,15 +231,14 @@ def test_genia_matches_the_published_split(data_dir):
         }
 
 
-def test_a_long_sentence_takes_linear_time(tmp_path):
+def test_a_long_sentence_takes_linear_time(tmp_path, processor_seconds):
     """A sentence of megabytes is read in seconds, and its descriptions cost no copy."""
     words = "".join(
         f"{cons(f'IL-{number}', 'G#protein_x')} " for number in range(40_000)
     )
     path = write(tmp_path, corpus(article("MEDLINE:1", words)))
-    started = time.process_time()
-    sentences = read(path)
-    assert time.process_time() - started < 10
+    sentences = []
+    assert processor_seconds(lambda: sentences.extend(read(path))) < 10
     assert sum(len(doc.spans) for doc in sentences) == 40_000
 
 

@@ -1,7 +1,6 @@
 """Parsing of outputs with faults: every fault is reported, and few spans are lost."""
 
 import random
-import time
 
 import pytest
 from formats_cases import EXPECTED, INLINE, PARTS, TEXT, texts_with_spans
@@ -229,7 +228,7 @@ def test_any_output_is_parsed(name, output, text):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_long_sources_are_parsed_quickly(name):
+def test_long_sources_are_parsed_quickly(name, processor_seconds):
     choose = random.Random(0)
     words = [
         choose.choice(["the", "cell", "of", "NF-kappa", "B", "in", "."])
@@ -240,7 +239,6 @@ def test_long_sources_are_parsed_quickly(name):
     output = fmt.render(text, [CharSpan(0, len(words[0]), "A")]).replace(
         "cell", "cells"
     )
-    started = time.process_time()
+    assert processor_seconds(fmt.parse, output, text, ["A"], repeats=3) < 2.0
     parsed = fmt.parse(output, text, ["A"])
-    assert time.process_time() - started < 2.0
     assert CharSpan(0, len(words[0]), "A") in parsed.spans

@@ -1,7 +1,6 @@
 """Per-item fallback and crossing spans of neighbouring windows."""
 
 import random
-import time
 
 import pytest
 
@@ -80,14 +79,12 @@ def test_the_issue_names_both_crossing_spans():
     assert "A over tokens 0 to 3 crosses B over 2 to 5" in issue["message"]
 
 
-def test_many_crossing_spans_are_resolved_quickly():
+def test_many_crossing_spans_are_resolved_quickly(processor_seconds):
     choose = random.Random(0)
     spans = []
     for start in range(20_000):
         end = start + choose.randint(1, 2000)
         spans.append(TokenSpan(start, end, "A", choose.random()))
     prediction = Prediction(spans)
-    started = time.process_time()
-    resolve_crossing(prediction)
-    assert time.process_time() - started < 10
+    assert processor_seconds(resolve_crossing, prediction) < 10
     assert prediction.spans and prediction.issues

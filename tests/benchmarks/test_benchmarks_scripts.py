@@ -7,6 +7,7 @@ import pytest
 import spacy
 from component_cases import trained_pipeline
 from gguf_cases import write_gguf
+from thinc.api import Config
 from training_cases import TEXTS, make_config, write_config, write_corpus
 
 
@@ -113,3 +114,32 @@ def test_new_base(run_script, tmp_path, data, tiny_base, monkeypatch):
     args[-1] = tmp_path / "other.json"
     with pytest.raises(SystemExit):
         run_script("new_base", tmp_path / "tiny.gguf", data, data, *args)
+
+
+def test_zero_shot_labels(run_script, tmp_path):
+    """A label is seen if a corpus of weight above 0 has its name, or another name."""
+    weights = {"first": 1, "second": 0}
+    for corpus, name in {"first": "City", "second": "river"}.items():
+        (tmp_path / corpus).mkdir()
+        labels = {"X": {"name": name}}
+        (tmp_path / corpus / "labels.json").write_text(json.dumps(labels))
+    names = {"first": {"X": {"names": ["town"]}}}
+    (tmp_path / "names.json").write_text(json.dumps(names))
+    train = {"path": str(tmp_path), "names": str(tmp_path / "names.json")}
+    config = Config({"corpora": {"train": {**train, "weights": weights}}})
+    config.to_disk(tmp_path / "config.cfg")
+    counts = {"city": (4, 4, 0.75), "town": (4, 8, 0.25), "river": (2, 0, 0.0)}
+    rows = {
+        label: {"gold": gold, "predicted": predicted, "r": r, "f": 0.0}
+        for label, (gold, predicted, r) in counts.items()
+    }
+    results = {"plain": {"domains": {"places": {"per_label": rows}}}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    lines = run_script(
+        "zero_shot_labels", tmp_path / "results.json", tmp_path / "config.cfg"
+    )
+    heads = [" ".join(line.split()) for line in lines if not line.startswith(" ")]
+    assert heads == [
+        "plain seen F 40.0 P 33.3 R 50.0 (8 spans of 2 labels)",
+        "plain unseen F 0.0 P 0.0 R 0.0 (2 spans of 1 labels)",
+    ]

@@ -55,10 +55,11 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="[MODEL] INPUT OUTPUT",
-            help="The saved or installed pipeline, unless --teacher names one; the "
-            "texts: .txt (one a line), .jsonl (under 'text') or .spacy; and the file "
-            "to write: .jsonl or .spacy, with --teacher .spacy or a folder, and with "
-            "--ray a folder.",
+            help="MODEL: a saved or installed pipeline, one of the Hugging Face hub "
+            "(ORG/NAME or ORG/NAME@REVISION), or 'universal'; not with --teacher. "
+            "INPUT: the texts, as .txt (one on each line), .jsonl (under 'text') or "
+            ".spacy. OUTPUT: the file to write, .jsonl or .spacy; with --teacher "
+            ".spacy or a folder, and with --ray a folder.",
             show_default=False,
         ),
     ],
@@ -108,7 +109,7 @@ def annotate(
             "--min-score",
             min=0.0,
             max=1.0,
-            help="Spans with a lower score are doubtful. (--teacher)",
+            help="Spans with a lower score are doubtful; see --doubtful. (--teacher)",
         ),
     ] = FilterRules.min_score,
     doubtful: Annotated[
@@ -126,8 +127,8 @@ def annotate(
         typer.Option(
             "--stop-after",
             min=0,
-            help="Stop after this number of consecutive failures, as when a server is "
-            "down; 0 to never stop. (--teacher)",
+            help="Stop after this number of consecutive failures, for example when a "
+            "server is down; 0 to never stop. (--teacher)",
         ),
     ] = STOP_AFTER,
     resume: Annotated[
@@ -210,8 +211,8 @@ def annotate(
     of its JSON object. The output is written as a whole or not at all.
 
     With --teacher CONFIG, a large model, local or behind a server, annotates a training
-    corpus for a small one. Documents that failed are not in the corpus, and a review
-    file lists first the documents that most need correction. Values of the config are
+    corpus for a small one. Documents that failed are not in the corpus. A review file
+    lists the documents, those that most need correction first. Values of the config are
     overridden as in spaCy: --components.llm.model.name NAME. An interrupted run keeps
     the finished documents in OUTPUT.part, and the same command resumes it.
 

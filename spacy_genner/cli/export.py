@@ -58,15 +58,16 @@ def export(
 ) -> None:
     """Export a tuned adapter for a server, or for other pipelines.
 
-    OUTDIR receives what the server loads, the script 'serve.sh' that starts it, and
-    what its client needs to ask with the prompt that the adapter was tuned on:
-    'genner.json' and 'tokenizer'. README.md shows the config of the client.
+    OUTDIR receives the files that the server loads, the script 'serve.sh' that starts
+    it, and the files that its client needs to send the prompt that the adapter was
+    tuned on: 'genner.json' and 'tokenizer'. README.md shows the config of the client.
 
     vLLM loads the base ('base') and the LoRA adapter ('adapter'). llama.cpp loads one
-    file, with the adapter merged into the base in float32 ('model.gguf').
+    file, 'model.gguf', with the adapter merged into the base in float32; the base must
+    come as GGUF.
 
-    'adapter' writes the adapter in half precision with its prompt. The folder can be
-    the setting 'model.adapter' of another pipeline.
+    --to adapter writes the adapter in half precision with its prompt. The setting
+    'model.adapter' of another pipeline can name the folder.
 
     \b
     Example:

@@ -29,9 +29,10 @@ def export_base(
 ) -> None:
     """Export the base model and the adapter for other tools.
 
-    peft and vLLM load the base model from a folder, and a base such as 'pip:PACKAGE' is
-    not a folder. OUTPUT/base contains the config, the weights (safetensors) and the
-    tokenizer. OUTPUT/adapter contains the adapter, whose config names that base.
+    peft and vLLM load the base model from a folder, which a base such as 'pip:PACKAGE'
+    or a GGUF file is not. OUTPUT/base contains the config, the weights (safetensors)
+    and the tokenizer. OUTPUT/adapter contains the adapter, whose config names that
+    base.
 
     \b
     Example:

@@ -34,7 +34,7 @@ def init_config(
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="The time for training in minutes, including evaluations.",
+            help="The time budget for training in minutes, including evaluations.",
             show_default=False,
         ),
     ] = None,
@@ -81,8 +81,8 @@ def init_config(
     """Write a complete, commented training config.
 
     The command times a few training steps and a few documents with the base model on
-    this machine. From the budget it then computes the number of steps, the frequency of
-    evaluations and the number of documents to evaluate on.
+    this machine. From --minutes or --steps it then computes the number of steps, the
+    frequency of evaluations and the number of documents to evaluate on.
 
     \b
     Example:

@@ -98,8 +98,9 @@ def package(
     """Make a Python package of a pipeline: a folder with a model card, and a wheel.
 
     The card (README.md) has the labels, the data, the scores, the settings of the
-    training, the base with its license, and how to use the pipeline. Weights of the
-    base are not part of the package: it requires what provides them.
+    training, the base with its license, and how to use the pipeline. The weights of the
+    base are not part of the package, which requires the Python package that provides
+    them, if there is one.
 
     \b
     Example:

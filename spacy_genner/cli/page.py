@@ -39,7 +39,8 @@ def run_app(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL ...]",
-            help="Saved or installed pipelines. The first one suggests spans.",
+            help="Saved or installed pipelines, those of the Hugging Face hub, or "
+            "'universal'. The first one suggests spans.",
             show_default=False,
         ),
     ] = None,
@@ -91,7 +92,7 @@ def run_app(
     lang: Annotated[
         str,
         typer.Option(
-            "--lang", "-l", help="The language of the tokens without a MODEL."
+            "--lang", "-l", help="The language of the tokenizer if there is no MODEL."
         ),
     ] = "en",
     spans_key: SpansKey = None,
@@ -106,11 +107,11 @@ def run_app(
 ) -> None:
     """Open a page to try pipelines and to correct annotations.
 
-    The page is served to this machine alone (127.0.0.1), and asks no other machine for
-    anything. In the tab 'Try', pipelines annotate texts. In the tab 'Correct', a person
-    accepts, rejects and changes the spans of a corpus. Each step is saved at once, so
-    that the command can be stopped at any time and continues where it was. The extra
-    'app' has to be installed.
+    The page is served to this machine only (127.0.0.1), and loads nothing from other
+    machines. In the tab 'Try', pipelines annotate texts. In the tab 'Correct', a person
+    accepts, rejects and changes the spans of a corpus. Each step is saved at once: the
+    command can be stopped at any time, and the next call continues from there. The
+    extra 'app' has to be installed.
 
     \b
     Examples:

@@ -39,8 +39,8 @@ def serve(
         list[str],
         typer.Argument(
             metavar="[NAME=]MODEL...",
-            help="Saved or installed pipelines. Requests choose one by its name, by "
-            "default the last part of its path.",
+            help="Saved or installed pipelines, or those of the Hugging Face hub. "
+            "Requests choose one by its name, by default the last part of its path.",
             show_default=False,
         ),
     ],
@@ -48,8 +48,8 @@ def serve(
         str,
         _option(
             "--host",
-            "The address to listen on. Others than those of this machine require a "
-            "token.",
+            "The address to listen on. An address that other machines can reach "
+            "requires a token.",
         ),
     ] = DEFAULTS.host,
     port: Annotated[
@@ -60,7 +60,7 @@ def serve(
         bool,
         _option(
             "--without-token",
-            "Allow an address that other machines can reach without a token.",
+            "Serve other machines without a token.",
         ),
     ] = False,
     spans_key: SpansKey = None,
@@ -68,7 +68,7 @@ def serve(
         int,
         _option(
             "--batch-size",
-            "The number of texts that a model processes together.",
+            "The maximum number of texts that a model processes together.",
             min=1,
         ),
     ] = DEFAULTS.batch_size,
@@ -76,7 +76,8 @@ def serve(
         float,
         _option(
             "--max-wait-ms",
-            "How long the first text of a batch waits for texts of other requests.",
+            "The milliseconds that the first text of a batch waits for texts of other "
+            "requests.",
             min=0,
             max=10_000,
         ),
@@ -85,22 +86,26 @@ def serve(
         int,
         _option(
             "--queue-size",
-            "The number of texts that wait for a model. Further requests get status "
-            "429.",
+            "The maximum number of texts that wait for a model. Further requests get "
+            "status 429.",
             min=1,
         ),
     ] = DEFAULTS.queue_size,
     max_texts: Annotated[
-        int, _option("--max-texts", "The number of texts in a request.", min=1)
+        int, _option("--max-texts", "The maximum number of texts in a request.", min=1)
     ] = DEFAULTS.max_texts,
     max_chars: Annotated[
-        int, _option("--max-chars", "The characters of a text.", min=1)
+        int,
+        _option("--max-chars", "The maximum number of characters in a text.", min=1),
     ] = DEFAULTS.max_chars,
     max_body: Annotated[
-        int, _option("--max-body", "The bytes of a request.", min=1)
+        int, _option("--max-body", "The maximum size of a request in bytes.", min=1)
     ] = DEFAULTS.max_body,
     max_requests: Annotated[
-        int, _option("--max-requests", "The requests at the same time.", min=1)
+        int,
+        _option(
+            "--max-requests", "The maximum number of requests at the same time.", min=1
+        ),
     ] = DEFAULTS.max_requests,
     timeout: Annotated[
         float,
@@ -109,7 +114,9 @@ def serve(
     grace: Annotated[
         float,
         _option(
-            "--grace", "The seconds in which a stopping server finishes its requests."
+            "--grace",
+            "The maximum number of seconds in which a stopping server finishes its "
+            "requests.",
         ),
     ] = DEFAULTS.grace,
     cors_origin: Annotated[
@@ -117,7 +124,7 @@ def serve(
         _option(
             "--cors-origin",
             "An origin whose web pages may use the server, such as "
-            "https://example.org. May be repeated.",
+            "https://example.org. The option can be repeated.",
             metavar="ORIGIN",
             show_default=False,
         ),
@@ -127,8 +134,8 @@ def serve(
         _option(
             "--merge/--no-merge",
             "Whether a model may keep a copy of the weights with its adapter merged "
-            "in. Without, models on the same base share all of its weights, and decode "
-            "slower.",
+            "in. With --no-merge, models on the same base share all of its weights, "
+            "and decode more slowly.",
         ),
     ] = True,
     docs: Annotated[

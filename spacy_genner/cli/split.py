@@ -66,9 +66,9 @@ def split(
     """Split a corpus by document into train, dev and test.
 
     Each part gets its share of the documents with each label (iterative stratification,
-    Sechidis et al. 2011), and a rare label is in every part if it can be. Documents
-    with the same 'doc_id' in doc.user_data or the same text stay together. The same
-    seed splits the same corpus alike.
+    Sechidis et al. 2011), and a rare label is in every part if possible. Documents with
+    the same 'doc_id' in doc.user_data or the same text stay together. The same seed
+    always gives the same split.
 
     \b
     Examples:

@@ -17,8 +17,10 @@ from ._util import (
 
 HELP = """Answer the questions of the study for a base model and a corpus.
 
-The workflows of project.yml call these commands: memorisation, abilities and study.
-Each keeps the result of every stage, and continues after an interruption.
+The study is arXiv 2601.17898 ("Assessment of Generative Named Entity Recognition in
+the Era of Large Language Models"). The workflows memorisation, abilities and study of
+project.yml call these commands.
+Each workflow keeps the result of every stage, and continues after an interruption.
 """
 study_app = typer.Typer(
     name="study", help=HELP, no_args_is_help=True, rich_markup_mode=None
@@ -29,7 +31,7 @@ Plain = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="The pipeline of the plain run, trained on TRAIN with label definitions.",
+        help="The plain pipeline: trained on TRAIN with label definitions.",
     ),
 ]
 Train = Annotated[
@@ -110,11 +112,11 @@ def memorisation(
     """Find out whether a tuned model recognises entities or has memorised them.
 
     Four more pipelines are trained with the settings of MODEL on the same texts: with
-    labels without definitions, with letters for labels with and without definitions,
+    labels without definitions; with letters as labels, with and without definitions;
     and with labels that are shuffled from text to text. The plain pipeline and the
-    shuffled one are asked with labels in another order, with unseen names and with
-    exchanged names. The plain one also annotates texts with held-out mentions, random
-    mentions and masked contexts.
+    shuffled one are then tested with the labels in another order, with unseen names and
+    with exchanged names. The plain one also annotates texts with held-out mentions,
+    random mentions and masked contexts.
 
     \b
     Example:
@@ -178,7 +180,8 @@ def abilities(
         ),
     ] = 100,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="The questions in a batch.")
+        int,
+        typer.Option("--batch-size", min=1, help="The number of questions in a batch."),
     ] = 8,
     seed: Seed = 0,
     fresh: Fresh = False,
@@ -319,8 +322,8 @@ def model(
     fresh: Fresh = False,
     gpu_id: GpuId = -1,
 ) -> None:
-    """Train and score one of the study's models with its recipe, and set the score
-    beside the study's.
+    """Train one of the study's models with the study's recipe, score it, and print the
+    score beside the published one.
 
     The models have 3 to 9 billion parameters and need a GPU. The command continues an
     interrupted training, and writes the table of all runs so far. Settings of the

@@ -1,4 +1,4 @@
-"""`genner calibrate`: make the scores of spans mean what they say."""
+"""`genner calibrate`: fit the scores of spans to the share of correct spans."""
 
 import math
 from pathlib import Path
@@ -56,12 +56,12 @@ def calibrate(
     ] = 0,
     gpu_id: GpuId = -1,
 ) -> None:
-    """Calibrate the scores of a pipeline: of the spans with a score of 0.8, 80 % are
-    then right.
+    """Calibrate the scores of a pipeline, so that a score is the probability that the
+    span is right.
 
     The command annotates DEV, fits an increasing function from scores to shares of
     correct spans, and saves the pipeline with it. The spans and their order stay the
-    same. The minimum score with the best F1 on DEV is printed, and not set.
+    same. The minimum score with the best F1 on DEV is printed, but not set.
 
     \b
     Example:

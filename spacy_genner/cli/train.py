@@ -63,10 +63,11 @@ def train(
     """Train a pipeline as 'spacy train' does, with checkpoints.
 
     The result is the same as that of 'spacy train' with the same config. DIR contains
-    model-best, model-last, training_log.jsonl and checkpoint. A run that continues
-    with --resume has the same result as an uninterrupted run. The config and the
-    corpora must be the same, except for paths, max_steps, max_epochs, patience and
-    eval_frequency. Settings are overridden as in spaCy: --training.max_steps 100
+    model-best, model-last, training_log.jsonl, training_steps.jsonl and checkpoint. A
+    run that continues with --resume has the same result as an uninterrupted run. Its
+    config and corpora must be the same, except for paths, max_steps, max_epochs,
+    patience and eval_frequency. Settings are overridden as in spaCy:
+    --training.max_steps 100
 
     If 'total_steps' of the schedule spacy-genner.CosineWarmup.v1 is 0, it is computed
     from the corpus.

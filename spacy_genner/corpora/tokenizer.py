@@ -5,7 +5,6 @@ text of corpora that are distributed as tokens.
 """
 
 import re
-import sys
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +30,9 @@ _CLOSING = frozenset(".,;:!?%)]}»”’…") | {"...", "..", "''", "-RRB-", "-R
 _CLITIC = re.compile(r"(n['’]t|['’](s|m|d|re|ve|ll))", re.IGNORECASE)
 _CLITIC_BODY = re.compile(r"s|m|d|re|ve|ll|t", re.IGNORECASE)
 _APOSTROPHES = ("'", "’")
+# The planes of Unicode with characters, of 65,536 code points each. Planes 4 to 13 are
+# empty, and 15 and 16 are for private use.
+_PLANES = (0, 1, 2, 3, 14)
 
 
 # The fine tokenizer
@@ -102,7 +104,8 @@ def _joined_characters() -> str:
     class."""
     codes = [
         code
-        for code in range(sys.maxunicode + 1)
+        for plane in _PLANES
+        for code in range(plane << 16, (plane + 1) << 16)
         if unicodedata.category(chr(code)) in ("Mn", "Mc", "Me", "Cf")
     ]
     ranges: list[list[int]] = []

@@ -1,12 +1,15 @@
 """The fine tokenizer."""
 
+import sys
+import unicodedata
+
 import pytest
 import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokenizer import Tokenizer
 
-from spacy_genner.corpora.tokenizer import make_fine_tokenizer
+from spacy_genner.corpora.tokenizer import _PLANES, make_fine_tokenizer
 
 NLP = spacy.blank("en")
 FINE = make_fine_tokenizer()(NLP)
@@ -31,6 +34,15 @@ def words(text: str) -> list[str]:
 )
 def test_words_are_split_at_every_change(text, expected):
     assert words(text) == expected.split()
+
+
+def test_other_planes_of_unicode_have_no_marks():
+    kinds = {
+        unicodedata.category(chr(code))
+        for code in range(sys.maxunicode + 1)
+        if code >> 16 not in _PLANES
+    }
+    assert kinds == {"Cn", "Co"}
 
 
 def test_it_is_saved_like_any_tokenizer(tmp_path):

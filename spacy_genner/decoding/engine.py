@@ -122,15 +122,21 @@ class Engine:
 
     @torch.inference_mode()
     def _probe(self, network: Any) -> None:
-        """Compare the head, packing and the KV cache with the model's forward pass.
+        """Compare the head, the pass for CPUs, packing and the KV cache with the
+        model's forward pass.
 
-        The head must agree. What else does not agree is switched off.
+        The head must agree. What else does not agree is switched off. Packing and the
+        KV cache are only checked if the pass for CPUs does not take their place.
         """
         ids = (self.prefix * PROBE_LENGTH)[:PROBE_LENGTH]
         batch = torch.tensor([ids], device=self.device)
         hidden = self.backbone.forward_padded(batch)
         logits = network(input_ids=batch, use_cache=False).logits[0]
         self.head.check(network, self.last_layer(hidden[0]), logits)
+        if self.cpu_pass is not None:
+            if self._agrees(ids, hidden[0]):
+                return
+            self.cpu_pass = None
         self.backbone.check_packing(ids, self.device)
         if self.cached:
             try:
@@ -142,8 +148,6 @@ class Engine:
             else:
                 found = torch.cat([first[:3], second])
                 self.cached = same_hidden_states(found, hidden[0])
-        if self.cpu_pass is not None and not self._agrees(ids, hidden[0]):
-            self.cpu_pass = None
 
     def _agrees(self, ids: Sequence[int], expected: Tensor) -> bool:
         """Whether the pass for CPUs has the expected hidden states."""

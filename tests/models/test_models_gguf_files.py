@@ -17,6 +17,7 @@ from spacy_genner.models import gguf_files
 from spacy_genner.models.adapter_files import export_base
 from spacy_genner.models.base_model import get_base, resolve_base
 from spacy_genner.models.gguf import cache_folder
+from spacy_genner.models.gguf_conversion import compact_tokenizer
 from spacy_genner.models.gguf_files import (
     HubFile,
     find_gguf_parts,
@@ -244,6 +245,21 @@ def reference(kind, base):
         tokenizer.model.ignore_merges = True
     tokenizer.encode_special_tokens = True
     return tokenizer
+
+
+@pytest.mark.parametrize("left", ["a", "#version", "#versions", "a "])
+def test_a_compact_tokenizer_is_the_same(left, tmp_path):
+    pieces = ["b", left, f"{left}b", "\n", "\n\n", "<unk>"]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    merges = [(left, "b"), ("\n", "\n")]
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>"))
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(str(path))
+    size = path.stat().st_size
+    for _ in range(2):
+        compact_tokenizer(path)
+        assert Tokenizer.from_file(str(path)).to_str() == tokenizer.to_str()
+        assert path.stat().st_size < size
 
 
 @pytest.mark.parametrize("kind", ["gpt-2", "smollm", "qwen2", "llama-bpe"])

@@ -20,6 +20,7 @@ from .adapter_files import (
     read_adapter,
     write_adapter,
 )
+from .gc_pause import paused_gc
 from .tokenization import TokenAlignedEncoder
 
 if TYPE_CHECKING:
@@ -212,12 +213,14 @@ class LanguageModel:
         """RETURNS (LoadedBase): The shared base, loaded if necessary."""
         with self._lock:
             if self._base is None:
-                from .base_model import get_base
-
-                self._base = get_base(
-                    self.name, self.revision, self.dtype_name, self.device_name
-                )
+                self._base = self._load_base()
             return self._base
+
+    @paused_gc()
+    def _load_base(self) -> "LoadedBase":
+        from .base_model import get_base
+
+        return get_base(self.name, self.revision, self.dtype_name, self.device_name)
 
     @property
     def checksum(self) -> str:
@@ -325,21 +328,26 @@ class LanguageModel:
             return self.base.model
         with self._lock:
             if self._decoding is None or self._decoding[0] != self.version:
-                from .lora import merged, should_merge, unmerged
-
                 # Release the old copies before making new ones.
                 self._decoding = None
-                self._read_start()
-                if self._training is None and self._saved is not None:
-                    # The saved adapter stays in memory, and training may never begin:
-                    # the float32 weights are not kept twice.
-                    network = self._make_training_network()
-                else:
-                    network = self.training_network
-                merge = should_merge(self.merge, network, self.device)
-                made = merged(network) if merge else unmerged(network)
-                self._decoding = (self.version, made)
+                self._decoding = (self.version, self._make_decoding_network())
             return self._decoding[1]
+
+    @paused_gc()
+    def _make_decoding_network(self) -> Any:
+        from .lora import merged, should_merge, unmerged
+
+        self._read_start()
+        # The saved adapter stays in memory, and training may never begin: the float32
+        # weights are not kept twice.
+        is_temporary = self._training is None and self._saved is not None
+        if is_temporary:
+            network = self._make_training_network()
+        else:
+            network = self.training_network
+        if should_merge(self.merge, network, self.device):
+            return merged(network, in_place=is_temporary)
+        return unmerged(network)
 
     def adapter_parameters(self) -> "dict[str, nn.Parameter]":
         """List the trainable weights of the adapter; loads the base.

@@ -370,14 +370,16 @@ def set_dropout(network: nn.Module, rate: float) -> None:
             layer.lora_dropout[ADAPTER] = nn.Dropout(rate) if rate else nn.Identity()
 
 
-def merged(network: nn.Module) -> Any:
+def merged(network: nn.Module, in_place: bool = False) -> Any:
     """Create a network for decoding with the adapter merged in.
 
     network (nn.Module): A network with an adapter. Its tensors are not written.
+    in_place (bool): Whether to use the modules of the network, which then has no
+        adapter any more, instead of copies.
     RETURNS (nn.Module): A network in eval mode. It owns the adapted weights and shares
         all others with the base.
     """
-    result = share_modules(network)
+    result = network if in_place else share_modules(network)
     size = 0
     with torch.no_grad():
         for name, layer in lora_layers(result).items():

@@ -95,6 +95,11 @@ def test_an_adapter_in_every_family(tiny_base, family, dtype):
     assert all(p.grad is None for p in base.model.parameters())
     trainable = {n for n, p in network.named_parameters() if p.requires_grad}
     assert trainable == set(parameters)
+    # In place at last: the network then has no adapter.
+    assert merged(network, in_place=True) is network
+    assert torch.equal(logits(network), logits(whole))
+    assert not adapter_parameters(network)
+    assert digest(base.model) == before
 
 
 @pytest.mark.parametrize("family", ["llama", "granite4"])

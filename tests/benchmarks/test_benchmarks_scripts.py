@@ -88,7 +88,8 @@ def test_start_and_memory(run_script, data, model):
     [line] = run_script("start_and_memory", model, data, *args)
     row = json.loads(line)
     assert row["documents"] == 3 < len(TEXTS)
-    assert row["start_median"] == row["start_seconds"][0] > 0
+    assert row["start_seconds_median"] == row["start_seconds"][0] > 0
+    assert 0 < row["start_cpu_to_spans"][0] <= row["start_cpu_to_end"][0]
     assert row["peak_gb"] > 0 and row["component_mb"] > 0
     assert spacy.load(model).pipe_names == ["generative_ner"]
 

@@ -66,13 +66,14 @@ def init_config(
         ),
     ] = None,
     start: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help='The adapter to start from: "universal", a folder or a hub id. '
-            "Default: a new adapter.",
+            help='The adapter to start from: "universal", a folder or a hub id; '
+            '"none" for a new adapter. Default: the universal adapter for at most 200 '
+            "documents if --base is the base that it was trained on, else a new one.",
             show_default=False,
         ),
-    ] = None,
+    ] = "auto",
     revision: Annotated[
         str | None,
         typer.Option(help="The branch, tag or commit of a hub id.", show_default=False),
@@ -105,7 +106,7 @@ def init_config(
         lang=lang,
         revision=revision,
         labels_path=labels,
-        adapter=start,
+        start=start,
         progress=lambda text: typer.echo(text, err=True),
     )
     for note in written.notes:

@@ -7,6 +7,7 @@ time or steps between training and evaluation. The result is rendered from
 """
 
 import json
+import math
 import random
 import warnings
 from bisect import bisect_left, bisect_right
@@ -41,13 +42,17 @@ from ..errors import Errors, GennerWarning
 from ..formats import CharSpan, crossings, get_format
 from ..io import check_place, has_lone_surrogate, replaced_file
 from ..models.adapter_files import read_adapter
-from ..models.adapter_source import find_adapter
+from ..models.adapter_source import UNIVERSAL, find_adapter
 from .loop import check_evaluable, epoch_sizes, read_labels_file
 
 # The number of tokens in a training batch.
 BATCH_TOKENS = 2048
 # The rank and the scale of a new adapter.
 RANK, ALPHA = 32, 64
+# What `start` can be besides the name of an adapter.
+AUTO, NO_ADAPTER = "auto", "none"
+# Up to this number of training documents, "auto" is the universal adapter.
+WARM_START_DOCS = 200
 # The number of epochs without a budget.
 EPOCHS = 2
 # The approximate share of the time that evaluations take.
@@ -178,7 +183,7 @@ def write_config(
     lang: str = "en",
     revision: str | None = None,
     labels_path: Path | None = None,
-    adapter: str | None = None,
+    start: str = AUTO,
     progress: Callable[[str], None] = lambda text: None,
 ) -> WrittenConfig:
     """Write a training config.
@@ -196,8 +201,9 @@ def write_config(
     lang (str): The code of the language.
     revision (str | None): The revision of the base.
     labels_path (Path | None): A JSON file of labels with definitions.
-    adapter (str | None): The adapter to start from: "universal", a folder or a hub id.
-        None for a new adapter.
+    start (str): The adapter to start from: "universal", a folder or a hub id; "none"
+        for a new adapter; "auto" for the universal adapter if it was trained on the
+        base and the corpus has at most `WARM_START_DOCS` documents, else a new one.
     progress (Callable[[str], None]): Called with a line before each part of the work.
     RETURNS (WrittenConfig): The path of the config and the values that it is based on.
     RAISES (ValueError): The corpus or the labels are invalid, or the base or the
@@ -207,18 +213,22 @@ def write_config(
     if minutes is not None and steps is not None:
         raise ValueError(Errors.G318.format())
     for name, value in (("minutes", minutes), ("steps", steps)):
-        if value is not None and value <= 0:
+        # Neither NaN nor infinity.
+        if value is not None and not 0 < value < math.inf:
             raise ValueError(Errors.G319.format(name=name, found=value))
     # Report invalid files before the base is loaded and timed.
     if labels_path is not None:
         _check_labels(Path(labels_path))
-    rank, alpha = RANK, ALPHA
-    if adapter is not None:
-        settings = read_adapter(find_adapter(adapter).folder).config
-        rank, alpha = settings.get("r", rank), settings.get("lora_alpha", alpha)
+    if start not in (AUTO, NO_ADAPTER):
+        find_adapter(start)
     check_place(Path(output_path))
     progress(f"Reading {corpus_path} and {dev_path}")
     facts = read_facts(Path(corpus_path), spans_key, lang)
+    adapter = _choose_adapter(start, base, facts.docs)
+    rank, alpha = RANK, ALPHA
+    if adapter is not None:
+        settings = _adapter_config(adapter)
+        rank, alpha = settings.get("r", rank), settings.get("lora_alpha", alpha)
     dev_docs, dev_depth = _read_dev(Path(dev_path), facts.spans_key, lang)
     facts = replace(facts, max_depth=max(facts.max_depth, dev_depth))
     values = _values(facts, base, corpus_path, dev_path, lang, revision, labels_path)
@@ -235,10 +245,31 @@ def write_config(
     values["eval_frequency"] = plan.eval_frequency
     values["total_steps"] = plan.max_steps + 1
     values["limit"] = plan.limit
-    values["notes"] = notes = _notes(facts, speed, plan, base, dev_docs)
+    notes = _notes(facts, speed, plan, base, dev_docs)
+    if adapter is not None and start == AUTO:
+        notes += [
+            "Training starts from the universal adapter, as the corpus is small "
+            "(--start none for a new one)."
+        ]
+    values["notes"] = notes
     with replaced_file(Path(output_path)) as fresh:
         fresh.write_text(_render(values), encoding="utf8")
     return WrittenConfig(Path(output_path), facts, speed, plan, notes)
+
+
+def _choose_adapter(start: str, base: str, docs: int) -> str | None:
+    """RETURNS (str | None): The adapter to start from, or None for a new one."""
+    if start != AUTO:
+        return None if start == NO_ADAPTER else start
+    if docs > WARM_START_DOCS:
+        return None
+    trained_on = _adapter_config(UNIVERSAL)["base_model_name_or_path"]
+    return UNIVERSAL if base == trained_on else None
+
+
+def _adapter_config(adapter: str) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): The settings of an adapter, as peft saves them."""
+    return read_adapter(find_adapter(adapter).folder).config
 
 
 # The corpus

@@ -14,6 +14,7 @@ from training_cases import TEXTS, make_config, start, write_corpus
 from typer.testing import CliRunner
 
 from spacy_genner.formats import CharSpan
+from spacy_genner.training import init_config
 from spacy_genner.training.init_config import (
     Speed,
     make_plan,
@@ -132,7 +133,7 @@ def test_a_config_that_starts_from_an_adapter(tiny_base, tmp_path):
         str(base),
         dev_path=corpus,
         steps=2,
-        adapter=adapter,
+        start=adapter,
     )
     check_complete(made.path, tmp_path)
     model = load_config(made.path)["components"]["generative_ner"]["model"]
@@ -144,9 +145,36 @@ def test_a_config_that_starts_from_an_adapter(tiny_base, tmp_path):
             tmp_path / "other.cfg",
             str(base),
             dev_path=corpus,
-            adapter="missing",
+            start="missing",
         )
     assert not (tmp_path / "other.cfg").exists()
+
+
+def test_a_small_corpus_starts_from_the_universal_adapter(
+    tiny_base, tmp_path, monkeypatch
+):
+    """Unless it has too many documents, another base, or the user does not want it."""
+    base = tiny_base("llama")
+    corpus = write_corpus(tmp_path / "train.spacy")
+    start(make_config(base, corpus)).to_disk(tmp_path / "start")
+    adapter = str(tmp_path / "start")
+    monkeypatch.setattr(init_config, "UNIVERSAL", adapter)
+
+    def chosen(base=base, documents=200, **settings):
+        monkeypatch.setattr(init_config, "WARM_START_DOCS", documents)
+        path = tmp_path / "made.cfg"
+        made = write_config(
+            corpus, path, str(base), dev_path=corpus, steps=2, **settings
+        )
+        noted = [note for note in made.notes if "--start none" in note]
+        model = load_config(path)["components"]["generative_ner"]["model"]
+        assert bool(noted) == (model["adapter"] is not None)
+        return model["adapter"], model["lora"]["rank"]
+
+    assert chosen() == (adapter, 4)
+    assert chosen(start="none") == (None, 32)
+    assert chosen(documents=len(TEXTS) - 1) == (None, 32)
+    assert chosen(base=tiny_base("qwen2")) == (None, 32)
 
 
 def test_the_maximum_depth_is_that_of_the_data(written, tiny_base, tmp_path):
@@ -179,6 +207,8 @@ def test_invalid_arguments(tiny_base, tmp_path):
     for settings, code in (
         ({"minutes": 1.0, "steps": 1}, "G318"),
         ({"minutes": 0.0}, "G319"),
+        ({"minutes": float("nan")}, "G319"),
+        ({"minutes": float("inf")}, "G319"),
         ({"spans_key": "other"}, "G307"),
     ):
         with pytest.raises(ValueError, match=code):

@@ -1593,7 +1593,7 @@ class Errors(metaclass=_Coded):
     G921 = (
         "{path}: {key!r} is {found!r}. Expected in 'grid' a list of at least one value "
         "for each dotted key, in 'cases' a list of objects of settings by their dotted "
-        "keys, and in 'seeds' a list of whole numbers."
+        "keys, and in 'seeds' a list of whole numbers from 0 to 4294967295."
     )
     G922 = (
         "{path}: {key!r} cannot be varied. Expected the dotted key of a setting, such "
@@ -1678,6 +1678,38 @@ class Errors(metaclass=_Coded):
     G962 = (
         "Text {number} is not valid Unicode: {found}. Set the encoding of the terminal "
         "to UTF-8, or pass the text through the standard input."
+    )
+
+    # G99: labels of the command line, sweeps and calibration
+    G990 = (
+        "--labels is {found!r}, and has {reason}. A text with a comma has double "
+        "quotes around it: 'person,\"city=A city, town or village.\"'. Other labels, "
+        "and labels in JSON, are given as a file whose name ends with .json."
+    )
+    G991 = (
+        "The label {label!r} or its definition {definition!r} contains half of a "
+        "character (a lone surrogate), which is not valid in a text. Correct it, or "
+        "set the encoding of the terminal to UTF-8."
+    )
+    G992 = (
+        "{path} has {found} components of the factory 'generative_ner', and one is "
+        "needed. Give a pipeline with one, or remove the others from 'pipeline' in "
+        "[nlp] of its config.cfg."
+    )
+    G993 = (
+        "The settings {first!r} and {second!r} of the sweep {path} set the same value, "
+        "so one of them would have no effect. A setting belongs in 'grid', in 'cases', "
+        "or in the command's overrides: keep it in one of them. Seeds belong in "
+        "'seeds'."
+    )
+    G994 = (
+        "{path} is not the file of a run: {reason}. Remove the folder of the run to "
+        "train it again, or give another --output."
+    )
+    G995 = "There are no tasks: --tasks is empty. Expected one or more of: {expected}."
+    G996 = (
+        "The results in {folder} are not those of the study's stages ({reason}). Run "
+        "the workflow again: spacy project run study"
     )
 
 
@@ -1975,4 +2007,11 @@ class Warnings(metaclass=_Coded):
     W922 = (
         "The component {name!r} is trained further, so the calibration of its scores "
         "is removed. Calibrate it again afterwards: python -m spacy genner calibrate"
+    )
+
+    # W98: output of pipelines
+    W985 = (
+        "The pipeline has not written the group doc.spans[{key!r}] of {count} of "
+        "{total} documents, so no spans are shown for them. Select the group that it "
+        "writes with --spans-key KEY"
     )

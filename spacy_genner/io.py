@@ -136,6 +136,16 @@ def json_text(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
 
 
+def expand_home(path: str | Path) -> Path:
+    """Replace `~` at the start of a path by the home folder, as a shell does: the name
+    of a user who does not exist stays, and `Path.expanduser` raises an error for it.
+
+    path (str | Path): The path.
+    RETURNS (Path): The path with the home folder.
+    """
+    return Path(os.path.expanduser(path))
+
+
 def check_place(path: Path) -> None:
     """Check that a file can be written, before the work of computing its content.
 
@@ -499,6 +509,25 @@ def check_unused(folder: Path) -> None:
         raise ValueError(Errors.G261.format(folder=folder))
 
 
+def check_new_folder(folder: Path) -> None:
+    """Check that a new folder can be written, before the work of computing its content.
+
+    folder (Path): The folder. Its missing parents are created; nothing else changes.
+    RAISES (ValueError): The path exists and is not an empty folder.
+    RAISES (OSError): The folder can't be written. The error names `folder`.
+    """
+    check_unused(folder)
+    target = _resolved(folder)
+    _make_parent(target, folder)
+    prefix = _temporary_prefix(target, _FRESH_SUFFIX)
+    try:
+        fresh = tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=_FRESH_SUFFIX)
+        os.rmdir(fresh)
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+
+
 # Text
 
 
@@ -568,20 +597,31 @@ def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> ValueError:
 # JSON from untrusted sources
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, unique: bool = False) -> Any:
     """Parse a JSON value from an untrusted source.
 
     text (str): The value, with any white space around it.
+    unique (bool): Whether to refuse an object that has a key twice. Otherwise the last
+        value of the key counts.
     RETURNS (Any): The value.
     RAISES (ValueError): The text is not JSON, is nested too deep, or contains a number
         with thousands of digits.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_unique if unique else None)
     except RecursionError:
         raise _too_deep() from None
     _check_depth(value)
     return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} occurs twice")
+    return made
 
 
 def has_lone_surrogate(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import html
 import sys
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -62,10 +63,13 @@ def depths(spans: Sequence[Record]) -> list[int]:
         first.
     RETURNS (list[int]): The number of spans that contain each span.
     """
-    return [
-        sum(1 for outer in spans[:at] if outer["end"] >= span["end"])
-        for at, span in enumerate(spans)
-    ]
+    # The sorted ends of the spans so far. Those that end earlier are no outer spans.
+    ends: list[int] = []
+    found = []
+    for span in spans:
+        found.append(len(ends) - bisect_left(ends, span["end"]))
+        insort(ends, span["end"])
+    return found
 
 
 # The terminal
@@ -111,7 +115,11 @@ def _lines(record: Record, styles: Mapping[str, str]) -> list[Any]:
     from rich.text import Text
 
     spans = record["spans"]
-    labels = [Text(f" {span['label']} ", styles[span["label"]]) for span in spans]
+    names = [span["label"].translate(_ONE_LINE) for span in spans]
+    labels = [
+        Text(f" {name} ", styles[span["label"]])
+        for name, span in zip(names, spans, strict=True)
+    ]
     width = max((label.cell_len for label in labels), default=0)
     lines = []
     for span, label, depth in zip(spans, labels, depths(spans), strict=True):
@@ -166,13 +174,14 @@ def displacy_input(
     labels = list(dict.fromkeys(span["label"] for span in record["spans"]))
     colors: dict[str, str] = {}
     spans = []
+    starts = [start for start, _ in tokens]
+    ends = [start + len(text) for start, text in tokens]
     for span in record["spans"]:
-        covered = [
-            at
-            for at, (start, text) in enumerate(tokens)
-            if start < span["end"] and start + len(text) > span["start"]
-        ]
-        if not covered:
+        first, last = (
+            bisect_right(ends, span["start"]),
+            bisect_left(starts, span["end"]),
+        )
+        if first >= last:
             continue
         name = span["label"]
         if span["score"] is not None:
@@ -183,8 +192,8 @@ def displacy_input(
         colors[name] = DEFAULT_LABEL_COLORS.get(span["label"].upper(), default)
         spans.append(
             {
-                "start_token": covered[0],
-                "end_token": covered[-1] + 1,
+                "start_token": first,
+                "end_token": last,
                 "label": name,
             }
         )

@@ -52,6 +52,10 @@ def annotate_texts(
     with replaced_file(output) as fresh:
         write(failures.count_in(progress(stream)), key, fresh)
     msg.good(f"{total} documents -> {output}")
+    if failures.unwritten:
+        warn_on_stderr(
+            Warnings.W985.format(key=key, count=failures.unwritten, total=total)
+        )
     if failures.count:
         warn_on_stderr(
             Warnings.W502.format(
@@ -61,10 +65,11 @@ def annotate_texts(
 
 
 class _Failures:
-    """Counts the failed documents of a stream and keeps the first reason."""
+    """Counts the failed documents of a stream and keeps the first reason. Counts the
+    documents whose group the pipeline has not written, too."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.unwritten = 0
         self.first = ""
 
     def count_in(self, stream: Iterable[AnnotatedText]) -> Iterator[AnnotatedText]:
@@ -72,6 +77,7 @@ class _Failures:
             if annotated.error is not None:
                 self.first = self.first or annotated.error
                 self.count += 1
+            self.unwritten += not annotated.written
             yield annotated
 
 

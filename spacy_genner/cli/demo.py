@@ -1,7 +1,7 @@
 """`genner demo`: annotate a few texts and show their spans."""
 
-import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from wasabi import Printer
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 from ..io import decode_line, has_lone_surrogate
 from ._util import (
     FACTORY,
@@ -23,10 +23,16 @@ from ._util import (
     find_spans_key,
     load_pipeline,
     reports_errors,
+    warn_on_stderr,
 )
 
 UNIVERSAL = "universal"
 STANDARD_INPUT = "-"
+# The parts of --labels: a text in quotes, another text, a separator, an open quote.
+_PARTS = re.compile(r'"(?:[^"]|"")*"|[^",\n]+|[",\n]')
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_SEPARATORS = (",", "\n")
+_JSON_STARTS = "[{"
 
 
 @app.command("demo")
@@ -130,10 +136,12 @@ def demo(
 def parse_labels(values: Sequence[str]) -> dict[str, str]:
     """Read the labels of the command line.
 
-    values (Sequence[str]): Each is a file of labels (.json), or a line of CSV whose
-        fields are labels or `label=definition`.
+    values (Sequence[str]): Each is a file of labels (.json), or labels separated by
+        commas, each a label or `label=definition`. A text in double quotes may have
+        commas.
     RETURNS (dict[str, str]): The labels and their definitions, which may be empty.
-    RAISES (ValueError): A label is empty or occurs twice, or a file has no labels.
+    RAISES (ValueError): A label is empty or occurs twice, a quote is not closed, or a
+        file has no labels.
     """
     from ..corpora.label_sets import to_label_set
     from ..corpora.labels import labels_in_file
@@ -148,17 +156,43 @@ def parse_labels(values: Sequence[str]) -> dict[str, str]:
                     Errors.G561.format(path=value, reason=error)
                 ) from error
             continue
-        for row in csv.reader(value.splitlines(), skipinitialspace=True):
-            for field in row:
-                label, _, definition = (part.strip() for part in field.partition("="))
-                if not label:
-                    raise ValueError(Errors.G960.format(found=value))
-                pairs.append((label, definition))
+        pairs += _split_labels(value)
     if not pairs:
         raise ValueError(Errors.G960.format(found=" ".join(values)))
     if len(dict(pairs)) < len(pairs):
         raise ValueError(Errors.G421.format(found=[label for label, _ in pairs]))
     return dict(pairs)
+
+
+def _split_labels(value: str) -> list[tuple[str, str]]:
+    """Split labels at the commas and line breaks outside of double quotes."""
+    fields: list[list[str]] = [[]]
+    for part in _PARTS.findall(value.strip()):
+        if part in _SEPARATORS:
+            fields.append([])
+        elif part == '"':
+            raise ValueError(Errors.G990.format(found=value, reason="an open quote"))
+        else:
+            fields[-1].append(part)
+    pairs = []
+    for parts in fields:
+        label, _, definition = _unquoted("".join(parts)).partition("=")
+        label, definition = _unquoted(label), _unquoted(definition)
+        if not label:
+            raise ValueError(Errors.G960.format(found=value))
+        if label[0] in _JSON_STARTS or '"' in label:
+            reason = f"the label {label!r}"
+            raise ValueError(Errors.G990.format(found=value, reason=reason))
+        pairs.append((label, definition))
+    return pairs
+
+
+def _unquoted(text: str) -> str:
+    """The text within a pair of quotes, in which a doubled quote is one."""
+    text = text.strip()
+    if _QUOTED.fullmatch(text):
+        return text[1:-1].replace('""', '"').strip()
+    return text
 
 
 def _source(texts: list[str]) -> Iterable[str]:
@@ -265,7 +299,10 @@ def _show(stream: Iterable[Any], key: str, as_json: bool, html: Path | None) -> 
 
     show = printer()
     drawn = []
+    total = unwritten = 0
     for annotated in stream:
+        total += 1
+        unwritten += not annotated.written
         record = to_record(annotated, key)
         if as_json:
             line = json.dumps(record, ensure_ascii=False) + "\n"
@@ -275,6 +312,8 @@ def _show(stream: Iterable[Any], key: str, as_json: bool, html: Path | None) -> 
         if html is not None:
             drawn.append((record, tokens_of(annotated.doc)))
         sys.stdout.flush()
+    if unwritten:
+        warn_on_stderr(Warnings.W985.format(key=key, count=unwritten, total=total))
     if html is not None:
         with replaced_file(html) as fresh:
             fresh.write_text(page(drawn), encoding="utf8")

@@ -9,7 +9,7 @@ from spacy.training import Example
 from thinc.api import Config
 
 from ..errors import Errors, Warnings, warn
-from ..io import parse_json
+from ..io import has_lone_surrogate, parse_json
 from .docbin import unaligned_spans
 from .label_sets import get_label_set
 
@@ -20,7 +20,8 @@ def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
     labels (list[str] | dict[str, str] | None): Labels, or labels and their definitions.
     fmt (Format): The format that has to represent the labels.
     RETURNS (dict[str, str]): Labels and their definitions, which may be empty.
-    RAISES (ValueError): A label occurs twice or is not legal.
+    RAISES (ValueError): A label occurs twice or is not legal, or a definition is not
+        one line of valid Unicode.
     """
     if labels is None:
         return {}
@@ -36,6 +37,8 @@ def read_labels(labels: Any, fmt: Any) -> dict[str, str]:
         fmt.check_label(label)
         if "\n" in definition:
             raise ValueError(Errors.G420.format(label=label))
+        if has_lone_surrogate(label + definition):
+            raise ValueError(Errors.G991.format(label=label, definition=definition))
     made = dict(pairs)
     if len(made) < len(pairs):
         raise ValueError(Errors.G421.format(found=labels))
@@ -51,7 +54,7 @@ def labels_in_file(path: Path) -> Any:
     RAISES (ValueError): The file contains no labels.
     RAISES (OSError): The file can't be read.
     """
-    content = parse_json(path.read_text(encoding="utf-8"))
+    content = parse_json(path.read_text(encoding="utf-8"), unique=True)
     if not isinstance(content, (list, dict)) or not content:
         raise ValueError(f"found {content!r}")
     return content

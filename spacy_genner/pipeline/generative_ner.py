@@ -70,6 +70,8 @@ if TYPE_CHECKING:
 # The number of label sets of documents whose prompts are kept.
 KEPT_LABEL_SETS = 16
 ADAPTER_FOLDER = "adapter"
+# The errors of labels: those that the format, the tokenizer or the prompt refuse.
+_LABEL_ERRORS = tuple(f"[{code}]" for code in ("G003", "G101", "G405", "G420", "G991"))
 
 
 class GenerativeNER(TrainablePipe):
@@ -235,12 +237,13 @@ class GenerativeNER(TrainablePipe):
         label (str): The label.
         definition (str): Its definition.
         RETURNS (int): 0 if the component has the label already, otherwise 1.
-        RAISES (ValueError): The format cannot represent the label.
+        RAISES (ValueError): The format cannot represent the label, or the definition
+            is not one line.
         """
         if label in self._state.labels:
             return 0
-        self.format.check_label(label)
-        self._set_state(labels={**self._state.labels, label: definition})
+        new = read_labels({label: definition}, self.format)
+        self._set_state(labels={**self._state.labels, **new})
         return 1
 
     def set_labels(self, labels: list[str] | dict[str, str]) -> None:
@@ -536,20 +539,38 @@ class GenerativeNER(TrainablePipe):
     def _predict(self, docs: list[Doc]) -> list[Prediction]:
         """Predict with the adapter of this component."""
         self._take_start_state()
-        if not self._state.labels and any(get_label_set(doc) is None for doc in docs):
+        predictions = [Prediction() for _ in docs]
+        groups: dict[LabelSet | None, list[int]] = {}
+        for index, doc in enumerate(docs):
+            try:
+                groups.setdefault(get_label_set(doc), []).append(index)
+            except ValueError as error:
+                predictions[index] = failed_prediction(doc, error)
+        if None in groups:
             self._check_has_labels()
         if not any(len(doc) for doc in docs):
-            return [Prediction() for _ in docs]
-        predictions = [Prediction() for _ in docs]
-        for labels, indices in group_by_label_set(docs).items():
+            return predictions
+        for labels, indices in groups.items():
+            found = self._predict_group(labels, [docs[index] for index in indices])
+            for index, prediction in zip(indices, found, strict=True):
+                predictions[index] = prediction
+        return predictions
+
+    def _predict_group(
+        self, labels: LabelSet | None, docs: list[Doc]
+    ) -> list[Prediction]:
+        """Predict for documents with one label set. One that can't be used is the
+        failure of its own documents."""
+        try:
             predictor = self._predictor_for(labels)
             self._warn_if_untrained()
             if labels is not None and not self.takes_any_labels:
                 self._warn_of_fixed_labels([label for label, _ in labels])
-            found = self._predict_with(predictor, [docs[index] for index in indices])
-            for index, prediction in zip(indices, found, strict=True):
-                predictions[index] = prediction
-        return predictions
+            return self._predict_with(predictor, docs)
+        except ValueError as error:
+            if labels is None or not str(error).startswith(_LABEL_ERRORS):
+                raise
+            return [failed_prediction(doc, error) for doc in docs]
 
     def _predict_with(self, predictor: Predictor, docs: list[Doc]) -> list[Prediction]:
         predictions = predictor.predict(docs)

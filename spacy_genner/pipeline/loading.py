@@ -71,10 +71,13 @@ def load(
         if found == UNIVERSAL:
             return make_universal(**options)
         return spacy.load(found, **options)
-    except (OSError, ValueError) as error:
+    # A damaged file, or a package that is no pipeline, can raise any error.
+    except Exception as error:
         if str(error).startswith("[G"):
             raise
         reason = without_values(error)
+        if not isinstance(error, (OSError, ValueError)):
+            reason = f"{type(error).__name__}: {reason}"
         raise ValueError(Errors.G527.format(path=name, reason=reason)) from error
 
 
@@ -112,15 +115,16 @@ def find_component(nlp: Language, name: str) -> Any:
     RETURNS (GenerativeNER): The component.
     RAISES (ValueError): There is no generative component, or more than one.
     """
-    return nlp.get_pipe(_only_component(nlp, name))
+    # The component itself is needed, so the key of a group would not do.
+    return nlp.get_pipe(_only_component(nlp, name, Errors.G992))
 
 
-def _only_component(nlp: Language, name: str) -> str:
+def _only_component(nlp: Language, name: str, message: str = Errors.G526) -> str:
     found = [
         pipe for pipe in nlp.pipe_names if nlp.get_pipe_meta(pipe).factory == FACTORY
     ]
     if len(found) != 1:
-        raise ValueError(Errors.G526.format(path=name, found=len(found)))
+        raise ValueError(message.format(path=name, found=len(found)))
     return found[0]
 
 

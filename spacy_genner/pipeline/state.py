@@ -151,7 +151,9 @@ class ComponentState:
                 },
                 score_map=_read_score_map(content.get("score_map")),
             )
-        except (KeyError, TypeError, AttributeError) as err:
+        except (KeyError, TypeError, AttributeError, ValueError) as err:
+            if str(err).startswith("[G"):
+                raise
             raise ValueError(Errors.G418.format(reason=repr(err))) from err
 
 

@@ -227,6 +227,15 @@ def test_a_text_that_fails_is_shown_with_its_reason(tmp_path):
         ),
         (["a b=x=y", "c"], {"a b": "x=y", "c": ""}),
         (["B-cell:x=d"], {"B-cell:x": "d"}),
+        # Quotes around a definition alone, within one, and around a name.
+        (
+            ['city="A city, town or village.",person'],
+            {"city": "A city, town or village.", "person": ""},
+        ),
+        (['tv=A 5" or 7" screen,b'], {"tv": 'A 5" or 7" screen', "b": ""}),
+        (['"a, b"="say ""c"""'], {"a, b": 'say "c"'}),
+        (["a\nb,c\n"], {"a": "", "b": "", "c": ""}),
+        (["a" * 200_000], {"a" * 200_000: ""}),
     ],
 )
 def test_labels_of_the_command_line(values, expected):
@@ -251,17 +260,26 @@ def test_labels_of_a_file(tmp_path):
         ("a,,b", "G960"),
         ("=A definition.", "G960"),
         ("a,b,a", "G421"),
+        ('city="A city, town', "G990"),
+        ('"a"b,c', "G990"),
+        ('["a", "b"]', "G990"),
+        ('{"a": "b"}', "G990"),
+        ("a\udcffb", "G991"),
+        ("surrogate.json", "G991"),
+        ("twice.json", "G561"),
         ("none.json", "G520"),
         ("bad.json", "G561"),
         ("number.json", "G561"),
         ("nested.json", "G561"),
     ],
 )
-def test_labels_that_are_refused(tmp_path, monkeypatch, labels, code):
+def test_labels_that_are_refused(package, tmp_path, monkeypatch, labels, code):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "number.json").write_text("3")
     (tmp_path / "nested.json").write_text('{"a": ["b"]}')
+    (tmp_path / "surrogate.json").write_text('{"a": "\\ud800"}')
+    (tmp_path / "twice.json").write_text('{"a": "one", "a": "another"}')
     result = run("a", "--labels", labels)
     assert result.exit_code == 1 and f"[{code}]" in result.stderr
 
@@ -304,6 +322,28 @@ def test_depths():
     assert _display.depths(given) == [0, 1, 2, 2, 3, 0]
 
 
+def test_many_spans_take_linear_time(processor_seconds):
+    def draw(count):
+        spans = [
+            {"start": 3 * at, "end": 3 * at + 2, "label": "A", "score": None}
+            for at in range(count)
+        ]
+        tokens = [(3 * at, "ab") for at in range(count)]
+        record = {"text": "ab " * count, "spans": spans}
+        assert _display.depths(spans) == [0] * count
+        parsed, _ = _display.displacy_input(record, tokens)
+        assert parsed["spans"][-1]["end_token"] == count
+
+    few, many = (processor_seconds(draw, count, repeats=3) for count in (2000, 8000))
+    assert many < 8 * few
+
+
+def test_a_label_can_not_change_the_terminal(capsys):
+    span = {"start": 0, "end": 1, "label": "a\x1b[2Jb", "score": None}
+    _display.printer()({"text": "x", "spans": [span], "status": "ok", "issues": []})
+    assert "a\ufffd[2Jb" in capsys.readouterr().out
+
+
 def test_colours_in_a_terminal(tuned, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
@@ -324,6 +364,16 @@ def test_the_minimum_score(tuned):
     assert len(records(run(LISBON, "--model", tuned, "--json"))[0]["spans"]) == 2
     strict = run(LISBON, "--model", tuned, "--json", "--min-score", 1)
     assert records(strict)[0]["spans"] == []
+
+
+def test_a_group_that_the_pipeline_does_not_write(tuned, tmp_path):
+    result = run(LISBON, "--model", tuned, "--spans-key", "other", "--json")
+    assert records(result)[0]["spans"] == [] and "W985" in result.stderr
+    (tmp_path / "in.txt").write_text(f"{LISBON}\n")
+    line = ["annotate", tuned, tmp_path / "in.txt", tmp_path / "out.jsonl"]
+    result = RUNNER.invoke(app, [*map(str, line), "--spans-key", "other"])
+    assert result.exit_code == 0 and "W985" in result.stderr
+    assert "W985" not in RUNNER.invoke(app, [*map(str, line)]).stderr
 
 
 def test_the_page(tuned, tmp_path):
@@ -361,6 +411,9 @@ def test_the_page_escapes_labels_and_issues():
         ([], "", 2, "standard input is empty"),
         (["a", "--min-score", "2"], None, 2, "--min-score"),
         (["a", "--model", "none"], None, 1, "[G527]"),
+        # Packages that are no pipelines.
+        (["a", "--model", "pytest"], None, 1, "[G527]"),
+        (["a", "--model", "spacy"], None, 1, "[G527]"),
         (["a", "--html", "page.txt"], None, 1, "[G525]"),
         (["a\udcff"], None, 1, "[G962]"),
         (["-"], b"fine\n\xff\n", 1, "standard input, line 2"),
@@ -372,6 +425,17 @@ def test_bad_input(arguments, stdin, code, message, tmp_path, monkeypatch):
     assert result.exit_code == code, result.output
     assert message in " ".join(result.output.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "file, content",
+    [("tokenizer", b"x"), ("config.cfg", b'[nlp]\nlang = "zz"\n'), ("meta.json", b"")],
+)
+def test_a_damaged_pipeline(tuned, tmp_path, file, content):
+    load(tuned).to_disk(tmp_path / "damaged")
+    (tmp_path / "damaged" / file).write_bytes(content)
+    result = run("a", "--model", tmp_path / "damaged")
+    assert result.exit_code == 1 and "[G527]" in result.stderr
 
 
 def test_a_terminal_without_a_text(monkeypatch):

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import spacy
 from component_cases import (
     LABELS,
     NAME,
@@ -125,6 +126,34 @@ def test_labels_that_are_none(tiny_base, labels):
         component(nlp).set_labels(labels)
     with pytest.raises(ValueError, match="G003"):
         component(nlp).set_labels(["a | b"])
+
+
+@pytest.mark.parametrize(
+    "labels, code",
+    [
+        ("GPE", "G419"),
+        ([], "G419"),
+        (["a", "a"], "G421"),
+        (["a | b"], "G003"),
+        ({"a": "two\nlines"}, "G420"),
+        (["\ud800"], "G991"),
+        ({"a": "long " * 5000}, "G405"),
+    ],
+)
+def test_labels_of_one_document_do_not_end_the_others(universal, labels, code):
+    nlp = spacy.load(universal)
+    failures = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: failures.append(str(error)))
+    docs = [make_doc(nlp, text) for text, _ in TEXTS]
+    set_label_set(docs[0], ["GPE"])
+    set_label_set(docs[1], labels)
+    set_label_set(docs[2], ["GPE"])
+    expected = [found(doc) for doc in nlp.pipe([docs[0].copy(), docs[2].copy()])]
+    annotated = list(nlp.pipe([doc for doc in docs[:3]]))
+    statuses = [doc.spans["sc"].attrs["status"] for doc in annotated]
+    assert statuses == ["ok", "failed", "ok"]
+    assert [found(annotated[0]), found(annotated[2])] == expected
+    assert len(failures) == 1 and failures[0].startswith(f"[{code}]")
 
 
 def test_set_labels(tiny_base, universal):

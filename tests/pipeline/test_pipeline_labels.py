@@ -122,6 +122,25 @@ def test_labels_of_every_source_are_checked(tiny_base):
     bad = [make_example(nlp, "Lisbon", [(0, 1, "[x]")])]
     with pytest.raises(ValueError, match="G003"):
         component(open_set).initialize(lambda: bad)
+    for label, definition, code in (
+        ("A", "two\nlines", "G420"),
+        ("A", None, "G419"),
+        ("A\udcff", "", "G991"),
+        ("A", "\ud800", "G991"),
+    ):
+        for give in (
+            lambda label, text: pipe.add_label(label, text),
+            lambda label, text: pipe.set_labels({label: text}),
+            lambda label, text: pipe.initialize(
+                lambda: make_examples(nlp), labels={label: text}
+            ),
+        ):
+            with pytest.raises(ValueError, match=code):
+                give(label, definition)
+    doc = make_doc(nlp, "Lisbon")
+    doc._.genner_labels = {"A": "\ud800"}
+    with pytest.raises(ValueError, match="G991"):
+        nlp(doc)
     # The refused labels have changed nothing.
     assert pipe.labels == tuple(LABELS) and component(open_set).labels == ()
 

@@ -29,6 +29,7 @@ from component_cases import (
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
 from spacy_genner.errors import GennerWarning
 from spacy_genner.io import backup_of
+from spacy_genner.pipeline.state import ComponentState
 
 TESTS = Path(__file__).parent
 
@@ -191,6 +192,25 @@ def test_a_damaged_state(tiny_base, tmp_path, content):
     (tmp_path / NAME / "genner.json").write_bytes(content)
     with pytest.raises(ValueError, match="G418.*genner.json"):
         spacy.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"readings": "x"},
+        {"labels": [["a"]]},
+        {"labels": "ab"},
+        {"labels": [["a", "b", "c"]]},
+        {"demonstrations": ["abc"]},
+        {"replaced_labels": [["a", "b", "c"]]},
+        {"score_map": {"method": "isotonic", "points": [["a", 0]]}},
+    ],
+)
+def test_a_state_with_damaged_values(tiny_base, change):
+    nlp = pipeline(tiny_base("llama"), model__lora=None)
+    state = component(nlp)._state_data()
+    with pytest.raises(ValueError, match=r"^\[G418\].*genner.json"):
+        ComponentState.from_bytes(json.dumps({**state, **change}).encode())
 
 
 @pytest.mark.parametrize("seed", [0, 3])

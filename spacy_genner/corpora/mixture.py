@@ -10,11 +10,13 @@ A corpus is a folder with `train.jsonl` (one passage per line: `text`, and `span
 `name` and `definition`).
 """
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import index
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional  # noqa: UP035
 
@@ -24,7 +26,7 @@ from spacy.training import Example
 
 from ..errors import Errors
 from ..formats import CharSpan, crossings, drop_crossing
-from ..io import numbered_lines, parse_json
+from ..io import has_lone_surrogate, numbered_lines, parse_json
 from .label_sets import set_label_set
 
 TRAIN_FILE, TEST_FILE, LABELS_FILE = "train.jsonl", "test.jsonl", "labels.json"
@@ -42,6 +44,10 @@ MAX_LABELS = 30
 # The share of the passages without a span of the labels that is left out. Users ask
 # for labels that they expect. A model that has seen many in vain marks too little.
 P_EMPTY_LEFT_OUT = 0.7
+# Characters that no format can have in a label.
+_NOT_IN_NAMES = "[]|\n"
+# After so many groups without an example in a row there will be none.
+_MAX_EMPTY_GROUPS = 1000
 
 
 class Passage(NamedTuple):
@@ -91,11 +97,11 @@ class LabelledCorpus:
         RAISES (ValueError): The file is missing or damaged."""
         path = self.folder / LABELS_FILE
         try:
-            content = parse_json(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"), unique=True)
             labels = {
-                str(label): LabelName(
-                    str(each["name"]).strip(),
-                    str(each.get("definition") or "").strip(),
+                label: LabelName(
+                    _to_name(each["name"]),
+                    _to_definition(each.get("definition") or ""),
                     *_read_alternatives(self.alternatives.get(label, {})),
                 )
                 for label, each in content.items()
@@ -128,18 +134,20 @@ class LabelledCorpus:
         path = self.folder / self.file
         try:
             content = parse_json(line)
-            text = str(content["text"])
+            text = content["text"]
             spans = [
-                CharSpan(int(each["start"]), int(each["end"]), str(each["label"]))
+                CharSpan(index(each["start"]), index(each["end"]), each["label"])
                 for each in content["spans"]
             ]
+            if not isinstance(text, str) or has_lone_surrogate(text):
+                raise ValueError(f"the text {text!r}")
         except (TypeError, KeyError, ValueError) as error:
             reason = f"{place}: {error!r}"
             raise ValueError(Errors.G590.format(path=path, reason=reason)) from error
         for span in spans:
             if not 0 <= span.start < span.end <= len(text):
                 reason = f"{place}: {tuple(span)} is outside the text"
-            elif span.label not in self.labels:
+            elif not isinstance(span.label, str) or span.label not in self.labels:
                 reason = f"{place}: {LABELS_FILE} lacks the label {span.label!r}"
             else:
                 continue
@@ -152,10 +160,35 @@ class LabelledCorpus:
 def _read_alternatives(
     content: Mapping[str, Any],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The alternative names and definitions of a label."""
-    names = tuple(str(each).strip() for each in content.get("names", ()))
-    definitions = tuple(str(each).strip() for each in content.get("definitions", ()))
-    return names, definitions
+    """The alternative names and definitions of a label.
+
+    RAISES (ValueError | TypeError | AttributeError): The content is something else.
+    """
+    unknown = sorted(set(content) - {"names", "definitions"})
+    if unknown:
+        raise ValueError(f"the key {unknown[0]!r}")
+    found = []
+    for key, read in (("names", _to_name), ("definitions", _to_definition)):
+        listed = content.get(key, [])
+        if not isinstance(listed, list):
+            raise ValueError(f"{key!r} is {listed!r}, and no list")
+        found.append(tuple(map(read, listed)))
+    return found[0], found[1]
+
+
+def _to_name(value: Any) -> str:
+    """Check the natural name of a label, which takes the place of a name that can't be
+    written."""
+    name = _to_definition(value)
+    if not name or any(char in name for char in _NOT_IN_NAMES):
+        raise ValueError(f"the name {value!r}")
+    return name
+
+
+def _to_definition(value: Any) -> str:
+    if not isinstance(value, str) or "\n" in value.strip() or has_lone_surrogate(value):
+        raise ValueError(f"the text {value!r}")
+    return value.strip()
 
 
 def make_mixture_corpus(
@@ -218,7 +251,7 @@ class MixtureCorpus:
         folder = Path(path)
         found = _find_corpora(folder, TRAIN_FILE, weights)
         for name, weight in weights.items():
-            if not weight >= 0:
+            if not 0 <= weight < math.inf:
                 raise ValueError(Errors.G594.format(name=name, found=weight))
         self.names = [name for name in found if weights.get(name, 1.0) > 0]
         if not self.names:
@@ -239,6 +272,7 @@ class MixtureCorpus:
         nlp (Language): The pipeline, whose tokenizer makes the Docs.
         YIELDS (Example): Examples without end. Those of a group follow each other and
             have the same label set.
+        RAISES (ValueError): A corpus is damaged, or no passage gives an example.
         """
         generator = random.Random(self.seed)
         order = {name: _Cycle(generator) for name in self.names}
@@ -246,7 +280,8 @@ class MixtureCorpus:
             self.weights.get(name, len(self.corpora[name].passages) ** 0.5)
             for name in self.names
         ]
-        while True:
+        empty = 0
+        while empty < _MAX_EMPTY_GROUPS:
             (name,) = generator.choices(self.names, weights)
             corpus = self.corpora[name]
             passages: list[Passage] = []
@@ -255,7 +290,12 @@ class MixtureCorpus:
                 passage = order[name].next(corpus.passages)
                 words += 1 + passage.text.count(" ")
                 passages.append(passage)
-            yield from self._group(nlp, corpus, passages, generator)
+            empty += 1
+            for example in self._group(nlp, corpus, passages, generator):
+                empty = 0
+                yield example
+        reason = "no passage has spans that begin and end with tokens"
+        raise ValueError(Errors.G590.format(path=corpus.folder, reason=reason))
 
     def _group(
         self,
@@ -355,7 +395,7 @@ def make_example(
 def _read_names(path: Path) -> dict[str, Any]:
     """The alternative names and definitions of the labels of each corpus."""
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"), unique=True)
         for corpus in content.values():
             for each in corpus.values():
                 _read_alternatives(each)
@@ -448,7 +488,7 @@ def name_labels(
             name = natural.upper().replace(" ", "_")
         elif style == "code":
             name = label
-        if not name or any(char in name for char in "[]|\n"):
+        if not name or any(char in name for char in _NOT_IN_NAMES):
             name = natural
         number = 1
         while name in used:

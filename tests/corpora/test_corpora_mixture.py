@@ -115,6 +115,7 @@ def test_weights(folder):
         ({"weights": {"third": 1}}, "G593.*third.*first"),
         ({"weights": {"first": -1}}, "G594.*first.*-1"),
         ({"weights": {"first": float("nan")}}, "G594"),
+        ({"weights": {"first": float("inf")}}, "G594"),
         ({"weights": {"first": 0, "second": 0}}, "G591"),
         ({"words": 0}, "G592"),
         ({"names": "missing.json"}, "G590.*missing.json"),
@@ -140,7 +141,20 @@ def test_folders_that_hold_no_corpora(tmp_path):
         ("labels.json", "[1]", ""),
         ("labels.json", "{}", "no label"),
         ("labels.json", '{"A": {"definition": "x"}}', "name"),
+        ("labels.json", '{"A": {"name": ""}}', "name ''"),
+        ("labels.json", '{"A": {"name": null}}', "text None"),
+        ("labels.json", '{"A": {"name": "a|b"}}', "name 'a|b'"),
+        ("labels.json", '{"A": {"name": "a", "definition": "b\\nc"}}', "b.*c"),
+        ("labels.json", '{"A": {"name": "\\ud800"}}', "ud800"),
+        ("labels.json", '{"A": {"name": "a"}, "A": {"name": "b"}}', "'A' occurs"),
         ("train.jsonl", "", "no passage"),
+        ("train.jsonl", '{"text": null, "spans": []}\n', "line 1.*None"),
+        ("train.jsonl", '{"text": "\\ud800", "spans": []}\n', "line 1.*ud800"),
+        (
+            "train.jsonl",
+            '{"text": "ab", "spans": [{"start": 0.5, "end": 1, "label": "PRS"}]}\n',
+            "line 1.*float",
+        ),
         ("train.jsonl", '{"text": "a"}\n', "line 1.*spans"),
         ("train.jsonl", "not json\n", ""),
         (
@@ -239,7 +253,30 @@ def test_alternative_names(folder):
     assert {"Somebody's name.", "somebody's name"} & {text for _, text in found}
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"first": {"PRS": {"names": 3}}}'])
+def test_a_corpus_without_an_example_is_an_error(tmp_path):
+    """Otherwise the stream would look for an example without end."""
+    odd = {"text": "aOslo", "spans": [{"start": 1, "end": 5, "label": "LOC"}]}
+    write_corpus(tmp_path / "first", [odd])
+    labels = {"LOC": LABELS["LOC"]}
+    (tmp_path / "first" / "labels.json").write_text(json.dumps(labels))
+    corpus = make_mixture_corpus(str(tmp_path), words=1)
+    with pytest.raises(ValueError, match="G590.*first.*no passage"):
+        next(iter(corpus(spacy.blank("xx"))))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{",
+        '{"first": {"PRS": {"names": 3}}}',
+        # Each character would be a name.
+        '{"first": {"PRS": {"names": "human"}}}',
+        '{"first": {"PRS": {"names": [1]}}}',
+        '{"first": {"PRS": {"names": [""]}}}',
+        '{"first": {"PRS": {"name": ["human"]}}}',
+    ],
+)
 def test_damaged_alternative_names(folder, content):
     path = folder / "names.json"
     path.write_text(content, encoding="utf-8")

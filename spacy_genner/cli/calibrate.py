@@ -75,9 +75,10 @@ def calibrate(
         threshold_curve,
     )
     from ..evaluation.evaluate import annotate, check_gold
-    from ..io import check_unused
+    from ..io import check_new_folder, replaced_folder
+    from ..pipeline.results import FAILED
 
-    check_unused(output)
+    check_new_folder(output)
     choose_gpu(gpu_id)
     nlp = load_pipeline(model)
     pipe = find_component(nlp, model)
@@ -88,6 +89,12 @@ def calibrate(
     pipe.cfg["min_score"], pipe.score_map = 0.0, None
     progress = progress_bar("documents", len(docs))
     rows = list(progress(annotate(nlp, docs, pipe.key, batch_size)))
+    failed = [row for row in rows if row.status == FAILED]
+    if failed:
+        first = next((issue["message"] for issue in failed[0].issues), FAILED)
+        warn_on_stderr(
+            Warnings.W601.format(count=len(failed), total=len(rows), first=first)
+        )
     if not all(row.scored for row in rows if row.predicted):
         reason = "its spans have no scores"
         raise ValueError(Errors.G929.format(model=model, reason=reason))
@@ -106,7 +113,8 @@ def calibrate(
     if fitted is None:
         msg.warn("The scores are best as they are. They are saved without calibration.")
     pipe.cfg["min_score"], pipe.score_map = min_score, fitted
-    nlp.to_disk(output)
+    with replaced_folder(output) as fresh:
+        nlp.to_disk(fresh)
     if fitted is not None:
         detail = f" {fitted.temperature:.3f}" if fitted.method == "temperature" else ""
         spans = f"{facts['spans']} spans"

@@ -1,5 +1,6 @@
 """`genner draft-head`: train a draft head for a trained pipeline."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -67,10 +68,12 @@ def draft_head(
           corpus/genia-train.spacy training/genia/faster
     """
     from ..corpora.corpus import make_corpus
-    from ..io import check_unused
+    from ..io import check_new_folder, replaced_folder
     from ..training.trainer import train_draft_head
 
-    check_unused(output)
+    if not 0 < learn_rate < math.inf:
+        raise ValueError(Errors.G319.format(name="--learn-rate", found=learn_rate))
+    check_new_folder(output)
     nlp = load_pipeline(model)
     pipe = find_component(nlp, model)
     examples = list(make_corpus(str(data), limit=limit, seed=seed)(nlp))
@@ -87,7 +90,8 @@ def draft_head(
     )
     if not losses:
         raise ValueError(Errors.G321.format(path=data))
-    nlp.to_disk(output)
+    with replaced_folder(output) as fresh:
+        nlp.to_disk(fresh)
     last = losses[-10:]
     msg.good(
         f"{len(examples)} documents, initial loss {losses[0]:.2f}, final loss "

@@ -1,6 +1,8 @@
 """Fitted calibration, and `python -m spacy genner calibrate`."""
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 import spacy
@@ -9,6 +11,7 @@ from spacy.tokens import DocBin, Span
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
+from spacy_genner.corpora.label_sets import set_label_set
 from spacy_genner.evaluation.calibration import (
     calibration,
     fit_isotonic,
@@ -136,6 +139,42 @@ def test_the_command_saves_a_calibrated_pipeline(saved, tmp_path):
     result = run("calibrate", out, saved / "dev.spacy", again, *options)
     assert result.exit_code == 0, result.output
     assert component(spacy.load(again)).score_map == score_map
+
+
+def test_a_place_that_can_not_be_written_is_found_first(saved, tmp_path):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "out", Path("/proc/out/deep")):
+        result = run("calibrate", tmp_path / "none", saved / "dev.spacy", place)
+        assert result.exit_code == 1 and "none" not in result.output, result.output
+        assert re.search("G577|G520|G522|G524", result.output), result.output
+    # Missing parents are created.
+    out = tmp_path / "new" / "out"
+    result = run("calibrate", saved / "model", saved / "dev.spacy", out)
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_failed_documents_are_counted(saved, tmp_path):
+    docs = list(
+        DocBin().from_disk(saved / "dev.spacy").get_docs(spacy.blank("en").vocab)
+    )
+    set_label_set(docs[0], ["a | b"])
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "dev.spacy")
+    out = tmp_path / "out"
+    result = run("calibrate", saved / "model", tmp_path / "dev.spacy", out)
+    assert result.exit_code == 0, result.output
+    assert "W601" in result.stderr and "1 of 60" in result.stderr
+
+
+def test_a_pipeline_with_two_components(saved, tmp_path):
+    nlp = spacy.load(saved / "model")
+    nlp.add_pipe("generative_ner", name="other", source=spacy.load(saved / "model"))
+    nlp.to_disk(tmp_path / "two")
+    result = run("calibrate", tmp_path / "two", saved / "dev.spacy", tmp_path / "out")
+    assert result.exit_code == 1 and "G992" in result.output, result.output
+    # The command has no such option.
+    assert "--spans-key" not in result.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_input(saved, tmp_path):

@@ -76,6 +76,14 @@ def test_an_update_trains_the_new_head_further(tiny_base):
     assert pipe.lm.drafting.to_bytes() != before
 
 
+def test_mistakes_are_found_before_the_training(tmp_path, data):
+    for rate in ("0", "-1", "nan", "inf"):
+        result = run("none", data, tmp_path / "out", "--learn-rate", rate)
+        assert result.exit_code == 1 and "G319" in result.output
+    result = run("none", data, data / "out")
+    assert result.exit_code == 1 and "G577" in result.output
+
+
 def test_an_empty_corpus(tiny_base, tmp_path):
     trained_pipeline(tiny_base("llama")).to_disk(tmp_path / "slow")
     DocBin().to_disk(tmp_path / "none.spacy")

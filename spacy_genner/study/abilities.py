@@ -122,6 +122,8 @@ class AbilitiesStudy:
         RAISES (ValueError): A task is unknown or has no data, the harness is not
             installed, or a result belongs to other settings.
         """
+        if not self.tasks:
+            raise ValueError(Errors.G995.format(expected=", ".join(TASKS)))
         for name in self.tasks:
             if name not in TASKS:
                 raise ValueError(

@@ -101,7 +101,11 @@ class StudyDocument:
             self._commands,
             self._times,
         )
-        text = "\n".join(section().strip() + "\n" for section in sections)
+        try:
+            text = "\n".join(section().strip() + "\n" for section in sections)
+        except (LookupError, TypeError, AttributeError) as error:
+            message = Errors.G996.format(folder=self.metrics, reason=repr(error))
+            raise ValueError(message) from error
         with replaced_file(output) as fresh:
             fresh.write_text(text, encoding="utf8")
         return [output, *self._figures]

@@ -4,9 +4,11 @@ import random
 from pathlib import Path
 
 import spacy
+from spacy.tokens import DocBin
 
-from ..corpora.docbin import load_docs, write_docbin
-from ..corpora.documents import ConversionCounts, WriteOptions
+from ..corpora.docbin import load_docbin
+from ..errors import Errors
+from ..io import write_bytes
 
 
 def write_sample(
@@ -20,12 +22,21 @@ def write_sample(
     limit (int): The number of documents; 0, or more than there are, for all.
     seed (int): The random seed.
     RETURNS (tuple[int, int]): The number of documents in the sample and in the corpus.
-    RAISES (ValueError): The source is not a DocBin.
+    RAISES (ValueError): The source is not a DocBin, is empty, or would be overwritten.
     """
-    docs = list(load_docs(source, spacy.blank("xx").vocab))
+    if output.exists() and output.samefile(source):
+        raise ValueError(
+            Errors.G770.format(path=source, first="CORPUS", second="OUTPUT")
+        )
+    docbin = load_docbin(source)
+    docs = list(docbin.get_docs(spacy.blank("xx").vocab))
+    if not docs:
+        raise ValueError(Errors.G602.format())
     chosen = docs
     if 0 < limit < len(docs):
         indices = random.Random(seed).sample(range(len(docs)), limit)
         chosen = [docs[index] for index in sorted(indices)]
-    write_docbin(chosen, output, WriteOptions(), ConversionCounts())
+    # The default attributes lack some, such as sentence boundaries.
+    sample = DocBin(attrs=docbin.attrs, store_user_data=True, docs=chosen)
+    write_bytes(output, sample.to_bytes())
     return len(chosen), len(docs)

@@ -3,6 +3,7 @@
 import pytest
 import spacy
 from spacy.cli import app
+from spacy.tokens import DocBin
 from study_cases import TRAIN, write
 from typer.testing import CliRunner
 
@@ -20,6 +21,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "train.spacy", TRAIN)
     (tmp_path / "bad.spacy").write_text("no DocBin")
+    (tmp_path / "binary.cfg").write_bytes(b'[paths]\nx = "\xe9"\n')
+    (tmp_path / "link.spacy").symlink_to("train.spacy")
+    DocBin().to_disk(tmp_path / "empty.spacy")
     return tmp_path
 
 
@@ -42,6 +46,18 @@ def test_sample(folder):
         assert read(folder / "all.spacy") == every
 
 
+def test_a_sample_keeps_sentences(folder):
+    docs = list(load_docs(folder / "train.spacy", spacy.blank("en").vocab))
+    for doc in docs:
+        for token in doc:
+            token.is_sent_start = token.i == 0
+    attrs = ["ORTH", "SENT_START"]
+    DocBin(attrs, store_user_data=True, docs=docs).to_disk(folder / "train.spacy")
+    assert run("sample train.spacy some.spacy --limit 2").exit_code == 0
+    some = load_docs(folder / "some.spacy", spacy.blank("en").vocab)
+    assert all(doc.has_annotation("SENT_START") for doc in some)
+
+
 FOLDERS = "--output metrics --training training --corpus corpus"
 
 
@@ -50,22 +66,33 @@ FOLDERS = "--output metrics --training training --corpus corpus"
     [
         ("sample missing.spacy out.spacy", "G520"),
         ("sample bad.spacy out.spacy", "G515"),
+        ("sample empty.spacy out.spacy", "G602"),
+        ("sample train.spacy ./train.spacy --limit 1", "G770"),
+        ("sample train.spacy link.spacy --limit 1", "G770"),
         (
             f"memorisation model train.spacy train.spacy --held-out no.spacy {FOLDERS}",
             "G520",
         ),
         (f"abilities model no.spacy --data . {FOLDERS}", "G520"),
         (f"abilities model train.spacy --data . --tasks chess {FOLDERS}", "G950"),
+        (f"abilities model train.spacy --data . --tasks , {FOLDERS}", "G995"),
         ("document metrics study.md", "G949"),
+        (
+            "model qwen-3-4b genia --train train.spacy --dev train.spacy --test "
+            "train.spacy --labels train.spacy --config binary.cfg --table t.md",
+            "G342",
+        ),
     ],
 )
 def test_bad_input_exits_with_1_and_a_code(folder, line, code):
     before = sorted(path.name for path in folder.rglob("*"))
+    content = (folder / "train.spacy").read_bytes()
     result = run(line)
     assert result.exit_code == 1, (result.output, result.exception)
     assert isinstance(result.exception, SystemExit)
     assert f"[{code}]" in result.output
     assert sorted(path.name for path in folder.rglob("*")) == before
+    assert (folder / "train.spacy").read_bytes() == content
 
 
 @pytest.mark.parametrize(

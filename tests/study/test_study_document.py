@@ -218,6 +218,18 @@ def test_the_title_of_a_figure_is_in_it(tmp_path):
     assert "A title" in (tmp_path / "x.svg").read_text(encoding="utf8")
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", '{"micro_f": "x"}'])
+def test_a_result_of_something_else_is_named(tmp_path, content):
+    write_results(tmp_path / "metrics")
+    other = tmp_path / "metrics" / "genia" / "baselines" / "ner.json"
+    other.write_text(content)
+    line = ["genner", "study", "document", tmp_path / "metrics", tmp_path / "study.md"]
+    result = CliRunner().invoke(app, list(map(str, line)))
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert "G996" in result.output or "G941" in result.output
+    assert not (tmp_path / "study.md").exists()
+
+
 def test_a_missing_result_is_named(tmp_path):
     write_results(tmp_path / "metrics")
     missing = tmp_path / "metrics" / "wikigold" / "formats" / "inline_xml.json"

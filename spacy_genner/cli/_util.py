@@ -93,7 +93,9 @@ GpuId = Annotated[
 ]
 CheckpointMinutes = Annotated[
     float,
-    typer.Option(help="Minutes between checkpoints. Each evaluation writes one, too."),
+    typer.Option(
+        min=0.0, help="Minutes between checkpoints. Each evaluation writes one, too."
+    ),
 ]
 
 
@@ -250,6 +252,8 @@ def _os_message(error: OSError) -> str:
         return Errors.G521.format(path=path)
     if isinstance(error, PermissionError):
         return Errors.G522.format(path=path)
+    if isinstance(error, FileExistsError) and Path(path).is_file():
+        return Errors.G572.format(path=path)
     if isinstance(error, NotADirectoryError):
         return Errors.G577.format(path=path)
     if error.errno == errno.ELOOP:

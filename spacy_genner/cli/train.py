@@ -80,6 +80,7 @@ def train(
     """
     from spacy.cli._util import import_code
 
+    from ..io import check_folder
     from ..training.checkpoint import FOLDER
 
     overrides = parse_overrides(ctx.args)
@@ -92,6 +93,8 @@ def train(
             raise typer.BadParameter(
                 "--auto-resume is for --output DIR without --resume."
             )
+        # A run is not started over because its checkpoint waits in the backup.
+        check_folder(output / FOLDER)
         resume = output if (output / FOLDER).is_dir() else None
     if not config_path.is_file():
         raise ValueError(Errors.G520.format(path=config_path))

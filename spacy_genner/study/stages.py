@@ -13,12 +13,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from confection import ConfigValidationError
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 
 from ..errors import Errors
 from ..evaluation.records import SPANS_SUFFIX, Annotation, write_evaluation
-from ..io import parse_json, read_text, remove, write_json
+from ..io import check_folder, parse_json, read_text, remove, write_json
 from ..training.checkpoint import FOLDER, Checkpoint
 from ..training.loop import check_training_config, fill_total_steps, train
 
@@ -175,9 +176,16 @@ def train_pipeline(config: Path, overrides: dict[str, Any], output: Path) -> Non
         run.
     """
     checkpoint = None
+    check_folder(output / FOLDER)
     if (output / FOLDER).is_dir():
         checkpoint = Checkpoint.read(output / FOLDER)
-    loaded = load_config(config, overrides=overrides, interpolate=False)
+    try:
+        loaded = load_config(config, overrides=overrides, interpolate=False)
+    except ConfigValidationError:
+        raise
+    except ValueError as error:
+        # Such as a file that is not text.
+        raise ValueError(Errors.G342.format(path=config, reason=error)) from error
     check_training_config(loaded, config)
     output.mkdir(parents=True, exist_ok=True)
     fill_total_steps(loaded, None if checkpoint is None else checkpoint.identity.config)

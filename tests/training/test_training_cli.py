@@ -20,6 +20,9 @@ from training_cases import (
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
+from spacy_genner.io import backup_of
+from spacy_genner.study.stages import train_pipeline
+from spacy_genner.training.checkpoint import FOLDER
 from spacy_genner.training.logger import FILE, read_rows
 
 RUNNER = CliRunner()
@@ -71,6 +74,22 @@ def test_auto_resume(config, tmp_path):
     assert both.exit_code == 2 and "--auto-resume" in both.output
 
 
+def test_a_checkpoint_in_the_backup_is_not_lost(config, tmp_path):
+    """A process that is killed while it replaces the checkpoint leaves the backup."""
+    out = tmp_path / "out"
+    args = ["train", config, "--output", out, "--auto-resume"]
+    assert run(*args, "--training.max_steps", 1).exit_code == 0
+    backup = backup_of(out / FOLDER)
+    (out / FOLDER).rename(backup)
+    result = run(*args)
+    assert result.exit_code == 1 and "G251" in result.output
+    with pytest.raises(ValueError, match="G251"):
+        train_pipeline(config, {}, out)
+    assert backup.is_dir()
+    backup.rename(out / FOLDER)
+    assert "Resuming after 2 steps" in run(*args).output
+
+
 def test_resume_in_another_folder(config, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     share = ["--training.optimizer.learn_rate.final_share", 0.5]
@@ -94,6 +113,12 @@ def test_exit_codes(config, tmp_path):
     assert result.exit_code == 2
     result = run("train", tmp_path / "none.cfg", "--output", tmp_path / "x")
     assert result.exit_code == 1 and "G520" in result.output
+    result = run("train", config, "--output", config)
+    assert result.exit_code == 1 and "G572" in result.output
+    result = run(
+        "train", config, "--output", tmp_path / "x", "--checkpoint-minutes", -1
+    )
+    assert result.exit_code == 2
     result = run("train", config, "--resume", tmp_path / "nothing")
     assert result.exit_code == 1 and "G311" in result.output
     result = run("train", config, "--output", tmp_path / "x", "--gpu-id", 99)

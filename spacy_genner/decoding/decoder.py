@@ -90,6 +90,11 @@ class DocSpansDrafter(HeadDrafter):
         return None if group is None else list(group)
 
 
+# Beyond this, the bias decides anyway. Much larger ones are infinite in float32, so
+# that scores would be no numbers.
+MAX_BIAS = 1000.0
+
+
 class StepDecoder:
     """Greedy decoding under the grammar: one choice in each forward pass, the most
     probable of the legal tokens.
@@ -100,12 +105,20 @@ class StepDecoder:
     opening_bias (float): Added to the logit of opening a span, in the inline formats. A
         value above 0 finds more spans, and one below 0 fewer.
     RAISES (ValueError): `batch_tokens` is not a whole number of at least 1, or
-        `opening_bias` is no number.
+        `opening_bias` is no number from -1000 to 1000.
     """
 
     def __init__(self, batch_tokens: int = 2048, opening_bias: float = 0.0):
         self.batch_tokens = check_count("decoder.batch_tokens", batch_tokens)
         self.opening_bias = check_number("decoder.opening_bias", opening_bias)
+        if abs(self.opening_bias) > MAX_BIAS:
+            raise ValueError(
+                Errors.G407.format(
+                    key="decoder.opening_bias",
+                    found=opening_bias,
+                    expected=f"a number from -{MAX_BIAS:.0f} to {MAX_BIAS:.0f}",
+                )
+            )
 
     def decode(
         self, engine: "Engine", tasks: Sequence[DecodingTask]

@@ -55,7 +55,9 @@ def test_the_bias_of_opening(setting):
         assert found[-1000.0] == found[0.0] == found[1000.0]
 
 
-@pytest.mark.parametrize("bias", ["much", None, float("inf"), True])
+@pytest.mark.parametrize(
+    "bias", ["much", None, float("inf"), True, "nan", 1e300, -1001]
+)
 def test_the_bias_is_a_number(bias):
     with pytest.raises(ValueError, match="G407.*opening_bias"):
         DraftDecoder(opening_bias=bias)

@@ -20,7 +20,7 @@ from spacy.language import Language
 
 from ..errors import Errors
 from ..formats import get_format
-from ..io import has_lone_surrogate
+from ..io import expand_home, has_lone_surrogate
 from .documents import read_texts
 from .edits import TokenGrid
 from .models import AppModel, Prediction, format_labels, parse_labels
@@ -90,10 +90,10 @@ class Workbench:
         seed (int): The seed of the order "random".
         RAISES (ValueError): A file can't be used.
         """
-        source = Path(corpus.strip()).expanduser()
+        source = expand_home(corpus.strip())
         if not source.is_file():
             raise ValueError(Errors.G891.format(path=source))
-        target = Path(output.strip()).expanduser() if output.strip() else None
+        target = expand_home(output.strip()) if output.strip() else None
         chosen = self.models.get(model)
         with self._lock:
             if self.session is not None:

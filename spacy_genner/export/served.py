@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Errors
-from ..io import check_folder, parse_json
+from ..io import check_folder, expand_home, parse_json
 from ..models.adapter_files import CONFIG_FILE
 from ..pipeline.state import STATE_FILE, ComponentState
 
@@ -84,7 +84,7 @@ def read_served(folder: str | Path) -> ServedAdapter:
     RETURNS (ServedAdapter): The adapter. Its tokenizer is not read yet.
     RAISES (ValueError): The folder is none of these, or is damaged.
     """
-    place = find_component(Path(folder).expanduser())
+    place = find_component(expand_home(folder))
     try:
         data = (place / STATE_FILE).read_bytes()
     except OSError as error:

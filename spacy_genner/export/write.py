@@ -13,7 +13,7 @@ from thinc.api import Config
 
 from ..config.settings import WindowSettings
 from ..errors import Errors
-from ..io import check_unused, replaced_folder
+from ..io import check_unused, expand_home, replaced_folder
 from ..models.adapter_files import (
     AdapterFiles,
     read_adapter_and_base,
@@ -107,7 +107,7 @@ def export_adapter(
     from ..models.base_model import read_tokenizer
 
     model = Path(model)
-    output = Path(os.path.realpath(Path(output).expanduser()))
+    output = Path(os.path.realpath(expand_home(output)))
     name = output.name if name is None else name
     if not _NAME.fullmatch(name):
         raise ValueError(Errors.G845.format(found=name))

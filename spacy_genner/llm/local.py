@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, NamedTuple  # noqa: UP035
 
 from ..config.settings import check_count, check_flag
@@ -18,6 +17,7 @@ from ..decoding.decoder import DraftDecoder
 from ..errors import Errors, Warnings, warn
 from ..formats import CharSpan, InlineFormat, get_format
 from ..grammar import Source
+from ..io import expand_home
 from ..models.base_model import resolve_base
 from ..models.language_model import LanguageModel
 from ..models.tokenization import ChatFrame, TokenAlignedEncoder
@@ -256,7 +256,7 @@ def read_tuned(lm: LanguageModel, adapter: str | None) -> TunedAdapter | None:
     """
     if adapter is None:
         return None
-    folder = Path(adapter).expanduser()
+    folder = expand_home(adapter)
     if not (folder / STATE_FILE).is_file():
         lm.load(folder)
         return None

@@ -23,7 +23,7 @@ from typing import Any
 import srsly
 
 from ..errors import Errors
-from ..io import check_folder, check_unused, replaced_folder
+from ..io import check_folder, check_unused, expand_home, replaced_folder
 from .base_model import BaseSource, resolve_base
 from .gguf import MANIFEST
 from .gguf_conversion import ROUNDED
@@ -283,7 +283,7 @@ def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
         unfinished output is left.
     """
     # `Path.resolve` has an error of its own for links that lead in a circle.
-    output = Path(os.path.realpath(Path(output).expanduser()))
+    output = Path(os.path.realpath(expand_home(output)))
     check_unused(output)
     files, source = read_adapter_and_base(Path(component_folder))
     base, adapter = output / "base", output / _ADAPTER_FOLDER

@@ -28,6 +28,7 @@ from torch import nn
 
 from ..config.settings import PIP_PREFIX, check_device, check_dtype, check_name
 from ..errors import Errors
+from ..io import expand_home
 from .gguf import (
     MANIFEST,
     converted_folder,
@@ -153,7 +154,7 @@ def resolve_base(name: str, revision: str | None = None) -> BaseSource:
     """
     if is_pip_name(check_name(name)):
         return _resolve_package(name, revision)
-    folder = Path(name).expanduser()
+    folder = expand_home(name)
     if folder.is_dir():
         if revision is not None:
             raise ValueError(Errors.G201.format(name=name, revision=revision))

@@ -30,7 +30,13 @@ from packaging.utils import canonicalize_name
 from platformdirs import user_cache_path
 
 from ..errors import Errors, Warnings, warn
-from ..io import make_private_folder, parse_json, replaced_folder, write_bytes
+from ..io import (
+    expand_home,
+    make_private_folder,
+    parse_json,
+    replaced_folder,
+    write_bytes,
+)
 from .gguf_conversion import convert_gguf
 
 CACHE_VARIABLE = "SPACY_GENNER_CACHE"
@@ -185,7 +191,7 @@ def cache_folder() -> Path:
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return expand_home(chosen)
     return user_cache_path("spacy-genner", appauthor=False, opinion=False)
 
 

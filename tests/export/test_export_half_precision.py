@@ -1,6 +1,7 @@
 """The export of an adapter in half precision, as a start for other pipelines."""
 
 import json
+from pathlib import Path
 
 import pytest
 from component_cases import NAME, TEXTS, found, make_doc, pipeline, trained_pipeline
@@ -46,6 +47,29 @@ def test_the_command(saved, tmp_path):
     assert again.exit_code == 1
     other = [*arguments[:2], str(tmp_path / "other"), "--to", "adapter"]
     assert CliRunner().invoke(app, [*other, "-q", "f16"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "file, content, code",
+    [
+        ("adapter/adapter_model.safetensors", b"", "G252"),
+        ("adapter/adapter_model.safetensors", b"\xff" * 100, "G252"),
+        ("genner.json", b"{}", "G418"),
+        ("genner.json", b"\xff", "G418"),
+    ],
+)
+def test_a_damaged_component(saved, tmp_path, file, content, code):
+    (saved / NAME / file).write_bytes(content)
+    line = ["export", str(saved), str(tmp_path / "half"), "--to", "adapter"]
+    result = CliRunner().invoke(app, line)
+    assert result.exit_code == 1 and code in result.output, result.exception
+    assert not (tmp_path / "half").exists()
+
+
+def test_a_home_folder_that_does_not_exist(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = export_half_precision(saved, Path("~no-such-user") / "half")
+    assert folder == tmp_path / "~no-such-user" / "half"
 
 
 def test_a_folder_without_an_adapter(tmp_path):

@@ -56,6 +56,12 @@ def test_a_folder_has_no_revision(tiny_base):
         resolve_base(str(folder), "main")
 
 
+def test_a_home_folder_that_does_not_exist():
+    for name, code in (("~no-such-user/x", "G202"), ("~no-such-user/x.gguf", "G350")):
+        with pytest.raises(ValueError, match=code):
+            resolve_base(name)
+
+
 def test_an_incomplete_folder_is_an_error(tiny_base, tmp_path):
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "pytorch_model.bin").write_bytes(b"x")

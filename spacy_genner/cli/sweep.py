@@ -102,7 +102,7 @@ def sweep(
     """
     from spacy.cli._util import import_code
 
-    from ..evaluation.sweep import group_rows, read_sweep
+    from ..evaluation.sweep import check_overrides, group_rows, read_sweep
 
     overrides = parse_overrides(ctx.args)
     for path in (config_path, grid, *([test] if test else [])):
@@ -110,7 +110,10 @@ def sweep(
             raise ValueError(Errors.G520.format(path=path))
     import_code(code)
     plan = read_sweep(grid)
+    check_overrides(plan, overrides, grid)
     runs = _make_runs(plan, config_path, overrides, output)
+    if test is not None:
+        _check_test(test, config_path, overrides)
     if dry_run:
         for run in runs:
             msg.text(f"{'done' if run.row else 'open'}  {run.name}")
@@ -135,6 +138,22 @@ def sweep(
                     _write(output, runs)
         _write(output, runs)
     _report(output, runs)
+
+
+def _check_test(test: Path, config_path: Path, overrides: dict[str, Any]) -> None:
+    """Check the test documents before any run is trained."""
+    from spacy import blank
+    from spacy.util import load_config_from_str, load_model_from_config
+
+    from ..corpora.docbin import load_docs
+    from ..evaluation.evaluate import check_gold
+    from ..io import read_text
+    from ._util import find_component
+
+    config = load_config_from_str(read_text(config_path), overrides=overrides)
+    nlp = load_model_from_config(config, auto_fill=True)
+    key = find_component(nlp, str(config_path)).key
+    check_gold(list(load_docs(test, blank("xx").vocab)), key)
 
 
 @dataclass(frozen=True)
@@ -194,7 +213,6 @@ class _Run:
     ) -> None:
         """Train and score the run in a process of its own, or score it on test data."""
         from ..evaluation.sweep import LOG, RESULT
-        from ..io import parse_json, read_text
 
         job = _Job(self.run, self.folder, options, test)
         self.error = _run_job(job, stopped)
@@ -207,7 +225,7 @@ class _Run:
                 Warnings.W920.format(name=self.name, reason=self.error, log=log)
             )
             return
-        row = self.row = parse_json(read_text(self.folder / RESULT))
+        row = self.row = _read_result(self.folder / RESULT)
         part = "dev" if test is None else "test"
         minutes = f" ({row['minutes']:.1f} minutes)" if test is None else ""
         msg.good(
@@ -276,17 +294,22 @@ def _read_row(run: _Run) -> dict[str, Any] | None:
     from thinc.api import Config
 
     from ..evaluation.sweep import CONFIG, RESULT, file_checksums
-    from ..io import parse_json, read_text
+    from ..io import check_folder, read_text
     from ..training.checkpoint import FOLDER, flatten_config
 
     config_file, result_file = run.folder / CONFIG, run.folder / RESULT
+    if not result_file.is_file():
+        check_folder(run.folder / FOLDER)
     is_started = (run.folder / FOLDER).is_dir() or result_file.is_file()
     if not is_started or not config_file.is_file():
         return None
-    now, then = (
-        flatten_config(Config().from_str(text, interpolate=False))
-        for text in (run.config, read_text(config_file))
-    )
+    try:
+        saved = Config().from_str(read_text(config_file), interpolate=False)
+    except CONFIG_ERRORS as error:
+        reason = " ".join(without_values(error).split()).rstrip(".")
+        raise ValueError(Errors.G994.format(path=config_file, reason=reason)) from error
+    now = flatten_config(Config().from_str(run.config, interpolate=False))
+    then = flatten_config(saved)
     changed = [
         f"{key} was {then.get(key)!r}, is {now.get(key)!r}"
         for key in sorted(set(now) | set(then))
@@ -294,8 +317,7 @@ def _read_row(run: _Run) -> dict[str, Any] | None:
     ]
     row: dict[str, Any] | None = None
     if result_file.is_file():
-        row = parse_json(read_text(result_file))
-        assert row is not None
+        row = _read_result(result_file)
         data = row["data"]["files"]
         if not changed and data != file_checksums(Config().from_str(run.config)):
             changed = ["the files of its corpora"]
@@ -303,6 +325,24 @@ def _read_row(run: _Run) -> dict[str, Any] | None:
         found = "; ".join(changed[:5])
         raise ValueError(Errors.G924.format(folder=run.folder, changed=found))
     return row
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    """Read the result of a finished run."""
+    from ..io import parse_json, read_text
+
+    try:
+        row = parse_json(read_text(path))
+        # What the table and a continued sweep need.
+        needed = [row[key] for key in ("run", "overrides", "seed", "minutes")]
+        needed.append(row["data"]["files"])
+        for part in ("dev", *(["test"] if "test" in row else [])):
+            needed += [float(row[part]["f"]), row[part]["interval"]]
+    except (ValueError, TypeError, KeyError) as error:
+        reason = str(error) if type(error) is ValueError else repr(error)
+        raise ValueError(Errors.G994.format(path=path, reason=reason)) from error
+    found: dict[str, Any] = row
+    return found
 
 
 @contextmanager
@@ -399,14 +439,14 @@ def do_job(job: _Job) -> None:
     from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
     from ..evaluation.sweep import CONFIG, RESULT
-    from ..io import parse_json, read_text, remove, write_json
+    from ..io import remove, write_json
     from ..training.checkpoint import FOLDER
 
     folder, options = job.folder, job.options
     import_code(options.code)
     with _locked(folder / LOCK, _WAIT):
         if job.test is not None:
-            row = parse_json(read_text(folder / RESULT))
+            row = _read_result(folder / RESULT)
             row["test"] = {**job.test, **_score(job, folder / "test.json")}
             write_json(folder / RESULT, row)
             return

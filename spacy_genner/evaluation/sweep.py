@@ -30,6 +30,7 @@ from thinc.api import Config
 from ..errors import Errors
 from ..io import parse_json, read_text, replaced_file, write_bytes
 from ..models.gguf import joined_sha256
+from ..pipeline.loading import find_component
 from ..training.loop import check_training_config
 from ..training.schedules import NAME as SCHEDULE
 from .card import timed_run
@@ -43,7 +44,7 @@ RESULTS, TABLE, PAGE = "results.jsonl", "table.md", "sweep.html"
 CONFIG, RESULT, LOG = "config.cfg", "result.json", "log.txt"
 _KEYS = ("cases", "grid", "seeds")
 # Where a config has its seed.
-_SEEDS = ("system.seed", "training.seed")
+SEEDS = ("system.seed", "training.seed")
 _NAME_LENGTH = 60
 
 Overrides = dict[str, Any]
@@ -119,7 +120,8 @@ def read_sweep(path: Path) -> Sweep:
     """
     text = read_text(path)
     try:
-        data = _from_config(text) if path.suffix == ".cfg" else parse_json(text)
+        is_config = path.suffix == ".cfg"
+        data = _from_config(text) if is_config else parse_json(text, unique=True)
     except ValueError as err:
         reason = " ".join(str(err).split())
         raise ValueError(Errors.G920.format(path=path, reason=reason)) from err
@@ -137,15 +139,37 @@ def read_sweep(path: Path) -> Sweep:
             raise ValueError(Errors.G921.format(path=path, key=key, found=values))
     if not isinstance(cases, list) or not all(isinstance(c, dict) for c in cases):
         raise ValueError(Errors.G921.format(path=path, key="cases", found=cases))
-    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+    if not isinstance(seeds, list) or not all(map(_is_seed, seeds)):
         raise ValueError(Errors.G921.format(path=path, key="seeds", found=seeds))
     if not grid and not cases and not seeds:
         reason = "it varies nothing"
         raise ValueError(Errors.G920.format(path=path, reason=reason))
     for key in {*grid, *(key for case in cases for key in case)}:
-        if key in _SEEDS or "." not in key:
+        if key in SEEDS or "." not in key or not all(key.split(".")):
             raise ValueError(Errors.G922.format(path=path, key=key))
+    for case in cases:
+        check_distinct(path, [*grid, *case])
+    check_distinct(path, grid)
     return Sweep(grid, cases, seeds)
+
+
+def _is_seed(value: Any) -> bool:
+    # The range of NumPy's seeds.
+    return type(value) is int and 0 <= value < 2**32
+
+
+def check_distinct(path: Path, keys: Iterable[str]) -> None:
+    """Check that settings are different ones, and that none contains another.
+
+    path (Path): The file of the sweep, for the message.
+    keys (Iterable[str]): The dotted keys.
+    RAISES (ValueError): A setting would replace another one.
+    """
+    # The keys that a key contains follow it.
+    ordered = sorted(keys, key=lambda key: key.split("."))
+    for first, second in itertools.pairwise(ordered):
+        if second == first or second.startswith(f"{first}."):
+            raise ValueError(Errors.G993.format(path=path, first=first, second=second))
 
 
 def _from_config(text: str) -> dict[str, Any]:
@@ -169,7 +193,7 @@ def make_config(text: str, run: SweepRun, overrides: Mapping[str, Any]) -> Confi
     chosen = {**overrides, **run.overrides}
     if run.seed is not None:
         plain = load_config_from_str(text, interpolate=False)
-        places = [key for key in _SEEDS if _has(plain, key)] or ["training.seed"]
+        places = [key for key in SEEDS if _has(plain, key)] or ["training.seed"]
         chosen |= dict.fromkeys(places, run.seed)
     return load_config_from_str(text, overrides=chosen, interpolate=False)
 
@@ -184,9 +208,25 @@ def check_config(config: Config, path: Path) -> None:
     """
     check_training_config(config, path)
     nlp = load_model_from_config(config.interpolate(), auto_fill=True)
+    # A run is scored by its component, after the training.
+    find_component(nlp, str(path))
     training = nlp.config.interpolate()["training"]
     _fill_steps(training)
     registry.resolve(training, schema=ConfigSchemaTraining)  # type: ignore[arg-type]
+
+
+def check_overrides(plan: Sweep, overrides: Iterable[str], path: Path) -> None:
+    """Check that the overrides of a command have an effect.
+
+    plan (Sweep): The sweep.
+    overrides (Iterable[str]): The dotted keys of the overrides.
+    path (Path): The file of the sweep, for the message.
+    RAISES (ValueError): The sweep sets the same value.
+    """
+    varied = {key for recipe in plan.recipes for key in recipe}
+    for key in overrides:
+        for other in sorted(varied.union(SEEDS if plan.seeds else ())):
+            check_distinct(path, (key, other))
 
 
 def check_keys(config: Config, keys: Iterable[str], path: Path) -> None:

@@ -12,6 +12,7 @@ from spacy_genner.evaluation.sweep import (
     TABLE,
     Sweep,
     SweepRun,
+    check_overrides,
     file_checksums,
     format_recipes,
     git_state,
@@ -77,6 +78,14 @@ def test_a_sweep_is_read_from_json_and_from_a_config(tmp_path):
         ('{"seeds": "0"}', "G921.*'seeds'"),
         ('{"grid": {"dropout": [1]}}', "G922.*'dropout'"),
         ('{"cases": [{"training.seed": 1}]}', "G922.*'training.seed'"),
+        ('{"grid": {"a..b": [1]}}', r"G922.*'a\.\.b'"),
+        ('{"seeds": [-1]}', "G921.*'seeds'"),
+        ('{"seeds": [4294967296]}', "G921.*'seeds'"),
+        # One of the values would have no effect.
+        ('{"grid": {"a.b": [1], "a.b": [2]}}', "G920.*'a.b' occurs twice"),
+        ('{"grid": {"a.b": [1]}, "cases": [{"a.b": 2}]}', "G993.*'a.b'"),
+        ('{"grid": {"a.b": [1], "a.b.c": [2]}}', "G993.*'a.b.c'"),
+        ('{"cases": [{"a.b.c": 1, "a.b": {"c": 2}}]}', "G993.*'a.b.c'"),
     ],
 )
 def test_a_sweep_that_cannot_be_read_is_an_error(tmp_path, content, error):
@@ -90,6 +99,15 @@ def test_a_sweep_that_cannot_be_read_is_an_error(tmp_path, content, error):
     (tmp_path / "worse.cfg").write_text("no section")
     with pytest.raises(ValueError, match=r"G920.*worse.cfg"):
         read_sweep(tmp_path / "worse.cfg")
+
+
+def test_overrides_of_the_command_need_an_effect(tmp_path):
+    plan = Sweep({RATE: [1, 2]}, [{"training.dropout": 0.1}], [0])
+    check_overrides(plan, ["paths.train", "training.dropouts"], tmp_path)
+    for key in (RATE, "training.dropout", "training.optimizer", "training.seed"):
+        with pytest.raises(ValueError, match=rf"G993.*'{key}'"):
+            check_overrides(plan, [key], tmp_path)
+    check_overrides(Sweep({RATE: [1]}, [], []), ["training.seed"], tmp_path)
 
 
 def test_recipes_are_ordered_by_their_mean_on_dev():

@@ -9,11 +9,14 @@ import sys
 import time
 
 import pytest
+from spacy.tokens import DocBin
 from test_training_cli import config, run  # noqa: F401
+from thinc.api import Config
 from training_cases import write_corpus
 
 from spacy_genner.cli import sweep
 from spacy_genner.evaluation.sweep import CONFIG, LOG, PAGE, RESULT, RESULTS, TABLE
+from spacy_genner.io import backup_of
 from spacy_genner.training.checkpoint import FOLDER
 from spacy_genner.training.logger import FILE, read_rows
 
@@ -125,6 +128,52 @@ def test_every_config_is_checked_first(config, tmp_path, content, error):  # noq
     assert result.exit_code == 1
     assert re.search(error, result.output.replace("\n", " ")), result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_mistakes_are_found_before_the_first_run(config, tmp_path):  # noqa: F811
+    out = tmp_path / "out"
+    grid = write_grid(tmp_path / "grid.json", grid={RATE: [0.02]}, seeds=[0])
+    common = ("sweep", config, grid, "-o", out)
+    lost = run(*common, "--training.seed", 3)
+    assert lost.exit_code == 1 and "G993" in lost.output
+    (tmp_path / "bad.spacy").write_text("no DocBin")
+    DocBin().to_disk(tmp_path / "empty.spacy")
+    for name, code in (("bad", "G515"), ("empty", "G602")):
+        result = run(*common, "--test", tmp_path / f"{name}.spacy")
+        assert result.exit_code == 1 and code in result.output, result.output
+    # The scores of a run are those of one component.
+    both = Config().from_disk(config, interpolate=False)
+    both["nlp"]["pipeline"].append("other")
+    both["components"]["other"] = dict(both["components"]["generative_ner"])
+    both.to_disk(config)
+    result = run(*common)
+    assert result.exit_code == 1 and "G992" in result.output, result.output
+    assert not out.exists()
+
+
+def test_damaged_files_of_runs_are_named(config, tmp_path, in_process):  # noqa: F811
+    out = tmp_path / "out"
+    grid = write_grid(tmp_path / "grid.json", grid={RATE: [0.02]})
+    common = ("sweep", config, grid, "-o", out, "--training.max_steps", 1)
+    assert run(*common).exit_code == 0
+    [place] = out.glob("runs/*")
+    finished = (place / RESULT).read_text()
+    for content in ("", "[]", "{}", json.dumps({**json.loads(finished), "dev": {}})):
+        (place / RESULT).write_text(content)
+        result = run(*common)
+        assert result.exit_code == 1, result.exception
+        assert "G994" in result.output and RESULT in result.output
+    (place / RESULT).write_text(finished)
+    saved = (place / CONFIG).read_text()
+    (place / CONFIG).write_text("[training")
+    result = run(*common)
+    assert result.exit_code == 1 and "G994" in result.output
+    (place / CONFIG).write_text(saved)
+    # Killed while the checkpoint was replaced.
+    (place / RESULT).unlink()
+    backup_of(place / FOLDER).mkdir()
+    result = run(*common)
+    assert result.exit_code == 1 and "G251" in result.output
 
 
 def test_usage(config, tmp_path):  # noqa: F811

@@ -26,13 +26,15 @@ import spacy
 import typer
 from recorder import Recorder
 from spacy.cli import app
-from spacy.tokens import Doc, SpanGroup
+from spacy.tokens import SpanGroup
+from spacy.training import Example
 from spacy.util import load_config
 from unconstrained import unconstrained_scores
 from wasabi import msg
 
 import spacy_genner.cli  # noqa: F401
 from spacy_genner.corpora.corpus import make_corpus
+from spacy_genner.evaluation.scores import gold_spans, group_spans, score_documents
 from spacy_genner.formats import FORMATS
 from spacy_genner.io import write_json
 from spacy_genner.training.checkpoint import FOLDER
@@ -96,29 +98,35 @@ def measure(args: argparse.Namespace, model: Path, scores: Path, run: dict) -> N
     ner = nlp.get_pipe("generative_ner")
     corpus = make_corpus(str(args.test), limit=args.free_docs, seed=args.seed)
     examples = list(corpus(nlp))
-    result["grammar"] = constrained_cost(nlp, [eg.predicted for eg in examples])
+    result["grammar"] = constrained_scores(nlp, examples)
     result["free"] = unconstrained_scores(ner, [eg.reference for eg in examples])
     write_json(scores, result)
 
 
-def constrained_cost(nlp: spacy.Language, docs: list[Doc]) -> dict[str, Any]:
-    """Measure the cost of annotating documents under the grammar.
+def constrained_scores(nlp: spacy.Language, examples: list[Example]) -> dict[str, Any]:
+    """Score documents under the grammar, and measure the cost.
 
     nlp (Language): The pipeline.
-    docs (list[Doc]): The documents, without annotation.
-    RETURNS (dict[str, Any]): `documents`, their number; `well_formed`, the share of
-        documents in which nothing was repaired, except for strings with several
-        possible places; and the means a document of `tokens` of the output, `passes`,
-        `fed`, the tokens that were run, and `seconds`.
+    examples (list[Example]): The documents, without and with annotation.
+    RETURNS (dict[str, Any]): `documents`, their number; `micro_p`, `micro_r` and
+        `micro_f`; `well_formed`, the share of documents in which nothing was repaired,
+        except for strings with several possible places; and the means a document of
+        `tokens` of the output, `passes`, `fed`, the tokens that were run, and
+        `seconds`.
     """
     ner = nlp.get_pipe("generative_ner")
     ner.decoder = recorder = Recorder(ner.decoder)
-    groups = [doc.spans[ner.key] for doc in nlp.pipe(docs, batch_size=64)]
+    docs = list(nlp.pipe([eg.predicted for eg in examples], batch_size=64))
+    scores = score_documents(
+        [gold_spans(eg.reference, ner.key) for eg in examples],
+        [group_spans(doc, ner.key) for doc in docs],
+    )
     count = max(1, len(docs))
     results = recorder.results
     return {
         "documents": len(docs),
-        "well_formed": sum(map(_is_well_formed, groups)) / count,
+        **{key: scores[key] for key in ("micro_p", "micro_r", "micro_f")},
+        "well_formed": sum(_is_well_formed(doc.spans[ner.key]) for doc in docs) / count,
         "tokens": sum(len(each.ids) for each in results) / count,
         "passes": sum(each.passes for each in results) / count,
         "fed": sum(each.fed for each in results) / count,

@@ -78,6 +78,7 @@ def test_each_format_is_trained_and_scored(run_benchmark, capsys):
         assert 0 <= result["free"]["well_formed"] <= 1
         assert result["grammar"]["documents"] == 2
         assert result["grammar"]["well_formed"] == 1.0
+        assert 0 <= result["grammar"]["micro_f"] <= 1
         assert 1 <= result["grammar"]["tokens"] <= result["grammar"]["fed"]
         assert result["run"]["limit"] == 3 and result["run"]["epochs"] == 2
         model = folder / "training" / "formats" / name / "model-last"

@@ -177,7 +177,7 @@ def test_convert_names_the_line_that_is_not_utf8(workdir):
         ("table . out.html", "G525"),
         ("draft-head none data.spacy out", "G527"),
         ("draft-head model data.spacy model", "G261"),
-        ("draft-head model data.spacy out", "G526"),
+        ("draft-head model data.spacy out", "G992"),
         ("export-base none out", "G262"),
         ("export-base model out", "G262"),
         ("init-config none.spacy out.cfg --dev data.spacy", "G520"),

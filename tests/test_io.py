@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from spacy_genner import io
 from spacy_genner.io import (
     backup_of,
     check_folder,
@@ -24,6 +24,7 @@ from spacy_genner.io import (
     read_text,
     replaced_file,
     replaced_folder,
+    temporary,
     write_bytes,
 )
 from spacy_genner.models.adapter_files import (
@@ -51,7 +52,7 @@ def no_permission(monkeypatch):
     def mkstemp(dir, prefix, suffix):
         raise PermissionError(errno.EACCES, "no", f"{dir}/{prefix}x{suffix}")
 
-    monkeypatch.setattr(io.tempfile, "mkstemp", mkstemp)
+    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
 
 
 def test_an_error_names_the_requested_file(tmp_path, no_permission):
@@ -110,7 +111,7 @@ def test_an_interrupted_write_leaves_the_log_complete(tmp_path, monkeypatch):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(io.os, "replace", stop)
+    monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         write_row(path, {**INFO, "step": 12})
     monkeypatch.undo()
@@ -152,10 +153,10 @@ def test_an_interruption_loses_no_state(tmp_path, monkeypatch, step, cleanup):
     def stop(*args, **kwargs):
         raise Killed
 
-    monkeypatch.setattr(io.os, "replace", replace)
-    monkeypatch.setattr(io.shutil, "rmtree", rmtree)
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
     if step == "mkdtemp":
-        monkeypatch.setattr(io.tempfile, "mkdtemp", stop)
+        monkeypatch.setattr(tempfile, "mkdtemp", stop)
     files = NEW
     if step == "write":
         files = AdapterFiles(NEW.config, None)
@@ -182,7 +183,7 @@ def test_a_backup_survives_a_second_interruption(tmp_path, monkeypatch):
     def stop(*args):
         raise Killed
 
-    monkeypatch.setattr(io.os, "replace", stop)
+    monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(Killed):
         write_adapter(NEW, folder)
     monkeypatch.undo()
@@ -226,7 +227,7 @@ def test_a_failed_rename_leaves_the_old_state(tmp_path, monkeypatch, fails):
             raise PermissionError(errno.EACCES, "no", str(source))
         real(source, target)
 
-    monkeypatch.setattr(io.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(PermissionError) as error:
         write_adapter(NEW, folder)
     assert error.value.filename == str(folder)
@@ -244,7 +245,7 @@ def test_an_error_names_a_backup_that_cannot_be_restored(tmp_path, monkeypatch):
             raise PermissionError(errno.EACCES, "no", str(source))
         real(source, target)
 
-    monkeypatch.setattr(io.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(ValueError, match=r"G251.*\.model\.genner-backup"):
         write_adapter(NEW, folder)
     monkeypatch.undo()
@@ -429,7 +430,7 @@ def test_processes_that_save_one_folder_do_not_break_each_other(tmp_path):
 
 
 def test_without_locks_only_old_leftovers_are_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(io, "fcntl", None)
+    monkeypatch.setattr(temporary, "fcntl", None)
     old, new = tmp_path / ".a.abcdefgh.new", tmp_path / ".a.abcdefgi.new"
     old.touch()
     new.touch()
@@ -450,7 +451,7 @@ def test_a_full_disk_under_a_copy_names_the_target(tmp_path, monkeypatch, number
     def fail(source, target):
         raise OSError(number, "full", str(source), None, str(target))
 
-    monkeypatch.setattr(io.shutil, "copy2", fail)
+    monkeypatch.setattr(shutil, "copy2", fail)
     with pytest.raises(OSError) as error:
         with replaced_folder(tmp_path / "model") as fresh:
             copy_folder(tmp_path / "source", fresh)
@@ -478,7 +479,7 @@ def test_a_list_is_parsed_chunk_by_chunk(
     text = json.dumps(rows, ensure_ascii=ascii_only, indent=indent)
     path = tmp_path / "c.json"
     path.write_bytes(b"\xef\xbb\xbf \n" + text.encode("utf-8"))
-    monkeypatch.setattr("spacy_genner.io._CHUNK", chunk)
+    monkeypatch.setattr("spacy_genner.io.json._CHUNK", chunk)
     found = list(json_records(path))
     assert [row for _, row in found] == rows
     assert [line for line, _ in found] == lines

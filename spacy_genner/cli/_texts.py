@@ -47,38 +47,45 @@ def annotate_texts(
     total = count_texts(source, nlp.vocab)
     progress = progress_bar("documents", total)
     stream = annotate_stream(nlp, key, read_texts(source, nlp.vocab), batch_size)
-    failures = _Failures()
+    counts = StreamCounts()
     write = _write_jsonl if output.suffix == ".jsonl" else _write_docbin
     with replaced_file(output) as fresh:
-        write(failures.count_in(progress(stream)), key, fresh)
+        write(counts.count_in(progress(stream)), key, fresh)
     msg.good(f"{total} documents -> {output}")
-    if failures.unwritten:
+    counts.warn_of_unwritten(key)
+    if counts.failed:
         warn_on_stderr(
-            Warnings.W985.format(key=key, count=failures.unwritten, total=total)
-        )
-    if failures.count:
-        warn_on_stderr(
-            Warnings.W502.format(
-                count=failures.count, total=total, first=failures.first
-            )
+            Warnings.W502.format(count=counts.failed, total=total, first=counts.first)
         )
 
 
-class _Failures:
-    """Counts the failed documents of a stream and keeps the first reason. Counts the
-    documents whose group the pipeline has not written, too."""
+class StreamCounts:
+    """Counts the documents of a stream, those that failed, with the first reason, and
+    those whose group the pipeline has not written."""
 
     def __init__(self) -> None:
-        self.count = self.unwritten = 0
+        self.total = self.failed = self.unwritten = 0
         self.first = ""
 
     def count_in(self, stream: Iterable[AnnotatedText]) -> Iterator[AnnotatedText]:
+        """YIELDS (AnnotatedText): The documents, unchanged."""
         for annotated in stream:
+            self.total += 1
             if annotated.error is not None:
                 self.first = self.first or annotated.error
-                self.count += 1
+                self.failed += 1
             self.unwritten += not annotated.written
             yield annotated
+
+    def warn_of_unwritten(self, key: str) -> None:
+        """Warn of documents without the group, which another key would show.
+
+        key (str): The key of the group.
+        """
+        if self.unwritten:
+            warn_on_stderr(
+                Warnings.W985.format(key=key, count=self.unwritten, total=self.total)
+            )
 
 
 def _write_jsonl(stream: Iterable[AnnotatedText], spans_key: str, path: Path) -> None:

@@ -11,7 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TextIO, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    NoReturn,
+    ParamSpec,
+    TextIO,
+    TypeVar,
+)
 
 import typer
 from confection import ConfigValidationError
@@ -20,7 +28,7 @@ from spacy.tokens import Doc, SpanGroup
 from tqdm import tqdm
 from wasabi import Printer
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 from ..io import check_suffix  # noqa: F401
 from ..pipeline.loading import (  # noqa: F401
     FACTORY,
@@ -29,6 +37,9 @@ from ..pipeline.loading import (  # noqa: F401
     load_pipeline,
     without_values,
 )
+
+if TYPE_CHECKING:
+    from ..evaluation.records import Annotation
 
 HELP = """Generative named entity recognition: convert corpora, train pipelines,
 annotate texts and evaluate.
@@ -345,3 +356,18 @@ def _with_lines(items: Sequence[Any], unit: str) -> Iterator[Any]:
         tenth, before = (10 * count // len(items) for count in (done, done - 1))
         if tenth > before:
             typer.echo(f"{unit}: {done} of {len(items)}", err=True)
+
+
+def warn_of_failures(rows: Sequence["Annotation"]) -> None:
+    """Count the documents that failed, which have no predicted spans.
+
+    rows (Sequence[Annotation]): The documents that a command has annotated.
+    """
+    from ..pipeline.results import FAILED
+
+    failed = [row for row in rows if row.status == FAILED]
+    if failed:
+        first = next((issue["message"] for issue in failed[0].issues), FAILED)
+        warn_on_stderr(
+            Warnings.W601.format(count=len(failed), total=len(rows), first=first)
+        )

@@ -18,6 +18,7 @@ from ._util import (
     load_pipeline,
     progress_bar,
     reports_errors,
+    warn_of_failures,
     warn_on_stderr,
 )
 
@@ -76,7 +77,6 @@ def calibrate(
     )
     from ..evaluation.evaluate import annotate, check_gold
     from ..io import check_new_folder, replaced_folder
-    from ..pipeline.results import FAILED
 
     check_new_folder(output)
     choose_gpu(gpu_id)
@@ -89,12 +89,7 @@ def calibrate(
     pipe.cfg["min_score"], pipe.score_map = 0.0, None
     progress = progress_bar("documents", len(docs))
     rows = list(progress(annotate(nlp, docs, pipe.key, batch_size)))
-    failed = [row for row in rows if row.status == FAILED]
-    if failed:
-        first = next((issue["message"] for issue in failed[0].issues), FAILED)
-        warn_on_stderr(
-            Warnings.W601.format(count=len(failed), total=len(rows), first=first)
-        )
+    warn_of_failures(rows)
     if not all(row.scored for row in rows if row.predicted):
         reason = "its spans have no scores"
         raise ValueError(Errors.G929.format(model=model, reason=reason))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from wasabi import Printer
 
-from ..errors import Errors, Warnings
+from ..errors import Errors
 from ..io import decode_line, has_lone_surrogate
 from ._util import (
     FACTORY,
@@ -23,7 +23,6 @@ from ._util import (
     find_spans_key,
     load_pipeline,
     reports_errors,
-    warn_on_stderr,
 )
 
 UNIVERSAL = "universal"
@@ -296,13 +295,12 @@ def _show(stream: Iterable[Any], key: str, as_json: bool, html: Path | None) -> 
     from ..io import replaced_file
     from ..pipeline.texts import to_record
     from ._display import page, printer, tokens_of
+    from ._texts import StreamCounts
 
     show = printer()
     drawn = []
-    total = unwritten = 0
-    for annotated in stream:
-        total += 1
-        unwritten += not annotated.written
+    counts = StreamCounts()
+    for annotated in counts.count_in(stream):
         record = to_record(annotated, key)
         if as_json:
             line = json.dumps(record, ensure_ascii=False) + "\n"
@@ -312,8 +310,7 @@ def _show(stream: Iterable[Any], key: str, as_json: bool, html: Path | None) -> 
         if html is not None:
             drawn.append((record, tokens_of(annotated.doc)))
         sys.stdout.flush()
-    if unwritten:
-        warn_on_stderr(Warnings.W985.format(key=key, count=unwritten, total=total))
+    counts.warn_of_unwritten(key)
     if html is not None:
         with replaced_file(html) as fresh:
             fresh.write_text(page(drawn), encoding="utf8")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import Errors, Warnings
+from ..errors import Errors
 from ._util import (
     GpuId,
     Model,
@@ -18,7 +18,7 @@ from ._util import (
     load_pipeline,
     progress_bar,
     reports_errors,
-    warn_on_stderr,
+    warn_of_failures,
 )
 
 
@@ -81,7 +81,6 @@ def evaluate(
     from ..evaluation.evaluate import evaluate as score
     from ..evaluation.records import write_evaluation
     from ..evaluation.tables import format_table
-    from ..pipeline.tolerant import FAILED
     from ..study.scores import study_scores
 
     # Check the output first: annotation may take hours.
@@ -108,9 +107,4 @@ def evaluate(
     if output is not None:
         write_evaluation(result, rows, output)
     typer.echo(format_table(result))
-    failed = [row for row in rows if row.status == FAILED]
-    if failed:
-        first = next((issue["message"] for issue in failed[0].issues), FAILED)
-        warn_on_stderr(
-            Warnings.W601.format(count=len(failed), total=len(rows), first=first)
-        )
+    warn_of_failures(rows)

@@ -57,7 +57,13 @@ from .predictor import (
     TrainablePredictor,
     get_shim,
 )
-from .results import Prediction, failed_prediction, limit_depth, write_prediction
+from .results import (
+    Prediction,
+    failed_prediction,
+    limit_depth,
+    predict_in_groups,
+    write_prediction,
+)
 from .score_map import ScoreMap
 from .state import STATE_FILE, ComponentState, read_demonstrations
 from .verifier import Verifier
@@ -508,59 +514,38 @@ class GenerativeNER(TrainablePipe):
         RETURNS (list[Prediction]): One prediction for each.
         RAISES (ValueError): There are no labels, or the base is not available.
         """
-        docs = list(docs)
-        groups: dict[str | None, list[int]] = {}
-        for index, doc in enumerate(docs):
-            groups.setdefault(get_adapter_name(doc), []).append(index)
-        if groups.keys() <= {None}:
-            return self._predict(docs)
-        predictions = [Prediction() for _ in docs]
-        for name, indices in groups.items():
-            group = [docs[index] for index in indices]
-            try:
-                found = self._component_for(name)._predict(group)
-            except Exception as error:
-                if name is None:
-                    raise
-                # An adapter that can't be loaded is the failure of its own documents.
-                found = [failed_prediction(doc, error) for doc in group]
-            for index, prediction in zip(indices, found, strict=True):
-                predictions[index] = prediction
-        return predictions
+        return predict_in_groups(
+            list(docs), get_adapter_name, self._predict_with_adapter
+        )
 
-    def _component_for(self, name: str | None) -> "GenerativeNER":
-        """The component with the adapter that a document names."""
+    def _predict_with_adapter(
+        self, name: str | None, docs: list[Doc]
+    ) -> list[Prediction]:
+        """Predict for documents that name one adapter. One that can't be loaded is the
+        failure of its own documents."""
         if name is None:
-            return self
-        if self.adapters is None:
-            raise ValueError(Errors.G865.format(name=name, component=self.name))
-        return self.adapters.get(name)
+            return self._predict_with_labels(docs)
+        try:
+            if self.adapters is None:
+                raise ValueError(Errors.G865.format(name=name, component=self.name))
+            return self.adapters.get(name)._predict_with_labels(docs)
+        except Exception as error:
+            return [failed_prediction(doc, error) for doc in docs]
 
-    def _predict(self, docs: list[Doc]) -> list[Prediction]:
+    def _predict_with_labels(self, docs: list[Doc]) -> list[Prediction]:
         """Predict with the adapter of this component."""
         self._take_start_state()
-        predictions = [Prediction() for _ in docs]
-        groups: dict[LabelSet | None, list[int]] = {}
-        for index, doc in enumerate(docs):
-            try:
-                groups.setdefault(get_label_set(doc), []).append(index)
-            except ValueError as error:
-                predictions[index] = failed_prediction(doc, error)
-        if None in groups:
-            self._check_has_labels()
-        if not any(len(doc) for doc in docs):
-            return predictions
-        for labels, indices in groups.items():
-            found = self._predict_group(labels, [docs[index] for index in indices])
-            for index, prediction in zip(indices, found, strict=True):
-                predictions[index] = prediction
-        return predictions
+        return predict_in_groups(docs, get_label_set, self._predict_with_label_set)
 
-    def _predict_group(
+    def _predict_with_label_set(
         self, labels: LabelSet | None, docs: list[Doc]
     ) -> list[Prediction]:
         """Predict for documents with one label set. One that can't be used is the
         failure of its own documents."""
+        if labels is None:
+            self._check_has_labels()
+        if not any(map(len, docs)):
+            return [Prediction() for _ in docs]
         try:
             predictor = self._predictor_for(labels)
             self._warn_if_untrained()
@@ -804,8 +789,7 @@ class GenerativeNER(TrainablePipe):
 
     def _make_target_builder(self, predictor: Predictor) -> "TargetBuilder":
         """Make a builder of targets, which adds to the counts of the component."""
-        if not self._shim.is_trainable:
-            raise ValueError(Errors.G427.format(name=self.name))
+        self._check_trainable()
         builder = cast(TrainablePredictor, predictor).target_builder(
             self.key, self.cfg["crossing"], self._sentences_by
         )
@@ -827,8 +811,7 @@ class GenerativeNER(TrainablePipe):
         groups = group_by_label_set(example.reference for example in examples)
         if None in groups:
             self._check_has_labels()
-        if not self._shim.is_trainable:
-            raise ValueError(Errors.G427.format(name=self.name))
+        self._check_trainable()
         if not self.lm.has_adapter:
             raise ValueError(Errors.G412.format(name=self.name))
         if self._is_loaded and method == "update":
@@ -852,9 +835,12 @@ class GenerativeNER(TrainablePipe):
         return sequences
 
     def _trainable_predictor(self) -> TrainablePredictor:
+        self._check_trainable()
+        return cast(TrainablePredictor, self.predictor)
+
+    def _check_trainable(self) -> None:
         if not self._shim.is_trainable:
             raise ValueError(Errors.G427.format(name=self.name))
-        return cast(TrainablePredictor, self.predictor)
 
     def _check_has_labels(self) -> None:
         if not self._state.labels:

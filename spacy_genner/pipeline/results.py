@@ -4,7 +4,7 @@ A predictor returns one `Prediction` for each Doc. A document that was cut into 
 has one for each window first; `merge_windows` is the one place that puts them together.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +22,7 @@ OK, WINDOWED, REPAIRED, FAILED = "ok", "windowed", "repaired", "failed"
 STATUSES = (FAILED, REPAIRED, WINDOWED, OK)
 
 Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
 
@@ -68,6 +69,33 @@ def failed_prediction(doc: Doc | Span, error: Exception) -> Prediction:
         error = ValueError(Errors.G424.format(text=doc.text[:40], reason=repr(cause)))
         error.__cause__ = cause
     return Prediction([], FAILED, [failure_issue(doc, str(error))], error)
+
+
+def predict_in_groups(
+    docs: Sequence[Doc],
+    key_of: Callable[[Doc], Key],
+    predict: Callable[[Key, list[Doc]], list[Prediction]],
+) -> list[Prediction]:
+    """Predict for documents in groups, such as those with the same label set.
+
+    docs (Sequence[Doc]): The documents.
+    key_of (Callable[[Doc], Key]): Returns the key of a document's group. A document for
+        which it raises a ValueError fails alone.
+    predict (Callable[[Key, list[Doc]], list[Prediction]]): Predicts for one group.
+    RETURNS (list[Prediction]): One prediction for each document, in order.
+    """
+    predictions = [Prediction() for _ in docs]
+    groups: dict[Key, list[int]] = {}
+    for index, doc in enumerate(docs):
+        try:
+            groups.setdefault(key_of(doc), []).append(index)
+        except ValueError as error:
+            predictions[index] = failed_prediction(doc, error)
+    for key, indices in groups.items():
+        found = predict(key, [docs[index] for index in indices])
+        for index, prediction in zip(indices, found, strict=True):
+            predictions[index] = prediction
+    return predictions
 
 
 def failure_issue(doc: Doc | Span, reason: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,6 @@ import pytest
 import torch
 from gguf_cases import write_gguf
 
-from spacy_genner import io
 from spacy_genner.errors import GennerWarning
 from spacy_genner.models import gguf
 from spacy_genner.models.base_model import (
@@ -402,8 +402,8 @@ def read_only(monkeypatch):
         raise PermissionError(errno.EACCES, "read-only", str(cache_folder()))
 
     monkeypatch.setattr("filelock.FileLock.acquire", fail)
-    monkeypatch.setattr(io.tempfile, "mkstemp", fail)
-    monkeypatch.setattr(io.tempfile, "mkdtemp", fail)
+    monkeypatch.setattr(tempfile, "mkstemp", fail)
+    monkeypatch.setattr(tempfile, "mkdtemp", fail)
 
 
 def test_a_read_only_cache_is_used_if_it_is_intact(tiny_gguf, monkeypatch):

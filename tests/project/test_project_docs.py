@@ -176,8 +176,8 @@ def test_the_modules_of_a_package_are_listed():
     directives = listed.splitlines()[2:]
     assert directives[0] == "::: spacy_genner.formats.base"
     assert "::: spacy_genner.formats.__init__" not in directives
-    assert repository.expand_modules("::: spacy_genner.io\n", ROOT) == (
-        "::: spacy_genner.io\n"
+    assert repository.expand_modules("::: spacy_genner.errors\n", ROOT) == (
+        "::: spacy_genner.errors\n"
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
 from spacy.cli import app
 from spacy.cli.init_config import fill_config
 from spacy.schemas import ConfigSchemaTraining
@@ -13,6 +14,7 @@ from thinc.api import Config
 from training_cases import TEXTS, make_config, start, write_corpus
 from typer.testing import CliRunner
 
+from spacy_genner.cli import app as genner
 from spacy_genner.formats import CharSpan
 from spacy_genner.training import init_config
 from spacy_genner.training.init_config import (
@@ -154,6 +156,10 @@ def test_a_small_corpus_starts_from_the_universal_adapter(
     tiny_base, tmp_path, monkeypatch
 ):
     """Unless it has too many documents, another base, or the user does not want it."""
+    command = typer.main.get_command(genner).commands["init-config"]
+    [option] = [each for each in command.params if each.name == "start"]
+    assert f"at most {init_config.WARM_START_DOCS} documents" in option.help
+    assert option.default == init_config.AUTO
     base = tiny_base("llama")
     corpus = write_corpus(tmp_path / "train.spacy")
     start(make_config(base, corpus)).to_disk(tmp_path / "start")

@@ -2012,6 +2012,6 @@ class Warnings(metaclass=_Coded):
     # W98: output of pipelines
     W985 = (
         "The pipeline has not written the group doc.spans[{key!r}] of {count} of "
-        "{total} documents, so no spans are shown for them. Select the group that it "
-        "writes with --spans-key KEY"
+        "{total} documents, so they have no spans. Select the group that it writes "
+        "with --spans-key KEY"
     )

@@ -19,7 +19,7 @@ from ..pipeline.texts import (
     set_record,
     to_record,
 )
-from ._util import progress_bar, warn_on_stderr
+from ._util import progress_bar, warn_of_unwritten, warn_on_stderr
 
 OUTPUT_SUFFIXES = (".jsonl", ".spacy")
 
@@ -82,10 +82,7 @@ class StreamCounts:
 
         key (str): The key of the group.
         """
-        if self.unwritten:
-            warn_on_stderr(
-                Warnings.W985.format(key=key, count=self.unwritten, total=self.total)
-            )
+        warn_of_unwritten(key, self.unwritten, self.total)
 
 
 def _write_jsonl(stream: Iterable[AnnotatedText], spans_key: str, path: Path) -> None:

@@ -358,6 +358,17 @@ def _with_lines(items: Sequence[Any], unit: str) -> Iterator[Any]:
             typer.echo(f"{unit}: {done} of {len(items)}", err=True)
 
 
+def warn_of_unwritten(key: str, count: int, total: int) -> None:
+    """Warn of documents whose group the pipeline has not written.
+
+    key (str): The key of the group.
+    count (int): The number of these documents.
+    total (int): The number of all documents.
+    """
+    if count:
+        warn_on_stderr(Warnings.W985.format(key=key, count=count, total=total))
+
+
 def warn_of_failures(rows: Sequence["Annotation"]) -> None:
     """Count the documents that failed, which have no predicted spans.
 

@@ -19,6 +19,7 @@ from ._util import (
     progress_bar,
     reports_errors,
     warn_of_failures,
+    warn_of_unwritten,
 )
 
 
@@ -108,3 +109,4 @@ def evaluate(
         write_evaluation(result, rows, output)
     typer.echo(format_table(result))
     warn_of_failures(rows)
+    warn_of_unwritten(key, sum(not row.written for row in rows), len(rows))

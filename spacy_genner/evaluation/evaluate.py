@@ -71,6 +71,7 @@ def annotate(
             sentences=sentence_starts(found) or sentence_starts(reference) or [],
             scored=scores is not None,
             uncalibrated=uncalibrated,
+            written=passed.written,
         )
 
 

@@ -33,6 +33,7 @@ class Annotation:
     scored (bool): Whether the pipeline provided the scores.
     uncalibrated (list[float] | None): The scores before calibration, if the pipeline
         calibrates them.
+    written (bool): Whether the pipeline wrote the group of the predicted spans.
     """
 
     text: str
@@ -46,6 +47,7 @@ class Annotation:
     sentences: list[int] = field(default_factory=list)
     scored: bool = True
     uncalibrated: list[float] | None = None
+    written: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The JSON object of a line of `.spans.jsonl`."""

@@ -106,3 +106,18 @@ def test_the_command_warns_of_failed_documents(nlp, tmp_path, monkeypatch):
     message = " ".join(result.stderr.split())
     assert "[W601] 1 of 3" in message and "it went off" in message
     assert json.loads(output.read_text())["statuses"] == {"ok": 2, "failed": 1}
+
+
+@pytest.mark.parametrize("nlp", ["first_word_or_boom"], indirect=True)
+def test_the_command_warns_of_a_group_that_the_pipeline_does_not_write(
+    nlp, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("spacy_genner.cli.evaluate.load_pipeline", lambda name: nlp)
+    docs = list(gold(nlp))
+    for doc in docs:
+        doc.spans["other"] = list(doc.spans["sc"])
+    DocBin(docs=docs).to_disk(tmp_path / "data.spacy")
+    line = ["evaluate", "model", str(tmp_path / "data.spacy"), "--spans-key"]
+    message = " ".join(CliRunner().invoke(app, [*line, "other"]).stderr.split())
+    assert "[W985]" in message and "doc.spans['other'] of 2 of 3" in message
+    assert "W985" not in CliRunner().invoke(app, [*line, "sc"]).stderr

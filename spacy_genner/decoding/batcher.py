@@ -20,8 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..grammar import Grammar, MarkedSpan, State
+from ..grammar import Grammar, InlineState, MarkedSpan, State
 from .drafts import Draft
+from .span_odds import SpanOdds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,8 +145,12 @@ class ActiveSequence:
 
     task (DecodingTask): The task.
     draft (Draft | None): Drafts the output; None to decode token by token.
-    uses_head (bool): Whether the draft head proposes spans once the prompt has run.
+    drafts_with_head (bool): Whether the draft head proposes spans for the draft once
+        the prompt has run.
+    weighs_head (bool): Whether the draft head's scores are added to the choices.
 
+    odds (SpanOdds | None): The draft head's view of the choices, if it is weighed and
+        the prompt has run.
     state (State): The state of the grammar after the accepted output.
     output (list[int]): The accepted output.
     decisions (list[Decision]): The choices in the accepted output.
@@ -161,7 +166,9 @@ class ActiveSequence:
 
     task: DecodingTask
     draft: Draft | None = None
-    uses_head: bool = False
+    drafts_with_head: bool = False
+    weighs_head: bool = False
+    odds: SpanOdds | None = None
     state: State = field(init=False)
     output: list[int] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -202,7 +209,7 @@ class ActiveSequence:
         """
         self.draft_ids, self.draft_states = [], [self.state]
         # The head proposes spans only after the prompt has run.
-        awaits_head = self.uses_head and self.task.expected is None
+        awaits_head = self.drafts_with_head and self.task.expected is None
         if self.draft is not None and not awaits_head:
             ids, states = self.draft.write(self.state, pass_cost)
             self.draft_ids = ids[: self.draft_limit]
@@ -210,21 +217,23 @@ class ActiveSequence:
         self.passes += 1
 
     def use_head(self, engine: "Engine", hidden: "Tensor") -> None:
-        """Let the draft head propose spans, in the pass that runs the prompt.
+        """Let the draft head score the spans, in the pass that runs the prompt.
 
         engine (Engine): The model with the draft head.
         hidden (Tensor): The hidden states of the sequence's new tokens, shape (tokens,
             width).
         """
-        if not self.uses_head:
+        if not (self.drafts_with_head or self.weighs_head):
             return
-        assert self.draft is not None
         proposer = engine.span_proposer(hidden[list(self.task.word_ends)])
-        self.draft.use_proposer(proposer)
-        if self.task.expected is None:
-            self.draft.expect(proposer.likely_spans())
-            self.draft.trust(*proposer.certainty())
-        self.uses_head = False
+        if self.weighs_head:
+            self.odds = SpanOdds(proposer)
+        if self.drafts_with_head and self.draft is not None:
+            self.draft.use_proposer(proposer)
+            if self.task.expected is None:
+                self.draft.expect(proposer.likely_spans())
+                self.draft.trust(*proposer.certainty())
+        self.drafts_with_head = self.weighs_head = False
 
     def choice_points(self) -> list[tuple[int, State]]:
         """RETURNS (list[tuple[int, State]]): The indices of the draft at which several
@@ -291,12 +300,21 @@ class ContinuousBatcher:
     engine (Engine): The model behind the prefix that the sequences share.
     batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
     opening_bias (float): Added to the logit of opening a span.
+    head_weight (float): The weight of the draft head's log-odds in the choices of the
+        sequences that weigh the head.
     """
 
-    def __init__(self, engine: "Engine", batch_tokens: int, opening_bias: float = 0.0):
+    def __init__(
+        self,
+        engine: "Engine",
+        batch_tokens: int,
+        opening_bias: float = 0.0,
+        head_weight: float = 0.0,
+    ):
         self.engine = engine
         self.batch_tokens = batch_tokens
         self.opening_bias = opening_bias
+        self.head_weight = head_weight
         # The sequence at index i occupies row i of the cache.
         self._sequences: list[ActiveSequence] = []
         self._cache: BatchCache | None = None
@@ -367,6 +385,9 @@ class ContinuousBatcher:
         """Choose a token at every choice point of the batch, and accept the drafts."""
         points = [sequence.choice_points() for sequence in self._sequences]
         states, legal = [], []
+        biases: list[list[float]] | None = None
+        if self.opening_bias or self.head_weight:
+            biases = []
         for sequence, own_points, own_hidden in zip(
             self._sequences, points, hidden, strict=True
         ):
@@ -375,20 +396,22 @@ class ContinuousBatcher:
             for index, state in own_points:
                 states.append(own_hidden[offset + index])
                 legal.append(state.choices)
-        biases = self._biases([state for own in points for _, state in own])
+                if biases is not None:
+                    biases.append(self._biases(sequence, state))
         choices = iter(zip(*self.engine.choose(states, legal, biases), strict=True))
         for sequence, own_points in zip(self._sequences, points, strict=True):
             sequence.accept({index: next(choices) for index, _ in own_points})
 
-    def _biases(self, states: "list[State]") -> list[list[float]] | None:
+    def _biases(self, sequence: ActiveSequence, state: "State") -> list[float]:
         """The value to add to the logit of each legal id."""
-        if not self.opening_bias:
-            return None
-        bias = self.opening_bias
-        return [
-            [bias if id_ in state.opening_ids else 0.0 for id_ in state.choices]
-            for state in states
-        ]
+        biases = [0.0] * len(state.choices)
+        if sequence.odds is not None and isinstance(state, InlineState):
+            weight = self.head_weight
+            biases = [weight * odds for odds in sequence.odds.of_choices(state)]
+        if self.opening_bias:
+            for index, id_ in enumerate(state.choices):
+                biases[index] += self.opening_bias * (id_ in state.opening_ids)
+        return biases
 
     def _replace_finished(self, waiting: deque[ActiveSequence]) -> None:
         """Give the rows of finished sequences to those that wait."""

@@ -221,6 +221,11 @@ class InlineState(State):
         return len(self._positions) == 1 and first.kind == COPY and first.offset == 0
 
     @property
+    def has_one_reading(self) -> bool:
+        """RETURNS (bool): Whether the output so far fits a single position."""
+        return len(self._positions) == 1
+
+    @property
     def finished(self) -> bool:
         first = self._positions[0]
         return (

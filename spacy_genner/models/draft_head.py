@@ -2,9 +2,10 @@
 
 The head reads the hidden states of the last reading of the text in the prompt. If the
 prompt holds the text twice, these hidden states have seen the whole text. The spans are
-only a draft, which the language model verifies, so the head changes the speed of
-decoding and not its results. It passes no gradient to the language model: the adapter
-trains as if there were no head.
+a draft, which the language model verifies. Unless the decoder weighs the head's scores
+(`head_weight`), the head changes the speed of decoding and not its results. Unless the
+loss has a weight for it (`spans`), it passes no gradient to the language model, and the
+adapter trains as if there were no head.
 
 In this module a word is a spaCy token. The end of a span is the word after its last.
 """
@@ -249,7 +250,6 @@ class HeadSpanProposer:
     def __init__(self, head: DraftHead, hidden: Tensor):
         self.head = head
         self.start, self.end = head.edges(hidden)
-
         self._spans: list[float] = []
         self._words: list[float] = []
 
@@ -282,6 +282,28 @@ class HeadSpanProposer:
         self._spans = [1.0 / (1.0 + math.exp(-odds[span])) for span in kept]
         self._words = [math.exp(value) for value in absent]
         return kept
+
+    @torch.no_grad()
+    def log_odds(self) -> Tensor:
+        """Get the log-odds of all candidate spans by first word and length.
+
+        RETURNS (Tensor): Shape (words, lengths, labels): the index 0 of the second
+            dimension is a span of one word, the highest length is `MAX_SPAN_LENGTH` or
+            the number of words. Minus infinity for a span that ends behind the text.
+        """
+        count = len(self.start)
+        lengths = torch.arange(min(MAX_SPAN_LENGTH, count), device=self.start.device)
+        shape = (count, len(lengths), self.head.labels)
+        odds = self.start.new_full(shape, -torch.inf)
+        for first, logits in self.head.block_logits(self.start, self.end):
+            rows = torch.arange(len(logits), device=logits.device)[:, None]
+            ends = rows + lengths
+            inside = ends < logits.shape[1]
+            found = logits[rows, ends.clamp(max=logits.shape[1] - 1)]
+            odds[first : first + len(logits)] = found.masked_fill(
+                ~inside[..., None], -torch.inf
+            )
+        return odds
 
     def certainty(self) -> tuple[list[float], list[float]]:
         """Get the probabilities behind `likely_spans`.

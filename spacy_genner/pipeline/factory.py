@@ -60,6 +60,7 @@ count = null
 batch_tokens = 2048
 drafter = null
 opening_bias = 0.0
+head_weight = 0.5
 
 [generative_ner.window]
 unit = "auto"

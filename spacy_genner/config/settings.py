@@ -162,7 +162,7 @@ TargetModules = Annotated[
 
 
 class LossWeights(Settings):
-    """Weights of the two training losses. At least one weight is above 0."""
+    """Weights of the training losses. `constrained` or `lm` is above 0."""
 
     constrained: float = Field(
         0.0,
@@ -180,6 +180,13 @@ class LossWeights(Settings):
         description="Share of the output tokens that the loss over the whole "
         "vocabulary is computed on. They are sampled anew at each update, so its "
         "expectation is the loss over all tokens.",
+    )
+    spans: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the draft head's loss in the gradient of the adapter. "
+        "The head itself learns as with any weight. Without a draft head it has no "
+        "effect.",
     )
 
     @classmethod

@@ -183,8 +183,11 @@ class Trainer:
                 texts: list[DraftHeadExample] = []
                 if self.draft_head is not None:
                     hidden, middle = hidden.chunk(2, dim=1)
-                    # The gradients of the draft head stop at the hidden states.
-                    texts += draft_head_examples(group, batch.lengths, middle.detach())
+                    # The value of the hidden states, with `spans` of their gradient.
+                    states = middle.detach()
+                    if self.loss.spans:
+                        states = states + self.loss.spans * (middle - states)
+                    texts += draft_head_examples(group, batch.lengths, states)
                 loss = hidden.new_zeros((), dtype=self.head.dtype)
                 if self.loss.constrained:
                     part = constrained_loss(self.head, hidden, batch)

@@ -24,7 +24,7 @@ ALL = [
     (LoraSettings, DEFAULTS["model"]["lora"]),
     (PromptConfig, {**DEFAULTS["prompt"], "instruction": ""}),
     (WindowSettings, DEFAULTS["window"]),
-    (LossWeights, {"constrained": 0.0, "lm": 0.0, "lm_share": 1.0}),
+    (LossWeights, {"constrained": 0.0, "lm": 0.0, "lm_share": 1.0, "spans": 0.0}),
 ]
 FIELDS = [
     (cls, key)

@@ -1,10 +1,13 @@
 """Losses and gradients, compared with reference computations."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from spacy_genner.config.settings import LossWeights
 from spacy_genner.models.base_model import text_decoder
+from spacy_genner.models.draft_head import DraftHead
 from spacy_genner.models.language_model import LanguageModel
 from spacy_genner.prompts.encoder import Choice, Target
 from spacy_genner.training.data import TrainingSequence, by_length, collate
@@ -233,3 +236,49 @@ def test_groups_are_complete_and_within_the_limit():
     assert sorted(map(len, sum(groups, []))) == sorted(map(len, SEQUENCES))
     for group in groups:
         assert len(group) == 1 or sum(map(len, group)) <= 45
+
+
+def head_loss(trainer, sequences):
+    """The draft head's loss of plain forward passes, with gradients of the adapter."""
+    total = 0.0
+    for each in sequences:
+        ids = torch.tensor([[*each.prefix, *each.ids]])
+        hidden = trainer.backbone.forward_padded(ids)[0].chunk(2, dim=1)[1]
+        words = [len(each.prefix) + place for place in each.word_ends]
+        total = total + trainer.draft_head.loss(hidden[words], each.spans)
+    return total / len(sequences)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_weight_of_spans_scales_the_gradient_of_the_draft_head(tiny_base, family):
+    spans = ((0, 2, 1), (1, 2, 0))
+    sequences = [
+        replace(each, word_ends=(1, 2, 4), spans=spans[: index % 3])
+        for index, each in enumerate(SEQUENCES)
+    ]
+    found, heads = {}, {}
+    for weight in (0.0, 0.25, 1.0):
+        model, plain = make(tiny_base, family, 1.0, 0.0)
+        width = model.training_network.config.get_text_config().hidden_size
+        head = DraftHead(width, 2, seed=1).double()
+        loss = LossWeights(constrained=1.0, spans=weight)
+        decoder = text_decoder(model.training_network)
+        trainer = Trainer(model.training_network, decoder, loss, 2048, head)
+        # The loss that is reported is that of the adapter's own task.
+        expected = plain.accumulate(sequences)
+        gradients(model)
+        assert trainer.accumulate(sequences) == pytest.approx(expected)
+        found[weight] = gradients(model)
+        heads[weight] = {name: p.grad.clone() for name, p in head.named_parameters()}
+    for weight in (0.25, 1.0):
+        for name, gradient in heads[weight].items():
+            assert torch.allclose(gradient, heads[0.0][name], rtol=1e-6, atol=1e-12)
+    # The statistics of the hidden states are those of the last update.
+    head_loss(trainer, sequences).backward()
+    wanted = gradients(model)
+    assert any(gradient.abs().max() > 1e-6 for gradient in wanted.values())
+    for name, gradient in wanted.items():
+        for weight in (0.25, 1.0):
+            added = found[weight][name] - found[0.0][name]
+            rounding = 1e-5 * float(found[weight][name].abs().max())
+            assert torch.allclose(added, weight * gradient, 1e-3, rounding), name

@@ -1711,6 +1711,11 @@ class Errors(metaclass=_Coded):
         "The results in {folder} are not those of the study's stages ({reason}). Run "
         "the workflow again: spacy project run study"
     )
+    G997 = (
+        "The decoder of {model} cannot be tuned: {reason}. Expected a component "
+        "'generative_ner' with a model of this process, an inline format and "
+        "'spacy-genner.DraftDecoder.v1' or 'spacy-genner.StepDecoder.v1'."
+    )
 
 
 class Warnings(metaclass=_Coded):
@@ -2007,6 +2012,11 @@ class Warnings(metaclass=_Coded):
     W922 = (
         "The component {name!r} is trained further, so the calibration of its scores "
         "is removed. Calibrate it again afterwards: python -m spacy genner calibrate"
+    )
+
+    W923 = (
+        "The calibration of the scores of {name!r} is removed, since it belongs to the "
+        "settings before. Calibrate the result: python -m spacy genner calibrate"
     )
 
     # W98: output of pipelines

@@ -25,6 +25,7 @@ from . import (  # noqa: F401
     study,
     sweep,
     train,
+    tune_decoder,
 )
 from ._util import app
 

@@ -55,7 +55,8 @@ def draft_head(
     ] = 0,
 ) -> None:
     """Train a draft head for a pipeline with a trained adapter. With it, the pipeline
-    annotates in fewer forward passes, with the same result.
+    annotates in fewer forward passes. The result is the same, unless the decoder weighs
+    the head's scores (head_weight).
 
     Training already trains a draft head, so this command is for pipelines without
     generative_ner/draft_head.safetensors, such as those with an adapter that was tuned

@@ -1,0 +1,135 @@
+"""`genner tune-decoder`: choose the settings of a decoder on development data."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from wasabi import msg
+
+from ..errors import Errors, Warnings
+from ._util import (
+    GpuId,
+    Model,
+    app,
+    choose_gpu,
+    find_component,
+    load_pipeline,
+    progress_bar,
+    reports_errors,
+    warn_of_failures,
+    warn_on_stderr,
+)
+
+
+@app.command("tune-decoder")
+@reports_errors
+def tune_decoder(
+    model: Model,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DEV.spacy", help="Annotated documents that were not trained on."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="A new or empty folder.")
+    ],
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit", min=0, help="The number of documents to use; 0 for all."
+        ),
+    ] = 500,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            "--batch-size", "-b", min=1, help="The number of documents in a batch."
+        ),
+    ] = 64,
+    seed: Annotated[
+        int, typer.Option("--seed", help="The random seed of the sample of DEV.")
+    ] = 0,
+    gpu_id: GpuId = -1,
+) -> None:
+    """Choose the decoder's weight of the draft head and its bias of opening spans, with
+    the best F1 on DEV, and save the pipeline with them.
+
+    The adapter and the draft head stay the same. The command annotates DEV some ten
+    times. A calibration of the scores is removed: calibrate the result again.
+
+    \b
+    Example:
+      python -m spacy genner tune-decoder training/demo/model-best corpus/dev.spacy
+          training/demo/tuned
+    """
+    from spacy.util import load_config
+
+    from ..corpora.corpus import make_corpus
+    from ..evaluation.evaluate import annotate, check_gold
+    from ..evaluation.scores import score_documents
+    from ..evaluation.tuning import WEIGHTS, Setting, best, tune
+    from ..io import check_new_folder, replaced_folder
+
+    check_new_folder(output)
+    choose_gpu(gpu_id)
+    nlp = load_pipeline(model)
+    pipe = find_component(nlp, model)
+    _check_tunable(pipe, model)
+    decoder = pipe.decoder
+    corpus = make_corpus(str(data), limit=limit, seed=seed)
+    docs = [example.reference for example in corpus(nlp)]
+    check_gold(docs, pipe.key)
+    calibrated, pipe.score_map = pipe.score_map is not None, None
+
+    def score(setting: Setting) -> float:
+        decoder.head_weight = setting.head_weight
+        decoder.opening_bias = setting.opening_bias
+        progress = progress_bar("documents", len(docs))
+        rows = list(progress(annotate(nlp, docs, pipe.key, batch_size)))
+        warn_of_failures(rows)
+        found = score_documents(
+            [row.gold for row in rows], [row.predicted for row in rows]
+        )
+        shown = [f"{100 * found[key]:.2f}" for key in ("micro_f", "micro_p", "micro_r")]
+        msg.text(
+            f"head_weight {setting.head_weight}, opening_bias {setting.opening_bias}: "
+            f"F1 {shown[0]}, P {shown[1]}, R {shown[2]}"
+        )
+        return float(found["micro_f"])
+
+    before = Setting(decoder.head_weight, decoder.opening_bias)
+    has_head = pipe.predictor.engine().draft_head is not None
+    scores = tune(score, before, WEIGHTS if has_head else ())
+    chosen = best(scores)
+    decoder.head_weight, decoder.opening_bias = chosen.head_weight, chosen.opening_bias
+    with replaced_folder(output) as fresh:
+        nlp.to_disk(fresh)
+        config = load_config(fresh / "config.cfg")
+        section = config["components"][pipe.name]["decoder"]
+        section["head_weight"] = chosen.head_weight
+        section["opening_bias"] = chosen.opening_bias
+        config.to_disk(fresh / "config.cfg")
+    if calibrated:
+        warn_on_stderr(Warnings.W923.format(name=pipe.name))
+    msg.good(
+        f"head_weight {chosen.head_weight}, opening_bias {chosen.opening_bias}: F1 "
+        f"{100 * scores[chosen]:.2f} ({100 * scores[before]:.2f} before) on "
+        f"{len(docs)} documents -> {output}"
+    )
+
+
+def _check_tunable(pipe: Any, model: str) -> None:
+    """Check that a component has a decoder whose settings have an effect."""
+    from ..decoding.decoder import StepDecoder
+    from ..formats import InlineFormat
+    from ..pipeline.local import LocalPredictor
+
+    reason = ""
+    if not isinstance(pipe.predictor, LocalPredictor):
+        reason = "its model is on a server"
+    elif not isinstance(pipe.format, InlineFormat):
+        reason = f"the format {pipe.format.name!r} does not mark spans in the text"
+    elif not isinstance(pipe.decoder, StepDecoder):
+        reason = f"it is {type(pipe.decoder).__name__!r}"
+    if reason:
+        raise ValueError(Errors.G997.format(model=model, reason=reason))

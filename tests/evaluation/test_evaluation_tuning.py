@@ -1,0 +1,110 @@
+"""The choice of a decoder's settings on development data."""
+
+import pytest
+import spacy
+from component_cases import component, pipeline, trained_pipeline
+from spacy.tokens import DocBin, Span
+from typer.testing import CliRunner
+
+from spacy_genner.cli import app
+from spacy_genner.evaluation.tuning import BIASES, WEIGHTS, Setting, best, tune
+from spacy_genner.pipeline.score_map import ScoreMap
+
+TEXTS = ["Lisbon hosts the University of Lisbon .", "Maria lives in Porto ."]
+
+
+@pytest.mark.parametrize("weight, bias", [(0.5, 0.0), (1.5, -0.5), (0.25, 1.5)])
+def test_the_best_pair_is_found_although_its_parts_depend_on_each_other(weight, bias):
+    calls = []
+
+    def score(setting):
+        calls.append(setting)
+        away = setting.head_weight - weight, setting.opening_bias - bias
+        return -(away[0] ** 2) - away[1] ** 2 + 0.5 * away[0] * away[1]
+
+    scores = tune(score, Setting(0.5, 0.0))
+    assert best(scores) == Setting(weight, bias)
+    assert len(calls) == len(set(calls)) == len(scores) < len(WEIGHTS) * len(BIASES)
+    assert calls[0] == Setting(0.5, 0.0)
+
+
+def test_settings_that_are_as_good_are_left_as_they_are():
+    assert best(tune(lambda setting: 0.7, Setting(0.3, 0.2))) == Setting(0.3, 0.2)
+
+
+def test_without_a_head_only_the_bias_is_tried():
+    scores = tune(lambda setting: setting.opening_bias, Setting(0.0, 0.0), weights=())
+    assert {setting.head_weight for setting in scores} == {0.0}
+    assert best(scores).opening_bias == max(BIASES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_base):
+    """A pipeline that opens no span of its own accord, and what it was trained on."""
+    folder = tmp_path_factory.mktemp("tune")
+    nlp = trained_pipeline(tiny_base("llama"))
+    gold = []
+    for text in TEXTS:
+        doc = nlp(text)
+        spans = [Span(doc, s.start, s.end, s.label_) for s in doc.spans["sc"]]
+        assert spans
+        doc.spans["sc"] = spans
+        gold.append(doc)
+    DocBin(docs=gold, store_user_data=True).to_disk(folder / "dev.spacy")
+    component(nlp).score_map = ScoreMap("temperature", temperature=2.0)
+    nlp.to_disk(folder / "model")
+    settings = spacy.util.load_config(folder / "model" / "config.cfg")
+    settings["components"]["generative_ner"]["decoder"]["opening_bias"] = -40.0
+    settings.to_disk(folder / "model" / "config.cfg")
+    return folder
+
+
+def found(model):
+    doc = spacy.load(model)(TEXTS[0])
+    return [(span.start, span.end, span.label_) for span in doc.spans["sc"]]
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["tune-decoder", *map(str, words)])
+
+
+def test_the_command_saves_the_best_settings(folder, tmp_path):
+    assert len(found(folder / "model")) == 0
+    out = tmp_path / "out"
+    result = run(folder / "model", folder / "dev.spacy", out)
+    assert result.exit_code == 0, result.output
+    assert "F1 100.00 (0.00 before) on 2 documents" in " ".join(result.output.split())
+    assert "W923" in result.stderr
+    nlp = spacy.load(out)
+    decoder = component(nlp).decoder
+    assert (decoder.head_weight, decoder.opening_bias) == (0.5, -0.5)
+    assert component(nlp).score_map is None
+    for doc in DocBin().from_disk(folder / "dev.spacy").get_docs(nlp.vocab):
+        again = nlp(doc.text)
+        spans = [(s.start, s.end, s.label_) for s in again.spans["sc"]]
+        assert spans == [(s.start, s.end, s.label_) for s in doc.spans["sc"]]
+    # The pipeline that was tuned is as it was.
+    assert len(found(folder / "model")) == 0
+
+
+@pytest.mark.parametrize("where", ["list", "server"])
+def test_a_decoder_that_cannot_be_tuned(
+    folder, tiny_base, tmp_path, monkeypatch, where
+):
+    if where == "list":
+        nlp = pipeline(tiny_base("llama"), format="grouped_json")
+    else:
+        nlp = spacy.blank("en")
+        model = {
+            "@architectures": "spacy-genner.OpenAICompatible.v1",
+            "name": "m",
+            "base_url": "http://127.0.0.1:9/v1",
+            "api_key_env": None,
+        }
+        nlp.add_pipe("generative_ner", config={"labels": ["GPE"], "model": model})
+    monkeypatch.setattr("spacy_genner.cli.tune_decoder.load_pipeline", lambda name: nlp)
+    result = run("model", folder / "dev.spacy", tmp_path / "out")
+    assert result.exit_code == 1, result.output
+    reason = {"list": "grouped_json", "server": "a server"}[where]
+    assert "G997" in result.output and reason in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()

@@ -187,7 +187,10 @@ class Context:
         block = f"components.{self.settings.component}.model"
         wanted = {"dtype": self.settings.dtype, "device": self.settings.device}
         overrides = {f"{block}.{k}": v for k, v in wanted.items() if v != "auto"}
-        return spacy.load(self.settings.model, config=overrides)
+        nlp = spacy.load(self.settings.model, config=overrides)
+        # No other system adds the scores of the draft head to the model's choices.
+        nlp.get_pipe(self.settings.component).lm.head_weight = 0.0
+        return nlp
 
     @property
     def ner(self) -> Any:

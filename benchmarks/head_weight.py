@@ -87,8 +87,9 @@ def main() -> None:
     batch_tokens, recorder = ner.decoder.batch_tokens, None
     for pair in args.pairs:
         weight, bias = map(float, pair.split(","))
-        decoder = DraftDecoder(batch_tokens, None, bias, weight)
+        decoder = DraftDecoder(batch_tokens, None, bias)
         ner.decoder = recorder = Recorder(decoder)
+        ner.predictor.engine().head_weight = weight
         started = time.process_time()
         found = list(nlp.pipe([text.copy() for text in texts], batch_size=64))
         seconds = round(time.process_time() - started, 1)

@@ -77,9 +77,8 @@ def load_local(path: Path, dtype: str) -> Language:
     """Load a pipeline with another dtype of its model, and without the scores of the
     draft head, which a server does not have."""
     name = component(spacy.load(path)).name
-    nlp = spacy.load(path, config={"components": {name: {"model": {"dtype": dtype}}}})
-    component(nlp).decoder.head_weight = 0.0
-    return nlp
+    model = {"dtype": dtype, "head_weight": 0.0}
+    return spacy.load(path, config={"components": {name: {"model": model}}})
 
 
 def load_served(args: argparse.Namespace) -> Language:

@@ -25,7 +25,7 @@ from . import (  # noqa: F401
     study,
     sweep,
     train,
-    tune_decoder,
+    tune_decoding,
 )
 from ._util import app
 

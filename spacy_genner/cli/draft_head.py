@@ -55,7 +55,7 @@ def draft_head(
     ] = 0,
 ) -> None:
     """Train a draft head for a pipeline with a trained adapter. With it, the pipeline
-    annotates in fewer forward passes. The result is the same, unless the decoder weighs
+    annotates in fewer forward passes. The result is the same, unless the model weighs
     the head's scores (head_weight).
 
     Training already trains a draft head, so this command is for pipelines without

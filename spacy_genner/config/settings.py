@@ -130,6 +130,14 @@ Merge = Annotated[
 ]
 ModelFlag = Annotated[StrictBool, ErrorCode("G244", "true or false")]
 
+# The head's log-odds are at most 9, so with the highest weight the head alone decides.
+HeadWeight = Annotated[
+    float,
+    Field(ge=0, le=10, allow_inf_nan=False),
+    BeforeValidator(_to_number),
+    ErrorCode("G241", "a number from 0 to 10"),
+]
+
 Rank = Annotated[
     int,
     Field(ge=1),
@@ -379,7 +387,12 @@ class ModelSettings(Settings):
     draft_head: ModelFlag = Field(
         True,
         description="Whether to train a draft head with the adapter. Decoding is "
-        "faster with one, and its results are the same.",
+        "faster with one.",
+    )
+    head_weight: HeadWeight = Field(
+        0.0,
+        description="Weight of the draft head's scores in the choices of an inline "
+        "output: from 0 to 10. With 0 the head does not change the results.",
     )
     gradient_checkpointing: ModelFlag = Field(
         False,

@@ -300,21 +300,12 @@ class ContinuousBatcher:
     engine (Engine): The model behind the prefix that the sequences share.
     batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
     opening_bias (float): Added to the logit of opening a span.
-    head_weight (float): The weight of the draft head's log-odds in the choices of the
-        sequences that weigh the head.
     """
 
-    def __init__(
-        self,
-        engine: "Engine",
-        batch_tokens: int,
-        opening_bias: float = 0.0,
-        head_weight: float = 0.0,
-    ):
+    def __init__(self, engine: "Engine", batch_tokens: int, opening_bias: float = 0.0):
         self.engine = engine
         self.batch_tokens = batch_tokens
         self.opening_bias = opening_bias
-        self.head_weight = head_weight
         # The sequence at index i occupies row i of the cache.
         self._sequences: list[ActiveSequence] = []
         self._cache: BatchCache | None = None
@@ -386,7 +377,7 @@ class ContinuousBatcher:
         points = [sequence.choice_points() for sequence in self._sequences]
         states, legal = [], []
         biases: list[list[float]] | None = None
-        if self.opening_bias or self.head_weight:
+        if self.opening_bias or self.engine.head_weight:
             biases = []
         for sequence, own_points, own_hidden in zip(
             self._sequences, points, hidden, strict=True
@@ -406,7 +397,7 @@ class ContinuousBatcher:
         """The value to add to the logit of each legal id."""
         biases = [0.0] * len(state.choices)
         if sequence.odds is not None and isinstance(state, InlineState):
-            weight = self.head_weight
+            weight = self.engine.head_weight
             biases = [weight * odds for odds in sequence.odds.of_choices(state)]
         if self.opening_bias:
             for index, id_ in enumerate(state.choices):

@@ -94,8 +94,6 @@ class DocSpansDrafter(HeadDrafter):
 # Beyond this, the bias decides anyway. Much larger ones are infinite in float32, so
 # that scores would be no numbers.
 MAX_BIAS = 1000.0
-# The head's log-odds are at most 9.2, so this weight lets the head alone decide.
-MAX_WEIGHT = 10.0
 
 
 class StepDecoder:
@@ -107,22 +105,21 @@ class StepDecoder:
     batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
     opening_bias (float): Added to the logit of opening a span, in the inline formats. A
         value above 0 finds more spans, and one below 0 fewer.
-    head_weight (float): The weight of the draft head's log-odds in the choices, in the
-        inline formats; see `SpanOdds`. Without a trained head it has no effect.
-    RAISES (ValueError): `batch_tokens` is not a whole number of at least 1,
-        `opening_bias` is no number from -1000 to 1000, or `head_weight` is none from 0
-        to 10.
+    RAISES (ValueError): `batch_tokens` is not a whole number of at least 1, or
+        `opening_bias` is no number from -1000 to 1000.
     """
 
-    def __init__(
-        self,
-        batch_tokens: int = 2048,
-        opening_bias: float = 0.0,
-        head_weight: float = 0.0,
-    ):
+    def __init__(self, batch_tokens: int = 2048, opening_bias: float = 0.0):
         self.batch_tokens = check_count("decoder.batch_tokens", batch_tokens)
-        self.opening_bias = _in_range("opening_bias", opening_bias, -MAX_BIAS, MAX_BIAS)
-        self.head_weight = _in_range("head_weight", head_weight, 0.0, MAX_WEIGHT)
+        self.opening_bias = check_number("decoder.opening_bias", opening_bias)
+        if abs(self.opening_bias) > MAX_BIAS:
+            raise ValueError(
+                Errors.G407.format(
+                    key="decoder.opening_bias",
+                    found=opening_bias,
+                    expected=f"a number from -{MAX_BIAS:.0f} to {MAX_BIAS:.0f}",
+                )
+            )
 
     def decode(
         self, engine: "Engine", tasks: Sequence[DecodingTask]
@@ -139,29 +136,19 @@ class StepDecoder:
             (sequence for sequence in sequences if not sequence.finished),
             key=lambda sequence: -len(sequence.task),
         )
-        batcher = ContinuousBatcher(
-            engine, self.batch_tokens, self.opening_bias, self.head_weight
-        )
+        batcher = ContinuousBatcher(engine, self.batch_tokens, self.opening_bias)
         batcher.run(deque(waiting))
         return [sequence.result() for sequence in sequences]
 
     def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
-        return ActiveSequence(task, weighs_head=self._weighs_head(engine, task))
-
-    def _weighs_head(self, engine: "Engine", task: DecodingTask) -> bool:
-        has_head = engine.draft_head is not None and bool(task.word_ends)
-        is_inline = isinstance(task.grammar, InlineGrammar)
-        return has_head and is_inline and self.head_weight > 0
+        return ActiveSequence(task, weighs_head=_weighs_head(engine, task))
 
 
-def _in_range(name: str, value: float, lowest: float, highest: float) -> float:
-    """Check a number of the section [decoder]."""
-    key = f"decoder.{name}"
-    number = check_number(key, value)
-    if not lowest <= number <= highest:
-        expected = f"a number from {lowest:.0f} to {highest:.0f}"
-        raise ValueError(Errors.G407.format(key=key, found=value, expected=expected))
-    return number
+def _weighs_head(engine: "Engine", task: DecodingTask) -> bool:
+    """Whether the draft head's scores are added to the choices of an output."""
+    has_head = engine.draft_head is not None and bool(task.word_ends)
+    is_inline = isinstance(task.grammar, InlineGrammar)
+    return has_head and is_inline and engine.head_weight > 0
 
 
 class DraftDecoder(StepDecoder):
@@ -179,7 +166,6 @@ class DraftDecoder(StepDecoder):
         `spacy-genner.HeadDrafter.v1` (the default), `spacy-genner.CopyDrafter.v1` and
         `spacy-genner.DocSpansDrafter.v1`.
     opening_bias (float): See `StepDecoder`.
-    head_weight (float): See `StepDecoder`.
     RAISES (ValueError): See `StepDecoder`.
     """
 
@@ -188,13 +174,12 @@ class DraftDecoder(StepDecoder):
         batch_tokens: int = 2048,
         drafter: Any = None,
         opening_bias: float = 0.0,
-        head_weight: float = 0.0,
     ):
-        super().__init__(batch_tokens, opening_bias, head_weight)
+        super().__init__(batch_tokens, opening_bias)
         self.drafter: Drafter = HeadDrafter() if drafter is None else drafter
 
     def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
         draft = make_draft(task.grammar)
         drafts = self.drafter.uses_head and engine.draft_head is not None
         drafts = drafts and bool(task.word_ends)
-        return ActiveSequence(task, draft, drafts, self._weighs_head(engine, task))
+        return ActiveSequence(task, draft, drafts, _weighs_head(engine, task))

@@ -85,6 +85,8 @@ class Engine:
     decoder (nn.Module): Its text decoder, without the head.
     prefix (Sequence[int]): The ids that every row begins with, at least one.
     draft_head (DraftHead | None): The head that proposes the spans of a text.
+    head_weight (float): The weight of the head's log-odds in the choices of an inline
+        output; see `SpanOdds`.
     RAISES (ValueError): The model's head is not a plain linear layer.
 
     cached (bool): Whether rows keep their keys and values from pass to pass. Otherwise
@@ -97,11 +99,13 @@ class Engine:
         decoder: Any,
         prefix: Sequence[int],
         draft_head: DraftHead | None = None,
+        head_weight: float = 0.0,
     ):
         self.backbone = Backbone(network, decoder, middle_layer=draft_head is not None)
         self.head = RestrictedHead(network)
         self.prefix = list(prefix)
         self.draft_head = draft_head
+        self.head_weight = head_weight
         self.device = self.head.weight.device
         self.cached = self.backbone.attention_only
         self._prefix_cache: BatchKVCache | None = None

@@ -1,11 +1,11 @@
 """The draft head's opinion of the choices in an inline output.
 
 The language model chooses tag by tag, and the draft head scores whole spans. `SpanOdds`
-expresses the head's scores as log-odds of opening, closing and labelling a span. The
-decoder adds them, with a weight, to the logits of the language model: a product of
-experts (Hinton, "Training Products of Experts by Minimizing Contrastive Divergence",
-2002). The two see a text differently: the head judges each span for itself, so spans
-inside others do not compete with them.
+expresses the head's scores as log-odds of opening, closing and labelling a span. They
+are added, with a weight, to the logits of the language model: a product of experts
+(Hinton, "Training Products of Experts by Minimizing Contrastive Divergence", 2002). The
+two see a text differently: the head judges each span for itself, so spans inside others
+do not compete with them.
 
 To the head, spans are independent. Whether it expects another span to start at a word,
 or one of those that are open to end at a boundary, depends on the number of spans with

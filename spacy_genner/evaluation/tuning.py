@@ -1,4 +1,4 @@
-"""Choose the settings of a decoder on development data.
+"""Choose settings of decoding on development data.
 
 `tune` tries values of two settings by turns, since their best values depend on each
 other: the weight of the draft head, then the bias of opening a span, then the weight
@@ -15,7 +15,7 @@ BIASES = (-0.5, 0.0, 0.5, 1.0, 1.5)
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of a decoder that change what it finds.
+    """The settings of decoding that change what is found.
 
     head_weight (float): The weight of the draft head's scores.
     opening_bias (float): Added to the logit of opening a span.

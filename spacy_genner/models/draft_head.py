@@ -2,7 +2,7 @@
 
 The head reads the hidden states of the last reading of the text in the prompt. If the
 prompt holds the text twice, these hidden states have seen the whole text. The spans are
-a draft, which the language model verifies. Unless the decoder weighs the head's scores
+a draft, which the language model verifies. Unless the model weighs the head's scores
 (`head_weight`), the head changes the speed of decoding and not its results. Unless the
 loss has a weight for it (`spans`), it passes no gradient to the language model, and the
 adapter trains as if there were no head.

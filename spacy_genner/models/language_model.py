@@ -151,7 +151,9 @@ class LanguageModel:
     merge (bool | str): Whether to decode with copies of the adapted weights that have
         the adapter merged in; "auto" decides by the free memory.
     draft_head (bool): Whether to train a head that proposes spans with the adapter.
-        Decoding is faster with one, and its results are the same.
+        Decoding is faster with one.
+    head_weight (float): The weight of the head's scores in the choices of an inline
+        output, from 0 to 10. With 0 the head does not change the results.
     seed (int): The seed of the initial weights of a new adapter.
     gradient_checkpointing (bool): Whether training recomputes each layer in the
         backward pass instead of storing its activations.
@@ -175,6 +177,7 @@ class LanguageModel:
         seed: int = 0,
         gradient_checkpointing: bool = False,
         adapter: str | None = None,
+        head_weight: float = 0.0,
     ) -> None:
         settings = ModelSettings(
             name=name,
@@ -183,6 +186,7 @@ class LanguageModel:
             device=device,
             merge=merge,
             draft_head=draft_head,
+            head_weight=head_weight,
             gradient_checkpointing=gradient_checkpointing,
             adapter=adapter,
         )
@@ -196,6 +200,7 @@ class LanguageModel:
         self.seed = seed
         self.gradient_checkpointing = settings.gradient_checkpointing
         self.drafting = LazyDraftHead(settings.draft_head)
+        self.head_weight = settings.head_weight
         self.version = 0
         # The adapter that was loaded, until the training network holds it.
         self._saved: AdapterFiles | None = None
@@ -538,6 +543,7 @@ class LanguageModel:
             "device": self.device_name,
             "merge": self.merge,
             "draft_head": self.drafting.wanted,
+            "head_weight": self.head_weight,
             "seed": self.seed,
             "gradient_checkpointing": self.gradient_checkpointing,
             "adapter": self.adapter,

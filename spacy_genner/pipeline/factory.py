@@ -37,6 +37,7 @@ dtype = "auto"
 device = "auto"
 merge = "auto"
 draft_head = true
+head_weight = 0.0
 gradient_checkpointing = false
 adapter = null
 
@@ -60,7 +61,6 @@ count = null
 batch_tokens = 2048
 drafter = null
 opening_bias = 0.0
-head_weight = 0.5
 
 [generative_ner.window]
 unit = "auto"

@@ -122,7 +122,11 @@ class LocalPredictor:
                         len(self.encoder.labels), self.lm.device
                     )
                 engine = Engine(
-                    network, text_decoder(network), self.encoder.prefix_ids, head
+                    network,
+                    text_decoder(network),
+                    self.encoder.prefix_ids,
+                    head,
+                    self.lm.head_weight,
                 )
                 if not engine.cached and not self._warned_of_state:
                     self._warned_of_state = True

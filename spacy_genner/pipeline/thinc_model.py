@@ -114,6 +114,7 @@ def build_lora_causal_lm(
     draft_head: bool = True,
     gradient_checkpointing: bool = False,
     adapter: Optional[str] = None,  # noqa: UP045
+    head_weight: float = 0.0,
 ) -> Model:
     """Make a causal language model with a LoRA adapter. Registered as
     `spacy-genner.LoraCausalLM.v1`. The weights are loaded at first use.
@@ -128,12 +129,14 @@ def build_lora_causal_lm(
     device (str): "auto", "cpu", "cuda", "cuda:N" or "mps".
     merge (bool | str): Whether to decode with merged copies of the adapted weights.
         "auto" decides by the free memory.
-    draft_head (bool): Whether to train a head that drafts outputs. It changes the speed
-        of decoding, and not its results.
+    draft_head (bool): Whether to train a head that drafts outputs, which makes decoding
+        faster.
     gradient_checkpointing (bool): Whether training recomputes the activations inside a
         layer for the backward pass. This takes less memory and more time.
     adapter (str | None): The adapter that prediction and training start from:
         "universal", a folder, or a hub id. None for a new adapter.
+    head_weight (float): The weight of the draft head's scores in the choices of an
+        inline output, from 0 to 10. With 0 the head does not change the results.
     RETURNS (Model[list[Ints1d], list[Floats2d]]): Token ids to last hidden states.
     RAISES (ValueError): A setting is invalid.
     """
@@ -147,6 +150,7 @@ def build_lora_causal_lm(
         draft_head,
         gradient_checkpointing=gradient_checkpointing,
         adapter=adapter,
+        head_weight=head_weight,
     )
     return Model("genner_lora_causal_lm", _forward, shims=[LoraShim(lm)])
 

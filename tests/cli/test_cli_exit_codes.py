@@ -108,7 +108,7 @@ def test_wrong_usage_exits_with_2(workdir, name):
         "sweep": "tiny.cfg grid.json --output out",
         "table": ". out.md",
         "train": "tiny.cfg --output out",
-        "tune-decoder": "model data.spacy out",
+        "tune-decoding": "model data.spacy out",
     }[name]
     assert run(f"{name} {required} --no-such-option").exit_code == 2
     # `train` and `sweep` take overrides of a config, `app` and `serve` any number of

@@ -1,4 +1,4 @@
-"""`genner tune-decoder`: choose the settings of a decoder on development data."""
+"""`genner tune-decoding`: choose settings of decoding on development data."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,9 +21,9 @@ from ._util import (
 )
 
 
-@app.command("tune-decoder")
+@app.command("tune-decoding")
 @reports_errors
-def tune_decoder(
+def tune_decoding(
     model: Model,
     data: Annotated[
         Path,
@@ -51,15 +51,15 @@ def tune_decoder(
     ] = 0,
     gpu_id: GpuId = -1,
 ) -> None:
-    """Choose the decoder's weight of the draft head and its bias of opening spans, with
-    the best F1 on DEV, and save the pipeline with them.
+    """Choose the weight of the draft head and the bias of opening spans, with the best
+    F1 on DEV, and save the pipeline with them.
 
     The adapter and the draft head stay the same. The command annotates DEV some ten
     times. A calibration of the scores is removed: calibrate the result again.
 
     \b
     Example:
-      python -m spacy genner tune-decoder training/demo/model-best corpus/dev.spacy
+      python -m spacy genner tune-decoding training/demo/model-best corpus/dev.spacy
           training/demo/tuned
     """
     from spacy.util import load_config
@@ -75,14 +75,14 @@ def tune_decoder(
     nlp = load_pipeline(model)
     pipe = find_component(nlp, model)
     _check_tunable(pipe, model)
-    decoder = pipe.decoder
+    engine, decoder = pipe.predictor.engine(), pipe.decoder
     corpus = make_corpus(str(data), limit=limit, seed=seed)
     docs = [example.reference for example in corpus(nlp)]
     check_gold(docs, pipe.key)
     calibrated, pipe.score_map = pipe.score_map is not None, None
 
     def score(setting: Setting) -> float:
-        decoder.head_weight = setting.head_weight
+        engine.head_weight = setting.head_weight
         decoder.opening_bias = setting.opening_bias
         progress = progress_bar("documents", len(docs))
         rows = list(progress(annotate(nlp, docs, pipe.key, batch_size)))
@@ -97,17 +97,16 @@ def tune_decoder(
         )
         return float(found["micro_f"])
 
-    before = Setting(decoder.head_weight, decoder.opening_bias)
-    has_head = pipe.predictor.engine().draft_head is not None
+    before = Setting(engine.head_weight, decoder.opening_bias)
+    has_head = engine.draft_head is not None
     scores = tune(score, before, WEIGHTS if has_head else ())
     chosen = best(scores)
-    decoder.head_weight, decoder.opening_bias = chosen.head_weight, chosen.opening_bias
     with replaced_folder(output) as fresh:
         nlp.to_disk(fresh)
         config = load_config(fresh / "config.cfg")
-        section = config["components"][pipe.name]["decoder"]
-        section["head_weight"] = chosen.head_weight
-        section["opening_bias"] = chosen.opening_bias
+        section = config["components"][pipe.name]
+        section["model"]["head_weight"] = chosen.head_weight
+        section["decoder"]["opening_bias"] = chosen.opening_bias
         config.to_disk(fresh / "config.cfg")
     if calibrated:
         warn_on_stderr(Warnings.W923.format(name=pipe.name))

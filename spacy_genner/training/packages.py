@@ -16,7 +16,7 @@ _CONFIG_FILE = "config.json"
 _WEIGHTS_SUFFIX = ".safetensors"
 
 
-def require_packages(packages: list[str], extra: str = "baselines") -> Callable[[T], T]:
+def require_packages(packages: list[str], extra: str) -> Callable[[T], T]:
     """Make a callback for `[nlp.before_creation]` or `[initialize.after_init]` that
     checks that packages are installed. Registered as `spacy-genner.RequirePackages.v1`.
 

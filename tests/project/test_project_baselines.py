@@ -1,10 +1,13 @@
 """The baselines: `ner` and `spancat` with the project's readers, scores and table."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy
 import pytest
 import spacy
+from packaging.version import Version
 from spacy.cli import app
 from training_cases import write_corpus
 from typer.testing import CliRunner
@@ -102,3 +105,69 @@ def test_table(trained):
     best = f"{100 * scores(trained, 'spancat')['micro_f']:.1f}"
     assert rows[2].split(" | ")[1] == best
     assert "spancat" in printed and best in printed
+
+
+MINILM = ROOT / "configs" / "baseline-spancat-minilm.cfg"
+
+
+def minilm_words(folder, package):
+    """A command line that trains the config with a tiny encoder, briefly."""
+    loaders = "initialize.components.transformer"
+    settings = {
+        "paths.train": folder / "train.spacy",
+        "paths.dev": folder / "train.spacy",
+        "components.transformer.model.vocab_size": 141,
+        "components.transformer.model.hidden_width": 32,
+        "components.transformer.model.intermediate_width": 64,
+        "components.transformer.model.num_attention_heads": 4,
+        "components.transformer.model.num_hidden_layers": 2,
+        f"{loaders}.encoder_loader.name.package": package,
+        f"{loaders}.piecer_loader.name.package": package,
+        "training.max_epochs": 30,
+        "training.eval_frequency": 50,
+        "training.optimizer.learn_rate.initial_rate": 0.005,
+        "training.batcher.size": 60,
+        "training.dropout": 0.0,
+    }
+    words = [word for key, value in settings.items() for word in (f"--{key}", value)]
+    return ("genner", "train", MINILM, "--output", folder / "minilm", *words)
+
+
+def test_spancat_on_a_pretrained_encoder(tmp_path, tiny_bert, monkeypatch):
+    """The weights come from a package, and the saved pipeline needs it no more."""
+    pytest.importorskip(
+        "spacy_curated_transformers", reason="the extra 'baselines' is not installed"
+    )
+    if Version(numpy.__version__) >= Version("2.4"):
+        pytest.skip("spacy-curated-transformers 0.3 trains with NumPy below 2.4 only")
+    write_corpus(tmp_path / "train.spacy", SENTENCES)
+    packages = tmp_path / "packages"
+    shutil.copytree(tiny_bert, packages / "tiny_encoder")
+    info = packages / "tiny_encoder-1.0.dist-info"
+    info.mkdir()
+    head = "Metadata-Version: 2.1\nName: tiny-encoder\nVersion: 1.0\n"
+    (info / "METADATA").write_text(head, encoding="utf8")
+    files = sorted((packages / "tiny_encoder").iterdir())
+    record = "".join(f"tiny_encoder/{file.name},,\n" for file in files)
+    (info / "RECORD").write_text(record, encoding="utf8")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(packages)
+        run(*minilm_words(tmp_path, "tiny-encoder"))
+    output = tmp_path / "minilm.json"
+    model = tmp_path / "minilm" / "model-best"
+    line = ("genner", "evaluate", model, tmp_path / "train.spacy", "--output", output)
+    run(*line, "--spans-key", "sc")
+    result = json.loads(output.read_text(encoding="utf8"))
+    assert result["gold"] == 20 and result["micro_f"] > 0.3
+    assert spacy.load(model).pipe_names == ["transformer", "spancat"]
+
+
+def test_missing_packages_of_the_encoder_are_named(tmp_path):
+    write_corpus(tmp_path / "train.spacy", SENTENCES)
+    missing = ("--nlp.before_creation.packages", '["no-such-package>=1"]')
+    line = (*minilm_words(tmp_path, "no-such-encoder"), *missing)
+    result = RUNNER.invoke(app, [str(word) for word in line])
+    assert result.exit_code != 0
+    message = f"{result.output} {result.exception}"
+    assert "G332" in message and "no-such-package>=1 (not installed)" in message
+    assert "spacy-genner[baselines]" in message

@@ -19,6 +19,7 @@ WORKFLOWS = (
     "all",
     "genia",
     "baselines",
+    "gliner",
     "formats",
     "universal",
     "memorisation",
@@ -201,6 +202,7 @@ def test_table_of_baselines_has_the_generative_model(project):
     assert {Path(path).stem for path in scores} == {
         "ner",
         "spancat",
+        "spancat-minilm",
         "inline_bracketed",
     }
     for path in map(Path, scores):

@@ -19,6 +19,7 @@ WORKFLOWS = (
     "all",
     "genia",
     "baselines",
+    "minilm",
     "gliner",
     "formats",
     "universal",
@@ -202,7 +203,6 @@ def test_table_of_baselines_has_the_generative_model(project):
     assert {Path(path).stem for path in scores} == {
         "ner",
         "spancat",
-        "spancat-minilm",
         "inline_bracketed",
     }
     for path in map(Path, scores):

@@ -168,7 +168,7 @@ class ActiveSequence:
     draft: Draft | None = None
     drafts_with_head: bool = False
     weighs_head: bool = False
-    odds: SpanOdds | None = None
+    odds: SpanOdds | None = field(default=None, init=False)
     state: State = field(init=False)
     output: list[int] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)

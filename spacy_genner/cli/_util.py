@@ -72,6 +72,21 @@ Model = Annotated[
         "ORG/NAME@REVISION), or 'universal', which follows any labels.",
     ),
 ]
+DevData = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DEV.spacy", help="Annotated documents that were not trained on."
+    ),
+]
+NewFolder = Annotated[
+    Path, typer.Argument(metavar="OUTPUT", help="A new or empty folder.")
+]
+BatchSize = Annotated[
+    int,
+    typer.Option(
+        "--batch-size", "-b", min=1, help="The number of documents in a batch."
+    ),
+]
 SpansKey = Annotated[
     str | None,
     typer.Option(

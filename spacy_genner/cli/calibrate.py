@@ -1,7 +1,6 @@
 """`genner calibrate`: fit the scores of spans to the share of correct spans."""
 
 import math
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,8 +8,11 @@ from wasabi import msg
 
 from ..errors import Errors, Warnings
 from ._util import (
+    BatchSize,
+    DevData,
     GpuId,
     Model,
+    NewFolder,
     app,
     choice,
     choose_gpu,
@@ -27,15 +29,8 @@ from ._util import (
 @reports_errors
 def calibrate(
     model: Model,
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DEV.spacy", help="Annotated documents that were not trained on."
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="A new or empty folder.")
-    ],
+    data: DevData,
+    output: NewFolder,
     method: Annotated[
         str | None,
         choice(
@@ -46,12 +41,7 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    batch_size: Annotated[
-        int,
-        typer.Option(
-            "--batch-size", "-b", min=1, help="The number of documents in a batch."
-        ),
-    ] = 64,
+    batch_size: BatchSize = 64,
     seed: Annotated[
         int, typer.Option("--seed", help="The random seed of the parts of DEV.")
     ] = 0,

@@ -10,6 +10,7 @@ from wasabi import msg
 from ..errors import Errors
 from ._util import (
     Model,
+    NewFolder,
     app,
     find_component,
     load_pipeline,
@@ -29,9 +30,7 @@ def draft_head(
             help="Annotated documents, preferably the training data.",
         ),
     ],
-    output: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="A new or empty folder.")
-    ],
+    output: NewFolder,
     limit: Annotated[
         int,
         typer.Option(

@@ -7,6 +7,7 @@ import typer
 
 from ..errors import Errors
 from ._util import (
+    BatchSize,
     GpuId,
     Model,
     SpansKey,
@@ -41,12 +42,7 @@ def evaluate(
         ),
     ] = None,
     spans_key: SpansKey = None,
-    batch_size: Annotated[
-        int,
-        typer.Option(
-            "--batch-size", "-b", min=1, help="The number of documents in a batch."
-        ),
-    ] = 64,
+    batch_size: BatchSize = 64,
     train: Annotated[
         Path | None,
         typer.Option(

@@ -1,6 +1,5 @@
 """`genner tune-decoding`: choose settings of decoding on development data."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,8 +7,11 @@ from wasabi import msg
 
 from ..errors import Errors, Warnings
 from ._util import (
+    BatchSize,
+    DevData,
     GpuId,
     Model,
+    NewFolder,
     app,
     choose_gpu,
     find_component,
@@ -25,27 +27,15 @@ from ._util import (
 @reports_errors
 def tune_decoding(
     model: Model,
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DEV.spacy", help="Annotated documents that were not trained on."
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="A new or empty folder.")
-    ],
+    data: DevData,
+    output: NewFolder,
     limit: Annotated[
         int,
         typer.Option(
             "--limit", min=0, help="The number of documents to use; 0 for all."
         ),
     ] = 500,
-    batch_size: Annotated[
-        int,
-        typer.Option(
-            "--batch-size", "-b", min=1, help="The number of documents in a batch."
-        ),
-    ] = 64,
+    batch_size: BatchSize = 64,
     seed: Annotated[
         int, typer.Option("--seed", help="The random seed of the sample of DEV.")
     ] = 0,

@@ -6,7 +6,8 @@ For each domain, number of sentences and start, an adapter is trained on the fir
 sentences of a shuffled training set, and scored on test sentences: micro-F1 of exact
 spans and labels. Each result is one line of JSON, appended to the output. A call with
 the same output continues after the last finished line. The labels have natural names
-and definitions for every start.
+and definitions for every start. With `--head-weight` a draft head is trained, too, and
+each adapter is scored without and with this weight of the head's scores (`weighed_f`).
 """
 
 import argparse
@@ -66,7 +67,7 @@ def train(
     """
     fix_random_seed(run.seed)
     nlp = spacy.blank("xx", config=TOKENIZER)
-    model: dict[str, Any] = {"name": args.base, "draft_head": False}
+    model: dict[str, Any] = {"name": args.base, "draft_head": args.head_weight > 0}
     if run.start != "base":
         model["adapter"] = run.start
     # Both starts have the same rank.
@@ -116,6 +117,7 @@ def main() -> None:
     add("--rates", type=float, nargs="+", default=[5e-4])
     add("--seeds", type=int, nargs="+", default=[0])
     add("--epochs", type=int, default=0, help="default: 3 to 10, by the size")
+    add("--head-weight", type=float, default=0.0, help="scores also with this weight")
     add("--batch-words", type=int, default=200)
     add("--split", default="test")
     add("--limit", type=int, default=100, help="scored sentences of a domain")
@@ -148,6 +150,11 @@ def main() -> None:
         nlp, updates = train(run, docs[: run.size], labels, args)
         seconds = time.perf_counter() - started
         result = score(nlp, scored[: args.limit or None])
+        if args.head_weight:
+            engine = nlp.get_pipe("generative_ner").predictor.engine()
+            engine.head_weight = args.head_weight
+            weighed = score(nlp, scored[: args.limit or None])
+            result |= {f"weighed_{key}": value for key, value in weighed.items()}
         row = {
             **run._asdict(),
             "updates": updates,

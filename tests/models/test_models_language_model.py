@@ -175,6 +175,7 @@ CHANGED = {
     "seed": 7,
     "gradient_checkpointing": True,
     "adapter": "some/adapter",
+    "head_weight": 0.25,
 }
 
 
@@ -191,6 +192,7 @@ def settings_of(lm):
         "seed": lm.seed,
         "gradient_checkpointing": lm.gradient_checkpointing,
         "adapter": lm.adapter,
+        "head_weight": lm.head_weight,
     }
 
 

@@ -555,10 +555,26 @@ def make_plan(
         left = 60 * minutes - limit * pass_seconds
         steps = max(evaluations, min(steps, int(left / speed.step_seconds)))
     frequency = max(1, steps // evaluations)
+    if minutes is None:
+        frequency, evaluations = _evenly(steps, evaluations)
     max_steps = frequency * evaluations
     seconds = (max_steps + 1) * speed.step_seconds
     seconds += (evaluations + 1) * limit * speed.doc_seconds
     return Plan(max_steps, frequency, 0 if limit == dev_docs else limit, seconds)
+
+
+def _evenly(steps: int, evaluations: int) -> tuple[int, int]:
+    """The steps between evaluations, and the number of evaluations, at most as many as
+    given: those with which the fewest of the steps are left over. Fewer than the usual
+    minimum of evaluations only save more than a fifth of the steps."""
+    least = min(EVALUATIONS[-1], evaluations)
+    plans = [
+        (frequency, min(evaluations, steps // frequency))
+        for frequency in (steps // evaluations, steps // evaluations + 1)
+    ]
+    often = [plan for plan in plans if plan[1] >= least]
+    chosen = max(often, key=math.prod)
+    return chosen if math.prod(chosen) >= 0.8 * steps else max(plans, key=math.prod)
 
 
 # The config

@@ -239,6 +239,15 @@ def test_a_plan_keeps_the_budget(minutes, dev_docs):
         assert share < 0.15
 
 
+@pytest.mark.parametrize("doc_seconds", [0.001, 0.05, 0.5, 5.0])
+def test_few_of_the_wanted_steps_are_left_over(doc_seconds):
+    speed = Speed(1.0, doc_seconds, 5, 8, 300, 30, 100, "cpu", "float32", 2)
+    for steps in (1, 2, 5, 7, 16, 19, 60, 100, 1021):
+        plan = make_plan(speed, 13, None, steps)
+        assert 0.8 * steps <= plan.max_steps <= steps
+        assert plan.max_steps // plan.eval_frequency >= min(3, steps)
+
+
 @pytest.mark.parametrize("name", ["demo.cfg", "genia.cfg"])
 def test_the_configs_of_the_project_resolve(name, tiny_base, tmp_path):
     corpus = write_corpus(tmp_path / "train.spacy")

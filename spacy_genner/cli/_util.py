@@ -81,6 +81,10 @@ DevData = Annotated[
 NewFolder = Annotated[
     Path, typer.Argument(metavar="OUTPUT", help="A new or empty folder.")
 ]
+Limit = Annotated[
+    int,
+    typer.Option("--limit", min=0, help="The number of documents to use; 0 for all."),
+]
 BatchSize = Annotated[
     int,
     typer.Option(

@@ -9,6 +9,7 @@ from wasabi import msg
 
 from ..errors import Errors
 from ._util import (
+    Limit,
     Model,
     NewFolder,
     app,
@@ -31,12 +32,7 @@ def draft_head(
         ),
     ],
     output: NewFolder,
-    limit: Annotated[
-        int,
-        typer.Option(
-            "--limit", min=0, help="The number of documents to use; 0 for all."
-        ),
-    ] = 3000,
+    limit: Limit = 3000,
     learn_rate: Annotated[
         float, typer.Option("--learn-rate", help="The maximum learning rate.")
     ] = 5e-4,

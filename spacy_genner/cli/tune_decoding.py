@@ -10,6 +10,7 @@ from ._util import (
     BatchSize,
     DevData,
     GpuId,
+    Limit,
     Model,
     NewFolder,
     app,
@@ -29,12 +30,7 @@ def tune_decoding(
     model: Model,
     data: DevData,
     output: NewFolder,
-    limit: Annotated[
-        int,
-        typer.Option(
-            "--limit", min=0, help="The number of documents to use; 0 for all."
-        ),
-    ] = 500,
+    limit: Limit = 500,
     batch_size: BatchSize = 64,
     seed: Annotated[
         int, typer.Option("--seed", help="The random seed of the sample of DEV.")
@@ -54,8 +50,9 @@ def tune_decoding(
     """
     from spacy.util import load_config
 
-    from ..corpora.corpus import make_corpus
+    from ..corpora.corpus import SampledCorpus
     from ..evaluation.evaluate import annotate, check_gold
+    from ..evaluation.records import Annotation
     from ..evaluation.scores import score_documents
     from ..evaluation.tuning import WEIGHTS, Setting, best, tune
     from ..io import check_new_folder, replaced_folder
@@ -66,19 +63,22 @@ def tune_decoding(
     pipe = find_component(nlp, model)
     _check_tunable(pipe, model)
     engine, decoder = pipe.predictor.engine(), pipe.decoder
-    corpus = make_corpus(str(data), limit=limit, seed=seed)
-    docs = [example.reference for example in corpus(nlp)]
+    # The pipeline tokenises the texts, and one that it refuses fails alone.
+    corpus = SampledCorpus(data, limit=limit, seed=seed)
+    docs = list(corpus.read_docbin(nlp.vocab, [data]))
     check_gold(docs, pipe.key)
     calibrated, pipe.score_map = pipe.score_map is not None, None
+
+    rows: dict[Setting, list[Annotation]] = {}
 
     def score(setting: Setting) -> float:
         engine.head_weight = setting.head_weight
         decoder.opening_bias = setting.opening_bias
         progress = progress_bar("documents", len(docs))
-        rows = list(progress(annotate(nlp, docs, pipe.key, batch_size)))
-        warn_of_failures(rows)
+        rows[setting] = list(progress(annotate(nlp, docs, pipe.key, batch_size)))
         found = score_documents(
-            [row.gold for row in rows], [row.predicted for row in rows]
+            [row.gold for row in rows[setting]],
+            [row.predicted for row in rows[setting]],
         )
         shown = [f"{100 * found[key]:.2f}" for key in ("micro_f", "micro_p", "micro_r")]
         msg.text(
@@ -91,6 +91,8 @@ def tune_decoding(
     has_head = engine.draft_head is not None
     scores = tune(score, before, WEIGHTS if has_head else ())
     chosen = best(scores)
+    # A document that fails does so with each setting.
+    warn_of_failures(rows[chosen])
     with replaced_folder(output) as fresh:
         nlp.to_disk(fresh)
         config = load_config(fresh / "config.cfg")

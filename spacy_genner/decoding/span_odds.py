@@ -42,6 +42,9 @@ class SpanOdds:
         log_odds = proposer.log_odds().float().cpu().numpy().astype(np.float64)
         # Shape (words, lengths, labels): 0 for a span that ends behind the text.
         self._odds = np.exp(log_odds.clip(-np.inf, LIMIT))
+        # The logarithm of the sum over all sets of spans with a start and a label, that
+        # is, of the product of 1 + odds. Shape (words, labels).
+        self._any_number = np.log1p(self._odds).sum(1)
         self._labels = tuple(range(self._odds.shape[2]))
         self._sums: dict[tuple[int, tuple[int, ...], int], list[NDArray]] = {}
 
@@ -74,8 +77,7 @@ class SpanOdds:
         word = position.word
         opened = _count(position.stack, word, labels)
         fewer = [float(sums[0]) for sums in self._sums_of(word, labels, opened)]
-        # The sum over all degrees is the product of 1 + odds.
-        any_number = float(np.log1p(self._odds[word][:, labels]).sum())
+        any_number = self._any_number[word, labels].sum()
         more = float(np.expm1(any_number)) - sum(fewer[1:])
         return _log_odds(more, fewer[-1])
 

@@ -125,16 +125,22 @@ def json_object(path: Path, number: int, line: str) -> dict[str, Any]:
     RETURNS (dict[str, Any]): The object.
     RAISES (ValueError): The line is not a JSON object.
     """
+    record: dict[str, Any] = _parse_value(path, number, line, (dict,))
+    return record
+
+
+def _parse_value(path: Path, number: int, text: str, kinds: tuple[type, ...]) -> Any:
+    """Parse a value of certain types that starts on a line of a file."""
     try:
-        record = parse_json(line)
+        value = parse_json(text)
     except ValueError as error:
         raise ValueError(
             Errors.G512.format(path=path, line=number, found=error)
         ) from error
-    if not isinstance(record, dict):
-        found = type(record).__name__
+    if not isinstance(value, kinds):
+        found = type(value).__name__
         raise ValueError(Errors.G512.format(path=path, line=number, found=found))
-    return record
+    return value
 
 
 def json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -174,16 +180,7 @@ def json_values(path: Path) -> Iterator[tuple[int, int, Any]]:
                 yield line, number, value
             return
     for line, text in _value_texts(path):
-        try:
-            value = parse_json(text)
-        except ValueError as error:
-            raise ValueError(
-                Errors.G512.format(path=path, line=line, found=error)
-            ) from error
-        if not isinstance(value, (dict, list)):
-            found = type(value).__name__
-            raise ValueError(Errors.G512.format(path=path, line=line, found=found))
-        yield line, line, value
+        yield line, line, _parse_value(path, line, text, (dict, list))
 
 
 def _list_items(stream: "_JsonStream", starts: str) -> Iterator[tuple[int, Any]]:

@@ -60,6 +60,9 @@ EVALUATION_SHARE = 0.1
 # The numbers of evaluations to choose from. With fewer than the last, the best model
 # would be a matter of chance.
 EVALUATIONS = (10, 8, 6, 5)
+# The minimum number of evaluations of a given number of steps, if more of them would
+# leave many of the steps over.
+LEAST_EVALUATIONS = 3
 # The maximum share of the time that evaluations take if documents are slow.
 MAX_EVALUATION_SHARE = 0.3
 # The number of documents below which the score of an evaluation is unreliable.
@@ -554,27 +557,34 @@ def make_plan(
         limit = max(1, min(limit, int(most / pass_seconds)))
         left = 60 * minutes - limit * pass_seconds
         steps = max(evaluations, min(steps, int(left / speed.step_seconds)))
-    frequency = max(1, steps // evaluations)
-    if minutes is None:
-        frequency, evaluations = _evenly(steps, evaluations)
+    fewest = LEAST_EVALUATIONS if minutes is None else EVALUATIONS[-1]
+    frequency, evaluations = _evenly(steps, evaluations, fewest)
     max_steps = frequency * evaluations
     seconds = (max_steps + 1) * speed.step_seconds
     seconds += (evaluations + 1) * limit * speed.doc_seconds
     return Plan(max_steps, frequency, 0 if limit == dev_docs else limit, seconds)
 
 
-def _evenly(steps: int, evaluations: int) -> tuple[int, int]:
-    """The steps between evaluations, and the number of evaluations, at most as many as
-    given: those with which the fewest of the steps are left over. Fewer than the usual
-    minimum of evaluations only save more than a fifth of the steps."""
-    least = min(EVALUATIONS[-1], evaluations)
+def _evenly(steps: int, evaluations: int, fewest: int) -> tuple[int, int]:
+    """Share steps between evaluations, so that few of them are left over.
+
+    steps (int): The number of steps.
+    evaluations (int): The maximum number of evaluations.
+    fewest (int): The minimum that is accepted if the usual one leaves more than a fifth
+        of the steps over.
+    RETURNS (tuple[int, int]): The steps between evaluations, and the number of
+        evaluations.
+    """
     plans = [
         (frequency, min(evaluations, steps // frequency))
         for frequency in (steps // evaluations, steps // evaluations + 1)
     ]
-    often = [plan for plan in plans if plan[1] >= least]
-    chosen = max(often, key=math.prod)
-    return chosen if math.prod(chosen) >= 0.8 * steps else max(plans, key=math.prod)
+    for least in (EVALUATIONS[-1], fewest):
+        usable = [plan for plan in plans if plan[1] >= min(least, evaluations)]
+        chosen = max(usable, key=math.prod)
+        if math.prod(chosen) >= 0.8 * steps:
+            break
+    return chosen
 
 
 # The config

@@ -87,6 +87,17 @@ def test_the_command_saves_the_best_settings(folder, tmp_path):
     assert len(found(folder / "model")) == 0
 
 
+def test_documents_that_fail_are_reported_once(folder, tmp_path, monkeypatch):
+    nlp = spacy.load(folder / "model")
+    nlp.max_length = len(TEXTS[1])
+    monkeypatch.setattr(
+        "spacy_genner.cli.tune_decoding.load_pipeline", lambda name: nlp
+    )
+    result = run("model", folder / "dev.spacy", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("W601") == 1 and "1 of 2 documents" in result.stderr
+
+
 @pytest.mark.parametrize("where", ["list", "server"])
 def test_a_decoder_that_cannot_be_tuned(
     folder, tiny_base, tmp_path, monkeypatch, where

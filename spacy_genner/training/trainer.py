@@ -114,13 +114,8 @@ class _VocabularyLoss(torch.autograd.Function):
         gradient = torch.empty_like(hidden)
         for start in range(0, len(hidden), CHUNK_SIZE):
             chunk = slice(start, start + CHUNK_SIZE)
-            with torch.enable_grad():
-                part = hidden[chunk].detach().requires_grad_()
-                loss = functional.cross_entropy(
-                    head.full(part), tokens[chunk], reduction="sum"
-                )
-                (gradient[chunk],) = torch.autograd.grad(loss, part)
-            total += loss.detach()
+            loss, gradient[chunk] = head.cross_entropy(hidden[chunk], tokens[chunk])
+            total += loss
         ctx.save_for_backward(gradient)
         return total
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from spacy_genner.models import rms_norm
 from spacy_genner.models.rms_norm import FrozenRMSNorm, freeze_norms
 
 
@@ -56,3 +57,31 @@ def test_a_trainable_norm_is_not_replaced(tiny_base):
     before = [type(module) for module in network.modules()]
     freeze_norms(network)
     assert [type(module) for module in network.modules()] == before
+
+
+@pytest.mark.parametrize("around_one", [True, False])
+@pytest.mark.parametrize("heads", [False, True])
+def test_the_parts_of_a_norm_are_those_of_the_whole(monkeypatch, around_one, heads):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(8, generator=generator)
+    norm = FrozenRMSNorm(torch.nn.Parameter(weight, False), 1e-6, around_one)
+    hidden = torch.randn(2, 7, 3, 8, generator=generator)
+    # The queries of attention are a transposed view.
+    hidden = hidden.transpose(1, 2) if heads else hidden.flatten(0, 2)
+    gradient = torch.randn(hidden.shape, generator=generator)
+    results = []
+    for size in (2**17, 16, 1):
+        monkeypatch.setattr(rms_norm, "PART_SIZE", size)
+        inputs = hidden.detach().requires_grad_()
+        outputs = norm(inputs)
+        outputs.backward(gradient)
+        results.append((outputs, inputs.grad))
+    for found in results[1:]:
+        assert all(map(torch.equal, found, results[0]))
+    assert results[0][1].abs().max() > 1e-3
+
+
+def test_a_norm_takes_one_vector_or_no_token():
+    norm = FrozenRMSNorm(torch.nn.Parameter(torch.ones(8), False), 1e-6, False)
+    assert norm(torch.ones(8)).shape == (8,)
+    assert norm(torch.ones(0, 8)).shape == (0, 8)

@@ -61,15 +61,20 @@ class LoraLinear(PeftLinear):
         """
         if args or kwargs or self.lora_variant or self.disable_adapters or self.merged:
             return super().forward(x, *args, **kwargs)
-        result: torch.Tensor = self.base_layer(x)
-        down, up = _factors(self, result.dtype)
-        hidden = nn.functional.linear(self.lora_dropout[ADAPTER](x), down)
+        base: Any = self.base_layer
+        scaling, dropout = self.scaling[ADAPTER], self.lora_dropout[ADAPTER]
+        if type(base) is nn.Linear and isinstance(dropout, nn.Identity):
+            down, up = self.lora_A[ADAPTER].weight, self.lora_B[ADAPTER].weight
+            product: torch.Tensor = _LoraProduct.apply(  # type: ignore[no-untyped-call]
+                x, base.weight, base.bias, down, up, scaling
+            )
+            return product
+        result: torch.Tensor = base(x)
+        narrow_down, narrow_up = _factors(self, result.dtype)
+        hidden = nn.functional.linear(dropout(x), narrow_down).flatten(0, -2)
         # One rounding for the sum, and no second tensor of the size of the output.
         output = torch.addmm(
-            result.flatten(0, -2),
-            hidden.flatten(0, -2),
-            up.t(),
-            alpha=self.scaling[ADAPTER],
+            result.flatten(0, -2), hidden, narrow_up.t(), alpha=scaling
         )
         return output.view_as(result)
 
@@ -81,6 +86,47 @@ class LoraLinear(PeftLinear):
         if self.lora_variant or self.disable_adapters or self.merged:
             return super().weight
         return adapted_weight(self)
+
+
+class _LoraProduct(torch.autograd.Function):
+    """A frozen linear layer and its adapter, with an explicit backward pass.
+
+    The adapter's part is added in place, to the output and to the gradient of the
+    input. Autograd would keep a second tensor for each sum.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        down: torch.Tensor,
+        up: torch.Tensor,
+        scaling: float,
+    ) -> torch.Tensor:
+        flat = x.flatten(0, -2)
+        narrow_down, narrow_up = down.to(weight.dtype), up.to(weight.dtype)
+        hidden = nn.functional.linear(flat, narrow_down)
+        output = nn.functional.linear(flat, weight, bias)
+        output.addmm_(hidden, narrow_up.t(), alpha=scaling)
+        ctx.save_for_backward(flat, weight, hidden, narrow_down, narrow_up)
+        ctx.scaling = scaling
+        return output.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[Any, ...]:
+        flat, weight, hidden, down, up = ctx.saved_tensors
+        grad = grad_outputs[0].flatten(0, -2)
+        narrow = (grad @ up).mul_(ctx.scaling)
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (grad @ weight).addmm_(narrow, down)
+            grad_x = grad_x.view(*grad_outputs[0].shape[:-1], -1)
+        grad_down = narrow.t() @ flat
+        grad_up = (grad.t() @ hidden).mul_(ctx.scaling)
+        # Autograd converts the gradients to the dtype of the adapter.
+        return grad_x, None, None, grad_down, grad_up, None
 
 
 def adapted_weight(layer: Any) -> torch.Tensor:

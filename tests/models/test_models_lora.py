@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 from component_cases import digest
+from peft.tuners.lora import Linear as PeftLinear
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spacy_genner.config.settings import LoraSettings
 from spacy_genner.models import lora
@@ -117,26 +119,58 @@ def test_the_forward_pass_equals_that_of_peft(tiny_base, tmp_path, family):
     assert layers and all(isinstance(layer, LoraLinear) for layer in layers.values())
 
 
-def test_products_are_in_the_dtype_of_the_base(tiny_base, monkeypatch):
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_the_gradients_are_those_of_peft(tiny_base, family, dropout):
+    base = make_base(tiny_base(family))
+    network = trained(base, LoraSettings(rank=4, alpha=6, dropout=dropout)).eval()
+    results = []
+    for forward in (LoraLinear.forward, PeftLinear.forward):
+        layers = lora_layers(network).values()
+        for layer in layers:
+            layer.forward = forward.__get__(layer)
+        network.zero_grad()
+        embedded = network.get_input_embeddings()(torch.arange(4, 30)[None])
+        embedded = embedded.detach().requires_grad_()
+        with torch.enable_grad():
+            network(inputs_embeds=embedded).logits.logsumexp(-1).sum().backward()
+        grads = [parameter.grad for parameter in adapter_parameters(network).values()]
+        results.append([embedded.grad, *grads])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    assert all(grad.abs().max() > 1e-3 for grad in results[0])
+
+
+class Products(TorchDispatchMode):
+    """Records the dtypes of matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.dtypes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if "mm" in func.__name__:
+            self.dtypes.append({arg.dtype for arg in args})
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_products_are_in_the_dtype_of_the_base(tiny_base, dropout):
     base = make_base(tiny_base("llama"), "bfloat16")
-    network = trained(base)
+    network = trained(base, LoraSettings(rank=4, alpha=6, dropout=dropout))
     layer = next(iter(lora_layers(network).values()))
-    seen = []
-    product, linear = torch.addmm, torch.nn.functional.linear
-    monkeypatch.setattr(
-        torch,
-        "addmm",
-        lambda *a, **k: seen.append([t.dtype for t in a]) or product(*a, **k),
-    )
-    monkeypatch.setattr(
-        torch.nn.functional,
-        "linear",
-        lambda *a, **k: seen.append([t.dtype for t in a[:2]]) or linear(*a, **k),
-    )
-    out = layer(torch.randn(2, 3, layer.in_features, dtype=torch.bfloat16))
-    assert out.dtype == torch.bfloat16
-    assert len(seen) == 3
-    assert {dtype for dtypes in seen for dtype in dtypes} == {torch.bfloat16}
+    inputs = torch.randn(2, 3, layer.in_features, dtype=torch.bfloat16)
+    with Products() as products:
+        out = layer(inputs.requires_grad_())
+        assert out.dtype == torch.bfloat16
+        # Two of the adapter, one of the base.
+        assert len(products.dtypes) == 3
+        out.sum().backward()
+    assert len(products.dtypes) == 8
+    assert all(dtypes == {torch.bfloat16} for dtypes in products.dtypes)
+    assert {p.grad.dtype for p in layer.parameters() if p.requires_grad} == {
+        torch.float32
+    }
 
 
 def test_the_weight_of_a_layer_is_the_adapted_one(tiny_base):

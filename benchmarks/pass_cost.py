@@ -11,8 +11,8 @@ by least squares of the relative error.
 
     python benchmarks/pass_cost.py training/genia/model-best
 
-Prints one line of JSON a shape: rows, tokens, and the seconds of processor time, the
-lowest of the repeats. The last line has the fit, and the costs that decoding uses.
+Prints one line of JSON for each shape: rows, tokens, and the seconds of processor time,
+the lowest of the repeats. The last line has the fit and the costs that decoding uses.
 """
 
 import argparse

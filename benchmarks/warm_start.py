@@ -36,7 +36,7 @@ TOKENIZER = {"nlp": {"tokenizer": {"@tokenizers": "spacy-genner.FineTokenizer.v1
 class Run(NamedTuple):
     """One point of a curve.
 
-    domain (str): The domain of CrossNER, or the name of the training file.
+    domain (str): The domain of CrossNER, or the training file of another corpus.
     size (int): The number of training sentences.
     start (str): "base", or the adapter to start from.
     rate (float): The highest learning rate.
@@ -51,7 +51,7 @@ class Run(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The corpus of a curve.
+    """A corpus.
 
     labels (dict[str, str]): The labels with their definitions.
     train (list[Doc]): The training sentences.
@@ -160,12 +160,14 @@ def main() -> None:
     add("--limit", type=int, default=100, help="scored sentences of a corpus")
     add("--output", type=Path, default=Path("metrics/universal/warm_start.jsonl"))
     args = parser.parse_args()
+    if (args.test is None) != (args.labels is None):
+        parser.error("--test and --labels go together")
     args.output.parent.mkdir(parents=True, exist_ok=True)
     done = set()
     if args.output.is_file():
         rows = map(json.loads, args.output.read_text(encoding="utf-8").splitlines())
         done = {Run(*(row[name] for name in Run._fields)) for row in rows}
-    domains = args.domains if args.test is None else [args.corpus.stem]
+    domains = args.domains if args.test is None else [str(args.corpus)]
     runs = [
         Run(domain, size, start, rate, seed)
         for size in args.sizes

@@ -92,7 +92,7 @@ class RestrictedHead:
             scalar; and its gradient for the hidden states, of their shape and dtype.
         """
         total = hidden.new_zeros((), dtype=self.dtype)
-        # Products of the hidden states and the weight, then the gradient for them.
+        # First the products of hidden states and weight, then the gradient for them.
         products = torch.nn.functional.linear(hidden, self.weight, self.bias)
         size = len(hidden)
         if hidden.device.type == "cpu":
@@ -103,10 +103,9 @@ class RestrictedHead:
             right = tokens[part, None]
             normalizer = logits.logsumexp(1, keepdim=True)
             total += (normalizer - logits.gather(1, right)).sum()
-            slope = self._slope(logits)
-            error = (logits - normalizer).exp_()
-            error.scatter_add_(1, right, -torch.ones_like(normalizer))
-            products[part] = error if slope is None else error.mul_(slope)
+            gradient = (logits - normalizer).exp_()
+            gradient.scatter_add_(1, right, -torch.ones_like(normalizer))
+            products[part] = self._before_scaling(gradient, logits)
         return total, products @ self.weight
 
     def check(self, network: Any, hidden: Tensor, logits: Tensor) -> None:
@@ -131,9 +130,9 @@ class RestrictedHead:
             logits = torch.tanh(logits / self.softcap) * self.softcap
         return logits
 
-    def _slope(self, logits: Tensor) -> Tensor | float | None:
-        """The derivative of scaled logits by the product that they come from; None
-        for 1."""
-        if self.softcap is None:
-            return None if self.scale == 1.0 else self.scale
-        return self.scale * (1.0 - (logits / self.softcap) ** 2)
+    def _before_scaling(self, gradient: Tensor, logits: Tensor) -> Tensor:
+        """The gradient for the input of `_scaled`, from that for its result, which is
+        overwritten."""
+        if self.softcap is not None:
+            gradient.mul_(1.0 - (logits / self.softcap) ** 2)
+        return gradient.mul_(self.scale) if self.scale != 1.0 else gradient

@@ -63,7 +63,8 @@ class LoraLinear(PeftLinear):
             return super().forward(x, *args, **kwargs)
         base: Any = self.base_layer
         scaling, dropout = self.scaling[ADAPTER], self.lora_dropout[ADAPTER]
-        if type(base) is nn.Linear and isinstance(dropout, nn.Identity):
+        frozen = not any(weight.requires_grad for weight in base.parameters())
+        if type(base) is nn.Linear and frozen and isinstance(dropout, nn.Identity):
             down, up = self.lora_A[ADAPTER].weight, self.lora_B[ADAPTER].weight
             product: torch.Tensor = _LoraProduct.apply(  # type: ignore[no-untyped-call]
                 x, base.weight, base.bias, down, up, scaling

@@ -61,15 +61,12 @@ class _RMSNormFunction(torch.autograd.Function):
             factor, dtype = 1.0 + weight.to(scale.dtype), hidden.dtype
         result = torch.empty_like(hidden, dtype=dtype)
         for part in _parts(hidden):
-            wide = hidden[part].to(scale.dtype)
-            own = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
-            scale[part] = own
+            wide, own = hidden[part].to(scale.dtype), scale[part]
+            torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps, out=own)
             wide = wide * own
-            if around_one:
-                # In place: the same numbers with one pass over memory less.
-                result[part] = wide.mul_(factor)
-            else:
-                result[part] = factor * wide.to(hidden.dtype)
+            # Written where it belongs: no copy of the product.
+            normed = wide if around_one else wide.to(hidden.dtype)
+            torch.mul(normed, factor, out=result[part])
         ctx.save_for_backward(hidden, weight, scale)
         ctx.around_one = around_one
         return result

@@ -1,5 +1,6 @@
 """LoRA on a shared base: training, saving and merging, compared with peft."""
 
+import copy
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -139,6 +140,20 @@ def test_the_gradients_are_those_of_peft(tiny_base, family, dropout):
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
     assert all(grad.abs().max() > 1e-3 for grad in results[0])
+
+
+def test_a_base_that_is_trained_has_its_gradient(tiny_base):
+    network = trained(make_base(tiny_base("qwen2")))
+    layer = copy.deepcopy(next(iter(lora_layers(network).values())))
+    assert layer.base_layer.bias is not None
+    layer.base_layer.requires_grad_()
+    layer(torch.ones(2, layer.in_features)).sum().backward()
+    assert torch.equal(
+        layer.base_layer.weight.grad, torch.full_like(layer.base_layer.weight, 2.0)
+    )
+    assert torch.equal(
+        layer.base_layer.bias.grad, torch.full_like(layer.base_layer.bias, 2.0)
+    )
 
 
 class Products(TorchDispatchMode):

@@ -85,3 +85,11 @@ def test_a_norm_takes_one_vector_or_no_token():
     norm = FrozenRMSNorm(torch.nn.Parameter(torch.ones(8), False), 1e-6, False)
     assert norm(torch.ones(8)).shape == (8,)
     assert norm(torch.ones(0, 8)).shape == (0, 8)
+
+
+def test_a_weight_in_float32_widens_the_output():
+    weight = torch.linspace(0.5, 1.5, 8)
+    hidden = torch.randn(5, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    for around_one, dtype in ((False, torch.float32), (True, torch.bfloat16)):
+        norm = FrozenRMSNorm(torch.nn.Parameter(weight, False), 1e-6, around_one)
+        assert norm(hidden).dtype == dtype

@@ -92,7 +92,13 @@ def _train_metaspace(prepend_scheme: str) -> Any:
         max_piece_length=8,
     )
     seed.train_from_iterator(lines, trainer)
-    learned = [tuple(row) for row in json.loads(seed.to_str())["model"]["vocab"]]
+    # Training sets rare characters apart by 0.0001, in random order. Token ids and
+    # scores have to be the same in each run.
+    rows = json.loads(seed.to_str())["model"]["vocab"]
+    learned = sorted(
+        ((token, round(score, 2)) for token, score in rows),
+        key=lambda row: (-row[1], row[0]),
+    )
     vocab = [(token, 0.0) for token in SPECIALS]
     vocab += [(f"<0x{byte:02X}>", 0.0) for byte in range(256)]
     vocab += [(token, score) for token, score in learned if token not in SPECIALS]

@@ -235,9 +235,17 @@ class JsonState(State):
         RETURNS (int): One of `choices`.
         """
 
+        current = self.list_position[0]
+
         def leads(branch: Branch) -> bool:
-            stages = [transition.stage for transition in branch.transitions]
-            return (TEXT in (stages or [branch.stage])) is wanted
+            # The end of a list may complete the transition to the next one, which can
+            # begin with an entry as well.
+            ways = branch.transitions or (branch,)
+            entries = (way.partial for way in ways if way.stage == TEXT)
+            return wanted is any(
+                not self.grammar.grouped or (entry and entry.label == current)
+                for entry in entries
+            )
 
         return self._find_or_first(leads)
 

@@ -60,12 +60,17 @@ def test_outputs_do_not_depend_on_the_length_of_drafts(setting, monkeypatch, sho
 def test_a_correct_draft_takes_one_pass(setting):
     tasks = setting.tasks(12, seed=5, words=PLAIN)
     steps = StepDecoder(700).decode(setting.engine, tasks)
-    known = [
-        DecodingTask(t.grammar, t.prompt, t.word_ends, tuple(s[:3] for s in done.spans))
-        for t, done in zip(tasks, steps, strict=True)
-    ]
+    known = []
+    written = []
+    for task, done in zip(tasks, steps, strict=True):
+        spans = tuple(span[:3] for span in done.spans)
+        # A JSON list may repeat an entry. The spans do not tell.
+        if list(done.ids) == task.grammar.target(spans):
+            known.append(DecodingTask(task.grammar, task.prompt, task.word_ends, spans))
+            written.append(done)
+    assert len(known) > 6
     drafts = DraftDecoder(300).decode(setting.engine, known)
-    assert [d.ids for d in drafts] == [d.ids for d in steps]
+    assert [d.ids for d in drafts] == [d.ids for d in written]
     assert {d.passes for d in drafts} <= {0, 1}
     for task, done in zip(known, drafts, strict=True):
         if done.passes:

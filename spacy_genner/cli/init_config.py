@@ -69,7 +69,7 @@ def init_config(
         str,
         typer.Option(
             help='The adapter to start from: "universal", a folder or a hub id; '
-            '"none" for a new adapter. Default: the universal adapter for at most 200 '
+            '"none" for a new adapter. Default: the universal adapter for at most 2000 '
             "documents if --base is the base that it was trained on, else a new one.",
             show_default=False,
         ),

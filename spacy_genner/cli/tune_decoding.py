@@ -37,11 +37,11 @@ def tune_decoding(
     ] = 0,
     gpu_id: GpuId = -1,
 ) -> None:
-    """Choose the weight of the draft head and the bias of opening spans, with the best
-    F1 on DEV, and save the pipeline with them.
+    """Choose the weight of the draft head and the biases of opening spans, with the
+    best F1 on DEV, and save the pipeline with them.
 
-    The adapter and the draft head stay the same. The command annotates DEV some ten
-    times. A calibration of the scores is removed: calibrate the result again.
+    The adapter and the draft head stay the same. The command annotates DEV ten to
+    thirty times. A calibration of the scores is removed: calibrate the result again.
 
     \b
     Example:
@@ -54,7 +54,7 @@ def tune_decoding(
     from ..evaluation.evaluate import annotate, check_gold
     from ..evaluation.records import Annotation
     from ..evaluation.scores import score_documents
-    from ..evaluation.tuning import WEIGHTS, Setting, best, tune
+    from ..evaluation.tuning import VALUES, Setting, best, tune
     from ..io import check_new_folder, replaced_folder
 
     check_new_folder(output)
@@ -74,6 +74,7 @@ def tune_decoding(
     def score(setting: Setting) -> float:
         engine.head_weight = setting.head_weight
         decoder.opening_bias = setting.opening_bias
+        decoder.nesting_bias = setting.nesting_bias
         progress = progress_bar("documents", len(docs))
         rows[setting] = list(progress(annotate(nlp, docs, pipe.key, batch_size)))
         found = score_documents(
@@ -81,15 +82,19 @@ def tune_decoding(
             [row.predicted for row in rows[setting]],
         )
         shown = [f"{100 * found[key]:.2f}" for key in ("micro_f", "micro_p", "micro_r")]
-        msg.text(
-            f"head_weight {setting.head_weight}, opening_bias {setting.opening_bias}: "
-            f"F1 {shown[0]}, P {shown[1]}, R {shown[2]}"
-        )
+        nested = ""
+        if found["nested_gold"]:
+            nested = f", nested spans found {100 * found['nested_r']:.2f} %"
+        msg.text(f"{setting}: F1 {shown[0]}, P {shown[1]}, R {shown[2]}{nested}")
         return float(found["micro_f"])
 
-    before = Setting(engine.head_weight, decoder.opening_bias)
-    has_head = engine.draft_head is not None
-    scores = tune(score, before, WEIGHTS if has_head else ())
+    before = Setting(engine.head_weight, decoder.opening_bias, decoder.nesting_bias)
+    values = dict(VALUES)
+    if engine.draft_head is None:
+        del values["head_weight"]
+    if pipe.cfg["max_depth"] == 1:
+        del values["nesting_bias"]
+    scores = tune(score, before, values)
     chosen = best(scores)
     # A document that fails does so with each setting.
     warn_of_failures(rows[chosen])
@@ -99,13 +104,13 @@ def tune_decoding(
         section = config["components"][pipe.name]
         section["model"]["head_weight"] = chosen.head_weight
         section["decoder"]["opening_bias"] = chosen.opening_bias
+        section["decoder"]["nesting_bias"] = chosen.nesting_bias
         config.to_disk(fresh / "config.cfg")
     if calibrated:
         warn_on_stderr(Warnings.W923.format(name=pipe.name))
     msg.good(
-        f"head_weight {chosen.head_weight}, opening_bias {chosen.opening_bias}: F1 "
-        f"{100 * scores[chosen]:.2f} ({100 * scores[before]:.2f} before) on "
-        f"{len(docs)} documents -> {output}"
+        f"{chosen}: F1 {100 * scores[chosen]:.2f} ({100 * scores[before]:.2f} before) "
+        f"on {len(docs)} documents -> {output}"
     )
 
 

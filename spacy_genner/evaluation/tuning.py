@@ -1,16 +1,11 @@
 """Choose settings of decoding on development data.
 
-`tune` tries values of two settings by turns, since their best values depend on each
-other: the weight of the draft head, then the bias of opening a span, then the weight
-again.
+`tune` tries the values of one setting after the other, and starts again as long as that
+improves the score, since the best values depend on each other.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-# The values to try.
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
-BIASES = (-0.5, 0.0, 0.5, 1.0, 1.5)
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -19,40 +14,49 @@ class Setting:
 
     head_weight (float): The weight of the draft head's scores.
     opening_bias (float): Added to the logit of opening a span.
+    nesting_bias (float): Added besides if the span is inside an open one.
     """
 
     head_weight: float
     opening_bias: float
+    nesting_bias: float
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in asdict(self).items())
+
+
+# The values to try.
+VALUES: dict[str, tuple[float, ...]] = {
+    "head_weight": (0.0, 0.25, 0.5, 0.75, 1.0, 1.5),
+    "opening_bias": (-0.5, 0.0, 0.5, 1.0, 1.5),
+    "nesting_bias": (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0),
+}
 
 
 def tune(
     score: Callable[[Setting], float],
     start: Setting,
-    weights: Sequence[float] = WEIGHTS,
-    biases: Sequence[float] = BIASES,
+    values: Mapping[str, Sequence[float]] = VALUES,
 ) -> dict[Setting, float]:
     """Score settings, each once, until no change of one value is better.
 
     score (Callable[[Setting], float]): Scores a setting; higher is better.
     start (Setting): The first setting.
-    weights (Sequence[float]): The weights to try. Empty to keep the first.
-    biases (Sequence[float]): The biases to try. Empty to keep the first.
+    values (Mapping[str, Sequence[float]]): The values to try by the names of the
+        settings. Other settings keep their first value.
     RETURNS (dict[Setting, float]): The score of each setting, in the order in which
         they were tried. `best` is the first one with the highest score.
     """
     scores = {start: score(start)}
-
-    def try_all(settings: list[Setting]) -> None:
-        for setting in settings:
-            if setting not in scores:
-                scores[setting] = score(setting)
-
     before = None
     while before != best(scores):
-        before = at = best(scores)
-        try_all([Setting(weight, at.opening_bias) for weight in weights])
-        at = best(scores)
-        try_all([Setting(at.head_weight, bias) for bias in biases])
+        before = best(scores)
+        for name, candidates in values.items():
+            at = best(scores)
+            for value in candidates:
+                setting = replace(at, **{name: value})
+                if setting not in scores:
+                    scores[setting] = score(setting)
     return scores
 
 

@@ -158,12 +158,6 @@ class State(ABC):
         logits. Empty if the output is complete."""
 
     @property
-    def opening_ids(self) -> frozenset[int]:
-        """RETURNS (frozenset[int]): The legal next ids that begin a span, where another
-        token is legal as well. Empty in formats that do not mark spans in the text."""
-        return frozenset()
-
-    @property
     @abstractmethod
     def spans(self) -> list[MarkedSpan]:
         """RETURNS (list[MarkedSpan]): The completed spans, in order of completion."""

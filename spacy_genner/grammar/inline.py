@@ -241,10 +241,17 @@ class InlineState(State):
         return self._choices
 
     @property
+    def inside_span(self) -> bool:
+        """RETURNS (bool): Whether a span is open."""
+        return bool(self._positions[0].stack)
+
+    @property
     def opening_ids(self) -> frozenset[int]:
-        if not self.at_boundary:
-            return frozenset()
-        return frozenset(id_ for id_ in self.choices if self.kind_of(id_) == OPEN)
+        """RETURNS (frozenset[int]): The legal next ids that decide to open a span, with
+        others that do not. If opening tags begin with the same id as closing tags or
+        the text, the ids after it decide."""
+        ids = frozenset(id_ for id_ in self.choices if self.kind_of(id_) == OPEN)
+        return ids if len(ids) < len(self.choices) else frozenset()
 
     @property
     def spans(self) -> list[MarkedSpan]:

@@ -52,7 +52,7 @@ RANK, ALPHA = 32, 64
 # What `start` can be besides the name of an adapter.
 AUTO, NO_ADAPTER = "auto", "none"
 # Up to this number of training documents, "auto" is the universal adapter.
-WARM_START_DOCS = 200
+WARM_START_DOCS = 2000
 # The number of epochs without a budget.
 EPOCHS = 2
 # The approximate share of the time that evaluations take.
@@ -251,8 +251,8 @@ def write_config(
     notes = _notes(facts, speed, plan, base, dev_docs)
     if adapter is not None and start == AUTO:
         notes += [
-            "Training starts from the universal adapter, as the corpus is small "
-            "(--start none for a new one)."
+            "Training starts from the universal adapter, as the corpus has at most "
+            f"{WARM_START_DOCS} documents (--start none for a new one)."
         ]
     values["notes"] = notes
     with replaced_file(Path(output_path)) as fresh:

@@ -7,35 +7,46 @@ from spacy.tokens import DocBin, Span
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
-from spacy_genner.evaluation.tuning import BIASES, WEIGHTS, Setting, best, tune
+from spacy_genner.evaluation.tuning import VALUES, Setting, best, tune
 from spacy_genner.pipeline.score_map import ScoreMap
 
 TEXTS = ["Lisbon hosts the University of Lisbon .", "Maria lives in Porto ."]
 
 
-@pytest.mark.parametrize("weight, bias", [(0.5, 0.0), (1.5, -0.5), (0.25, 1.5)])
-def test_the_best_pair_is_found_although_its_parts_depend_on_each_other(weight, bias):
+@pytest.mark.parametrize(
+    "wanted",
+    [Setting(0.5, 0.0, 0.0), Setting(1.5, -0.5, 2.0), Setting(0.25, 1.5, -0.5)],
+    ids=str,
+)
+def test_the_best_setting_is_found_although_its_parts_depend_on_each_other(wanted):
     calls = []
 
     def score(setting):
         calls.append(setting)
-        away = setting.head_weight - weight, setting.opening_bias - bias
-        return -(away[0] ** 2) - away[1] ** 2 + 0.5 * away[0] * away[1]
+        weight, opening, nesting = (
+            getattr(setting, name) - getattr(wanted, name) for name in VALUES
+        )
+        squares = weight**2 + opening**2 + nesting**2
+        return -squares + 0.5 * weight * opening - 0.5 * opening * nesting
 
-    scores = tune(score, Setting(0.5, 0.0))
-    assert best(scores) == Setting(weight, bias)
-    assert len(calls) == len(set(calls)) == len(scores) < len(WEIGHTS) * len(BIASES)
-    assert calls[0] == Setting(0.5, 0.0)
+    start = Setting(0.5, 0.0, 0.0)
+    scores = tune(score, start)
+    assert best(scores) == wanted
+    assert len(calls) == len(set(calls)) == len(scores) < 60
+    assert calls[0] == start
 
 
 def test_settings_that_are_as_good_are_left_as_they_are():
-    assert best(tune(lambda setting: 0.7, Setting(0.3, 0.2))) == Setting(0.3, 0.2)
+    start = Setting(0.3, 0.2, 0.1)
+    assert best(tune(lambda setting: 0.7, start)) == start
 
 
-def test_without_a_head_only_the_bias_is_tried():
-    scores = tune(lambda setting: setting.opening_bias, Setting(0.0, 0.0), weights=())
-    assert {setting.head_weight for setting in scores} == {0.0}
-    assert best(scores).opening_bias == max(BIASES)
+def test_settings_without_values_keep_the_first():
+    biases = VALUES["opening_bias"]
+    start = Setting(0.3, 0.0, 0.2)
+    scores = tune(lambda setting: setting.opening_bias, start, {"opening_bias": biases})
+    assert scores.keys() == {Setting(0.3, bias, 0.2) for bias in biases}
+    assert best(scores).opening_bias == max(biases)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +88,7 @@ def test_the_command_saves_the_best_settings(folder, tmp_path):
     assert "W923" in result.stderr
     nlp = spacy.load(out)
     assert component(nlp).decoder.opening_bias == -0.5
+    assert component(nlp).decoder.nesting_bias == 0.0
     assert component(nlp).predictor.engine().head_weight == 0.0
     assert component(nlp).score_map is None
     for doc in DocBin().from_disk(folder / "dev.spacy").get_docs(nlp.vocab):

@@ -585,7 +585,7 @@ class Errors(metaclass=_Coded):
         "false. Set it to true in the pipeline's config.cfg."
     )
     G429 = (
-        "'decoder.{key}' is {found}, and the format {format!r} "
+        "'decoder.opening_bias' is {found}, and the format {format!r} "
         "does not mark spans in the text. Set it to 0, or choose an inline format."
     )
     G430 = (

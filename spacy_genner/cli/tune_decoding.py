@@ -37,11 +37,11 @@ def tune_decoding(
     ] = 0,
     gpu_id: GpuId = -1,
 ) -> None:
-    """Choose the weight of the draft head and the biases of opening spans, with the
-    best F1 on DEV, and save the pipeline with them.
+    """Choose the weight of the draft head and the bias of opening spans, with the best
+    F1 on DEV, and save the pipeline with them.
 
     The adapter and the draft head stay the same. The command annotates DEV ten to
-    thirty times. A calibration of the scores is removed: calibrate the result again.
+    twenty times. A calibration of the scores is removed: calibrate the result again.
 
     \b
     Example:
@@ -74,7 +74,6 @@ def tune_decoding(
     def score(setting: Setting) -> float:
         engine.head_weight = setting.head_weight
         decoder.opening_bias = setting.opening_bias
-        decoder.nesting_bias = setting.nesting_bias
         progress = progress_bar("documents", len(docs))
         rows[setting] = list(progress(annotate(nlp, docs, pipe.key, batch_size)))
         found = score_documents(
@@ -88,12 +87,10 @@ def tune_decoding(
         msg.text(f"{setting}: F1 {shown[0]}, P {shown[1]}, R {shown[2]}{nested}")
         return float(found["micro_f"])
 
-    before = Setting(engine.head_weight, decoder.opening_bias, decoder.nesting_bias)
+    before = Setting(engine.head_weight, decoder.opening_bias)
     values = dict(VALUES)
     if engine.draft_head is None:
         del values["head_weight"]
-    if pipe.cfg["max_depth"] == 1:
-        del values["nesting_bias"]
     scores = tune(score, before, values)
     chosen = best(scores)
     # A document that fails does so with each setting.
@@ -104,7 +101,6 @@ def tune_decoding(
         section = config["components"][pipe.name]
         section["model"]["head_weight"] = chosen.head_weight
         section["decoder"]["opening_bias"] = chosen.opening_bias
-        section["decoder"]["nesting_bias"] = chosen.nesting_bias
         config.to_disk(fresh / "config.cfg")
     if calibrated:
         warn_on_stderr(Warnings.W923.format(name=pipe.name))

@@ -300,20 +300,12 @@ class ContinuousBatcher:
     engine (Engine): The model behind the prefix that the sequences share.
     batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
     opening_bias (float): Added to the logit of opening a span.
-    nesting_bias (float): Added besides if the span is inside an open one.
     """
 
-    def __init__(
-        self,
-        engine: "Engine",
-        batch_tokens: int,
-        opening_bias: float = 0.0,
-        nesting_bias: float = 0.0,
-    ):
+    def __init__(self, engine: "Engine", batch_tokens: int, opening_bias: float = 0.0):
         self.engine = engine
         self.batch_tokens = batch_tokens
         self.opening_bias = opening_bias
-        self.nesting_bias = nesting_bias
         # The sequence at index i occupies row i of the cache.
         self._sequences: list[ActiveSequence] = []
         self._cache: BatchCache | None = None
@@ -385,7 +377,7 @@ class ContinuousBatcher:
         points = [sequence.choice_points() for sequence in self._sequences]
         states, legal = [], []
         biases: list[list[float]] | None = None
-        if self.opening_bias or self.nesting_bias or self.engine.head_weight:
+        if self.opening_bias or self.engine.head_weight:
             biases = []
         for sequence, own_points, own_hidden in zip(
             self._sequences, points, hidden, strict=True
@@ -409,13 +401,10 @@ class ContinuousBatcher:
         if sequence.odds is not None:
             weight = self.engine.head_weight
             biases = [weight * odds for odds in sequence.odds.of_choices(state)]
-        bias = self.opening_bias
-        if state.inside_span:
-            bias += self.nesting_bias
-        if bias:
+        if self.opening_bias:
             opening_ids = state.opening_ids
             for index, id_ in enumerate(state.choices):
-                biases[index] += bias * (id_ in opening_ids)
+                biases[index] += self.opening_bias * (id_ in opening_ids)
         return biases
 
     def _replace_finished(self, waiting: deque[ActiveSequence]) -> None:

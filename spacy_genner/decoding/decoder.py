@@ -105,21 +105,21 @@ class StepDecoder:
     batch_tokens (int): The maximum number of tokens (prompts and copies) of a batch.
     opening_bias (float): Added to the logit of opening a span, in the inline formats. A
         value above 0 finds more spans, and one below 0 fewer.
-    nesting_bias (float): Added besides to the logit of opening a span inside an open
-        one.
-    RAISES (ValueError): `batch_tokens` is not a whole number of at least 1, or a bias
-        is no number from -1000 to 1000.
+    RAISES (ValueError): `batch_tokens` is not a whole number of at least 1, or
+        `opening_bias` is no number from -1000 to 1000.
     """
 
-    def __init__(
-        self,
-        batch_tokens: int = 2048,
-        opening_bias: float = 0.0,
-        nesting_bias: float = 0.0,
-    ):
+    def __init__(self, batch_tokens: int = 2048, opening_bias: float = 0.0):
         self.batch_tokens = check_count("decoder.batch_tokens", batch_tokens)
-        self.opening_bias = _check_bias("decoder.opening_bias", opening_bias)
-        self.nesting_bias = _check_bias("decoder.nesting_bias", nesting_bias)
+        self.opening_bias = check_number("decoder.opening_bias", opening_bias)
+        if abs(self.opening_bias) > MAX_BIAS:
+            raise ValueError(
+                Errors.G407.format(
+                    key="decoder.opening_bias",
+                    found=opening_bias,
+                    expected=f"a number from -{MAX_BIAS:.0f} to {MAX_BIAS:.0f}",
+                )
+            )
 
     def decode(
         self, engine: "Engine", tasks: Sequence[DecodingTask]
@@ -136,22 +136,12 @@ class StepDecoder:
             (sequence for sequence in sequences if not sequence.finished),
             key=lambda sequence: -len(sequence.task),
         )
-        batcher = ContinuousBatcher(
-            engine, self.batch_tokens, self.opening_bias, self.nesting_bias
-        )
+        batcher = ContinuousBatcher(engine, self.batch_tokens, self.opening_bias)
         batcher.run(deque(waiting))
         return [sequence.result() for sequence in sequences]
 
     def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:
         return ActiveSequence(task, weighs_head=_weighs_head(engine, task))
-
-
-def _check_bias(key: str, value: Any) -> float:
-    bias = check_number(key, value)
-    if abs(bias) > MAX_BIAS:
-        expected = f"a number from -{MAX_BIAS:.0f} to {MAX_BIAS:.0f}"
-        raise ValueError(Errors.G407.format(key=key, found=value, expected=expected))
-    return bias
 
 
 def _weighs_head(engine: "Engine", task: DecodingTask) -> bool:
@@ -176,7 +166,6 @@ class DraftDecoder(StepDecoder):
         `spacy-genner.HeadDrafter.v1` (the default), `spacy-genner.CopyDrafter.v1` and
         `spacy-genner.DocSpansDrafter.v1`.
     opening_bias (float): See `StepDecoder`.
-    nesting_bias (float): See `StepDecoder`.
     RAISES (ValueError): See `StepDecoder`.
     """
 
@@ -185,9 +174,8 @@ class DraftDecoder(StepDecoder):
         batch_tokens: int = 2048,
         drafter: Any = None,
         opening_bias: float = 0.0,
-        nesting_bias: float = 0.0,
     ):
-        super().__init__(batch_tokens, opening_bias, nesting_bias)
+        super().__init__(batch_tokens, opening_bias)
         self.drafter: Drafter = HeadDrafter() if drafter is None else drafter
 
     def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:

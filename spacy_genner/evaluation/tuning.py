@@ -14,12 +14,10 @@ class Setting:
 
     head_weight (float): The weight of the draft head's scores.
     opening_bias (float): Added to the logit of opening a span.
-    nesting_bias (float): Added besides if the span is inside an open one.
     """
 
     head_weight: float
     opening_bias: float
-    nesting_bias: float
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in asdict(self).items())
@@ -29,7 +27,6 @@ class Setting:
 VALUES: dict[str, tuple[float, ...]] = {
     "head_weight": (0.0, 0.25, 0.5, 0.75, 1.0, 1.5),
     "opening_bias": (-0.5, 0.0, 0.5, 1.0, 1.5),
-    "nesting_bias": (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0),
 }
 
 

@@ -241,11 +241,6 @@ class InlineState(State):
         return self._choices
 
     @property
-    def inside_span(self) -> bool:
-        """RETURNS (bool): Whether a span is open."""
-        return bool(self._positions[0].stack)
-
-    @property
     def opening_ids(self) -> frozenset[int]:
         """RETURNS (frozenset[int]): The legal next ids that decide to open a span, with
         others that do not. If opening tags begin with the same id as closing tags or

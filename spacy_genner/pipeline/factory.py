@@ -61,7 +61,6 @@ count = null
 batch_tokens = 2048
 drafter = null
 opening_bias = 0.0
-nesting_bias = 0.0
 
 [generative_ner.window]
 unit = "auto"

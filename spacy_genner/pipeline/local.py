@@ -60,11 +60,9 @@ class LocalPredictor:
         self.lm = lm
         self.checksum: str = lm.base.source.checksum
         self.decoder = config.decoder
-        for key in ("opening_bias", "nesting_bias"):
-            bias = getattr(config.decoder, key, 0.0)
-            if bias and not isinstance(config.format, InlineFormat):
-                name = config.format.name
-                raise ValueError(Errors.G429.format(key=key, found=bias, format=name))
+        bias = getattr(config.decoder, "opening_bias", 0.0)
+        if bias and not isinstance(config.format, InlineFormat):
+            raise ValueError(Errors.G429.format(found=bias, format=config.format.name))
         self.uses_draft_head = config.uses_draft_head
         encode = lm.token_encoder
         plain = ChatFrame(encode.begin_ids, (), encode.end_id)

@@ -201,9 +201,9 @@ def test_the_decoders_agree_with_a_weight_of_the_head(tiny_base, case, bias):
     outputs = {}
     for head_weight in (0.0, 0.5, 10.0):
         setting.engine.head_weight = head_weight
-        steps = StepDecoder(700, bias, bias).decode(setting.engine, tasks)
+        steps = StepDecoder(700, bias).decode(setting.engine, tasks)
         for size in (200, 2000):
-            decoder = DraftDecoder(size, None, bias, bias)
+            decoder = DraftDecoder(size, opening_bias=bias)
             drafts = decoder.decode(setting.engine, tasks)
             assert same_outputs(drafts, steps)
         for draft, step in zip(drafts, steps, strict=True):

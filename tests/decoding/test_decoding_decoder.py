@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from decoding_cases import FAMILIES, PLAIN, Setting, same_outputs
+from decoding_cases import FAMILIES, Setting, same_outputs
 
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
 

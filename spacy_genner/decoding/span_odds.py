@@ -53,12 +53,15 @@ class SpanOdds:
 
         state (InlineState): The state of the grammar.
         RETURNS (list[float]): One number for each of the state's `choices`: 0 for
-            copying, and wherever the output has several readings. Inside a tag, only
-            the differences between choices have a meaning.
+            copying, and wherever the output has several readings or gets them. Inside
+            a tag, only the differences between choices have a meaning.
         """
         if not state.has_one_reading:
             return [0.0] * len(state.choices)
-        return [self._of_choice(state, id_) for id_ in state.choices]
+        return [
+            0.0 if state.is_ambiguous(id_) else self._of_choice(state, id_)
+            for id_ in state.choices
+        ]
 
     def _of_choice(self, state: InlineState, id_: int) -> float:
         kind, position, marks = state.kind_of(id_), state.position, state.grammar.marks

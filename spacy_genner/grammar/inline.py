@@ -242,9 +242,9 @@ class InlineState(State):
 
     @property
     def opening_ids(self) -> frozenset[int]:
-        """RETURNS (frozenset[int]): The legal next ids that decide to open a span, with
-        others that do not. If opening tags begin with the same id as closing tags or
-        the text, the ids after it decide."""
+        """RETURNS (frozenset[int]): The legal next ids that open a span, if others do
+        not. Where an opening tag begins with the same id as a closing tag or the text,
+        the next id that differs opens it."""
         ids = frozenset(id_ for id_ in self.choices if self.kind_of(id_) == OPEN)
         return ids if len(ids) < len(self.choices) else frozenset()
 
@@ -258,9 +258,21 @@ class InlineState(State):
         id_ (int): One of `choices`.
         RETURNS (int): COPY, CLOSE or OPEN; if the id fits several, the first of them.
         """
+        return self._moves(id_)[0]
+
+    def is_ambiguous(self, id_: int) -> bool:
+        """Check whether a legal next id fits several positions.
+
+        id_ (int): One of `choices`.
+        RETURNS (bool): Whether the output has several readings after it.
+        """
+        return len(self._moves(id_)[1]) > 1
+
+    def _moves(self, id_: int) -> tuple[int, list[Position]]:
+        """The kind of a legal next id, and the positions after it."""
         if self._choices is None:
             self._choices = self._expand()
-        return self._next[id_][0]
+        return self._next[id_]
 
     def _after(self, id_: int) -> "InlineState":
         positions = self._next[id_][1]

@@ -234,18 +234,14 @@ class JsonState(State):
         wanted (bool): Whether another entry is wanted.
         RETURNS (int): One of `choices`.
         """
-
-        current = self.list_position[0]
+        label, _ = self.list_position
 
         def leads(branch: Branch) -> bool:
-            # The end of a list may complete the transition to the next one, which can
-            # begin with an entry as well.
+            # The id may complete the end of the list. Then the transitions are those of
+            # the next list, which can begin with an entry as well.
             ways = branch.transitions or (branch,)
-            entries = (way.partial for way in ways if way.stage == TEXT)
-            return wanted is any(
-                not self.grammar.grouped or (entry and entry.label == current)
-                for entry in entries
-            )
+            partials = [way.partial for way in ways if way.stage == TEXT]
+            return wanted is any(p is not None and p.label == label for p in partials)
 
         return self._find_or_first(leads)
 

@@ -55,22 +55,6 @@ def test_the_bias_of_opening(setting):
         assert found[-1000.0] == found[0.0] == found[1000.0]
 
 
-def test_the_bias_counts_once_for_each_opening_tag(setting):
-    """Also where the text or a closing tag begins with the same token."""
-    if setting.listed:
-        pytest.skip("Spans in a list are not opened in the text.")
-    for task in setting.tasks(12, seed=4, words=["<", "x", "<x"]):
-        size = len(task.grammar.source)
-        if size < 2:
-            continue
-        target = task.grammar.target([(0, size, 0), (0, 1, 1), (1, size, 1)])
-        states = task.grammar.walk(target)[:-1]
-        opened = [
-            id_ in state.opening_ids for state, id_ in zip(states, target, strict=True)
-        ]
-        assert sum(opened) == 3
-
-
 @pytest.mark.parametrize(
     "bias", ["much", None, float("inf"), True, "nan", 1e300, -1001]
 )

@@ -6,6 +6,7 @@ from itertools import combinations
 import pytest
 import torch
 from decoding_cases import Setting, same_outputs
+from grammar_cases import XML, grammar_of
 
 from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
 from spacy_genner.decoding.span_odds import LIMIT, SpanOdds
@@ -166,6 +167,22 @@ def test_there_is_no_opinion_of_longer_spans_than_the_head_knows(tiny_base):
         elif closing and state.at_boundary:
             ends.append(closing)
     assert ends == [[LIMIT]]
+
+
+def test_there_is_no_opinion_of_a_token_that_opens_and_closes():
+    """By characters, `<A>` and `</A>` begin with the same token."""
+    grammar = grammar_of(XML, ["A", "B", "C"], ["x", "y"])
+    odds = SpanOdds(Fixed(random_odds(2)))
+    states = grammar.walk(grammar.target([(0, 2, 0)]))
+    [inside] = [s for s in states if s.at_boundary and s.position.word == 1]
+    assert inside.choices == [ord(" "), ord("<")]
+    assert odds.of_choices(inside) == [0.0, 0.0]
+    after = inside.advance(ord("<"))
+    assert after.choices == [ord("/"), ord("A"), ord("B"), ord("C")]
+    assert odds.of_choices(after) == [0.0] * 4
+    # At the beginning it opens.
+    opening = odds.of_choices(states[0])
+    assert opening[0] == 0.0 != opening[1]
 
 
 @pytest.mark.parametrize("words", [1, 3, 70, 150])

@@ -57,6 +57,18 @@ def test_decision_falls_at_the_first_token_that_differs():
     assert spans_of(copied.advance(ord("]"))) == [(0, 1, 1)]
 
 
+@pytest.mark.parametrize("fmt", [BRACKETED, XML], ids=lambda fmt: fmt.name)
+def test_one_token_opens_a_span(fmt):
+    """Also where the text, a closing tag or both begin with the same token."""
+    grammar = grammar_of(fmt, ["A", "B"], ["x", "<", "y", "<"], [False] * 4)
+    target = grammar.target([(0, 4, 0), (0, 1, 1), (1, 4, 1), (2, 3, 0)])
+    states = grammar.walk(target)[:-1]
+    opened = [
+        id_ in state.opening_ids for state, id_ in zip(states, target, strict=True)
+    ]
+    assert sum(opened) == 4
+
+
 def test_copy_takes_precedence_over_a_literal_tag():
     grammar = grammar_of(
         BRACKETED, ["A"], ["x", "|", "A", "]"], [True, True, False, True]

@@ -4,21 +4,21 @@ The output and the text are aligned word by word, and character by character in 
 without spaces. The alignment separates tags from copied characters that look like tags,
 maps the inside of each pair of tags to a span of the text, and reports every difference
 as an issue. Equivalent characters, for example typographic and plain quotes, are
-aligned with each other and reported. `fold` defines them for all formats.
+aligned with each other and reported.
 
 The time is about proportional to the length of the output and the text, for any output.
 """
 
-import re
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from .base import CharSpan, Issue
+from .folding import fold
+from .matching import Block, matching_blocks
+from .words import Word, is_spaced_letter, is_unspaced, split_words
 
 # After a plain copy of the text, the rest of the output counts as a second copy if it
 # has at least this share of the text's words.
@@ -28,57 +28,6 @@ _MIN_COPIED = 0.5
 _MIN_SHARED = 0.6
 _MAX_COMPARED = 200
 _MAX_SHOWN = 80
-
-# The number of pairs of equal words that an alignment compares: all of them up to these
-# limits, and otherwise the nearest ones of each word.
-_PAIRS_PER_WORD = 16
-_FREE_PAIRS = 1000
-
-# Characters without a glyph: the soft hyphen, zero-width characters, directional marks
-# and variation selectors.
-_INVISIBLE = re.compile(
-    "[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]"
-)
-_EQUIVALENT = {
-    **dict.fromkeys(
-        "\u2018\u2019\u201a\u201b\u2032\u2035\u02bc\u00b4\u2039\u203a", "'"
-    ),
-    **dict.fromkeys(
-        "\u201c\u201d\u201e\u201f\u2033\u2036\u00ab\u00bb\u301d\u301e\u301f", '"'
-    ),
-    **dict.fromkeys(
-        "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\ufe58\ufe63\uff0d", "-"
-    ),
-    "\u2026": "...",
-    "\u3000": " ",
-    "\uff07": "'",
-    **{
-        chr(code): chr(code - 0xFEE0)
-        for code in range(0xFF01, 0xFF5F)
-        if code != 0xFF0D
-    },
-    # Ligatures and the half-width forms of Japanese and Korean.
-    **{
-        chr(code): unicodedata.normalize("NFKC", chr(code))
-        for code in [
-            *range(0xFB00, 0xFB07),
-            *range(0xFF61, 0xFFDD),
-            *range(0xFFE0, 0xFFE7),
-        ]
-        if unicodedata.category(chr(code)) != "Cn"
-    },
-}
-# The vowels and final consonants of Korean syllables that are written as letters.
-_JAMO = re.compile("[\u1160-\u11ff\ud7b0-\ud7fb]")
-# Scripts without spaces between words: Thai and Lao, Tibetan, Burmese, Khmer, the Tai
-# scripts, Japanese and Chinese.
-_UNSPACED = (
-    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u3005-\u3007"
-    "\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff"
-    "\uaa60-\uaa7f\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
-)
-_STARTS_UNSPACED = re.compile(f"[{_UNSPACED}]")
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
 
 
 class Tag(NamedTuple):
@@ -98,285 +47,6 @@ class Tag(NamedTuple):
 
 # A span of the text, and its closing tag in the output.
 TaggedSpan = tuple[CharSpan, Tag]
-
-
-class Folded(NamedTuple):
-    """A string in which equivalent characters are equal.
-
-    text (str): The folded string.
-    starts (Sequence[int]): For each of its characters, the offset in the original at
-        which the character that it stands for starts.
-    ends (Sequence[int]): The offsets at which these characters end.
-    """
-
-    text: str
-    starts: Sequence[int]
-    ends: Sequence[int]
-
-
-def fold(text: str, loose: bool = False) -> Folded:
-    """Replace equivalent characters by the same ones.
-
-    Composed and decomposed letters are equal (Unicode's canonical equivalence), and so
-    are full-width and plain forms, typographic and plain quotes, and all hyphens and
-    dashes. Soft hyphens and other invisible characters are removed.
-
-    text (str): The text.
-    loose (bool): Whether to ignore case and remove white space, too.
-    RETURNS (Folded): The folded text with the offsets of its characters.
-    """
-    if text.isascii() and not loose:
-        return Folded(text, range(len(text)), range(1, len(text) + 1))
-    folded: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    for start, end, cluster in _clusters(text):
-        if len(cluster) == 1:
-            cluster = _EQUIVALENT.get(cluster, cluster)
-        elif not cluster.isascii():
-            base = _EQUIVALENT.get(cluster[0], cluster[0])
-            cluster = unicodedata.normalize("NFC", base + cluster[1:])
-        if loose:
-            cluster = "".join(cluster.casefold().split())
-        for char in cluster:
-            folded.append(char)
-            starts.append(start)
-            ends.append(end)
-    return Folded("".join(folded), starts, ends)
-
-
-def _clusters(text: str) -> Iterator[tuple[int, int, str]]:
-    """Split a text into characters with their marks, without invisible characters."""
-    begin, cluster = 0, ""
-    parts: list[str] = []
-    end = 0
-    for at, char in enumerate(text):
-        if char >= "\u00ad":
-            if _INVISIBLE.match(char):
-                continue
-            if parts and _is_continued(char):
-                parts.append(char)
-                end = at + 1
-                continue
-        if parts:
-            cluster = parts[0] if len(parts) == 1 else "".join(parts)
-            yield begin, end, _composed(cluster)
-        begin, end, parts = at, at + 1, [char]
-    if parts:
-        yield begin, end, _composed("".join(parts))
-
-
-def _is_continued(char: str) -> bool:
-    """Whether a character continues the one before it: a mark or a part of a Korean
-    syllable."""
-    return _is_mark(char) or _JAMO.match(char) is not None
-
-
-def _is_mark(char: str) -> bool:
-    return char >= "\u0300" and unicodedata.category(char)[0] == "M"
-
-
-def _composed(cluster: str) -> str:
-    return cluster if cluster.isascii() else unicodedata.normalize("NFC", cluster)
-
-
-class Word(NamedTuple):
-    """A word, a punctuation character or a character of a script without spaces.
-
-    start (int): The offset of its first character in the original string.
-    end (int): The offset after its last character.
-    text (str): Its folded characters.
-    """
-
-    start: int
-    end: int
-    text: str
-
-
-def split_words(text: str) -> list[Word]:
-    """Split a string into the words that are aligned.
-
-    text (str): The string.
-    RETURNS (list[Word]): The words, in order.
-    """
-    folded = fold(text)
-    found = _WORD.finditer(folded.text)
-    if folded.text.isascii():
-        return [
-            Word(folded.starts[m.start()], folded.ends[m.end() - 1], m.group())
-            for m in found
-        ]
-    # Python's `\w` matches no marks. They belong to the letters before them, and so do
-    # the letters after them, in scripts with spaces.
-    groups: list[list[int]] = []
-    marked = False
-    for match in found:
-        start, end = match.span()
-        first = folded.text[start]
-        if groups and groups[-1][1] == start and not folded.text[start - 1].isspace():
-            if _is_mark(first):
-                groups[-1][1] = end
-                marked = True
-                continue
-            before = folded.text[groups[-1][0]]
-            if marked and _is_spaced_letter(first) and _is_spaced_letter(before):
-                groups[-1][1] = end
-                marked = False
-                continue
-        groups.append([start, end])
-        marked = False
-    return [
-        Word(folded.starts[start], folded.ends[end - 1], folded.text[start:end])
-        for start, end in groups
-    ]
-
-
-def _is_spaced_letter(char: str) -> bool:
-    return (char.isalnum() or char == "_") and not _STARTS_UNSPACED.match(char)
-
-
-class Block(NamedTuple):
-    """A run of equal items of two sequences.
-
-    a (int): Its start in the first sequence.
-    b (int): Its start in the second sequence.
-    size (int): The number of items.
-    """
-
-    a: int
-    b: int
-    size: int
-
-
-def matching_blocks(first: Sequence[str], second: Sequence[str]) -> list[Block]:
-    """Find the runs of equal items of two sequences, in order.
-
-    The longest run is matched first, then the longest ones to its left and right, as in
-    `difflib.SequenceMatcher` (Ratcliff and Metzener, 1988). All pairs of equal items
-    are collected once, and the runs wait in a priority queue, so that the time is about
-    proportional to the number of pairs. Sequences with too many pairs are first aligned
-    by their rarer items, and frequent items are compared near their expected position.
-
-    first (Sequence[str]): The first sequence.
-    second (Sequence[str]): The second sequence.
-    RETURNS (list[Block]): The runs. Adjacent runs are merged.
-    """
-    places: dict[str, list[int]] = defaultdict(list)
-    for index, item in enumerate(second):
-        places[item].append(index)
-    found = [places.get(item, []) for item in first]
-    size = len(first) + len(second)
-    if sum(map(len, found)) <= _PAIRS_PER_WORD * size + _FREE_PAIRS:
-        return _merged(_longest_first(found, 0, 0, len(first), len(second)))
-    rare = [p if len(p) <= _PAIRS_PER_WORD else [] for p in found]
-    anchors = _longest_first(rare, 0, 0, len(first), len(second))
-    anchors = _extended(anchors, first, second)
-    blocks: list[Block] = []
-    a = b = 0
-    for anchor in [*anchors, Block(len(first), len(second), 0)]:
-        blocks += _within_gap(found, a, b, anchor.a, anchor.b)
-        blocks.append(anchor)
-        a, b = anchor.a + anchor.size, anchor.b + anchor.size
-    return _merged(blocks)
-
-
-def _within_gap(
-    found: Sequence[list[int]], a1: int, b1: int, a2: int, b2: int
-) -> list[Block]:
-    """The runs of equal items between two anchors."""
-    if a1 == a2 or b1 == b2:
-        return []
-    bounds = [(bisect_left(p, b1), bisect_left(p, b2)) for p in found[a1:a2]]
-    pairs = sum(high - low for low, high in bounds)
-    limit = _PAIRS_PER_WORD * (a2 - a1 + b2 - b1) + _FREE_PAIRS
-    near: list[list[int]] = []
-    slope = (b2 - b1) / (a2 - a1)
-    for a, (low, high) in zip(range(a1, a2), bounds, strict=True):
-        if pairs > limit and high - low > _PAIRS_PER_WORD:
-            expected = b1 + int((a - a1) * slope)
-            middle = bisect_left(found[a], expected, low, high)
-            low = max(low, min(middle, high) - _PAIRS_PER_WORD // 2)
-            high = min(high, low + _PAIRS_PER_WORD)
-        near.append(found[a][low:high])
-    return _longest_first(near, a1, b1, a2, b2)
-
-
-def _longest_first(
-    found: Sequence[list[int]], a1: int, b1: int, a2: int, b2: int
-) -> list[Block]:
-    """Select runs of pairs, the longest first, that keep the order of both sequences.
-
-    found (Sequence[list[int]]): For each item of the first sequence from `a1` on, the
-        indices of the items of the second that it may match, in order.
-    """
-    queue = [(-run.size, run.a, run.b) for run in _runs(found, a1)]
-    heapify(queue)
-    blocks: list[Block] = []
-    while queue:
-        negative, a, b = heappop(queue)
-        # Cut the run to the gaps between the blocks. `index` is that of the gap.
-        end = a - negative
-        index = bisect_right(blocks, a, key=lambda block: block.a)
-        whole = True
-        while True:
-            before = blocks[index - 1] if index else Block(a1, b1, 0)
-            after = blocks[index] if index < len(blocks) else Block(a2, b2, 0)
-            low = max(a, before.a + before.size, a + before.b + before.size - b)
-            high = min(end, after.a, a + after.b - b)
-            if (low, high) == (a, end) and whole:
-                blocks.insert(index, Block(a, b, end - a))
-                break
-            whole = False
-            if low < high:
-                heappush(queue, (low - high, low, b + low - a))
-            if index == len(blocks) or after.a >= end:
-                break
-            index += 1
-    return blocks
-
-
-def _runs(found: Sequence[list[int]], first: int) -> Iterator[Block]:
-    """The maximal runs of pairs."""
-    # The start in the first sequence of the run that ends at an index of the second.
-    open_runs: dict[int, int] = {}
-    a = first
-    for a, indices in enumerate([*found, []], first):
-        extended = {b: open_runs.pop(b - 1, a) for b in indices}
-        for b, start in open_runs.items():
-            yield Block(start, b - (a - 1 - start), a - start)
-        open_runs = extended
-
-
-def _extended(
-    blocks: Sequence[Block], first: Sequence[str], second: Sequence[str]
-) -> list[Block]:
-    """Extend blocks by the equal items before and after them."""
-    extended: list[Block] = []
-    last_a = last_b = 0
-    ends = [*blocks[1:], Block(len(first), len(second), 0)]
-    for (a, b, size), after in zip(blocks, ends, strict=False):
-        end_a, end_b = a + size, b + size
-        while a > last_a and b > last_b and first[a - 1] == second[b - 1]:
-            a, b = a - 1, b - 1
-        while end_a < after.a and end_b < after.b and first[end_a] == second[end_b]:
-            end_a, end_b = end_a + 1, end_b + 1
-        extended.append(Block(a, b, end_a - a))
-        last_a, last_b = end_a, end_b
-    return extended
-
-
-def _merged(blocks: Sequence[Block]) -> list[Block]:
-    merged: list[Block] = []
-    for block in blocks:
-        if not block.size:
-            continue
-        if merged:
-            a, b, size = merged[-1]
-            if (a + size, b + size) == (block.a, block.b):
-                merged[-1] = Block(a, b, size + block.size)
-                continue
-        merged.append(block)
-    return merged
 
 
 class Change(NamedTuple):
@@ -496,7 +166,7 @@ class Alignment:
 
     def _is_unspaced(self, change: Change) -> bool:
         words = self.written[change.a1 : change.a2] + self.source[change.b1 : change.b2]
-        return any(_STARTS_UNSPACED.match(word.text) for word in words)
+        return any(is_unspaced(word.text) for word in words)
 
 
 def repair(
@@ -585,7 +255,7 @@ def _split_at_tags(
 
 
 def _is_letter(word: Word) -> bool:
-    return _is_spaced_letter(word.text[0])
+    return is_spaced_letter(word.text[0])
 
 
 def _parts(compound: list[Word], splits: dict[str, set[int]], text: str) -> list[Word]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import Errors
-from ..formats.json import Occurrence, choose, occurrences, representable
+from ..formats.occurrences import Occurrence, choose, occurrences, representable
 from .base import Encode, MarkedSpan, Source, WordSpan
 
 Ids = tuple[int, ...]

@@ -14,7 +14,8 @@ from spacy.tokens import Doc, Span
 from ..errors import Errors
 from ..formats import CharSpan, Format, InlineFormat, Issue, Parsed
 from ..formats.json_reader import read_values
-from ..formats.repair import matching_blocks, split_words
+from ..formats.matching import matching_blocks
+from ..formats.words import split_words
 from ..pipeline.results import OK, REPAIRED, Prediction, TokenSpan, failed_prediction
 from .messages import Completion
 

@@ -35,7 +35,7 @@ from ..corpora.labels import read_labels
 from ..errors import Errors, Warnings, warn
 from ..evaluation.scores import make_span_scorer
 from ..formats import CharSpan, Format, get_format
-from ..formats.json import Occurrence, occurrences, stands_alone
+from ..formats.occurrences import Occurrence, occurrences, stands_alone
 from ..pipeline.results import FAILED, Prediction, failed_prediction, write_prediction
 from ..prompts import Demonstration, PromptLayout
 from ..prompts.layout import TEMPLATES, read_template

@@ -3,16 +3,13 @@
 import json
 import random
 import unicodedata
-from difflib import SequenceMatcher
 
 import pytest
 from formats_cases import JSON
 
 from spacy_genner.formats import CharSpan, crossings, drop_crossing, get_format
-from spacy_genner.formats import json as json_format
 from spacy_genner.formats.base import NestedSpans, first_crossing
-from spacy_genner.formats.json import loose_occurrences, occurrences
-from spacy_genner.formats.repair import fold, matching_blocks, split_words
+from spacy_genner.formats.words import split_words
 
 LABELS = ["GPE", "ORG", "PER"]
 
@@ -95,18 +92,6 @@ def test_equivalent_text_is_found_and_reported(name, pair, swapped):
     assert set(codes) <= {"copy_differs", "offset_moved"}
 
 
-def test_folded_offsets_cover_whole_characters():
-    text = "a\u0301\u00adb\u2026\ufb01"
-    folded = fold(text)
-    assert folded.text == "\u00e1b...fi"
-    assert list(folded.starts) == [0, 3, 4, 4, 4, 5, 5]
-    assert list(folded.ends) == [2, 4, 5, 5, 5, 6, 6]
-    # Half a character is not found.
-    assert loose_occurrences(text, "f") == []
-    assert loose_occurrences(text, "BFI") == []
-    assert loose_occurrences(text, "\u00c1 B") == [(0, 4)]
-
-
 @pytest.mark.parametrize(
     ("name", "old", "new", "codes"),
     [
@@ -155,44 +140,6 @@ def test_nested_span_without_a_known_label_leaves_the_outer_one(name, output):
     assert codes
 
 
-def difflib_blocks(first, second):
-    matcher = SequenceMatcher(None, first, second, autojunk=False)
-    return [tuple(block) for block in matcher.get_matching_blocks()[:-1]]
-
-
-def test_blocks_are_those_of_difflib():
-    choose = random.Random(0)
-    for _ in range(2000):
-        first = choose.choices("abcde", k=choose.randint(0, 12))
-        second = [*first] if choose.random() < 0.5 else []
-        for _ in range(choose.randint(0, 8)):
-            second.insert(choose.randint(0, len(second)), choose.choice("abcde"))
-        found = [tuple(block) for block in matching_blocks(first, second)]
-        assert found == difflib_blocks(first, second)
-
-
-def test_blocks_of_long_sequences_are_in_order_and_equal():
-    choose = random.Random(0)
-    for alphabet in ("a", "ab", "abcdef"):
-        for _ in range(10):
-            first = choose.choices(alphabet, k=choose.randint(200, 600))
-            second = [item for item in first if choose.random() < 0.95]
-            last_a = last_b = matched = 0
-            for a, b, size in matching_blocks(first, second):
-                assert a >= last_a and b >= last_b and size > 0
-                assert first[a : a + size] == second[b : b + size]
-                last_a, last_b, matched = a + size, b + size, matched + size
-            assert matched > 0.6 * len(second)
-
-
-def test_rare_words_anchor_long_texts():
-    words = [f"w{i // 2}" if i % 2 else "the" for i in range(4000)]
-    written = [*words]
-    written[1000:1002] = ["a", "new", "one"]
-    matched = sum(block.size for block in matching_blocks(written, words))
-    assert matched == len(words) - 2
-
-
 def quadratic_crossings(spans):
     ordered = sorted(spans, key=lambda span: (span[0], -span[1]))
     return [
@@ -230,21 +177,6 @@ def test_nested_spans_are_numbered_in_order():
     nested.add(2, 5)
     nested.add(0, 10)
     assert nested.crossed(4, 7) == 0
-
-
-def test_all_occurrences_are_found():
-    choose = random.Random(0)
-    for _ in range(500):
-        text = "".join(choose.choices("ab", k=choose.randint(1, 60)))
-        string = "".join(choose.choices("ab", k=choose.randint(1, 5)))
-        expected = [
-            (at, at + len(string))
-            for at in range(len(text))
-            if text.startswith(string, at)
-        ]
-        assert occurrences(text, string) == expected
-    assert occurrences("a" * 5000, "a" * 2500)[-1] == (2500, 5000)
-    assert occurrences("ab" * 2500, "ab" * 1000)[:2] == [(0, 2000), (2, 2002)]
 
 
 @pytest.mark.parametrize("name", JSON)
@@ -373,38 +305,3 @@ def test_labels_of_several_words(written):
         f"[HeLa | {written}] x", "HeLa x", labels=[*labels, "cell/line", "cellline"]
     )
     assert (found, codes) == ([], ["unknown_label"])
-
-
-@pytest.mark.parametrize("alphabet", ["ab", "abc ", "äb"])
-def test_long_strings_are_found_by_sorted_positions(monkeypatch, alphabet):
-    """Strings that are longer than the characters by which positions are sorted."""
-    monkeypatch.setattr(json_format, "_INDEXED", 2)
-    choose = random.Random(0)
-    for _ in range(100):
-        text = "".join(choose.choices(alphabet, k=choose.randint(1, 60)))
-        index = json_format._SortedPositions(text)
-        for _ in range(10):
-            start = choose.randrange(len(text))
-            string = text[start : start + choose.randint(1, 40)]
-            string += choose.choice(["", "", "a"])
-            expected = [place.start for place in occurrences(text, string)]
-            assert index.find(string) == expected
-
-
-def test_many_long_strings_take_few_comparisons(monkeypatch):
-    """The number of scans of the text does not grow with the number of strings."""
-    scans = []
-    scan = json_format._positions
-    monkeypatch.setattr(
-        json_format,
-        "_positions",
-        lambda text, string: (scans.append(string), scan(text, string))[1],
-    )
-    choose = random.Random(0)
-    text = "".join(choose.choices("abcdefgh ", k=30_000))
-    search = json_format.TextSearch(text)
-    for start in range(0, len(text) - 200, 60):
-        string = text[start : start + 40 + start % 100]
-        assert start in search.find(string)
-        assert search.find(string + "!") == []
-    assert len(scans) <= 64

@@ -22,11 +22,14 @@ from .base import ErrorCode, Settings, check
 PIP_PREFIX = "pip:"
 ALL_LINEAR: Final = "all-linear"
 # The constrained loss alone trains a model neither to copy nor to stop. "mixed" does,
-# over a share of the tokens, which keeps its extra cost low.
+# over a share of the tokens, which keeps its extra cost low. With "joint" the adapter
+# learns from the loss of the draft head, too.
+_MIXED = {"constrained": 1.0, "lm": 0.5, "lm_share": 0.125}
 NAMED_LOSSES = {
     "constrained": {"constrained": 1.0},
     "lm": {"lm": 1.0},
-    "mixed": {"constrained": 1.0, "lm": 0.5, "lm_share": 0.125},
+    "mixed": _MIXED,
+    "joint": {**_MIXED, "spans": 0.02},
 }
 
 
@@ -201,7 +204,7 @@ class LossWeights(Settings):
     def from_config(cls, loss: str | dict[str, float]) -> "LossWeights":
         """Read the setting `loss`.
 
-        loss (str | dict[str, float]): "mixed", "constrained", "lm", or weights.
+        loss (str | dict[str, float]): "mixed", "joint", "constrained", "lm", or weights.
         RETURNS (LossWeights): The weights.
         RAISES (ValueError): The setting can't be used, or all weights are 0.
         """

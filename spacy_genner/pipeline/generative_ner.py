@@ -106,8 +106,8 @@ class GenerativeNER(TrainablePipe):
     prompt (dict[str, Any]): The settings of the prompt: template, instruction and chat.
     demonstrations (Selection): Selects the annotated texts that a prompt shows, from
         those that `initialize` is given.
-    loss (str | dict[str, float]): "mixed", "constrained", "lm", or a weight for each.
-        See `LossWeights`.
+    loss (str | dict[str, float]): "mixed", "joint", "constrained", "lm", or a weight
+        for each. See `LossWeights`.
     batch_tokens (int): The maximum number of tokens in a forward pass of training.
     decoder (Any): The decoder, such as `spacy-genner.DraftDecoder.v1` makes it.
     verifier (Verifier | None): The verifier, such as `spacy-genner.Verifier.v1` makes

@@ -5,6 +5,7 @@ import spacy
 from component_cases import NAME, component, pipeline
 from thinc.api import Config
 
+from spacy_genner.config.settings import NAMED_LOSSES, LossWeights
 from spacy_genner.pipeline.factory import DEFAULTS
 from spacy_genner.pipeline.generative_ner import GenerativeNER
 from spacy_genner.pipeline.thinc_model import build_lora_causal_lm
@@ -108,3 +109,16 @@ def test_numbers_from_a_config_s_variables(tmp_path):
     config = Config().from_str(text, interpolate=False)
     pipe = component(spacy.util.load_model_from_config(config, auto_fill=True))
     assert pipe.cfg["min_score"] == 0.5 and pipe.decoder.batch_tokens == 300
+
+
+def test_the_joint_loss_is_the_mixed_loss_with_that_of_the_draft_head():
+    mixed, joint = (LossWeights.from_config(name) for name in ("mixed", "joint"))
+    assert mixed.spans == 0 < joint.spans
+    assert joint.model_copy(update={"spans": 0.0}) == mixed
+
+
+def test_every_named_loss_is_named_in_the_error():
+    with pytest.raises(ValueError, match="G408") as error:
+        LossWeights.from_config("crf")
+    for name in NAMED_LOSSES:
+        assert f'"{name}"' in str(error.value)

@@ -1,10 +1,11 @@
 """Check on real sentences that DraftDecoder and StepDecoder give the same outputs.
 
-Both decode the same documents with a trained pipeline, by default in float32. For an
-output that differs, the reference's margin at the first different decision is listed;
-a margin below 1e-4 is a near tie. The text of every span is compared with the text at
-its offsets, and the statuses are counted. Prints one line of JSON. The exit code is 1
-if there are errors: outputs that differ without a near tie, or spans off their text.
+Both decode the same documents with a trained pipeline, its `head_weight` and its
+`opening_bias`, by default in float32. For an output that differs, the reference's
+margin at the first different decision is listed; a margin below 1e-4 is a near tie. The
+text of every span is compared with the text at its offsets, and the statuses are
+counted. Prints one line of JSON. The exit code is 1 if there are errors: outputs that
+differ without a near tie, or spans off their text.
 
     python benchmarks/decoders_agree.py training/genia/model-best \\
         corpus/genia-test.spacy --docs 1000 --with-literals
@@ -91,7 +92,8 @@ def main() -> None:
     ner = nlp.get_pipe(args.component)
     docs = sample_docs(args.data, nlp.vocab, args.docs, args.seed, args.with_literals)
     texts = [doc.text for doc in docs]
-    ner.decoder = recorder = Recorder(DraftDecoder())
+    bias = ner.decoder.opening_bias
+    ner.decoder = recorder = Recorder(DraftDecoder(opening_bias=bias))
     statuses: Counter[str] = Counter()
     off_text = 0
     annotated = tqdm(nlp.pipe(texts, batch_size=64), "draft", len(texts))
@@ -103,7 +105,7 @@ def main() -> None:
             span.text != text[span.start_char : span.end_char] for span in group
         )
     # The second decoder gets the same inputs in the same calls.
-    steps = Recorder(StepDecoder())
+    steps = Recorder(StepDecoder(opening_bias=bias))
     for engine, tasks in tqdm(recorder.calls, "step"):
         steps.decode(engine, tasks)
     decoded = {"draft": recorder.results, "step": steps.results}

@@ -507,9 +507,9 @@ class Errors(metaclass=_Coded):
     )
     G407 = "{key!r} is {found!r}: expected {expected}."
     G408 = (
-        '\'loss\' is {found!r}: expected "mixed", "joint", "constrained", "lm", or weights '
-        'such as {{"constrained": 1.0, "lm": 0.2, "lm_share": 0.25}}: no weight below '
-        "0, constrained or lm above 0, and lm_share above 0 and at most 1."
+        '\'loss\' is {found!r}: expected "mixed", "joint", "constrained", "lm", or '
+        'weights such as {{"constrained": 1.0, "lm": 0.2, "lm_share": 0.25}}: no '
+        "weight below 0, constrained or lm above 0, and lm_share above 0 and at most 1."
     )
     G409 = "{key!r} is {found!r}: expected a number from 0 to 1."
     G410 = (

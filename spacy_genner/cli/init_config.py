@@ -41,7 +41,8 @@ def init_config(
     steps: Annotated[
         int | None,
         typer.Option(
-            help="The number of training steps. Default without --minutes: two epochs.",
+            help="The number of training steps. Default without --minutes: two epochs, "
+            "or up to 12 for a small corpus.",
             show_default=False,
         ),
     ] = None,

@@ -204,7 +204,8 @@ class LossWeights(Settings):
     def from_config(cls, loss: str | dict[str, float]) -> "LossWeights":
         """Read the setting `loss`.
 
-        loss (str | dict[str, float]): "mixed", "joint", "constrained", "lm", or weights.
+        loss (str | dict[str, float]): "mixed", "joint", "constrained", "lm", or a
+            weight for each.
         RETURNS (LossWeights): The weights.
         RAISES (ValueError): The setting can't be used, or all weights are 0.
         """

@@ -7,6 +7,8 @@ import pytest
 from component_cases import trained_pipeline
 from training_cases import TEXTS, write_corpus
 
+from spacy_genner.decoding.decoder import DraftDecoder, StepDecoder
+
 
 @pytest.fixture
 def benchmark(tmp_path, monkeypatch, tiny_base, import_benchmark):
@@ -23,6 +25,25 @@ def test_equal_outputs(benchmark, capsys):
     row = json.loads(capsys.readouterr().out)
     assert row["identical"] == row["inputs"] == 3
     assert row["errors"] == [] and row["spans_off_their_text"] == 0
+
+
+def test_both_decoders_have_the_bias_of_the_pipeline(
+    benchmark, capsys, monkeypatch, tmp_path, tiny_base
+):
+    decoder = {"@misc": "spacy-genner.DraftDecoder.v1", "opening_bias": -2.5}
+    nlp = trained_pipeline(tiny_base("llama"), decoder=decoder)
+    nlp.to_disk(tmp_path / "model")
+    made = []
+
+    class Spy(benchmark.Recorder):
+        def __init__(self, decoder):
+            made.append(decoder)
+            super().__init__(decoder)
+
+    monkeypatch.setattr(benchmark, "Recorder", Spy)
+    benchmark.main()
+    assert [each.opening_bias for each in made] == [-2.5, -2.5]
+    assert [type(each) for each in made] == [DraftDecoder, StepDecoder]
 
 
 @pytest.mark.parametrize("margin, code", [(0.5, 1), (float("nan"), 1), (1e-5, None)])

@@ -9,7 +9,7 @@ from spacy.training import Example
 
 from spacy_genner.errors import GennerWarning
 from spacy_genner.evaluation.evaluate import check_gold
-from spacy_genner.training.init_config import _read_dev, read_facts
+from spacy_genner.training.corpus_facts import read_dev, read_facts
 from spacy_genner.training.loop import _check_corpora
 
 NLP = spacy.blank("en")
@@ -32,7 +32,7 @@ def test_every_command_warns_of_missing_groups(tmp_path, entities):
     checks = [
         lambda: check_gold(docs, "sc"),
         lambda: read_facts(tmp_path / "c.spacy", "sc", "en"),
-        lambda: _read_dev(tmp_path / "c.spacy", "sc", "en"),
+        lambda: read_dev(tmp_path / "c.spacy", "sc", "en"),
         lambda: check_pipeline(docs),
     ]
     for check in checks:

@@ -1,7 +1,6 @@
 """Configs written for a corpus, and the configs of the project."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,24 +8,18 @@ import typer
 from spacy.cli import app
 from spacy.cli.init_config import fill_config
 from spacy.schemas import ConfigSchemaTraining
+from spacy.tokens import DocBin
 from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import Config
 from training_cases import TEXTS, make_config, start, write_corpus
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app as genner
-from spacy_genner.formats import CharSpan
 from spacy_genner.training import init_config
-from spacy_genner.training.init_config import (
-    Speed,
-    make_plan,
-    span_depth,
-    write_config,
-)
+from spacy_genner.training.init_config import write_config
 from spacy_genner.training.loop import count_steps
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-SPEED = Speed(1.0, 0.5, 5, 8, 300, 30, 100, "cpu", "float32", 2)
 
 
 def check_complete(path, tmp_path):
@@ -87,7 +80,6 @@ def test_a_written_config_contains_the_measurements(written):
 
 def test_the_config_of_a_corpus_with_lines_and_unaligned_spans(tiny_base, tmp_path):
     import spacy
-    from spacy.tokens import DocBin
 
     nlp = spacy.blank("en")
     docs = []
@@ -200,14 +192,6 @@ def test_the_maximum_depth_is_that_of_the_data(written, tiny_base, tmp_path):
     assert depth(TEXTS) == 2
 
 
-def test_the_depth_of_spans():
-    spans = [CharSpan(0, 9, "A"), CharSpan(0, 9, "B"), CharSpan(4, 9, "A")]
-    assert span_depth([]) == 0
-    assert span_depth([CharSpan(0, 4, "A"), CharSpan(4, 9, "A")]) == 1
-    assert span_depth(spans) == 3
-    assert span_depth([spans[0], spans[0]]) == 1
-
-
 def test_invalid_arguments(tiny_base, tmp_path):
     corpus = write_corpus(tmp_path / "train.spacy")
     for settings, code in (
@@ -222,30 +206,6 @@ def test_invalid_arguments(tiny_base, tmp_path):
                 corpus, tmp_path / "x.cfg", "nowhere", dev_path=corpus, **settings
             )
     assert not (tmp_path / "x.cfg").exists()
-
-
-@pytest.mark.parametrize("minutes", [1, 10, 100, 1000])
-@pytest.mark.parametrize("dev_docs", [5, 300, 20000])
-def test_a_plan_keeps_the_budget(minutes, dev_docs):
-    plan = make_plan(SPEED, dev_docs, minutes, None)
-    assert plan.max_steps % plan.eval_frequency == 0
-    assert plan.seconds <= 60 * minutes * 1.4
-    assert plan.seconds >= 60 * minutes * 0.7
-    docs = plan.limit or dev_docs
-    assert docs <= dev_docs
-    evaluations = plan.max_steps // plan.eval_frequency + 1
-    if minutes > 1:
-        share = evaluations * docs * SPEED.doc_seconds / plan.seconds
-        assert share < 0.15
-
-
-@pytest.mark.parametrize("doc_seconds", [0.001, 0.05, 0.5, 5.0])
-def test_few_of_the_wanted_steps_are_left_over(doc_seconds):
-    speed = Speed(1.0, doc_seconds, 5, 8, 300, 30, 100, "cpu", "float32", 2)
-    for steps in (1, 2, 5, 7, 16, 19, 60, 100, 1021):
-        plan = make_plan(speed, 13, None, steps)
-        assert 0.8 * steps <= plan.max_steps <= steps
-        assert plan.max_steps // plan.eval_frequency >= min(3, steps)
 
 
 @pytest.mark.parametrize("name", ["demo.cfg", "genia.cfg"])
@@ -277,18 +237,3 @@ def test_the_labels_of_genia_have_definitions():
     labels = json.loads(path.read_text(encoding="utf8"))
     assert list(labels) == ["protein", "DNA", "RNA", "cell_line", "cell_type"]
     assert all(labels.values())
-
-
-@pytest.mark.parametrize("minutes", [1, 3, 10, 100])
-@pytest.mark.parametrize("doc_seconds", [0.01, 0.5, 5.0])
-@pytest.mark.parametrize("step_seconds", [0.1, 1.0, 5.0])
-def test_a_plan_evaluates_several_times(minutes, doc_seconds, step_seconds):
-    speed = replace(SPEED, doc_seconds=doc_seconds, step_seconds=step_seconds)
-    plan = make_plan(speed, 2000, minutes, None)
-    assert plan.max_steps // plan.eval_frequency >= 5
-    # The minimum is six evaluations of a document and six steps.
-    least = 6 * (doc_seconds + step_seconds)
-    assert plan.seconds <= 1.1 * max(60 * minutes, least) + step_seconds
-    if plan.limit > 20:
-        evaluated = (plan.max_steps // plan.eval_frequency + 1) * plan.limit
-        assert evaluated * doc_seconds <= 0.31 * 60 * minutes

@@ -13,11 +13,17 @@ from unittest.mock import patch
 
 import torch
 from base import Context, Input, Output
-from systems.decoders import ProjectDecoder, chunks, in_batches, make_tasks
+from systems.decoders import (
+    ProjectDecoder,
+    chunks,
+    drafting_with,
+    in_batches,
+    make_tasks,
+)
 
 from spacy_genner.decoding import batcher, engine
 from spacy_genner.decoding.batcher import DecodingTask
-from spacy_genner.decoding.decoder import DraftDecoder
+from spacy_genner.decoding.decoder import HeadDrafter
 from spacy_genner.decoding.drafts import InlineDraft
 from spacy_genner.decoding.engine import Engine
 from spacy_genner.models.base_model import share_modules, text_decoder
@@ -37,7 +43,7 @@ class Ablation(ProjectDecoder):
         removed: str,
         patched: Callable[[], AbstractContextManager] = nullcontext,
     ):
-        super().__init__(f"without-{removed}", DraftDecoder, slow=True)
+        super().__init__(f"without-{removed}", drafting_with(HeadDrafter()), slow=True)
         self._patched = patched
 
     def run(self, inputs: Sequence[Input]) -> list[Output]:

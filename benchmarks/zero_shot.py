@@ -71,7 +71,7 @@ def draft_gain(
                 doc.char_span(span.start_char, span.end_char, span.label_)
                 for span in found.spans[ner.key]
             ]
-        ner.decoder = DraftDecoder(decoder.batch_tokens, drafter)
+        ner.decoder = DraftDecoder(decoder.batch_tokens, drafter, decoder.opening_bias)
         started = time.perf_counter()
         again = list(nlp.pipe(docs, batch_size=64))
         seconds.append(time.perf_counter() - started)

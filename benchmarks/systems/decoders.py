@@ -7,7 +7,13 @@ import torch
 from base import Context, Input, Output, System
 
 from spacy_genner.decoding.batcher import DecodingTask
-from spacy_genner.decoding.decoder import CopyDrafter, DraftDecoder, StepDecoder
+from spacy_genner.decoding.decoder import (
+    CopyDrafter,
+    DraftDecoder,
+    Drafter,
+    HeadDrafter,
+    StepDecoder,
+)
 
 Item = TypeVar("Item")
 # All systems are compared with this one.
@@ -19,13 +25,13 @@ class ProjectDecoder(System):
     """A decoder of this project. It gets `Settings.chunk` inputs a call.
 
     name (str): The name in the results.
-    make (Callable[[int], StepDecoder]): Makes the decoder from the most tokens in a
-        batch.
+    make (Callable[[int, float], StepDecoder]): Makes the decoder from the most tokens
+        in a batch and the bias of opening a span, which is the pipeline's.
     slow (bool): Whether the system runs on the sample only.
     """
 
     def __init__(
-        self, name: str, make: Callable[[int], StepDecoder], slow: bool = False
+        self, name: str, make: Callable[[int, float], StepDecoder], slow: bool = False
     ):
         self.name = name
         self.slow = slow
@@ -33,7 +39,8 @@ class ProjectDecoder(System):
 
     def prepare(self, context: Context) -> None:
         super().prepare(context)
-        self.decoder = self._make(context.batch_tokens)
+        bias = context.ner.decoder.opening_bias
+        self.decoder = self._make(context.batch_tokens, bias)
         self.engine = context.predictor.engine()
 
     def run(self, inputs: Sequence[Input]) -> list[Output]:
@@ -104,14 +111,19 @@ def make_decoders() -> list[ProjectDecoder]:
     """RETURNS (list[ProjectDecoder]): The decoders, the reference first."""
     return [
         ProjectDecoder(REFERENCE, StepDecoder),
-        ProjectDecoder("draft", DraftDecoder),
+        ProjectDecoder("draft", drafting_with(HeadDrafter())),
         # Other drafters run on the sample only.
-        ProjectDecoder("draft-copy", _copy_drafting, slow=True),
+        ProjectDecoder("draft-copy", drafting_with(CopyDrafter()), slow=True),
     ]
 
 
-def _copy_drafting(batch_tokens: int) -> DraftDecoder:
-    return DraftDecoder(batch_tokens, CopyDrafter())
+def drafting_with(drafter: Drafter) -> Callable[[int, float], DraftDecoder]:
+    """Get the argument `make` of `ProjectDecoder` for a drafter.
+
+    drafter (Drafter): The drafter.
+    RETURNS (Callable[[int, float], DraftDecoder]): Makes a decoder with this drafter.
+    """
+    return lambda batch_tokens, bias: DraftDecoder(batch_tokens, drafter, bias)
 
 
 def make_tasks(context: Context, inputs: Sequence[Input]) -> list[DecodingTask]:

@@ -8,11 +8,11 @@ from base import Context, Input, Output, System
 from spacy.tokens import Doc
 
 from spacy_genner.decoding.batcher import DecodingTask
-from spacy_genner.decoding.decoder import DocSpansDrafter, DraftDecoder
+from spacy_genner.decoding.decoder import DocSpansDrafter
 from spacy_genner.evaluation.scores import group_spans
 from spacy_genner.formats import CharSpan
 
-from .decoders import ProjectDecoder
+from .decoders import ProjectDecoder, drafting_with
 
 DRAFTED = "drafted"
 
@@ -69,12 +69,9 @@ class PipelineDraft(ProjectDecoder):
     """
 
     def __init__(self, path: str):
-        super().__init__(f"draft:{_short_name(path)}", self._make_decoder, slow=True)
+        make = drafting_with(DocSpansDrafter(DRAFTED))
+        super().__init__(f"draft:{_short_name(path)}", make, slow=True)
         self._path = path
-
-    @staticmethod
-    def _make_decoder(batch_tokens: int) -> DraftDecoder:
-        return DraftDecoder(batch_tokens, DocSpansDrafter(DRAFTED))
 
     def prepare(self, context: Context) -> None:
         super().prepare(context)

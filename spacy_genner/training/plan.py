@@ -46,8 +46,8 @@ def default_steps(nlp: Language) -> int:
     """Get the number of steps of a training run without a budget.
 
     nlp (Language): The pipeline with the whole config.
-    RETURNS (int): The steps of the lowest number of epochs, from `MIN_EPOCHS` to
-        `MAX_EPOCHS`, that has at least `ENOUGH_STEPS`.
+    RETURNS (int): The steps of the lowest number of epochs that has at least
+        `ENOUGH_STEPS`, but of no less than `MIN_EPOCHS` and no more than `MAX_EPOCHS`.
     """
     epochs = {epoch for epoch, _ in epoch_sizes(nlp, MAX_EPOCHS, ENOUGH_STEPS)}
     return len(epoch_sizes(nlp, max(MIN_EPOCHS, len(epochs))))

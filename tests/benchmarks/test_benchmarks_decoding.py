@@ -170,6 +170,15 @@ def test_another_pipeline_drafts(
     assert spans == {("Lisbon", "GPE")}
 
 
+@pytest.mark.parametrize("name", ["step", "draft", "draft-copy", "without-reach"])
+def test_decoders_have_the_bias_of_the_pipeline(make_context, run_system, name):
+    for bias, finds in ((0.0, True), (-1000.0, False)):
+        context = make_context(ideas=True)
+        context.ner.decoder.opening_bias = bias
+        _, outputs = run_system(context, name)
+        assert any(output.spans for output in outputs) == finds
+
+
 def test_ablations_have_the_same_outputs(import_benchmark, make_context, run_system):
     names = [system.name for system in import_benchmark("ablations").make_ablations()]
     _, expected = run_system(make_context(), "draft")

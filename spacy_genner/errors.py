@@ -873,6 +873,11 @@ class Errors(metaclass=_Coded):
         "point it at the folder or the file that is meant."
     )
     G579 = "The name {path} is too long for the file system. Choose a shorter one."
+    G580 = (
+        "{path} contains no names of labels ({reason}). Expected a JSON object that "
+        'maps each label to its name, such as {{"PER": "person"}}. A name is one line, '
+        "without white space at its ends."
+    )
 
     G590 = (
         "Cannot read {path}: {reason}. A corpus of a mixture is a folder with "
@@ -1879,6 +1884,10 @@ class Warnings(metaclass=_Coded):
     W521 = (
         "Some labels are in too few documents to be in every part: {found}. A part "
         "without a label says nothing about it. Annotate more documents with it."
+    )
+    W522 = (
+        "{count} of the {total} labels with a name are not in the corpus: {first}. "
+        "Labels are case-sensitive; without a name they stay as they are."
     )
     W524 = (
         "{path}: {count} examples repeat the annotation of another example of the same "

@@ -18,6 +18,7 @@ from ..corpora.documents import (
     read_document_list,
 )
 from ..corpora.forms import CONVERTERS, ENDINGS, WRITERS
+from ..corpora.label_names import read_label_names
 from ..corpora.labels import labels_in_file, read_labels
 from ..errors import Errors
 from ..formats import FORMATS, get_format
@@ -129,6 +130,15 @@ def convert(
         typer.Option(
             help="A JSON file of labels with definitions, for the instruction that "
             "--to alpaca writes.",
+            show_default=False,
+        ),
+    ] = None,
+    label_names: Annotated[
+        Path | None,
+        typer.Option(
+            "--label-names",
+            help="A JSON file of labels and the names that replace them, such as "
+            '{"PER": "person"}.',
             show_default=False,
         ),
     ] = None,
@@ -264,6 +274,7 @@ def convert(
         tokenizer=tokenizer,
         to=to,
         write_options=_write_options(output_format, labels),
+        label_names=None if label_names is None else read_label_names(label_names),
         progress=progress_bar("documents"),
     )
     print_summary(counts, output, to, tokenizer)

@@ -1,6 +1,6 @@
 """Conversion of a corpus from one format to another, by way of Docs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -26,6 +26,7 @@ from .documents import (
 )
 from .forms import get_converter, get_writer
 from .forms.files import rereadable
+from .label_names import rename_labels
 from .tokenizer import make_fine_tokenizer
 
 TOKENIZERS = ("blank", "fine")
@@ -41,6 +42,7 @@ def convert_file(
     tokenizer: str = "blank",
     to: str = "docbin",
     write_options: WriteOptions | None = None,
+    label_names: Mapping[str, str] | None = None,
     progress: Callable[[Iterable[Doc]], Iterable[Doc]] | None = None,
 ) -> ConversionCounts:
     """Convert a corpus from one format to another. The output is written atomically.
@@ -55,6 +57,7 @@ def convert_file(
     to (str): The corpus format of the output.
     write_options (WriteOptions | None): Options for writing. The `spans_key` of
         `options` replaces theirs.
+    label_names (Mapping[str, str] | None): Names that replace the labels of the source.
     progress (Callable[[Iterable[Doc]], Iterable[Doc]] | None): Wraps the stream of
         documents.
     RETURNS (ConversionCounts): The counts, which include what the output can't
@@ -67,7 +70,8 @@ def convert_file(
     writer = get_writer(to)
     maker = DocMaker(options.lang, options.spans_key, tokenizer)
     with rereadable(source) as path:
-        docs = maker(read_chosen(converter, path, options))
+        texts = read_chosen(converter, path, options)
+        docs = maker(rename_labels(texts, label_names) if label_names else texts)
         # Reading the first document reports an unreadable source before the output
         # exists.
         first = next(docs, None)

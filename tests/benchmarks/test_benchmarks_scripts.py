@@ -7,6 +7,7 @@ import pytest
 import spacy
 from component_cases import trained_pipeline
 from gguf_cases import write_gguf
+from spacy.tokens import DocBin
 from thinc.api import Config
 from training_cases import TEXTS, make_config, write_config, write_corpus
 
@@ -144,3 +145,24 @@ def test_zero_shot_labels(run_script, tmp_path):
         "plain seen F 40.0 P 33.3 R 50.0 (8 spans of 2 labels)",
         "plain unseen F 0.0 P 0.0 R 0.0 (2 spans of 1 labels)",
     ]
+
+
+def test_crossner_corpora(run_script, tmp_path):
+    folder = tmp_path / "crossner" / "ai"
+    folder.mkdir(parents=True)
+    for part in ("train", "dev", "test"):
+        text = "Perl\tB-programlang\nat\tO\nNeurIPS\tB-conference\n"
+        (folder / f"{part}.txt").write_text(text, encoding="utf-8")
+    output = tmp_path / "corpus"
+    with pytest.warns(UserWarning, match="W522"):
+        lines = run_script(
+            "crossner_corpora", tmp_path / "crossner", output, "--domains", "ai"
+        )
+    assert lines == ["ai: 6 spans"]
+    [doc] = (
+        DocBin().from_disk(output / "ai-dev.spacy").get_docs(spacy.blank("en").vocab)
+    )
+    found = [(span.text, span.label_) for span in doc.spans["sc"]]
+    assert found == [("Perl", "programming language"), ("NeurIPS", "conference")]
+    labels = json.loads((output / "ai-labels.json").read_text(encoding="utf-8"))
+    assert labels["programming language"].startswith("A programming language")

@@ -51,8 +51,8 @@ def test_own_data(script, folder, tiny_base, monkeypatch):
     monkeypatch.setenv("GENNER_NOTEBOOK_BUDGET", "--steps 1")
     printed = outputs(script.execute(folder / "own_data.ipynb", folder))
     assert "Traceback" not in printed and "✘" not in printed
-    assert "of 15 corrected" in printed
-    assert "first f 0." in printed and "second f 0." in printed
+    assert "of 60 corrected" in printed
+    assert "found by both" in printed and "95 % interval" in printed
 
 
 def test_a_notebook_whose_cell_fails_is_not_changed(script, tmp_path):

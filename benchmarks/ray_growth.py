@@ -11,7 +11,7 @@ a saved pipeline.
 
     python benchmarks/ray_growth.py --sizes 2000 20000 100000
     python benchmarks/ray_growth.py --sizes 2000 20000 100000 --rules
-    python benchmarks/ray_growth.py --sizes 2000 --part-size 100 --single \
+    python benchmarks/ray_growth.py --sizes 2000 --part-size 100 --single \\
         --model training/demo/model-best
 """
 

@@ -1,6 +1,6 @@
 """Compare a tuned adapter behind a server with the same adapter in this process.
 
-    python benchmarks/served_adapter.py PIPELINE DATA.spacy --adapter EXPORT \
+    python benchmarks/served_adapter.py PIPELINE DATA.spacy --adapter EXPORT \\
         --name MODEL --url http://127.0.0.1:8080/v1
 
 The server must be running. A document agrees if its spans are the same. For those that

@@ -62,8 +62,8 @@ It was trained on {count} corpora with label sets that change from batch to batc
 
 ## Scores
 
-CrossNER, whose labels and texts are not a part of training. F1 of exact spans and
-labels, in percent; {size}.
+CrossNER, whose texts are not a part of training. Many of its label names are. F1 of
+exact spans and labels, in percent; {size}.
 
 {scores}
 
@@ -74,11 +74,11 @@ labels, in percent; {size}.
 - {english:.0f} % of the training data is in English. Other languages have one to three
   corpora each.
 - Its scores are lower than those of models with several hundred million parameters that
-  were trained for this task for days. Adapt it to your own labels with a few hundred
-  sentences (`genner init-config --start universal`).
+  were trained for this task for days. Adapt it to your own labels with a few dozen
+  sentences or more (`genner init-config --start universal`).
 - Its probabilities are not calibrated for labels that it has not seen.
 
-## Licence
+## License
 
 The adapter is offered under CC BY-SA 4.0. It is a derivative of Gemma, so that the
 Gemma Terms of Use apply as well (see NOTICE). The texts and annotations of the corpora

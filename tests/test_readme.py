@@ -29,6 +29,7 @@ CHECKED = [
     "pip install torch",
     "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu",
     "genner app universal",
+    "genner annotate hikes/model/model-best texts.txt spans.jsonl",
     "genner app hikes/model/model-best --corpus spans.jsonl",
     "make demo",
     "make test",

@@ -109,7 +109,7 @@ def memorisation(
     seed: Seed = 0,
     fresh: Fresh = False,
 ) -> None:
-    """Find out whether a tuned model recognises entities or has memorised them.
+    """Find out whether a tuned model recognizes entities or has memorized them.
 
     Four more pipelines are trained with the settings of MODEL on the same texts: with
     labels without definitions; with letters as labels, with and without definitions;

@@ -63,7 +63,7 @@ def tune_decoding(
     pipe = find_component(nlp, model)
     _check_tunable(pipe, model)
     engine, decoder = pipe.predictor.engine(), pipe.decoder
-    # The pipeline tokenises the texts, and one that it refuses fails alone.
+    # The pipeline tokenizes the texts, and one that it refuses fails alone.
     corpus = SampledCorpus(data, limit=limit, seed=seed)
     docs = list(corpus.read_docbin(nlp.vocab, [data]))
     check_gold(docs, pipe.key)

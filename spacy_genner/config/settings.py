@@ -244,7 +244,7 @@ class WindowSettings(Settings):
     )
     overlap: WindowTokens = Field(
         64,
-        description="Approximate number of model tokens that two neighbouring windows "
+        description="Approximate number of model tokens that two neighboring windows "
         "of a unit share: from 0 to below `max_tokens`.",
     )
 

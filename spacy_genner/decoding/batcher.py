@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 # one. `MIN_DRAFT_LIMIT` tokens are always allowed.
 DRAFT_GROWTH = 4
 MIN_DRAFT_LIMIT = 64
-# Even of the longest texts, this many are decoded together if rows share the prefix,
-# unless there is no room for that many rows of `MIN_ROW_TOKENS` tokens.
+# At least this many texts are decoded together, however long they are, if rows share
+# the prefix and there is room for that many rows of `MIN_ROW_TOKENS` tokens.
 MIN_ROWS = 4
 MIN_ROW_TOKENS = 256
 
@@ -203,7 +203,7 @@ class ActiveSequence:
         return [*self.pending, *self.draft_ids[: len(self.draft_states) - 1]]
 
     def write_draft(self, pass_cost: float) -> None:
-        """Draft the rest of the output, a part of it, or nothing.
+        """Draft the rest of the output, possibly only a part of it or nothing.
 
         pass_cost (float): The cost of one more pass, in tokens.
         """
@@ -382,7 +382,7 @@ class ContinuousBatcher:
         for sequence, own_points, own_hidden in zip(
             self._sequences, points, hidden, strict=True
         ):
-            # The hidden state of the last pending token decides on the first drafted.
+            # The last pending token predicts the first drafted one.
             offset = len(sequence.pending) - 1
             for index, state in own_points:
                 states.append(own_hidden[offset + index])

@@ -91,8 +91,7 @@ class DocSpansDrafter(HeadDrafter):
         return None if group is None else list(group)
 
 
-# Beyond this, the bias decides anyway. Much larger ones are infinite in float32, so
-# that scores would be no numbers.
+# A larger bias would change no choice, and could overflow float32 and make scores NaN.
 MAX_BIAS = 1000.0
 
 

@@ -21,11 +21,12 @@ from ..grammar.base import WordSpan
 from ..grammar.inline import CLOSE, COPY, OPEN, UNLABELLED
 from ..grammar.json import LABEL, LIST, TEXT
 
-# The probability that the model writes what is drafted, where nothing is known: for a
-# copied token, and for the markup of a span.
+# The default probability that a drafted token is the model's choice, for a copied token
+# and for the markup of a span.
 COPY_CERTAINTY = 0.97
 SPAN_CERTAINTY = 0.7
-# A choice that the model made behind a wrong token may change with that token.
+# The certainty of a choice that the model made after a wrong token is multiplied by
+# this: it may change once that token is corrected.
 BEHIND_WRONG = 0.97
 
 
@@ -75,11 +76,11 @@ class Draft(Protocol):
     def write(
         self, state: Any, pass_cost: float = math.inf, /
     ) -> tuple[list[int], list[Any]]:
-        """Draft the rest of the output, or as much of it as pays.
+        """Draft the rest of the output, or the part that is worth verifying.
 
         state (State): The state after the accepted output.
         pass_cost (float): The cost of one more pass, in tokens. The higher it is, the
-            further the draft goes behind uncertain tokens.
+            further the draft goes past uncertain tokens.
         RETURNS (tuple[list[int], list[State]]): The token ids; and the state before
             each of them, followed by that after the last if the output does not end
             with the draft.
@@ -149,10 +150,10 @@ class DraftStep(NamedTuple):
 class DraftLength:
     """Decides how far a draft goes.
 
-    A token of a draft is of use if all tokens before it are right. A draft of n tokens
-    of which A are expected to be of use costs n + c, with the cost c of a pass. It goes
-    on while the next token is of use with a probability of at least A / (n + c).
-    Further tokens would only lower the yield.
+    A drafted token is useful if it and all tokens before it are right. A draft of n
+    tokens, of which A are expected to be useful, costs n + c, where c is the cost of a
+    pass. It goes on while the next token is useful with a probability of at least
+    A / (n + c): further tokens would lower the yield.
 
     pass_cost (float): The cost of a pass, in tokens.
     """
@@ -163,9 +164,9 @@ class DraftLength:
         self._right = 1.0
 
     def pays(self, certainty: float) -> bool:
-        """Add a token that the model chooses, unless the draft should end before it.
+        """Take the next token into account, unless the draft should end before it.
 
-        certainty (float): The probability that it is right.
+        certainty (float): The probability that the token is right if all before it are.
         RETURNS (bool): Whether the draft goes on.
         """
         right = self._right * certainty
@@ -373,10 +374,10 @@ class InlineDraft:
                 )
 
     def _extend(self, span: ExpectedSpan, word: int, size: int) -> None:
-        """Move the end of a span behind a boundary at which the model did not close it.
+        """Move the end of a span past a boundary at which the model did not close it.
 
-        An end that was wrong twice is left to the model: proposed again and again, it
-        would cost one pass for each word of a long span.
+        After two wrong ends the end is left to the model. Otherwise a long span would
+        cost a pass for each of its words.
         """
         if self._proposer is None or span.extended or word >= size:
             span.end = None

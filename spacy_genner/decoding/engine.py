@@ -48,7 +48,8 @@ class BatchCache:
     ) -> list[Tensor]:
         """Run new tokens of some rows.
 
-        A start before the end of a row takes the tokens from there on back.
+        If a start lies before the end of a row, the tokens from there on are removed
+        from the cache first.
 
         rows (Sequence[int]): The indices of the rows.
         ids (Sequence[Sequence[int]]): The ids of the new tokens of each row, at least

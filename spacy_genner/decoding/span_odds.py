@@ -1,7 +1,7 @@
 """The draft head's opinion of the choices in an inline output.
 
 The language model chooses tag by tag, and the draft head scores whole spans. `SpanOdds`
-expresses the head's scores as log-odds of opening, closing and labelling a span. They
+expresses the head's scores as log-odds of opening, closing and labeling a span. They
 are added, with a weight, to the logits of the language model: a product of experts
 (Hinton, "Training Products of Experts by Minimizing Contrastive Divergence", 2002). The
 two see a text differently: the head judges each span for itself, so spans inside others
@@ -28,7 +28,7 @@ from ..grammar.inline import CLOSE, COPY, InlineState, OpenSpan, Position, TrieN
 if TYPE_CHECKING:
     from ..models.draft_head import HeadSpanProposer
 
-# No opinion exceeds these log-odds.
+# Log-odds of spans are cut off at this value.
 LIMIT = 9.0
 
 
@@ -53,8 +53,8 @@ class SpanOdds:
 
         state (InlineState): The state of the grammar.
         RETURNS (list[float]): One number for each of the state's `choices`: 0 for
-            copying, and wherever the output has several readings or gets them. Inside
-            a tag, only the differences between choices have a meaning.
+            copying, and wherever the output, or the output with that choice, has
+            several readings. Inside a tag, only differences between choices count.
         """
         if not state.has_one_reading:
             return [0.0] * len(state.choices)

@@ -117,7 +117,7 @@ class Mentions:
     """The annotated mentions of a corpus: texts with their labels.
 
     Case is significant: `Apple` and `apple` are two mentions. White space is
-    normalised, so that a mention broken over two lines equals the same mention on one
+    normalized, so that a mention broken over two lines equals the same mention on one
     line.
 
     mentions (Iterable[tuple[str, str]]): Pairs of text and label.

@@ -36,8 +36,9 @@ def describe_pipeline(nlp: Language, name: str, key: str) -> dict[str, Any]:
     key (str): The key of the span group that is scored.
     RETURNS (dict[str, Any]): `name`, `version`, `lang`, `components` and `spans_key`,
         and `training`, the facts that training left in the pipeline's metadata. With a
-        component that writes the group, also its `component`, `labels`, `base` and
-        settings, and `adapter` with the settings of the adapter and, for a saved
+        component that writes the group, also its `component`, `labels`, `base`,
+        settings, and `start`, the adapter that training started from, if there was one;
+        and `adapter` with the settings of the adapter and, for a saved
         pipeline, its size in `bytes`.
     """
     found: dict[str, Any] = {
@@ -65,6 +66,8 @@ def describe_pipeline(nlp: Language, name: str, key: str) -> dict[str, Any]:
     model = config.get("model", {})
     if "name" in model:
         found["base"] = str(model["name"])
+    if model.get("adapter"):
+        found["start"] = str(model["adapter"])
     found |= {name: model[name] for name in _MODEL_SETTINGS if model.get(name)}
     if isinstance(model.get("lora"), Mapping):
         found["adapter"] = dict(model["lora"])

@@ -43,7 +43,7 @@ def annotate(
     """Run a pipeline over the texts of reference documents. A document with a label set
     of its own (`doc._.genner_labels`) is annotated with that.
 
-    nlp (Language): The pipeline. It tokenises the texts itself, as in production.
+    nlp (Language): The pipeline. It tokenizes the texts itself, as in production.
     docs (Iterable[Doc]): The reference documents.
     key (str): The key of the span group, in the reference and in the prediction.
     batch_size (int | None): The batch size. Defaults to that of the pipeline.

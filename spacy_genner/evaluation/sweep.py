@@ -1,7 +1,7 @@
 """A sweep: trained pipelines over a grid of settings, scored and compared.
 
 A recipe is one choice of the settings that a sweep varies, and a run is a recipe with a
-seed. This module makes the runs and their configs, scores a trained run, and summarises
+seed. This module makes the runs and their configs, scores a trained run, and summarizes
 the rows of all runs. `genner sweep` trains them.
 
 Recipes are compared by their scores on the development data. The test data is for the

@@ -182,7 +182,7 @@ def _in_order_of(
 
 def _permutations(reader: Any, architecture: str, rows: int) -> Iterator[Any]:
     """The orders of the rows of queries and keys in the files of some architectures,
-    which rotate neighbouring rows instead of the halves of a head."""
+    which rotate neighboring rows instead of the halves of a head."""
     for key in ("head_count", "head_count_kv"):
         heads = _value(reader, f"{architecture}.attention.{key}")
         if isinstance(heads, int) and heads > 0 and rows % (2 * heads) == 0:

@@ -16,7 +16,7 @@ from spacy.language import Language
 from .. import __version__
 from ..errors import Errors
 from ..evaluation.card import describe_pipeline
-from .licenses import base_license, hub_base
+from .licenses import base_license, hub_base, source_name, start_license
 from .markdown import plain, render
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ TAGS = (
 )
 LIBRARY = "spacy"
 _TASK = "token-classification"
-# Identifiers of the hub. Any other licence has the identifier "other" and a name.
+# Identifiers of the hub. Any other license has the identifier "other" and a name.
 _HUB_LICENSES = frozenset(
     "mit apache-2.0 bsd bsd-2-clause bsd-3-clause cc0-1.0 cc cc-by-2.0 cc-by-3.0 "
     "cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 "
@@ -108,9 +108,11 @@ def make_card(
         "scores": None if scores is None else _score_table(scores, info),
         "data": [*_data_rows(training, scores)],
         "settings": [*_settings(nlp, facts, scores)],
-        "base": _base_name(base),
+        "base": source_name(base),
         "hub_base": hub_base(base),
         "license": license,
+        "start": source_name(facts.get("start", "")),
+        "start_license": start_license(facts.get("start")),
         "limits": [*_limits(nlp, facts, scores)],
     }
     identifier, license_name = _license_id(info.license or license.id)
@@ -233,15 +235,8 @@ def _language(nlp: Language) -> str:
     return f"{name} ({nlp.lang})"
 
 
-def _base_name(base: str) -> str:
-    """The name of a base without the path of a folder, which is private."""
-    if base.startswith("pip:") or hub_base(base):
-        return base
-    return re.split(r"[\\/]", base.rstrip("\\/"))[-1]
-
-
 def _license_id(license: str | None) -> tuple[str | None, str | None]:
-    """The identifier of a licence on the hub, and the name of one that it lacks."""
+    """The identifier of a license on the hub, and the name of one that it lacks."""
     if license is None:
         return None, None
     identifier = license.strip().lower()
@@ -322,7 +317,9 @@ def _settings(
     """The rows on model and training."""
     if facts.get("base"):
         revision = f", revision {facts['revision']}" if facts.get("revision") else ""
-        yield "Base", f"{_base_name(facts['base'])}{revision}"
+        yield "Base", f"{source_name(facts['base'])}{revision}"
+    if facts.get("start"):
+        yield "Training started from", source_name(facts["start"])
     adapter = facts.get("adapter")
     if adapter:
         modules = adapter.get("target_modules")

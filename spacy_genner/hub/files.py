@@ -89,6 +89,16 @@ class PipelineFiles:
         }
 
     @property
+    def starts(self) -> list[str]:
+        """The adapters that training started from, without those of new adapters."""
+        found = (
+            settings.get("model", {}).get("adapter")
+            for settings in self.config["components"].values()
+            if settings.get("factory") == FACTORY
+        )
+        return list(dict.fromkeys(str(adapter) for adapter in found if adapter))
+
+    @property
     def local_bases(self) -> dict[str, str]:
         """The generative components whose bases others can't get."""
         return {

@@ -1,8 +1,10 @@
-"""The licences of base models, and what they ask of those who share an adapter."""
+"""The licenses of base models and of adapters that training started from, and what they
+ask of those who share the result."""
 
 import re
 from typing import NamedTuple
 
+from ..models.adapter_source import UNIVERSAL
 from ..models.base_model import is_pip_name
 from ..models.gguf_files import is_gguf_name, parse_hub_file
 
@@ -24,13 +26,13 @@ GEMMA_NOTICE = (
 )
 
 
-class BaseLicense(NamedTuple):
-    """The licence of a base model.
+class SourceLicense(NamedTuple):
+    """The license of a base model, or of an adapter that training started from.
 
     id (str | None): The identifier of the hub. None if it is unknown.
     name (str): The name, for readers.
     url (str | None): The page with the text.
-    terms (str): What applies to an adapter of the base, for readers. May be empty.
+    terms (str): What applies to an adapter trained on it, for readers. May be empty.
     notice (str | None): The text that every copy must contain, in the file NOTICE.
     """
 
@@ -55,15 +57,26 @@ def hub_base(name: str) -> str | None:
     return name if not is_pip_name(name) and _HUB_ID.fullmatch(name) else None
 
 
-def base_license(name: str) -> BaseLicense:
-    """Get the licence of a base model by its name.
+def source_name(name: str) -> str:
+    """Get the name of a base or an adapter for readers.
 
     name (str): The name in the config.
-    RETURNS (BaseLicense): The licence. The families Gemma and Llama are known. For
+    RETURNS (str): The name. Of a folder only the last part, as its path is private.
+    """
+    if name.startswith("pip:") or hub_base(name):
+        return name
+    return re.split(r"[\\/]", name.rstrip("\\/"))[-1]
+
+
+def base_license(name: str) -> SourceLicense:
+    """Get the license of a base model by its name.
+
+    name (str): The name in the config.
+    RETURNS (SourceLicense): The license. The families Gemma and Llama are known. For
         others it says where to look.
     """
     if _GEMMA.search(name) and not _LATER_GEMMA.search(name):
-        return BaseLicense(
+        return SourceLicense(
             "gemma",
             "Gemma Terms of Use",
             "https://ai.google.dev/gemma/terms",
@@ -76,7 +89,7 @@ def base_license(name: str) -> BaseLicense:
     found = _LLAMA.search(name)
     if found is not None:
         version = found[1]
-        return BaseLicense(
+        return SourceLicense(
             f"llama{version}",
             f"Llama {version} Community License",
             "https://www.llama.com/llama-downloads/",
@@ -86,10 +99,42 @@ def base_license(name: str) -> BaseLicense:
             "Copyright © Meta Platforms, Inc. All Rights Reserved.",
         )
     where = hub_base(name)
-    return BaseLicense(
+    return SourceLicense(
         None,
         "the license of the base",
         None if where is None else f"https://huggingface.co/{where}",
         "The license of the base applies to its weights, which are not part of this "
         "pipeline, and may apply to adapters of it.",
+    )
+
+
+def start_license(adapter: str | None) -> SourceLicense | None:
+    """Get the license of the adapter that training started from.
+
+    adapter (str | None): The setting `model.adapter`: "universal", a folder or a name
+        on the hub. None or empty for a new adapter.
+    RETURNS (SourceLicense | None): The license. That of the universal adapter is known;
+        for others it says where to look. None for a new adapter.
+    """
+    if not adapter:
+        return None
+    if adapter == UNIVERSAL:
+        return SourceLicense(
+            "cc-by-sa-4.0",
+            "CC BY-SA 4.0",
+            "https://creativecommons.org/licenses/by-sa/4.0/",
+            "An adapter trained from it is adapted material in the sense of this "
+            "license: whoever shares it names spacy-genner as the source and shares "
+            "it under the same license. The card of the universal adapter in "
+            "spacy-genner lists the corpora that it was trained on.",
+            "The adapter of this pipeline was trained from the universal adapter of "
+            "spacy-genner, which is licensed under CC BY-SA 4.0 "
+            "(creativecommons.org/licenses/by-sa/4.0), and differs from it.",
+        )
+    where = hub_base(adapter)
+    return SourceLicense(
+        None,
+        "a license of its own",
+        None if where is None else f"https://huggingface.co/{where}",
+        "Its license may apply to adapters that were trained from it.",
     )

@@ -1,4 +1,4 @@
-"""Python packages of pipelines: spaCy's `package`, with a model card, licences and the
+"""Python packages of pipelines: spaCy's `package`, with a model card, licenses and the
 scores of an evaluation."""
 
 import re
@@ -20,8 +20,15 @@ from ..errors import Errors, Warnings, warn
 from ..io import copy_folder, parse_json, read_text, replaced_folder, write_json
 from ..pipeline.loading import find_spans_key, load_pipeline
 from .card import CardInfo, make_card
-from .files import CARD, META, check_secrets, machine_paths, read_pipeline
-from .licenses import base_license
+from .files import (
+    CARD,
+    META,
+    PipelineFiles,
+    check_secrets,
+    machine_paths,
+    read_pipeline,
+)
+from .licenses import base_license, source_name, start_license
 
 BUILDS = ("wheel", "sdist", "none")
 _NAME = re.compile(r"[A-Za-z](?:\w*[A-Za-z0-9])?", re.ASCII)
@@ -120,7 +127,7 @@ def make_package(
         (data / CARD).write_text(str(card), encoding="utf8")
         if license_text is not None:
             (data / "LICENSE").write_text(license_text, encoding="utf8")
-        _write_notices(data, pipeline.components, info)
+        _write_notices(data, pipeline, info)
         meta = {**pipeline.meta, "name": name, "version": version}
         write_json(
             data / META,
@@ -182,13 +189,19 @@ def _warn(
         warn(Warnings.W904.format(found=found))
 
 
-def _write_notices(data: Path, components: Mapping[str, str], info: CardInfo) -> None:
-    """Write the licences of the sources, and the notices that copies must contain."""
+def _write_notices(data: Path, pipeline: PipelineFiles, info: CardInfo) -> None:
+    """Write the licenses of the sources, and the notices that copies must contain."""
     notices, sources = [], []
-    for base in dict.fromkeys(filter(None, components.values())):
-        found = base_license(base)
+    bases = dict.fromkeys(filter(None, pipeline.components.values()))
+    licenses = [(f"Base model {base}", base_license(base)) for base in bases]
+    for start in pipeline.starts:
+        found = start_license(start)
+        if found is not None:
+            name = f"Adapter that training started from, {source_name(start)}"
+            licenses.append((name, found))
+    for source, found in licenses:
         where = f" ({found.url})" if found.url else ""
-        sources.append(f"Base model {base}: {found.name}{where}. {found.terms}".strip())
+        sources.append(f"{source}: {found.name}{where}. {found.terms}".strip())
         if found.notice:
             notices.append(found.notice)
     if info.data_name or info.data_license:

@@ -516,8 +516,8 @@ class ConstrainedGenerator:
     def _complete_group(
         self, predictor: LocalPredictor, engine: "Engine", prompts: list[Prompt]
     ) -> list[Completion]:
-        """Complete prompts together, or each alone if that fails, so that the failure
-        of one is its own."""
+        """Complete prompts together, or each alone if that fails, so that one
+        that fails does not affect the others."""
         made: dict[int, Completion] = {}
         sources: dict[int, Source] = {}
         tasks: dict[int, DecodingTask] = {}

@@ -64,7 +64,7 @@ class Shards:
 def shards_of(doc: Doc, around: Sequence[str], limit: int | None) -> Shards:
     """Cut a document whose prompt would be too long.
 
-    If the Doc has sentence boundaries, neighbouring sentences share a window as long as
+    If the Doc has sentence boundaries, neighboring sentences share a window as long as
     they fit. A sentence that is too long, or a document without sentences, is cut into
     windows that overlap. Each span is decided on by the window whose centre is nearest,
     so that no span is cut.
@@ -96,7 +96,7 @@ def shards_of(doc: Doc, around: Sequence[str], limit: int | None) -> Shards:
 def _group_sentences(
     sentences: list[tuple[int, int]], sizes: list[int], room: int
 ) -> list[tuple[int, int]]:
-    """Group neighbouring sentences as long as there is room."""
+    """Group neighboring sentences as long as there is room."""
     groups: list[tuple[int, int]] = []
     used = 0
     for start, end in sentences:

@@ -114,7 +114,7 @@ class AdapterFiles:
         return files
 
     def with_base(self, name: str) -> "AdapterFiles":
-        """Name another place of the base.
+        """Set another location of the base in the config of the adapter.
 
         name (str): The folder or the name of the base.
         RETURNS (AdapterFiles): The same adapter for that base.

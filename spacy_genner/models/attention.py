@@ -157,7 +157,7 @@ class Block(NamedTuple):
 def _block_cuts(lengths: Sequence[int], first: int, last: int) -> list[int]:
     """Choose where to cut a range of columns into blocks, greedily from the best cut.
 
-    A cut is worth the padding that it saves, less the overhead of one more block.
+    The gain of a cut is the padding that it saves, less the cost of one more block.
 
     lengths (Sequence[int]): The lengths of the rows, in ascending order.
     first (int): The first column.

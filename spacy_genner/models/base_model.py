@@ -60,8 +60,8 @@ _CONTROL_TOKEN_SETTINGS = ("_token", "_special_tokens")
 _CHAT_TEMPLATE = "chat_template.jinja"
 
 # torch and oneDNN each cache up to 1,024 prepared products by shape, of up to 0.6 MB
-# each. Sentences of all lengths yield new shapes at every pass, which hardly occur
-# again; the shapes of one pass fit into this many entries.
+# each. Sentences of all lengths yield new shapes at every pass, which rarely recur.
+# This many entries hold the shapes of one pass.
 ONEDNN_CACHE_CAPACITY = 128
 ONEDNN_CACHE_VARIABLES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 

@@ -158,8 +158,10 @@ class NewTokens:
 class Block(NamedTuple):
     """The new tokens in a range of columns, padded, and the keys that they attend to.
 
+    A place is a cell of the padded block.
+
     tokens (Tensor): The index of each place's token, shape (rows * columns,). A place
-        without a token has the index of another one.
+        of padding repeats the index of another one.
     places (Tensor): The places with a token, shape (tokens,).
     targets (Tensor): The index of the token at each of these places.
     rows (Tensor): The rows in the cache, shape (rows,).

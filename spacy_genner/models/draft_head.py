@@ -32,8 +32,8 @@ RANK = 64
 MAX_SPAN_LENGTH = 64
 # The log-odds of every candidate before training: about one in a thousand is a span.
 INITIAL_LOGIT = -7.0
-# Weights are stored smaller than they are used by this factor. An optimizer with the
-# learning rate of an adapter then moves them as fast as a new layer needs.
+# Stored weights are smaller than effective ones by this factor, so that the learning
+# rate of an adapter trains the new head fast enough.
 WEIGHT_SCALE = 10.0
 # The minimum weight of a batch in the running statistics of the hidden states.
 MOMENTUM = 0.02
@@ -104,7 +104,7 @@ class DraftHead(nn.Module):
         hidden (Tensor): The hidden state of each word, shape (words, width).
         RETURNS (tuple[Tensor, Tensor]): Shape (words, rank) each.
         """
-        # Some dimensions of a language model are hundreds of times as wide as others.
+        # Some dimensions of hidden states vary hundreds of times more than others.
         centred = hidden.to(self.mean.dtype) - self.mean
         scaled = centred * (self.variance + 1e-6).rsqrt()
         mixed = self._mixed(scaled.clamp(-10.0, 10.0)) * WEIGHT_SCALE

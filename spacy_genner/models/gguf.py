@@ -63,7 +63,7 @@ _CHUNK = 1 << 22
 class PackageGGUF:
     """The GGUF weights of an installed package.
 
-    package (str): The normalised name of the package.
+    package (str): The normalized name of the package.
     version (str): The installed version.
     file (str): The name of the GGUF file.
     parts (tuple[Path, ...]): The files that make up the GGUF file, in order.

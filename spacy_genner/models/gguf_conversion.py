@@ -143,7 +143,7 @@ def _gguf_errors(name: str) -> Iterator[None]:
     of this project pass."""
     try:
         yield
-    # gguf raises NotImplementedError for a quantisation that it can't read.
+    # gguf raises NotImplementedError for a quantization that it can't read.
     except (
         ValueError,
         LookupError,

@@ -120,7 +120,7 @@ def _correct_plain(
     """Settings of the families of Llama and Qwen."""
     if settings.head_dim != settings.hidden_per_head or hasattr(config, "head_dim"):
         config.head_dim = settings.head_dim
-    # Without a number of its own, each head has keys and values.
+    # Without a count for keys and values, it is that of the queries.
     heads = settings.get("attention.head_count")
     config.num_key_value_heads = settings.get("attention.head_count_kv", heads)
     config.rope_parameters = settings.rope(name)
@@ -148,7 +148,7 @@ def _llama3_rope(
     found = {
         **parameters,
         "rope_type": "llama3",
-        # The longest waves have the whole factor.
+        # The lowest frequencies are scaled by the whole factor.
         "factor": float(round(max(factors), 3)),
         "low_freq_factor": 1.0,
         "high_freq_factor": 4.0,

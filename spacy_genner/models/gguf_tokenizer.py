@@ -152,7 +152,7 @@ def _set_sentencepiece(backend: "Tokenizer", prefix: bool) -> None:
 
 def _add_runs_of_spaces(backend: "Tokenizer", reader: Any) -> None:
     """Add the tokens of several spaces, which Gemma's tokenizer matches before it
-    normalises a text. The file has them with other characters."""
+    normalizes a text. The file has them with other characters."""
     from tokenizers import AddedToken
 
     kinds, tokens = (

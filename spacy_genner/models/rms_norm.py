@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 # The attribute names that transformers' norm classes use for epsilon.
 _EPS_NAMES = ("eps", "variance_epsilon")
-# The number of values that are normalised at a time on a CPU: half a megabyte in
+# The number of values that are normalized at a time on a CPU: half a megabyte in
 # float32.
 PART_SIZE = 2**17
 

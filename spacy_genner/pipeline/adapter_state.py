@@ -54,7 +54,8 @@ def fit_adapter_state(
     checksum: str,
     labels: dict[str, str],
 ) -> ComponentState:
-    """Fit the state of an adapter to a component with a base of its own.
+    """Check that an adapter fits the base of a component, and complete its state with
+    the labels of the component if it takes any labels.
 
     saved (ComponentState): The state that the adapter was saved with.
     adapter (str): The name of the adapter, for the message.

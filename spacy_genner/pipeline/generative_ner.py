@@ -185,7 +185,8 @@ class GenerativeNER(TrainablePipe):
         self._configured_state = self._state
         self._sentences_by: str | None = None
         # Whether training has begun, whether the labels are those of a saved component,
-        # and whether W407 was issued.
+        # and whether the warnings about a high learning rate, an untrained adapter and
+        # fixed labels were issued.
         self._is_training = False
         self._is_loaded = False
         self._warned_rate = False
@@ -521,8 +522,8 @@ class GenerativeNER(TrainablePipe):
     def _predict_with_adapter(
         self, name: str | None, docs: list[Doc]
     ) -> list[Prediction]:
-        """Predict for documents that name one adapter. One that can't be loaded is the
-        failure of its own documents."""
+        """Predict for documents that name one adapter. If it can't be loaded, only
+        these documents fail."""
         if name is None:
             return self._predict_with_labels(docs)
         try:
@@ -540,8 +541,8 @@ class GenerativeNER(TrainablePipe):
     def _predict_with_label_set(
         self, labels: LabelSet | None, docs: list[Doc]
     ) -> list[Prediction]:
-        """Predict for documents with one label set. One that can't be used is the
-        failure of its own documents."""
+        """Predict for documents with one label set. If it can't be used, only these
+        documents fail."""
         if labels is None:
             self._check_has_labels()
         if not any(map(len, docs)):
@@ -820,7 +821,7 @@ class GenerativeNER(TrainablePipe):
                 check_labels(examples[index].reference, self.key, self.labels, message)
         sequences: list[TrainingSequence] = []
         if method == "update" and self._state.score_map is not None:
-            # The scores of other weights are calibrated otherwise.
+            # The calibration belongs to the old weights.
             self.score_map = None
             warn(Warnings.W922.format(name=self.name))
         if method == "update" and groups.keys() != {None}:

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 
 class LocalPredictor:
-    """Predicts with a language model of this process, and gives it its training.
+    """Predicts with a language model in this process, and provides what its training
+    needs.
 
     lm (LanguageModel): The language model. Its base is loaded here.
     config (PredictorConfig): The settings of the component.

@@ -2,9 +2,9 @@
 
 The component knows spaCy; a predictor knows a model. A registered architecture returns
 a thinc model whose shim, a `PredictorShim`, holds a language model and makes its
-predictor once labels and prompt are known. There are two implementations:
-`LocalPredictor` decodes with a model in this process, and `RemotePredictor` (in
-`llm/openai`) sends prompts to a server.
+predictor once labels and prompt are known. There are three implementations:
+`LocalPredictor` decodes with a model in this process; `RemotePredictor` and
+`TunedPredictor` (in `llm/openai`) send prompts to a server.
 """
 
 from abc import ABC, abstractmethod
@@ -68,7 +68,8 @@ class Predictor(Protocol):
     checksum: str
 
     def predict(self, docs: Sequence[Doc]) -> list[Prediction]:
-        """Predict the spans of some documents. The failure of one is its own.
+        """Predict the spans of some documents. One that fails does not affect the
+        others.
 
         docs (Sequence[Doc]): The documents. They are not changed.
         RETURNS (list[Prediction]): One prediction for each.

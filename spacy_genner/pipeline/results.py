@@ -187,7 +187,7 @@ def _shift_issue(doc: Doc, window: Window, issue: dict[str, Any]) -> dict[str, A
 
 
 def resolve_crossing(prediction: Prediction) -> None:
-    """Drop spans that cross a span of a neighbouring window with a higher score. Of
+    """Drop spans that cross a span of a neighboring window with a higher score. Of
     equal scores the later span is dropped.
 
     prediction (Prediction): Changed in place.
@@ -227,10 +227,10 @@ def resolve_crossing(prediction: Prediction) -> None:
 def limit_depth(prediction: Prediction, max_depth: int) -> None:
     """Drop spans so that no token is in more than `max_depth` spans.
 
-    A grammar limits the spans of one list and one window. Entries of the lists of
-    several labels, and of neighbouring windows, may be at the same tokens, and an
-    answer without a grammar has no limit. Spans with higher scores are kept. Of equal
-    scores the longer of the spans that start first is kept.
+    A grammar limits depth within one list and one window. Lists of several labels,
+    neighboring windows, and outputs without a grammar can exceed it together. Spans
+    with higher scores are kept; of equal scores the one that starts first, then the
+    longer one.
 
     prediction (Prediction): Changed in place. A dropped span is an issue.
     max_depth (int): The maximum number of spans over a token.

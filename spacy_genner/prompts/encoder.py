@@ -80,7 +80,7 @@ class TaskEncoder:
         self._plain = self._encode_parts(layout.around())
 
     def source(self, words: Sequence[str], spaces: Sequence[bool]) -> Source:
-        """Encode a tokenised text as the source of an output.
+        """Encode a tokenized text as the source of an output.
 
         words (Sequence[str]): The texts of the tokens.
         spaces (Sequence[bool]): Whether a single space follows each token.

@@ -81,7 +81,7 @@ class ServedModel:
         }
 
     def annotate(self, texts: Sequence[str]) -> list[Record]:
-        """Annotate texts together. The failure of one is its own.
+        """Annotate texts together. One that fails does not affect the others.
 
         texts (Sequence[str]): The texts.
         RETURNS (list[Record]): A record for each text, as `genner annotate` writes it,

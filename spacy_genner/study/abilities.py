@@ -264,7 +264,7 @@ class AbilitiesStudy:
 
 def switched_off(lm: LanguageModel) -> Any:
     """Make a network with an adapter that is switched off. Its outputs are those of the
-    base, to the bit.
+    base, bit for bit.
 
     lm (LanguageModel): The model with the adapter.
     RETURNS (PreTrainedModel): A causal language model in eval mode, on the tensors of

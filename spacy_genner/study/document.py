@@ -56,13 +56,13 @@ NAMES = {
 }
 LIMITS = """
 - **ACE 2005 and OntoNotes 5** are licensed and were not available. The study's figures
-  for them have none beside them.
+  for them have no counterpart here.
 - **CoNLL-2003** was not available. WikiGold has its four labels, but is another corpus,
   so the differences of the study on CoNLL-2003 are for orientation.
 - **Models over 1.5 billion parameters**, such as the study's eight, need a GPU; see
   [Run the study](study_run.md#the-studys-eight-models).
 - **One seed.** The intervals are those of the test documents (percentile bootstrap,
-  95 %). The variation between training runs comes on top.
+  95 %). They do not include the variation between training runs.
 - **A sample.** All models saw a part of the training data, and the test set is a
   sample, so no score is comparable with one on the whole corpus.
 """
@@ -175,7 +175,7 @@ scored.
         parts = [
             "## How far from encoder models? (RQ1)\n",
             "spaCy's `ner` and `spancat` are small networks that are trained from "
-            "scratch, without a transformer. `ner` finds no nested spans.\n",
+            "scratch, without a transformer. `ner` predicts no nested spans.\n",
         ]
         bars, said = [], []
         for corpus, found in self._scored.items():
@@ -252,7 +252,7 @@ scored.
             self._figure("formats", "F1 by output format", bars),
             _verdict(
                 " ".join(said),
-                "After this few updates the figures tell which format is learned "
+                "After so few updates the figures tell which format is learned "
                 "fastest, and not which one is best in the end. The study decodes "
                 "freely, so its means compare with the column without the grammar.",
             ),
@@ -260,7 +260,7 @@ scored.
         return "\n".join(parts)
 
     def _memorisation(self) -> str:
-        parts = ["## Recognised or memorised? (RQ3)\n"]
+        parts = ["## Recognized or memorized? (RQ3)\n"]
         shown: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
             ("Labels replaced in training and test", self._letters),
             ("Asked with other labels", self._asked),
@@ -414,7 +414,7 @@ scored.
         parts.append(
             "Switched off, the adapter "
             + (
-                "gives the answers and the log-likelihoods of the base, to the bit.\n"
+                "gives the answers and log-likelihoods of the base, bit for bit.\n"
                 if same
                 else "differs from the base in: "
                 + ", ".join(task for task, yes in equal.items() if not yes)
@@ -520,8 +520,8 @@ bootstrap; 0 for training.
             "## Time\n\n"
             + markdown_table(("corpus", "stage", "minutes"), cells)
             + f"\nTogether {total:.0f} minutes, without the scoring of the formats. "
-            f"Device: {run['device']}, {run['threads']} threads of {run['cpus']} CPUs, "
-            f"torch {run['versions']['torch']}.\n"
+            f"Device: {run['device']}, threads: {run['threads']} of {run['cpus']} "
+            f"CPUs, torch {run['versions']['torch']}.\n"
         )
 
     # Parts of sections
@@ -591,7 +591,7 @@ _RUN_HEADER = (
     "",
     "F1",
     "95 % interval",
-    "difference to the plain run",
+    "difference from the plain run",
     "95 % interval",
 )
 
@@ -622,7 +622,8 @@ def _obedience(prompt: float, habit: float) -> str:
     """What a model does whose label names are exchanged, as a part of a sentence."""
     if prompt == habit:
         return "does neither more than the other"
-    return "follows the prompt" if prompt > habit else "keeps its habit"
+    follows = prompt > habit
+    return "follows the prompt" if follows else "still uses the names of its training"
 
 
 def _verdict(says: str, cannot: str) -> str:

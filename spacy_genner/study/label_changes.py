@@ -2,7 +2,7 @@
 from text to text.
 
 If a model reads its labels and their definitions in the prompt, it follows them. If it
-has memorised the names that it was tuned on, it keeps to its habit.
+has memorized the names that it was tuned on, it keeps to its habit.
 """
 
 import random

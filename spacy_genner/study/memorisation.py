@@ -1,5 +1,5 @@
-"""The third question of the study: does a tuned model recognise entities, or has it
-memorised labels and mentions?
+"""The third question of the study: does a tuned model recognize entities, or has it
+memorized labels and mentions?
 
 A pipeline that was trained as usual, the plain run, is compared with others that were
 trained with the same settings on the same texts with other labels, and is asked with
@@ -108,9 +108,9 @@ class MemorisationStudy:
 
         RETURNS (dict[str, Any]): The summary: `name`, `seed` and the sizes of the
             corpus; `runs`, for each run the scores with their intervals and the
-            difference to the plain run; `recall`, for each kind of mention; `replaced`
-            and `kept`, the numbers of mentions of the changed texts; and `seconds`, the
-            time of each training.
+            difference from the plain run; `recall`, for each kind of mention;
+            `replaced` and `kept`, the numbers of mentions of the changed texts; and
+            `seconds`, the time of each training.
         RAISES (ValueError): The labels of the plain run have no definitions, a corpus
             is not annotated, or a result belongs to other settings.
         """

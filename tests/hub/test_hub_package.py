@@ -1,6 +1,7 @@
 """Packages of pipelines: the wheel, what it contains, and settings that are refused."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import spacy
+from spacy.util import load_config
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
@@ -69,6 +71,21 @@ def test_a_wheel_installs_and_loads(saved, scores_file, tmp_path):
     assert nlp.meta["version"] == "1.2"
     assert list(nlp.get_pipe("generative_ner").labels) == ["ORG", "GPE"]
     assert Path(nlp.path).is_relative_to(target)
+
+
+def test_the_license_of_the_universal_adapter_is_in_the_package(saved, tmp_path):
+    started = tmp_path / "started"
+    shutil.copytree(saved, started)
+    config = load_config(started / "config.cfg")
+    config["components"]["generative_ner"]["model"]["adapter"] = "universal"
+    config.to_disk(started / "config.cfg")
+    done = run(started, tmp_path / "out", "--build", "none", "--license", "mit")
+    assert done.exit_code == 0, message(done)
+    folder = tmp_path / "out" / "en_places-0.0.0"
+    sources = (folder / "LICENSES_SOURCES").read_text(encoding="utf8")
+    assert "Adapter that training started from, universal: CC BY-SA 4.0" in sources
+    notice = (folder / "en_places" / "en_places-0.0.0" / "NOTICE").read_text()
+    assert "licensed under CC BY-SA 4.0" in notice
 
 
 def test_an_existing_package_stays(saved, scores_file, tmp_path):

@@ -168,15 +168,15 @@ def test_every_figure_of_the_study_stands_beside_what_was_found(written):
 
 def test_verdicts_follow_from_the_results(written, tmp_path):
     text = written[0].read_text(encoding="utf8")
-    assert "the plain run keeps its habit (F1 " in text
+    assert "the plain run still uses the names of its training (F1 " in text
     assert "the adapter with shuffled labels follows the prompt (F1 " in text
-    assert "of the base, to the bit" in text
+    assert "of the base, bit for bit" in text
     assert "points if the answers are cut" in text
     write_results(tmp_path / "metrics", equal=False)
     StudyDocument(tmp_path / "metrics", CORPORA).write(tmp_path / "study.md")
     other = (tmp_path / "study.md").read_text(encoding="utf8")
     assert "differs from the base in: piqa." in other
-    assert "to the bit" not in other
+    assert "bit for bit" not in other
 
 
 def test_runs_that_took_another_time_differ_in_the_last_section_alone(

@@ -2,7 +2,7 @@
 
 A task keeps its data and its annotations apart. JSON-MIN has the data and the last
 answer of one annotator in one object. The names of the fields are those of the user's
-labelling config.
+labeling config.
 """
 
 import json

@@ -140,8 +140,8 @@ class RemotePredictor:
         )
 
     def predict(self, docs: Sequence[Doc]) -> list[Prediction]:
-        """Predict the spans of some documents, whose prompts are sent concurrently. The
-        failure of one document is its own.
+        """Predict the spans of some documents, whose prompts are sent concurrently. A
+        document that fails does not affect the others.
 
         docs (Sequence[Doc]): The documents. They are not changed.
         RETURNS (list[Prediction]): One prediction for each.

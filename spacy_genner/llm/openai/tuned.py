@@ -203,8 +203,8 @@ class TunedPredictor:
         self._warned_of_scores = False
 
     def predict(self, docs: Sequence[Doc]) -> list[Prediction]:
-        """Predict the spans of some documents, whose prompts are sent concurrently. The
-        failure of one document is its own.
+        """Predict the spans of some documents, whose prompts are sent concurrently. A
+        document that fails does not affect the others.
 
         docs (Sequence[Doc]): The documents. They are not changed.
         RETURNS (list[Prediction]): One prediction for each.

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from spacy.util import load_config
 
 from spacy_genner.export.half_precision import export_half_precision
-from spacy_genner.hub.licenses import GEMMA_NOTICE
 from spacy_genner.io import replaced_folder
+from spacy_genner.models.licenses import GEMMA_NOTICE
 
 # Sources of the corpora whose folders have no SOURCE.txt.
 OTHER_SOURCES = {

@@ -38,7 +38,7 @@ def export_base(
     Example:
       python -m spacy genner export-base training/demo/model-best exported
     """
-    from ..models.adapter_files import export_base as export
+    from ..export.peft import export_base as export
 
     folder = component.resolve()
     target = output or folder.with_name(folder.name + "-export")

@@ -8,7 +8,7 @@ from ..io import check_unused, expand_home, replaced_folder
 from ..models.adapter_files import AdapterFiles, read_adapter, write_adapter
 from ..pipeline.generative_ner import ADAPTER_FOLDER
 from ..pipeline.state import STATE_FILE, ComponentState
-from .served import find_component
+from .served import find_component, license_notes, read_component_config
 
 
 def export_half_precision(model: Path, output: Path) -> Path:
@@ -18,8 +18,8 @@ def export_half_precision(model: Path, output: Path) -> Path:
     them anyway. The draft head is left out, as it belongs to fixed labels.
 
     model (Path): A saved component, or a saved pipeline with one such component.
-    output (Path): A new or empty folder. It receives `genner.json` and `adapter`, and
-        can be the setting `adapter` of another model.
+    output (Path): A new or empty folder. It receives `genner.json`, `adapter` and
+        the files with licenses, and can be the setting `adapter` of another model.
     RETURNS (Path): The folder.
     RAISES (ValueError): The adapter or its state is missing or damaged, or the output
         folder is not empty.
@@ -31,11 +31,14 @@ def export_half_precision(model: Path, output: Path) -> Path:
     files = read_adapter(place / ADAPTER_FOLDER)
     state = (place / STATE_FILE).read_bytes()
     # A damaged state is found here, and not by the pipeline that takes the adapter.
-    ComponentState.from_bytes(state)
+    notes = license_notes(
+        ComponentState.from_bytes(state), read_component_config(place)
+    )
     narrow = _in_half_precision(files, place / ADAPTER_FOLDER)
     with replaced_folder(output) as fresh:
         write_adapter(narrow, fresh / ADAPTER_FOLDER)
         (fresh / STATE_FILE).write_bytes(state)
+        notes.write(fresh)
     return output
 
 

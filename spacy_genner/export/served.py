@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thinc.api import Config
+
 from ..errors import Errors
 from ..io import check_folder, expand_home, parse_json
 from ..models.adapter_files import CONFIG_FILE
+from ..models.licenses import LicenseNotes
+from ..pipeline.factory import DEFAULTS
 from ..pipeline.state import STATE_FILE, ComponentState
 
 VLLM, LLAMA_CPP = "vllm", "llama.cpp"
@@ -155,3 +159,30 @@ def _revision(place: Path) -> str | None:
     except (OSError, ValueError, AttributeError):
         return None
     return revision if isinstance(revision, str) else None
+
+
+def read_component_config(place: Path) -> dict[str, Any]:
+    """Read the config of a saved component from the pipeline that it belongs to.
+
+    place (Path): The folder of the component.
+    RETURNS (dict[str, Any]): The config. The default one if the component was saved
+        without a pipeline.
+    """
+    path = place.parent / "config.cfg"
+    config: dict[str, Any] = {}
+    if path.is_file():
+        # A config of spaCy may have variables that other blocks define.
+        blocks = Config().from_disk(path, interpolate=False).interpolate()
+        config = blocks.get("components", {}).get(place.name, {})
+    return {**DEFAULTS, **config}
+
+
+def license_notes(state: ComponentState, config: Mapping[str, Any]) -> LicenseNotes:
+    """Collect the licenses that apply to an exported adapter.
+
+    state (ComponentState): The state of the component.
+    config (Mapping[str, Any]): The config of the component.
+    RETURNS (LicenseNotes): The licenses of the base and of the adapter that training
+        started from.
+    """
+    return LicenseNotes.collect([state.base], [config["model"].get("adapter") or ""])

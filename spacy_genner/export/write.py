@@ -21,26 +21,29 @@ from ..models.adapter_files import (
     write_base,
 )
 from ..models.base_model import BaseSource
+from ..models.licenses import NOTICE_FILE, SOURCES_FILE, LicenseNotes
 from ..models.tokenization import TokenAlignedEncoder
-from ..pipeline.factory import DEFAULTS
 from ..pipeline.generative_ner import ADAPTER_FOLDER
 from ..pipeline.state import STATE_FILE
 from ..prompts.encoder import resolve_chat
 from ..prompts.examples import FirstDemonstrations
 from ..prompts.layout import OUTPUT_FACTOR
 from .gguf import F16, write_merged_gguf
+from .peft import BASE_FOLDER
 from .served import (
     LLAMA_CPP,
     TOKENIZER_FOLDER,
     VLLM,
     ServedAdapter,
     find_component,
+    license_notes,
+    read_component_config,
     read_served,
 )
 from .vllm import max_lora_rank
 
 README, SCRIPT = "README.md", "serve.sh"
-BASE_FOLDER, GGUF_FILE = "base", "model.gguf"
+GGUF_FILE = "model.gguf"
 # The default ports of vLLM and llama-server.
 PORTS = {VLLM: 8000, LLAMA_CPP: 8080}
 # Requests that llama-server answers at a time. Each has a context of its own.
@@ -68,6 +71,8 @@ class Export:
     served (ServedAdapter): What its client needs to know.
     command (str): The command that starts the server.
     component (dict[str, Any]): The config of the client's component.
+    notes (LicenseNotes): The licenses of the base and of the adapter that training
+        started from.
     readme (str): How to serve and use it.
     """
 
@@ -75,6 +80,7 @@ class Export:
     served: ServedAdapter
     command: str
     component: dict[str, Any]
+    notes: LicenseNotes
 
     @property
     def readme(self) -> str:
@@ -92,8 +98,8 @@ def export_adapter(
 
     model (Path): A saved component, or a saved pipeline with one such component.
     output (Path): A new or empty folder. It receives `genner.json`, `tokenizer`,
-        `serve.sh` and `README.md`; for vLLM also `base` and `adapter`, for llama.cpp
-        `model.gguf`.
+        `serve.sh`, `README.md` and the files with licenses; for vLLM also `base` and
+        `adapter`, for llama.cpp `model.gguf`.
     server (str): "vllm" or "llama.cpp".
     quantization (str): The dtype of matrices in the GGUF file: "f16", or "q8_0", which
         is half as large and changes some spans.
@@ -131,7 +137,8 @@ def export_adapter(
         served, context_length=_context_length(served, source, tokenizer, component)
     )
     command = serve_command(served, rank)
-    export = Export(output, served, command, _client_config(served, component))
+    notes = license_notes(served.state, component)
+    export = Export(output, served, command, _client_config(served, component), notes)
     with replaced_folder(output) as fresh:
         if server == VLLM:
             write_base(source.folder, fresh / BASE_FOLDER)
@@ -143,26 +150,11 @@ def export_adapter(
         text = json.dumps(served.to_json(), indent=2, ensure_ascii=False)
         (fresh / STATE_FILE).write_text(text + "\n", encoding="utf8")
         (fresh / README).write_text(export.readme, encoding="utf8")
+        notes.write(fresh)
         script = f'#!/bin/sh\ncd "$(dirname "$0")" || exit 1\nexec {command} "$@"\n'
         (fresh / SCRIPT).write_text(script, encoding="utf8")
         (fresh / SCRIPT).chmod(0o755)
     return export
-
-
-def read_component_config(place: Path) -> dict[str, Any]:
-    """Read the config of a saved component from the pipeline that it belongs to.
-
-    place (Path): The folder of the component.
-    RETURNS (dict[str, Any]): The config. The default one if the component was saved
-        without a pipeline.
-    """
-    path = place.parent / "config.cfg"
-    config: dict[str, Any] = {}
-    if path.is_file():
-        # A config of spaCy may have variables that other blocks define.
-        blocks = Config().from_disk(path, interpolate=False).interpolate()
-        config = blocks.get("components", {}).get(place.name, {})
-    return {**DEFAULTS, **config}
 
 
 def _write_gguf(
@@ -302,4 +294,19 @@ In the config of a pipeline:
 ```ini
 {blocks.strip()}
 ```
+
+## License
+
+{_licenses(export)}
 """
+
+
+def _licenses(export: Export) -> str:
+    """What applies to those who share the folder."""
+    kept = [f"`{SOURCES_FILE}`"] + [f"`{NOTICE_FILE}`"] * bool(export.notes.notices)
+    contained = {VLLM: f"`{BASE_FOLDER}`", LLAMA_CPP: f"`{GGUF_FILE}`"}
+    first = (
+        f"{contained[str(export.served.server)]} contains the weights of the base, so "
+        f"its license applies to this folder. Keep {' and '.join(kept)} with copies."
+    )
+    return "\n\n".join([first, *(f"- {source}" for source in export.notes.sources)])

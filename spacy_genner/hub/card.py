@@ -16,7 +16,7 @@ from spacy.language import Language
 from .. import __version__
 from ..errors import Errors
 from ..evaluation.card import describe_pipeline
-from .licenses import base_license, hub_base, source_name, start_license
+from ..models.licenses import base_license, hub_base, source_name, start_license
 from .markdown import plain, render
 
 if TYPE_CHECKING:

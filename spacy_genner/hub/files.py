@@ -19,15 +19,15 @@ from ..io import parse_json, read_text
 from ..models.adapter_files import CONFIG_FILE as ADAPTER_CONFIG
 from ..models.adapter_files import WEIGHTS_FILE
 from ..models.base_model import is_pip_name
+from ..models.licenses import NOTICE_FILE, SOURCES_FILE, hub_base
 from ..pipeline.loading import FACTORY
 from ..pipeline.state import STATE_FILE
-from .licenses import hub_base
 
 CARD = "README.md"
 CONFIG = "config.cfg"
 META = "meta.json"
 # Files beside the config that readers of a pipeline need.
-_DOCUMENTS = (CARD, "LICENSE", "LICENSES_SOURCES", "NOTICE")
+_DOCUMENTS = (CARD, "LICENSE", SOURCES_FILE, NOTICE_FILE)
 _TOKENIZER = "tokenizer"
 _VOCAB = "vocab"
 # All that a generative component saves. Base weights have other names.

@@ -18,6 +18,7 @@ from spacy.util import get_minor_version_range
 from .. import __version__
 from ..errors import Errors, Warnings, warn
 from ..io import copy_folder, parse_json, read_text, replaced_folder, write_json
+from ..models.licenses import LicenseNotes
 from ..pipeline.loading import find_spans_key, load_pipeline
 from .card import CardInfo, make_card
 from .files import (
@@ -28,7 +29,6 @@ from .files import (
     machine_paths,
     read_pipeline,
 )
-from .licenses import base_license, source_name, start_license
 
 BUILDS = ("wheel", "sdist", "none")
 _NAME = re.compile(r"[A-Za-z](?:\w*[A-Za-z0-9])?", re.ASCII)
@@ -127,7 +127,7 @@ def make_package(
         (data / CARD).write_text(str(card), encoding="utf8")
         if license_text is not None:
             (data / "LICENSE").write_text(license_text, encoding="utf8")
-        _write_notices(data, pipeline, info)
+        _license_notes(pipeline, info).write(data)
         meta = {**pipeline.meta, "name": name, "version": version}
         write_json(
             data / META,
@@ -189,32 +189,16 @@ def _warn(
         warn(Warnings.W904.format(found=found))
 
 
-def _write_notices(data: Path, pipeline: PipelineFiles, info: CardInfo) -> None:
-    """Write the licenses of the sources, and the notices that copies must contain."""
-    notices, sources = [], []
-    bases = dict.fromkeys(filter(None, pipeline.components.values()))
-    licenses = [(f"Base model {base}", base_license(base)) for base in bases]
-    for start in pipeline.starts:
-        found = start_license(start)
-        if found is not None:
-            name = f"Adapter that training started from, {source_name(start)}"
-            licenses.append((name, found))
-    for source, found in licenses:
-        where = f" ({found.url})" if found.url else ""
-        sources.append(f"{source}: {found.name}{where}. {found.terms}".strip())
-        if found.notice:
-            notices.append(found.notice)
+def _license_notes(pipeline: PipelineFiles, info: CardInfo) -> LicenseNotes:
+    """The licenses of the base, the start and the corpus, and the citation."""
+    notes = LicenseNotes.collect(pipeline.components.values(), pipeline.starts)
     if info.data_name or info.data_license:
         where = f" ({info.data_url})" if info.data_url else ""
         license = info.data_license or "license not stated"
-        sources.append(f"Corpus {info.data_name or ''}{where}: {license}.")
+        notes.sources.append(f"Corpus {info.data_name or ''}{where}: {license}.")
     if info.citation:
-        sources.append(info.citation.strip())
-    if sources:
-        text = "\n\n".join(sources) + "\n"
-        (data / "LICENSES_SOURCES").write_text(text, encoding="utf8")
-    if notices:
-        (data / "NOTICE").write_text("\n\n".join(notices) + "\n", encoding="utf8")
+        notes.sources.append(info.citation.strip())
+    return notes
 
 
 def _meta(

@@ -1,13 +1,11 @@
-"""Adapter files as peft writes them, and the export of a base for other tools.
+"""Adapter files as peft writes them.
 
 The metadata of saved weights holds a checksum of the tensors and of the settings, which
 other tools ignore. A file that another tool writes has none.
 
 An adapter is a folder with `adapter_config.json` and `adapter_model.safetensors`.
 Adapters that peft saved can be used, unless they would need changes to tensors of the
-base, which other components share: these are refused. `export_base` writes a base and
-an adapter to folders that peft and vLLM load, also for a base that comes from a PyPI
-package.
+base, which other components share: these are refused.
 """
 
 import hashlib
@@ -23,7 +21,7 @@ from typing import Any
 import srsly
 
 from ..errors import Errors
-from ..io import check_folder, check_unused, expand_home, replaced_folder
+from ..io import check_folder, replaced_folder
 from .base_model import BaseSource, resolve_base
 from .gguf import MANIFEST
 from .gguf_conversion import ROUNDED
@@ -264,33 +262,6 @@ def check_adapter_targets(config: dict[str, Any], where: str) -> None:
     for name in targets if isinstance(targets, list) else ():
         if str(name).rpartition(".")[2] in _NOT_ADAPTABLE:
             raise ValueError(Errors.G256.format(where=where, found=name))
-
-
-def export_base(component_folder: Path, output: Path) -> tuple[Path, Path]:
-    """Write the base and the adapter of a saved component for other tools.
-
-    The adapter of a component with the base `pip:PACKAGE` names the base so. In the
-    export the base is a folder, and the adapter names that folder by its full path.
-
-    component_folder (Path): A saved component, the folder of an adapter, or a saved
-        pipeline with one such component.
-    output (Path): A new or empty folder. It receives `base` (config.json, safetensors
-        and tokenizer files) and `adapter`.
-    RETURNS (tuple[Path, Path]): The folders of the base and of the adapter.
-    RAISES (ValueError): No adapter or several are found, the adapter is damaged or does
-        not fit its base, or the output folder is not empty.
-    RAISES (OSError): The output can't be written. The error names a path in it, and no
-        unfinished output is left.
-    """
-    # `Path.resolve` has an error of its own for links that lead in a circle.
-    output = Path(os.path.realpath(expand_home(output)))
-    check_unused(output)
-    files, source = read_adapter_and_base(Path(component_folder))
-    base, adapter = output / "base", output / _ADAPTER_FOLDER
-    with replaced_folder(output) as fresh:
-        write_base(source.folder, fresh / base.name)
-        write_adapter(files.with_base(str(base)), fresh / adapter.name)
-    return base, adapter
 
 
 def read_adapter_and_base(component_folder: Path) -> tuple[AdapterFiles, BaseSource]:

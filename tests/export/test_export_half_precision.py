@@ -29,7 +29,9 @@ def test_the_exported_adapter(tiny_base, saved, tmp_path):
     for name, tensor in narrow.items():
         assert (tensor == wide[name].to(tensor.dtype)).all()
     assert json.loads((folder / "genner.json").read_text(encoding="utf-8"))["labels"]
-    assert sorted(path.name for path in folder.iterdir()) == ["adapter", "genner.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("LICENSES_SOURCES", "adapter", "genner.json"),
+    ]
     # Another pipeline starts from it.
     nlp = pipeline(tiny_base("llama"), labels=None, model__adapter=str(folder))
     for text, spans in TEXTS:

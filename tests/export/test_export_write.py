@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from component_cases import NAME, pipeline
+from spacy.util import load_config
 from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
@@ -15,7 +16,9 @@ from spacy_genner.export import write
 from spacy_genner.export.served import read_served
 from spacy_genner.export.vllm import max_lora_rank
 from spacy_genner.export.write import export_adapter
+from spacy_genner.models import licenses
 from spacy_genner.models.adapter_files import AdapterFiles, read_adapter, write_adapter
+from spacy_genner.models.licenses import GEMMA_NOTICE, base_license
 
 
 @pytest.fixture
@@ -36,7 +39,8 @@ def test_vllm_gets_base_adapter_and_command(model, tmp_path):
     made = export_adapter(model, tmp_path / "out", "vllm", name="cells-1.2")
     out = made.folder
     assert sorted(path.name for path in out.iterdir()) == [
-        "README.md", "adapter", "base", "genner.json", "serve.sh", "tokenizer",
+        *("LICENSES_SOURCES", "README.md", "adapter", "base"),
+        *("genner.json", "serve.sh", "tokenizer"),
     ]  # fmt: skip
     config = read_adapter(out / "adapter").config
     assert config["base_model_name_or_path"] == str(out / "base") and config["r"] == 12
@@ -48,6 +52,22 @@ def test_vllm_gets_base_adapter_and_command(model, tmp_path):
     assert script.stat().st_mode & stat.S_IXUSR
     assert made.command in script.read_text() and made.command in made.readme
     assert (out / "README.md").read_text() == made.readme
+
+
+def test_the_licenses_of_base_and_start(model, tmp_path, monkeypatch):
+    config = load_config(model / "config.cfg")
+    config["components"]["generative_ner"]["model"]["adapter"] = "universal"
+    config.to_disk(model / "config.cfg")
+    gemma = base_license("google/gemma-3-270m")
+    monkeypatch.setattr(licenses, "base_license", lambda name: gemma)
+    made = export_adapter(model, tmp_path / "out", "vllm")
+    sources = (made.folder / "LICENSES_SOURCES").read_text(encoding="utf8")
+    assert "Gemma Terms of Use" in sources and "CC BY-SA 4.0" in sources
+    notice = (made.folder / "NOTICE").read_text(encoding="utf8")
+    assert GEMMA_NOTICE in notice and "licensed under CC BY-SA 4.0" in notice
+    assert "`base` contains the weights of the base" in made.readme
+    assert "Keep `LICENSES_SOURCES` and `NOTICE` with copies" in made.readme
+    assert "universal: CC BY-SA 4.0" in made.readme
 
 
 def test_script_runs_the_command_in_its_folder(model, tmp_path):
@@ -124,7 +144,8 @@ def test_llama_cpp_gets_one_file(model, tmp_path, monkeypatch):
     made = export_adapter(model, tmp_path / "out", "llama.cpp")
     assert seen == [("float32", True, True, "f16")]
     assert sorted(path.name for path in made.folder.iterdir()) == [
-        "README.md", "genner.json", "model.gguf", "serve.sh", "tokenizer",
+        *("LICENSES_SOURCES", "README.md", "genner.json", "model.gguf"),
+        *("serve.sh", "tokenizer"),
     ]  # fmt: skip
     words = made.command.split()
     assert words[:3] == ["llama-server", "--model", "./model.gguf"]

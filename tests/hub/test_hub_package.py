@@ -73,13 +73,14 @@ def test_a_wheel_installs_and_loads(saved, scores_file, tmp_path):
     assert Path(nlp.path).is_relative_to(target)
 
 
-def test_the_license_of_the_universal_adapter_is_in_the_package(saved, tmp_path):
+def test_the_license_of_the_start_is_in_the_package(saved, scores_file, tmp_path):
     started = tmp_path / "started"
     shutil.copytree(saved, started)
     config = load_config(started / "config.cfg")
     config["components"]["generative_ner"]["model"]["adapter"] = "universal"
     config.to_disk(started / "config.cfg")
-    done = run(started, tmp_path / "out", "--build", "none", "--license", "mit")
+    options = ["--build", "none", "--license", "mit", "--scores", scores_file]
+    done = run(started, tmp_path / "out", *options)
     assert done.exit_code == 0, message(done)
     folder = tmp_path / "out" / "en_places-0.0.0"
     sources = (folder / "LICENSES_SOURCES").read_text(encoding="utf8")

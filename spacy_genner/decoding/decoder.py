@@ -175,6 +175,15 @@ class DraftDecoder(StepDecoder):
         opening_bias: float = 0.0,
     ):
         super().__init__(batch_tokens, opening_bias)
+        if drafter is not None and not hasattr(drafter, "expected"):
+            raise ValueError(
+                Errors.G407.format(
+                    key="decoder.drafter",
+                    found=drafter,
+                    expected="null, or a block with @misc = "
+                    '"spacy-genner.HeadDrafter.v1" or another drafter',
+                )
+            )
         self.drafter: Drafter = HeadDrafter() if drafter is None else drafter
 
     def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:

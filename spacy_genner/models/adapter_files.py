@@ -14,6 +14,7 @@ import os
 import shutil
 import struct
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 _ADAPTER_FOLDER = "adapter"
 # The checksum in the metadata of a safetensors file.
 _SEAL = "genner_sha256"
+# The key of the metadata with the labels of a draft head.
+HEAD_LABELS = "genner_labels"
 _METADATA = "__metadata__"
 # The settings of an adapter that may change after it was saved.
 _FREE_SETTINGS = ("base_model_name_or_path", "revision", "inference_mode")
@@ -148,11 +151,7 @@ def seal_weights(data: bytes, settings: Any = None) -> bytes:
     header, tensors = _split_weights(data)
     metadata = dict(header.get(_METADATA) or {})
     metadata[_SEAL] = _checksum(header, tensors, settings)
-    text = json.dumps({_METADATA: metadata, **_without(header, _METADATA)})
-    # The format aligns the tensors to 8 bytes.
-    raw = text.encode("utf8")
-    raw += b" " * (-len(raw) % 8)
-    return struct.pack("<Q", len(raw)) + raw + tensors
+    return _join_weights({_METADATA: metadata, **_without(header, _METADATA)}, tensors)
 
 
 def check_seal(data: bytes, what: str, where: str, settings: Any = None) -> None:
@@ -172,6 +171,51 @@ def check_seal(data: bytes, what: str, where: str, settings: Any = None) -> None
         return
     if expected is not None and expected != _checksum(header, tensors, settings):
         raise ValueError(Errors.G271.format(what=what, where=where))
+
+
+def head_labels(data: bytes) -> tuple[str, ...]:
+    """Read the labels of a draft head from the metadata of its weights.
+
+    data (bytes): The content of a safetensors file.
+    RETURNS (tuple[str, ...]): The labels, in the order of the head's scores. Empty if
+        the file does not name them, or is no safetensors file.
+    """
+    try:
+        header, _ = _split_weights(data)
+        names = json.loads((header.get(_METADATA) or {})[HEAD_LABELS])
+    except (ValueError, KeyError, AttributeError, struct.error, RecursionError):
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def name_head_labels(data: bytes, labels: Sequence[str]) -> bytes:
+    """Add the labels of a draft head to the metadata of its weights.
+
+    data (bytes): The content of a safetensors file.
+    labels (Sequence[str]): The labels, in the order of the head's scores.
+    RETURNS (bytes): The same tensors with the labels, and with a checksum if there was
+        one. The data itself if it names labels already, or is no safetensors file.
+    RAISES (ValueError): The content has another checksum.
+    """
+    if head_labels(data):
+        return data
+    check_seal(data, "draft head", "the saved weights")
+    try:
+        header, tensors = _split_weights(data)
+        metadata = {**(header.get(_METADATA) or {}), HEAD_LABELS: json.dumps([*labels])}
+    except (ValueError, TypeError, AttributeError, struct.error, RecursionError):
+        return data
+    was_sealed = _SEAL in metadata
+    metadata.pop(_SEAL, None)
+    named = _join_weights({_METADATA: metadata, **_without(header, _METADATA)}, tensors)
+    return seal_weights(named) if was_sealed else named
+
+
+def _join_weights(header: dict[str, Any], tensors: bytes) -> bytes:
+    # The format aligns the tensors to 8 bytes.
+    raw = json.dumps(header).encode("utf8")
+    raw += b" " * (-len(raw) % 8)
+    return struct.pack("<Q", len(raw)) + raw + tensors
 
 
 def _split_weights(data: bytes) -> tuple[dict[str, Any], bytes]:

@@ -5,12 +5,13 @@ be a part of a saved component, whose state (labels and prompt) belongs to the a
 """
 
 import re
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import Errors
-from ..io import check_folder
+from ..io import check_folder, parse_json
 from .adapter_files import CONFIG_FILE, find_adapter_folder
 from .base_model import hub_snapshot
 
@@ -36,6 +37,18 @@ class AdapterSource(NamedTuple):
     folder: Path
     state_file: Path | None
     draft_head_file: Path | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """RETURNS (list[str]): The labels that the adapter was saved with. Empty if
+        they are not known."""
+        if self.state_file is None:
+            return []
+        # Whoever reads the whole state reports a damaged one.
+        with suppress(ValueError, TypeError, KeyError, OSError):
+            state = parse_json(self.state_file.read_text(encoding="utf8"))
+            return [str(label) for label, _ in state["labels"]]
+        return []
 
 
 def find_adapter(name: str) -> AdapterSource:

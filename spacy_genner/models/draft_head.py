@@ -10,6 +10,8 @@ adapter trains as if there were no head.
 In this module a word is a spaCy token. The end of a span is the word after its last.
 """
 
+import copy
+import json
 import math
 from collections.abc import Iterator, Sequence
 
@@ -19,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ..errors import Errors
-from .adapter_files import check_seal, seal_weights
+from .adapter_files import HEAD_LABELS, check_seal, head_labels, seal_weights
 
 # The width of a word's features, the number of convolutions over them, and the number
 # of words that each convolution sees.
@@ -51,14 +53,19 @@ class DraftHead(nn.Module):
     width (int): The size of a hidden state.
     labels (int): The number of labels.
     seed (int): The seed of the initial weights.
+    names (Sequence[str]): The labels, in the order of the scores. Empty if they are not
+        known, as in the files of earlier versions.
     """
 
     mean: Tensor
     variance: Tensor
     batches: Tensor
 
-    def __init__(self, width: int, labels: int, seed: int = 0):
+    def __init__(
+        self, width: int, labels: int, seed: int = 0, names: Sequence[str] = ()
+    ):
         super().__init__()
+        self.names = tuple(names)
         generator = torch.Generator().manual_seed(seed)
 
         def random(*shape: int, fan_in: int) -> nn.Parameter:
@@ -92,6 +99,29 @@ class DraftHead(nn.Module):
     def labels(self) -> int:
         """RETURNS (int): The number of labels."""
         return len(self.pair)
+
+    def for_labels(self, names: Sequence[str]) -> "DraftHead | None":
+        """Get the head for a list of labels.
+
+        names (Sequence[str]): The labels.
+        RETURNS (DraftHead | None): This head, or a copy with the scores in the order of
+            the labels. None if it was made for other labels.
+        """
+        if self.names == tuple(names):
+            return self
+        if not self.names:
+            # All that is known is the number.
+            return self if self.labels == len(names) else None
+        if sorted(self.names) != sorted(names):
+            return None
+        order = [self.names.index(name) for name in names]
+        other = copy.deepcopy(self)
+        other.names = tuple(names)
+        with torch.no_grad():
+            for weights in (other.pair, other.first, other.last):
+                weights.copy_(weights[order])
+            other.length.copy_(other.length[:, order])
+        return other
 
     @property
     def trained(self) -> bool:
@@ -206,11 +236,13 @@ class DraftHead(nn.Module):
         return total
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): The weights, as safetensors with a checksum."""
+        """RETURNS (bytes): The weights, as safetensors with the labels and a
+        checksum."""
         weights = {
             name: value.contiguous() for name, value in self.state_dict().items()
         }
-        return seal_weights(save(weights))
+        metadata = {HEAD_LABELS: json.dumps(self.names)} if self.names else None
+        return seal_weights(save(weights, metadata))
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> "DraftHead":
@@ -225,7 +257,11 @@ class DraftHead(nn.Module):
         check_seal(data, "draft head", where)
         try:
             weights = load(data)
-            head = cls(weights["narrow"].shape[1], len(weights["pair"]))
+            names = head_labels(data)
+            count = len(weights["pair"])
+            if names and len(names) != count:
+                raise ValueError(f"{count} labels are scored and {len(names)} named")
+            head = cls(weights["narrow"].shape[1], count, names=names)
             head.load_state_dict(weights)
         except (
             SafetensorError,

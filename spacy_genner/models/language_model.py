@@ -9,6 +9,7 @@ draft head are the component's own.
 
 import copy
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from ..config.settings import ModelSettings
 from ..errors import Errors
 from .adapter_files import (
     AdapterFiles,
+    check_adapter_fits,
     check_adapter_targets,
+    name_head_labels,
     read_adapter,
     write_adapter,
 )
@@ -47,13 +50,13 @@ class LazyDraftHead:
         self._saved_where = ""
 
     def for_training(
-        self, width: int, labels: int, device: "torch.device", seed: int
+        self, width: int, labels: Sequence[str], device: "torch.device", seed: int
     ) -> "DraftHead | None":
-        """Get the head to train. A new one is created if there is none for this number
-        of labels.
+        """Get the head to train. A new one is created if there is none for these
+        labels.
 
         width (int): The size of a hidden state.
-        labels (int): The number of labels.
+        labels (Sequence[str]): The labels.
         device (torch.device): The device of the head.
         seed (int): The seed of the initial weights of a new head.
         RETURNS (DraftHead | None): The head; None if training creates none.
@@ -65,16 +68,20 @@ class LazyDraftHead:
         if head is None:
             from .draft_head import DraftHead
 
-            head = self._head = DraftHead(width, labels, seed)
+            head = DraftHead(width, len(labels), seed)
+        head.names = tuple(labels)
+        self._head = head
         return head.to(device)
 
-    def for_decoding(self, labels: int, device: "torch.device") -> "DraftHead | None":
+    def for_decoding(
+        self, labels: Sequence[str], device: "torch.device"
+    ) -> "DraftHead | None":
         """Get the head to draft with.
 
-        labels (int): The number of labels.
+        labels (Sequence[str]): The labels.
         device (torch.device): The device of the head.
-        RETURNS (DraftHead | None): The head; None if none was trained for this number
-            of labels.
+        RETURNS (DraftHead | None): The head, with its scores in the order of the
+            labels; None if none was trained for these labels.
         RAISES (ValueError): The saved head is damaged.
         """
         head = self._head_for(labels)
@@ -113,12 +120,17 @@ class LazyDraftHead:
             return self._saved
         return self._head.to_bytes() if self._head.trained else b""
 
-    def from_bytes(self, data: bytes, where: str) -> None:
+    def from_bytes(self, data: bytes, where: str, labels: Sequence[str] = ()) -> None:
         """Set the head to the result of `to_bytes`, which is read at first use.
 
         data (bytes): The weights, or nothing.
         where (str): Their origin, for messages.
+        labels (Sequence[str]): The labels that the head was trained for, if the
+            weights, from an earlier version, do not name them.
+        RAISES (ValueError): The weights, from an earlier version, are damaged.
         """
+        if data and labels:
+            data = name_head_labels(data, labels)
         self._head, self._saved, self._saved_where = None, data, where
 
     def _loaded(self) -> "DraftHead | None":
@@ -131,9 +143,9 @@ class LazyDraftHead:
             self._saved = b""
         return self._head
 
-    def _head_for(self, labels: int) -> "DraftHead | None":
+    def _head_for(self, labels: Sequence[str]) -> "DraftHead | None":
         head = self._loaded()
-        return head if head is not None and head.labels == labels else None
+        return None if head is None else head.for_labels(labels)
 
 
 class LanguageModel:
@@ -438,7 +450,7 @@ class LanguageModel:
         self.load(source.folder)
         if source.draft_head_file is not None:
             head = source.draft_head_file
-            self.drafting.from_bytes(head.read_bytes(), str(head))
+            self.drafting.from_bytes(head.read_bytes(), str(head), source.labels)
 
     @property
     def memory(self) -> int:
@@ -497,6 +509,17 @@ class LanguageModel:
         files = read_adapter(folder)
         check_adapter_targets(files.config, str(folder))
         self.use_adapter(files, str(folder))
+
+    def check_adapter(self, folder: Path) -> None:
+        """Check that an adapter can be loaded, without loading it.
+
+        folder (Path): A folder that `save` or peft wrote.
+        RAISES (ValueError): The adapter is incomplete, damaged or not supported, or
+            does not fit the base.
+        """
+        files = read_adapter(folder)
+        check_adapter_targets(files.config, str(folder))
+        check_adapter_fits(files, self.base.source.folder, str(folder))
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): The adapter. Empty without one, and for a new adapter with

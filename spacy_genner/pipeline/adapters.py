@@ -34,8 +34,11 @@ def get_adapter_name(doc: Doc) -> str | None:
     doc (Doc): The document.
     RETURNS (str | None): The value of `doc._.genner_adapter`. None for the adapter of
         the component.
+    RAISES (ValueError): The attribute holds no name.
     """
-    name: str | None = doc._.get(ATTRIBUTE)
+    name = doc._.get(ATTRIBUTE)
+    if name is not None and not isinstance(name, str):
+        raise ValueError(Errors.G581.format(found=name))
     return name
 
 

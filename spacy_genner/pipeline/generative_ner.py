@@ -80,6 +80,15 @@ ADAPTER_FOLDER = "adapter"
 _LABEL_ERRORS = tuple(f"[{code}]" for code in ("G003", "G101", "G405", "G420", "G991"))
 
 
+# What the settings are that registered functions make.
+_REGISTERED = {
+    "decoder": 'a block with @misc = "spacy-genner.DraftDecoder.v1" or another decoder',
+    "verifier": 'null, or a block with @misc = "spacy-genner.Verifier.v1"',
+    "demonstrations": 'a block with @misc = "spacy-genner.FirstDemonstrations.v1" or '
+    "another selection",
+}
+
+
 class GenerativeNER(TrainablePipe):
     """Named entity recognition by a language model that copies a text with markup.
 
@@ -152,6 +161,17 @@ class GenerativeNER(TrainablePipe):
         self.scorer = scorer
         self.verifier = verifier
         self.adapters = None
+        for key, found, method in (
+            ("decoder", decoder, "decode"),
+            ("verifier", verifier, "layout"),
+            ("demonstrations", demonstrations, "shared"),
+        ):
+            is_off = key == "verifier" and found is None
+            if not is_off and not hasattr(found, method):
+                expected = _REGISTERED[key]
+                raise ValueError(
+                    Errors.G407.format(key=key, found=found, expected=expected)
+                )
         self.format = get_format(format)
         self.loss = LossWeights.from_config(loss)
         self.window = WindowSettings.from_config(window)
@@ -191,8 +211,11 @@ class GenerativeNER(TrainablePipe):
         self._is_loaded = False
         self._warned_rate = False
         self._warned_untrained = self._warned_fixed = False
-        # Whether the state of the adapter that the settings name was taken over.
+        # Whether the state of the adapter that the settings name was taken over, the
+        # labels that the adapter was trained for, and whether the component has them.
         self._has_start_state = False
+        self._start_labels: tuple[str, ...] = ()
+        self._has_start_labels = False
         # Made from the state, and discarded when it changes. The predictor of the
         # component's own labels, and those of the label sets of documents.
         self._predictor: Predictor | None = None
@@ -250,7 +273,10 @@ class GenerativeNER(TrainablePipe):
         if label in self._state.labels:
             return 0
         new = read_labels({label: definition}, self.format)
-        self._set_state(labels={**self._state.labels, **new})
+        self._set_state(
+            labels={**self._state.labels, **new},
+            replaced_labels=self._configured_state.labels,
+        )
         return 1
 
     def set_labels(self, labels: list[str] | dict[str, str]) -> None:
@@ -264,7 +290,7 @@ class GenerativeNER(TrainablePipe):
         chosen = read_labels(dict(to_label_set(labels)), self.format)
         self._take_start_state()
         if not self.takes_any_labels:
-            self._warn_of_fixed_labels(list(chosen))
+            self._warn_of_fixed_labels(list(chosen), self.labels)
         self._set_state(labels=chosen, replaced_labels=self._configured_state.labels)
 
     @property
@@ -279,16 +305,28 @@ class GenerativeNER(TrainablePipe):
     def _is_untrained(self) -> bool:
         return self._shim.is_trainable and cast("LanguageModel", self.lm).is_untrained
 
-    def _warn_of_fixed_labels(self, labels: list[str]) -> None:
+    def _warn_of_fixed_labels(
+        self, labels: Sequence[str], trained: Sequence[str]
+    ) -> None:
         """Warn once if a model that was trained for fixed labels is given others."""
-        if self._warned_fixed or set(labels) <= set(self._state.labels):
+        if self._warned_fixed or set(labels) <= set(trained):
             return
         self._warned_fixed = True
         warn(
             Warnings.W410.format(
-                name=self.name, trained=list(self._state.labels), found=labels
+                name=self.name, trained=list(trained), found=list(labels)
             )
         )
+
+    def _warn_of_other_labels(self, labels: LabelSet | None) -> None:
+        """Warn if documents are annotated with labels that the model was not trained
+        for: their own, or those of the config with an adapter to start from."""
+        if labels is not None:
+            if not self.takes_any_labels:
+                own = [label for label, _ in labels]
+                self._warn_of_fixed_labels(own, self.labels)
+        elif self._start_labels and not self._is_training and not self._is_loaded:
+            self._warn_of_fixed_labels(self.labels, self._start_labels)
 
     # Prediction
 
@@ -352,12 +390,14 @@ class GenerativeNER(TrainablePipe):
         self._state = replace(self._state, checksum=predictor.checksum)
         return predictor
 
-    def _take_start_state(self) -> None:
+    def _take_start_state(self, anew: bool = False) -> None:
         """Take over the prompt that the adapter of the settings was trained with, and
-        its labels if there are none."""
+        its labels if there are none. A loaded component has its own state, unless it is
+        trained anew."""
         with self._lock:
             name = getattr(self.lm, "adapter", None)
-            if name is not None and not self._has_start_state and not self._is_loaded:
+            needed = not self._has_start_state and (anew or not self._is_loaded)
+            if name is not None and needed:
                 self._read_start_state(name)
 
     def _read_start_state(self, name: str) -> None:
@@ -368,6 +408,9 @@ class GenerativeNER(TrainablePipe):
             saved = self._adapter_state(name, state_file, Errors.G282)
             # The labels of the config stay.
             own = self._configured_state.labels
+            if not saved.any_labels:
+                self._start_labels = tuple(saved.labels)
+            takes_labels = not self._state.labels
             warn_of_differences(
                 self._configured_state, replace(saved, labels=own), self.name
             )
@@ -379,6 +422,7 @@ class GenerativeNER(TrainablePipe):
                 any_labels=saved.any_labels,
                 score_map=saved.score_map,
             )
+            self._has_start_labels = takes_labels
         self._has_start_state = True
 
     def _adapter_state(self, name: str, path: Path, message: str) -> ComponentState:
@@ -536,6 +580,8 @@ class GenerativeNER(TrainablePipe):
     def _predict_with_labels(self, docs: list[Doc]) -> list[Prediction]:
         """Predict with the adapter of this component."""
         self._take_start_state()
+        if docs and all(doc._.genner_labels is None for doc in docs):
+            self._check_has_labels()
         return predict_in_groups(docs, get_label_set, self._predict_with_label_set)
 
     def _predict_with_label_set(
@@ -543,15 +589,16 @@ class GenerativeNER(TrainablePipe):
     ) -> list[Prediction]:
         """Predict for documents with one label set. If it can't be used, only these
         documents fail."""
-        if labels is None:
-            self._check_has_labels()
+        if labels is None and not self._state.labels:
+            # Other documents of the batch have labels.
+            error = ValueError(Errors.G410.format(name=self.name))
+            return [failed_prediction(doc, error) for doc in docs]
         if not any(map(len, docs)):
             return [Prediction() for _ in docs]
         try:
             predictor = self._predictor_for(labels)
             self._warn_if_untrained()
-            if labels is not None and not self.takes_any_labels:
-                self._warn_of_fixed_labels([label for label, _ in labels])
+            self._warn_of_other_labels(labels)
             return self._predict_with(predictor, docs)
         except ValueError as error:
             if labels is None or not str(error).startswith(_LABEL_ERRORS):
@@ -626,11 +673,12 @@ class GenerativeNER(TrainablePipe):
         validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
         if self.key != "sc":
             warn(Warnings.W401.format(name=self.name, key=self.key))
-        chosen = (
-            self._state.labels if labels is None else read_labels(labels, self.format)
-        )
+        if labels is not None:
+            chosen = read_labels(labels, self.format)
+        else:
+            # Those of the adapter to start from are not those of the data.
+            chosen = {} if self._has_start_labels else self._state.labels
         explicit = self._has_explicit_labels or labels is not None
-        self._take_start_state()
         found = collect_labels(
             get_examples,
             self.key,
@@ -656,12 +704,16 @@ class GenerativeNER(TrainablePipe):
         self._sentences_by = find_sentence_setter(nlp, self.name)
         if nlp is not None and self.window.unit != "doc":
             warn_of_sentencizer(nlp, self.name)
+        if adapter is not None:
+            # From here on the present adapter is lost.
+            self.lm.check_adapter(Path(adapter))
         with self._lock:
+            self._take_start_state(anew=True)
+            self._is_loaded = False
             self.lm.reset_adapter(_training_seed(nlp))
             if adapter is not None:
                 self.lm.load(Path(adapter))
             self._is_training = False
-            self._is_loaded = False
             checksum = self._state.checksum if self._has_start_state else None
             self._set_state(
                 labels=chosen,
@@ -703,7 +755,9 @@ class GenerativeNER(TrainablePipe):
         if sequences:
             self._shim.lm.set_dropout(drop)
             batch_tokens = int(self.cfg["batch_tokens"])
-            labels = get_label_set(examples[0].reference)
+            # A component without labels trains on the label sets of documents alone.
+            own = bool(self._state.labels)
+            labels = None if own else get_label_set(examples[0].reference)
             predictor = cast(TrainablePredictor, self._predictor_for(labels))
             trainer = predictor.trainer(self.loss, batch_tokens)
             losses[self.name] += trainer.accumulate(sequences)
@@ -756,8 +810,12 @@ class GenerativeNER(TrainablePipe):
         return reader.read(sequences)
 
     def reset_draft_head(self) -> None:
-        """Discard the draft head, so that training starts a new one."""
+        """Discard the draft head, so that training starts a new one. If its scores
+        count, the calibration of the scores is removed (W922)."""
         self.lm.drafting.clear()
+        if self._state.score_map is not None and self.lm.head_weight:
+            self.score_map = None
+            warn(Warnings.W922.format(name=self.name))
 
     def update_draft_head(
         self, texts: "Sequence[DraftHeadExample]", *, sgd: Optimizer | None = None
@@ -824,15 +882,18 @@ class GenerativeNER(TrainablePipe):
             # The calibration belongs to the old weights.
             self.score_map = None
             warn(Warnings.W922.format(name=self.name))
-        if method == "update" and groups.keys() != {None}:
+        if method == "update" and any(labels is not None for labels in groups):
             self._state = replace(self._state, any_labels=True)
         for labels, indices in groups.items():
-            builder = (
-                self.target_builder
-                if labels is None
-                else self._make_target_builder(self._predictor_for(labels))
-            )
-            sequences += builder.sequences([examples[index] for index in indices])
+            chosen = [examples[index] for index in indices]
+            if labels is None:
+                sequences += self.target_builder.sequences(chosen)
+            else:
+                builder = self._make_target_builder(self._predictor_for(labels))
+                # The draft head has the labels of the component alone, and skips
+                # sequences without the positions of words.
+                found = builder.sequences(chosen)
+                sequences += [replace(each, word_ends=()) for each in found]
         return sequences
 
     def _trainable_predictor(self) -> TrainablePredictor:
@@ -856,6 +917,8 @@ class GenerativeNER(TrainablePipe):
         """Change the state, and discard everything that was made from it."""
         with self._lock:
             self._state = replace(self._state, **changes)
+            if "labels" in changes:
+                self._has_start_labels = False
             self._discard_predictors()
             self._target_builder = self._target_counts = None
 
@@ -880,15 +943,23 @@ class GenerativeNER(TrainablePipe):
         RETURNS (GenerativeNER): The component itself.
         RAISES (ValueError): The component was saved with another output format.
         """
+        states: list[ComponentState] = []
+        heads: list[bytes] = []
         util.from_bytes(
             bytes_data,
             {
-                "genner": self._load_state,
+                "genner": lambda b: states.append(self._read_state(b)),
                 "adapter": lambda b: self.lm.from_bytes(b),
-                "draft_head": lambda b: self.lm.drafting.from_bytes(b, "the bytes"),
+                "draft_head": heads.append,
             },
             exclude,
         )
+        labels = [label for state in states for label in state.labels]
+        for head in heads:
+            self.lm.drafting.from_bytes(head, "the bytes", labels)
+        # Only now, so that a damaged adapter changes nothing.
+        for state in states:
+            self._use_saved_state(state)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
@@ -921,16 +992,19 @@ class GenerativeNER(TrainablePipe):
         check_folder(folder)
         if not (folder / STATE_FILE).is_file():
             raise ValueError(Errors.G413.format(path=folder))
-        self._load_state((folder / STATE_FILE).read_bytes())
+        state = self._read_state((folder / STATE_FILE).read_bytes())
         if (folder / ADAPTER_FOLDER).is_dir():
             self.lm.load(folder / ADAPTER_FOLDER)
             if (folder / DRAFT_HEAD_FILE).is_file():
                 head = (folder / DRAFT_HEAD_FILE).read_bytes()
-                self.lm.drafting.from_bytes(head, str(folder / DRAFT_HEAD_FILE))
+                where = str(folder / DRAFT_HEAD_FILE)
+                self.lm.drafting.from_bytes(head, where, list(state.labels))
         elif self.lm.lora is not None:
             raise ValueError(Errors.G414.format(path=folder))
         else:
             self.lm.reset_adapter()
+        # Only now, so that a damaged adapter changes nothing.
+        self._use_saved_state(state)
         return self
 
     def _state_data(self) -> dict[str, Any]:
@@ -938,12 +1012,15 @@ class GenerativeNER(TrainablePipe):
             self._state = replace(self._state, checksum=self.lm.checksum)
         return self._state.to_json()
 
-    def _load_state(self, data: bytes) -> None:
+    def _read_state(self, data: bytes) -> ComponentState:
         state = ComponentState.from_bytes(data)
         if state.format != self.format.name:
             raise ValueError(
                 Errors.G416.format(saved=state.format, found=self.format.name)
             )
+        return state
+
+    def _use_saved_state(self, state: ComponentState) -> None:
         warn_of_differences(self._configured_state, state, self.name)
         own = self._configured_state.labels
         if state.any_labels and own and own != state.replaced_labels:

@@ -120,7 +120,7 @@ class LocalPredictor:
                 head = None
                 if self.uses_draft_head:
                     head = self.lm.drafting.for_decoding(
-                        len(self.encoder.labels), self.lm.device
+                        self.encoder.labels, self.lm.device
                     )
                 engine = Engine(
                     network,
@@ -347,7 +347,7 @@ class LocalPredictor:
             return None
         return self.lm.drafting.for_training(
             self.lm.base.model.config.get_text_config().hidden_size,
-            len(self.encoder.labels),
+            self.encoder.labels,
             self.lm.device,
             self.lm.seed,
         )

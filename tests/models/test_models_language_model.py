@@ -216,7 +216,7 @@ def test_copies_keep_all_settings_and_a_trained_draft_head(tiny_base):
     real = {"name": str(tiny_base("llama")), "revision": None, "adapter": None}
     changed = {**CHANGED, **real}
     lm = change(LanguageModel(**{**changed, "draft_head": True}))
-    head = lm.drafting.for_training(32, 3, lm.device, lm.seed)
+    head = lm.drafting.for_training(32, ["A", "B", "C"], lm.device, lm.seed)
     head.batches += 1
     for other in (copy.deepcopy(lm), pickle.loads(pickle.dumps(lm))):
         assert settings_of(other) == settings_of(lm)

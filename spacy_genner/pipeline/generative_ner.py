@@ -704,9 +704,9 @@ class GenerativeNER(TrainablePipe):
         self._sentences_by = find_sentence_setter(nlp, self.name)
         if nlp is not None and self.window.unit != "doc":
             warn_of_sentencizer(nlp, self.name)
-        if adapter is not None:
-            # From here on the present adapter is lost.
-            self.lm.check_adapter(Path(adapter))
+        if adapter is not None and self._shim.is_trainable:
+            # Before the present adapter is discarded.
+            cast("LanguageModel", self.lm).check_adapter(Path(adapter))
         with self._lock:
             self._take_start_state(anew=True)
             self._is_loaded = False
@@ -812,8 +812,9 @@ class GenerativeNER(TrainablePipe):
     def reset_draft_head(self) -> None:
         """Discard the draft head, so that training starts a new one. If its scores
         count, the calibration of the scores is removed (W922)."""
-        self.lm.drafting.clear()
-        if self._state.score_map is not None and self.lm.head_weight:
+        lm = cast("LanguageModel", self.lm)
+        lm.drafting.clear()
+        if self._state.score_map is not None and lm.head_weight:
             self.score_map = None
             warn(Warnings.W922.format(name=self.name))
 

@@ -920,6 +920,10 @@ class Errors(metaclass=_Coded):
         "The training log {path} cannot be read: {reason}. Expected the "
         "training_log.jsonl that training writes beside model-best."
     )
+    G608 = (
+        "No document of {path} has a span in doc.spans[{key!r}], so no setting can be "
+        "better than another. Give development data with spans."
+    )
     G610 = (
         "{first} and {second} cannot be compared: {reason}. Expected the same "
         "documents with the same reference, in the same order. Run 'evaluate' for both "

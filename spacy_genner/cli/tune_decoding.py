@@ -67,6 +67,8 @@ def tune_decoding(
     corpus = SampledCorpus(data, limit=limit, seed=seed)
     docs = list(corpus.read_docbin(nlp.vocab, [data]))
     check_gold(docs, pipe.key)
+    if not any(doc.spans.get(pipe.key) for doc in docs):
+        raise ValueError(Errors.G608.format(path=data, key=pipe.key))
     calibrated, pipe.score_map = pipe.score_map is not None, None
 
     rows: dict[Setting, list[Annotation]] = {}

@@ -154,3 +154,15 @@ def test_a_decoder_that_cannot_be_tuned(
     reason = {"list": "grouped_json", "server": "a server"}[where]
     assert "G997" in result.output and reason in " ".join(result.output.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_development_data_without_spans_is_refused(folder, tmp_path):
+    nlp = spacy.blank("en")
+    docs = [nlp(text) for text in TEXTS]
+    for doc in docs:
+        doc.spans["sc"] = []
+    data = tmp_path / "empty.spacy"
+    DocBin(docs=docs, store_user_data=True).to_disk(data)
+    result = run(folder / "model", data, tmp_path / "out")
+    assert result.exit_code == 1 and "G608" in result.output + result.stderr
+    assert not (tmp_path / "out").exists()

@@ -838,7 +838,9 @@ class Errors(metaclass=_Coded):
     G570 = (
         "{path} has {total} documents in {found} groups of documents that stay "
         "together, because they have the same ID or text: too few for {parts} parts. "
-        "Set '--dev' or '--test' to 0, or give a larger corpus."
+        "Set '--dev' or '--test' to 0, or give a larger corpus. A corpus that does not "
+        "mark its documents counts as one: mark them (in CoNLL with a line -DOCSTART- "
+        "or '# newdoc id = NAME', in bracketed text with an empty line)."
     )
     G571 = (
         "{path} is from an earlier split. With a share of 0 there is no part {part!r}, "

@@ -180,6 +180,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        _replace_unknown_characters()
         try:
             with _ends_with_its_reader(), warnings.catch_warnings():
                 warnings.showwarning = _show_warning
@@ -196,6 +197,14 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             _exit(message)
 
     return run
+
+
+def _replace_unknown_characters() -> None:
+    """Write characters that the encoding of the output lacks as escapes. Texts and
+    labels may have any, and a command must not fail after its work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict":
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 @contextmanager

@@ -95,7 +95,8 @@ def init_config(
 
     for path in (corpus, dev, labels):
         if path is not None and not path.is_file():
-            raise ValueError(Errors.G520.format(path=path))
+            message = Errors.G521 if path.is_dir() else Errors.G520
+            raise ValueError(message.format(path=path))
     written = write_config(
         corpus,
         output,

@@ -78,7 +78,7 @@ def split(
     from ..corpora.split import split_corpus
     from .convert import print_summary
 
-    if not corpus.exists():
+    if not corpus.exists() and str(corpus) != "-":
         raise ValueError(Errors.G520.format(path=corpus))
     if name == "docbin":
         check_suffix(corpus, ".spacy")

@@ -364,4 +364,5 @@ def model(
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
-        raise ValueError(Errors.G520.format(path=path))
+        message = Errors.G521 if path.is_dir() else Errors.G520
+        raise ValueError(message.format(path=path))

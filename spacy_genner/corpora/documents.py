@@ -454,14 +454,14 @@ def describe_offsets(text: str, start: int, end: int, surface: str) -> str:
     for unit, name in units.items():
         offsets = OffsetMap(text, unit)
         first, last = offsets(start), offsets(end)
-        if first is None or last is None:
+        if first is None or last is None or (first, last) == (start, end):
             continue
         # Formats differ in the white space of a span that crosses lines.
         if "".join(text[first:last].split()) == "".join(surface.split()):
             return (
                 f"the offsets count {name}, but have to count characters (code points)"
             )
-    if text[start : end + 1] == surface:
+    if end < len(text) and text[start : end + 1] == surface:
         return "the end includes the last character, but has to be exclusive"
     if start > 0 and surface in (text[start - 1 : end], text[start - 1 : end - 1]):
         return "the offsets count from 1, but have to count from 0"

@@ -54,7 +54,7 @@ def labels_in_file(path: Path) -> Any:
     RAISES (ValueError): The file contains no labels.
     RAISES (OSError): The file can't be read.
     """
-    content = parse_json(path.read_text(encoding="utf-8"), unique=True)
+    content = parse_json(path.read_text(encoding="utf-8-sig"), unique=True)
     if not isinstance(content, (list, dict)) or not content:
         raise ValueError(f"found {content!r}")
     return content

@@ -97,7 +97,7 @@ class LabelledCorpus:
         RAISES (ValueError): The file is missing or damaged."""
         path = self.folder / LABELS_FILE
         try:
-            content = parse_json(path.read_text(encoding="utf-8"), unique=True)
+            content = parse_json(path.read_text(encoding="utf-8-sig"), unique=True)
             labels = {
                 label: LabelName(
                     _to_name(each["name"]),
@@ -395,7 +395,7 @@ def make_example(
 def _read_names(path: Path) -> dict[str, Any]:
     """The alternative names and definitions of the labels of each corpus."""
     try:
-        content = parse_json(path.read_text(encoding="utf-8"), unique=True)
+        content = parse_json(path.read_text(encoding="utf-8-sig"), unique=True)
         for corpus in content.values():
             for each in corpus.values():
                 _read_alternatives(each)

@@ -21,6 +21,7 @@ from .convert import DocMaker
 from .docbin import all_spans, check_annotated, load_docbin
 from .documents import ConversionCounts, ConvertOptions, doc_id_of, read_chosen
 from .forms import get_converter
+from .forms.files import rereadable
 
 PARTS = ("train", "dev", "test")
 NATIVE = ("docbin", "spacy")
@@ -83,7 +84,9 @@ def split_corpus(
         check_annotated(docs, options.spans_key)
     else:
         maker = DocMaker(options.lang, options.spans_key, tokenizer)
-        docs = list(maker(read_chosen(get_converter(name), source, options)))
+        # The content of a pipe can be read only once.
+        with rereadable(source) as path:
+            docs = list(maker(read_chosen(get_converter(name), path, options)))
         attrs, keeps_data = DocBin().attrs, True
         counts.conversion = maker.counts
     if not docs:

@@ -1,6 +1,9 @@
 """`convert`: the summary, exit codes and help."""
 
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +129,20 @@ def test_a_warning_is_printed_to_stderr(tmp_path):
     assert result.exit_code == 0
     assert "[W501]" in result.stderr
     assert "UserWarning" not in result.output
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_characters_that_the_output_lacks(tmp_path, encoding):
+    """The summary lists spans and labels, which may have any characters."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("[東京 | PÄR] met [NF-kappa B | protein].\n", encoding="utf-8")
+    output = tmp_path / "corpus.spacy"
+    command = [sys.executable, "-m", "spacy", "genner", "convert", corpus, output]
+    done = subprocess.run(
+        [*command, "--from", "bracketed"],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert output.is_file() and b"1 documents, 2 spans" in done.stdout

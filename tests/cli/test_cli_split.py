@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -304,3 +306,28 @@ def test_wrong_usage(tmp_path):
     assert run("a.spacy", "b", "--from", "nothing").exit_code == 2
     assert run("a.spacy", "b", "--dev", "much").exit_code == 2
     assert run("--help").exit_code == 0
+
+
+def test_a_pipe_is_read_as_a_whole(tmp_path):
+    """A reader of CoNLL reads its file twice."""
+    text = "-DOCSTART-\tO\n\nMara\tB-PER\nleft\tO\nOslo{}\tB-GPE\n.\tO\n\n"
+    corpus = "".join(text.format(number) for number in range(3000)).encode()
+    command = [sys.executable, "-m", "spacy", "genner", "split"]
+    for source in ("-", "/dev/stdin"):
+        out = tmp_path / ("a" if source == "-" else "b")
+        done = subprocess.run(
+            [*command, source, str(out), "--from", "conll"],
+            input=corpus,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"3000 documents, 6000 spans" in done.stdout
+
+
+def test_a_corpus_without_marked_documents(tmp_path):
+    path = tmp_path / "c.conll"
+    path.write_text("Mara\tB-PER\nleft\tO\n\n" * 40)
+    result = run(path, tmp_path / "out", "--from", "conll")
+    assert result.exit_code == 1
+    assert "G570" in result.stderr and "-DOCSTART-" in result.stderr

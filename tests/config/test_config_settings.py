@@ -6,6 +6,7 @@ from component_cases import NAME, component, pipeline
 from thinc.api import Config
 
 from spacy_genner.config.settings import NAMED_LOSSES, LossWeights
+from spacy_genner.decoding.decoder import StepDecoder
 from spacy_genner.pipeline.factory import DEFAULTS
 from spacy_genner.pipeline.generative_ner import GenerativeNER
 from spacy_genner.pipeline.thinc_model import build_lora_causal_lm
@@ -15,7 +16,8 @@ from spacy_genner.prompts import FirstDemonstrations
 def make(**settings):
     """The component made by hand: no config's types are checked before."""
     model = build_lora_causal_lm("no/such-base")
-    made = {"decoder": None, "scorer": None, "demonstrations": FirstDemonstrations()}
+    made = {"decoder": StepDecoder(), "demonstrations": FirstDemonstrations()}
+    made["scorer"] = None
     settings = {**DEFAULTS, **made, **settings, "model": model}
     return GenerativeNER(spacy.blank("en").vocab, **settings)
 

@@ -676,3 +676,28 @@ def test_json_in_a_block_of_code_is_recognized(tmp_path):
     record = {"instruction": "Names.", "input": TEXT, "output": output}
     [doc] = read(tmp_path, lines(record), "alpaca")
     assert doc.spans == EXPECTED
+
+
+def test_label_studio_changes_white_space_in_the_text_of_a_region(tmp_path):
+    """As in HumanSignal/label-studio#3078: a page shows two spaces as one."""
+    text = "Text: Berlin,  Germany.\nEnd"
+    value = {"start": 6, "end": 22, "text": "Berlin, Germany", "labels": ["GPE"]}
+    made = {"result": [{"type": "labels", "value": value}]}
+    record = {"id": 1, "data": {"text": text}, "annotations": [made]}
+    [found] = read(tmp_path, json.dumps([record]), "label-studio")
+    assert found.spans == [(6, 22, "GPE")]
+    # Another text is refused, without a wrong unit of offsets.
+    value["text"] = "Berlin,  Germany."
+    with pytest.raises(ValueError, match="G513.*exclusive") as error:
+        read(tmp_path, json.dumps([record]), "label-studio")
+    assert "UTF-16 units (" not in str(error.value)
+
+
+def test_a_minimal_export_without_any_span_is_read_again(tmp_path):
+    nlp = spacy.blank("en")
+    doc = nlp("Nothing here.")
+    doc.spans["sc"] = []
+    path = tmp_path / "min.json"
+    write([doc], path, "label-studio-min")
+    [found] = list(get_converter("label-studio")(path, ConvertOptions()))
+    assert (found.text, found.spans) == ("Nothing here.", [])

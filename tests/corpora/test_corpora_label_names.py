@@ -115,3 +115,9 @@ def test_the_command_refuses_a_wrong_file_and_writes_nothing(tmp_path, corpus):
     missing = CliRunner().invoke(app, [*map(str, command[:-1]), "no.json"])
     assert missing.exit_code == 1
     assert "no.json" in missing.stderr
+
+
+def test_a_byte_order_mark_is_ignored(tmp_path):
+    path = tmp_path / "names.json"
+    path.write_text('{"PER": "person"}', encoding="utf-8-sig")
+    assert read_label_names(path) == {"PER": "person"}

@@ -13,6 +13,7 @@ split that most papers on nested NER use since 2022.
 """
 
 import gzip
+import lzma
 import tarfile
 import zlib
 from collections import Counter
@@ -28,6 +29,15 @@ from .files import XmlEvent, xml_events
 
 GENIA_TYPES = ("DNA", "RNA", "protein", "cell_line", "cell_type")
 _ARCHIVES = (".tgz", ".tar.gz", ".tar")
+
+# What reading a damaged archive raises.
+_DAMAGED = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    EOFError,
+    zlib.error,
+)
 
 
 def read_genia(path: Path, options: ConvertOptions) -> Iterator[Annotated]:
@@ -207,5 +217,5 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             assert member_file is not None
             with member_file:
                 yield member_file
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except _DAMAGED as error:
         raise ValueError(Errors.G537.format(path=path, reason=error)) from error

@@ -214,7 +214,8 @@ class MinimalReader:
                     f"the task {record['id']!r} has several annotations that differ: "
                     "keep one"
                 )
-        if fields:
+        # An empty list of labels belongs to a text without spans.
+        if fields or any(value == [] for value in record.values()):
             self._any_spans = True
         elif self._plain is None:
             self._plain = (line, sorted(record))

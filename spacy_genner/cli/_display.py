@@ -1,7 +1,6 @@
 """Show annotated texts: in a terminal, and as a page with displaCy's drawing."""
 
 import html
-import sys
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -83,9 +82,6 @@ def printer() -> Callable[[Record], None]:
     """
     from rich.console import Console
 
-    if hasattr(sys.stdout, "reconfigure"):
-        # A text may have characters that the terminal's encoding lacks.
-        sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(highlight=False, markup=False, emoji=False)
     styles: dict[str, str] = {}
 

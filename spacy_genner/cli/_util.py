@@ -203,7 +203,7 @@ def _replace_unknown_characters() -> None:
     """Write characters that the encoding of the output lacks as escapes. Texts and
     labels may have any, and a command must not fail after its work is done."""
     for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "errors", None) == "strict":
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
@@ -410,3 +410,14 @@ def warn_of_failures(rows: Sequence["Annotation"]) -> None:
         warn_on_stderr(
             Warnings.W601.format(count=len(failed), total=len(rows), first=first)
         )
+
+
+def check_file(path: Path) -> None:
+    """Check that a file exists.
+
+    path (Path): The file.
+    RAISES (ValueError): There is none, or it is a folder.
+    """
+    if not path.is_file():
+        message = Errors.G521 if path.is_dir() else Errors.G520
+        raise ValueError(message.format(path=path))

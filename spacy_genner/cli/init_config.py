@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from ..errors import Errors
-from ._util import app, reports_errors
+from ._util import app, check_file, reports_errors
 
 
 @app.command("init-config")
@@ -94,9 +93,8 @@ def init_config(
     from ..training.init_config import write_config
 
     for path in (corpus, dev, labels):
-        if path is not None and not path.is_file():
-            message = Errors.G521 if path.is_dir() else Errors.G520
-            raise ValueError(message.format(path=path))
+        if path is not None:
+            check_file(path)
     written = write_config(
         corpus,
         output,

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ..errors import Errors
 from ._util import (
     GpuId,
     app,
+    check_file,
     check_suffix,
     choose_gpu,
     parse_overrides,
@@ -78,7 +78,7 @@ def sample(
     """
     from ..study.samples import write_sample
 
-    _check_file(source)
+    check_file(source)
     check_suffix(output, ".spacy")
     count, total = write_sample(source, output, limit, seed)
     typer.echo(f"{count} of {total} documents: {output}")
@@ -128,7 +128,7 @@ def memorisation(
     from ..study.stages import Stages
 
     for path in (train, test, held_out):
-        _check_file(path)
+        check_file(path)
     study = MemorisationStudy(
         plain,
         train,
@@ -202,7 +202,7 @@ def abilities(
     from ..study.abilities import AbilitiesStudy
     from ..study.stages import Stages
 
-    _check_file(train)
+    check_file(train)
     choose_gpu(gpu_id)
     study = AbilitiesStudy(
         ner,
@@ -353,16 +353,10 @@ def model(
         seed,
     )
     for path in (train, dev, test, labels, config):
-        _check_file(path)
+        check_file(path)
     choose_gpu(gpu_id)
     if fresh:
         run.clear()
     run.run()
     typer.echo(write_table(output, table), nl=False)
     typer.echo(f"Table: {table}")
-
-
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        message = Errors.G521 if path.is_dir() else Errors.G520
-        raise ValueError(message.format(path=path))

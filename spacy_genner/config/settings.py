@@ -443,6 +443,20 @@ def check_number(key: str, value: Any) -> float:
     return float(check(Number, key, value))
 
 
+def check_made(key: str, value: Any, method: str, name: str) -> None:
+    """Check a setting that a registered function makes.
+
+    key (str): The path of the setting.
+    value (Any): Its value.
+    method (str): A method that the value must have.
+    name (str): The name of such a function, for the message.
+    RAISES (ValueError): The value is something else.
+    """
+    if not hasattr(value, method):
+        expected = f'a block with @misc = "{name}" or another such function'
+        raise ValueError(Errors.G407.format(key=key, found=value, expected=expected))
+
+
 def check_probability(key: str, value: Any) -> float:
     """Check a setting that is a probability.
 

@@ -438,6 +438,17 @@ def _width(char: str, unit: str) -> int:
     return 1 + (char > "\uffff") if unit == "utf-16" else len(char.encode())
 
 
+def same_text(first: str, second: str) -> bool:
+    """Compare the stated text of a span with that of the document. Tools change white
+    space when they repeat a text: a page shows line breaks and several spaces as one.
+
+    first (str): A text.
+    second (str): Another text.
+    RETURNS (bool): Whether they are equal apart from white space.
+    """
+    return "".join(first.split()) == "".join(second.split())
+
+
 def describe_offsets(text: str, start: int, end: int, surface: str) -> str:
     """Describe the unit of offsets that don't select the stated text of a span.
 
@@ -456,8 +467,7 @@ def describe_offsets(text: str, start: int, end: int, surface: str) -> str:
         first, last = offsets(start), offsets(end)
         if first is None or last is None or (first, last) == (start, end):
             continue
-        # Formats differ in the white space of a span that crosses lines.
-        if "".join(text[first:last].split()) == "".join(surface.split()):
+        if same_text(text[first:last], surface):
             return (
                 f"the offsets count {name}, but have to count characters (code points)"
             )

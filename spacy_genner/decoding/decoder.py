@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from spacy.tokens import Doc, Span
 
-from ..config.settings import check_count, check_number
+from ..config.settings import check_count, check_made, check_number
 from ..errors import Errors
 from ..grammar import InlineGrammar
 from .batcher import ActiveSequence, ContinuousBatcher, DecodingResult, DecodingTask
@@ -175,15 +175,9 @@ class DraftDecoder(StepDecoder):
         opening_bias: float = 0.0,
     ):
         super().__init__(batch_tokens, opening_bias)
-        if drafter is not None and not hasattr(drafter, "expected"):
-            raise ValueError(
-                Errors.G407.format(
-                    key="decoder.drafter",
-                    found=drafter,
-                    expected="null, or a block with @misc = "
-                    '"spacy-genner.HeadDrafter.v1" or another drafter',
-                )
-            )
+        if drafter is not None:
+            name = "spacy-genner.HeadDrafter.v1"
+            check_made("decoder.drafter", drafter, "expected", name)
         self.drafter: Drafter = HeadDrafter() if drafter is None else drafter
 
     def _sequence(self, engine: "Engine", task: DecodingTask) -> ActiveSequence:

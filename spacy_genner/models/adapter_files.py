@@ -188,18 +188,19 @@ def head_labels(data: bytes) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
-def name_head_labels(data: bytes, labels: Sequence[str]) -> bytes:
+def name_head_labels(data: bytes, labels: Sequence[str], where: str) -> bytes:
     """Add the labels of a draft head to the metadata of its weights.
 
     data (bytes): The content of a safetensors file.
     labels (Sequence[str]): The labels, in the order of the head's scores.
+    where (str): The origin of the weights, for the message.
     RETURNS (bytes): The same tensors with the labels, and with a checksum if there was
         one. The data itself if it names labels already, or is no safetensors file.
     RAISES (ValueError): The content has another checksum.
     """
     if head_labels(data):
         return data
-    check_seal(data, "draft head", "the saved weights")
+    check_seal(data, "draft head", where)
     try:
         header, tensors = _split_weights(data)
         metadata = {**(header.get(_METADATA) or {}), HEAD_LABELS: json.dumps([*labels])}

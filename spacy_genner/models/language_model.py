@@ -130,7 +130,7 @@ class LazyDraftHead:
         RAISES (ValueError): The weights, from an earlier version, are damaged.
         """
         if data and labels:
-            data = name_head_labels(data, labels)
+            data = name_head_labels(data, labels, where)
         self._head, self._saved, self._saved_where = None, data, where
 
     def _loaded(self) -> "DraftHead | None":

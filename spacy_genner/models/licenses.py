@@ -108,8 +108,8 @@ def base_license(name: str) -> SourceLicense:
         None,
         "the license of the base",
         None if where is None else f"https://huggingface.co/{where}",
-        "The license of the base applies to its weights, which are not part of this "
-        "pipeline, and may apply to adapters of it.",
+        "The license of the base applies to its weights, and may apply to adapters of "
+        "it.",
     )
 
 

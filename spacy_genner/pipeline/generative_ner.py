@@ -20,7 +20,12 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
-from ..config.settings import ComponentSettings, LossWeights, WindowSettings
+from ..config.settings import (
+    ComponentSettings,
+    LossWeights,
+    WindowSettings,
+    check_made,
+)
 from ..corpora.label_sets import (
     LabelSet,
     get_label_set,
@@ -78,15 +83,6 @@ KEPT_LABEL_SETS = 16
 ADAPTER_FOLDER = "adapter"
 # The errors of labels: those that the format, the tokenizer or the prompt refuse.
 _LABEL_ERRORS = tuple(f"[{code}]" for code in ("G003", "G101", "G405", "G420", "G991"))
-
-
-# What the settings are that registered functions make.
-_REGISTERED = {
-    "decoder": 'a block with @misc = "spacy-genner.DraftDecoder.v1" or another decoder',
-    "verifier": 'null, or a block with @misc = "spacy-genner.Verifier.v1"',
-    "demonstrations": 'a block with @misc = "spacy-genner.FirstDemonstrations.v1" or '
-    "another selection",
-}
 
 
 class GenerativeNER(TrainablePipe):
@@ -161,17 +157,11 @@ class GenerativeNER(TrainablePipe):
         self.scorer = scorer
         self.verifier = verifier
         self.adapters = None
-        for key, found, method in (
-            ("decoder", decoder, "decode"),
-            ("verifier", verifier, "layout"),
-            ("demonstrations", demonstrations, "shared"),
-        ):
-            is_off = key == "verifier" and found is None
-            if not is_off and not hasattr(found, method):
-                expected = _REGISTERED[key]
-                raise ValueError(
-                    Errors.G407.format(key=key, found=found, expected=expected)
-                )
+        check_made("decoder", decoder, "decode", "spacy-genner.DraftDecoder.v1")
+        if verifier is not None:
+            check_made("verifier", verifier, "layout", "spacy-genner.Verifier.v1")
+        selection = "spacy-genner.FirstDemonstrations.v1"
+        check_made("demonstrations", demonstrations, "shared", selection)
         self.format = get_format(format)
         self.loss = LossWeights.from_config(loss)
         self.window = WindowSettings.from_config(window)

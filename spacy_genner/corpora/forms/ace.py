@@ -22,6 +22,7 @@ from ..documents import (
     describe_offsets,
     is_chosen,
     refuse_splitting,
+    same_text,
 )
 from .files import XmlEvent, files_below, xml_events
 
@@ -204,8 +205,7 @@ def _place(
         inside = 0 <= start < end < len(places)
         span = CharSpan(places[start], places[end], mention.label) if inside else None
         found = text[span.start : span.end] if span else ""
-        # The white space of the annotation may differ from that of the text.
-        if span is None or "".join(found.split()) != "".join(mention.surface.split()):
+        if span is None or not same_text(found, mention.surface):
             raise ValueError(
                 Errors.G542.format(
                     path=apf,

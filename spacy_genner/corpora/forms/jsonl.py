@@ -32,6 +32,7 @@ from ..documents import (
     arrange_sentences,
     describe_offsets,
     doc_id_of,
+    same_text,
 )
 from .files import refuse_other_file
 from .label_studio import OTHER_RESULTS, Example, MinimalReader, read_task
@@ -403,7 +404,7 @@ def _read_span(item: Any, text: str, offsets: OffsetMap) -> CharSpan:
     fits = first is not None and last is not None and first < last
     found = text[first:last] if fits else ""
     surface = item.get("text") if isinstance(item, dict) else None
-    if isinstance(surface, str) and surface and not _same_text(surface, found):
+    if isinstance(surface, str) and surface and not same_text(surface, found):
         reason = describe_offsets(text, start, end, surface)
         if "UTF-16" in reason or "bytes" in reason:
             reason += " (see --offsets)"
@@ -417,12 +418,6 @@ def _read_span(item: Any, text: str, offsets: OffsetMap) -> CharSpan:
             reason += ". If the offsets count UTF-16 units, use --offsets utf-16"
         raise ValueError(f"the span {item!r} is {reason}")
     return CharSpan(first, last, label)
-
-
-def _same_text(first: str, second: str) -> bool:
-    """Whether texts are equal apart from white space, which tools change when they
-    repeat the text of a span: a page shows line breaks and runs of spaces as one."""
-    return "".join(first.split()) == "".join(second.split())
 
 
 def write_jsonl(
